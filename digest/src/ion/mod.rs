@@ -1,0 +1,31 @@
+//! The Ion data model, its text and its binary form (Ion 1.0 specification).
+//!
+//! An own implementation because the hashes are defined over Ion *values* of any size: a verifier must be able to
+//! hash every integer and decimal that a ledger can hold, never use more stack than the nesting limit allows, and
+//! build without anything that would keep it from a browser.
+
+mod value;
+
+pub use value::{Annotated, Decimal, Int, IonType, Precision, Struct, Symbol, Timestamp, TimestampError, Value};
+
+/// What a reader accepts from outside. Every limit is checked before anything is allocated for what it limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the whole encoded value.
+    pub bytes_max: usize,
+    /// Containers and annotation wrappers inside each other.
+    pub depth_max: usize,
+    /// Values in all, containers included.
+    pub values_max: usize,
+}
+
+impl Limits {
+    /// What a document may be: 16 MiB, 128 deep, four million values.
+    pub const DOCUMENT: Limits = Limits { bytes_max: 16 << 20, depth_max: 128, values_max: 4 << 20 };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits::DOCUMENT
+    }
+}

@@ -1,0 +1,241 @@
+//! Ion values in memory (Ion 1.0 specification, "Data model").
+
+use std::sync::Arc;
+
+use num_bigint::BigInt;
+
+/// One Ion value. Two values are equal here when the Ion data model says they are: `1.0` and `1.00` differ,
+/// `0e0` and `-0e0` differ, every NaN is the same NaN, and struct fields compare as a bag.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// `null` is `Null(IonType::Null)`; `null.int` is `Null(IonType::Int)`.
+    Null(IonType),
+    Bool(bool),
+    Int(Int),
+    Float(f64),
+    Decimal(Decimal),
+    Timestamp(Timestamp),
+    Symbol(Symbol),
+    String(Arc<str>),
+    Clob(Arc<[u8]>),
+    Blob(Arc<[u8]>),
+    List(Vec<Value>),
+    Sexp(Vec<Value>),
+    Struct(Struct),
+    /// A value with one or more annotations. The inner value is never `Annotated` itself.
+    Annotated(Box<Annotated>),
+}
+
+/// A value and its annotations, outermost first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Annotated {
+    pub annotations: Vec<Symbol>,
+    pub value: Value,
+}
+
+/// The types of the Ion data model, in the order of the specification's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IonType {
+    Null,
+    Bool,
+    Int,
+    Float,
+    Decimal,
+    Timestamp,
+    Symbol,
+    String,
+    Clob,
+    Blob,
+    List,
+    Sexp,
+    Struct,
+}
+
+/// An integer of any size. `Big` never holds what fits `Small`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Int {
+    Small(i64),
+    Big(Arc<BigInt>),
+}
+
+/// `coefficient × 10^exponent`. Scale is kept: `1.0` is (10, -1), `1.00` is (100, -2).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Decimal {
+    coefficient: Int,
+    exponent: i32,
+    /// The coefficient is zero and its sign is minus.
+    negative_zero: bool,
+}
+
+/// A symbol: text, or the symbol whose text is not known (`$0`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(Option<Arc<str>>);
+
+/// Fields in the order they were written; names may repeat.
+#[derive(Debug, Clone, Default)]
+pub struct Struct {
+    pub fields: Vec<(Symbol, Value)>,
+}
+
+/// How far a timestamp goes. `Second` also carries fraction digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Precision {
+    Year,
+    Month,
+    Day,
+    Minute,
+    Second,
+}
+
+/// A point in time as written: precision, fraction digits and offset are part of the value.
+/// The fields are local time at `offset_minutes` (Ion text shows them so).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Timestamp {
+    pub year: u16,
+    pub month: u8,
+    pub day: u8,
+    pub hour: u8,
+    pub minute: u8,
+    pub second: u8,
+    /// Digits after the second's point, as a decimal fraction: coefficient and number of digits; (0, 0) if none.
+    pub fraction: (u128, u8),
+    pub precision: Precision,
+    /// Minutes east of UTC; `None` is the unknown offset `-00:00` (always so for year, month and day precision).
+    pub offset_minutes: Option<i16>,
+}
+
+/// Why fields do not make a timestamp.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a timestamp: {0}")]
+pub struct TimestampError(pub String);
+
+impl Symbol {
+    /// The symbol whose text is not known.
+    pub const UNKNOWN: Symbol = Symbol(None);
+
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Symbol(Some(text.into()))
+    }
+
+    /// The text, or `None` for `$0`.
+    pub fn text(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// The shared text, or `None` for `$0`.
+    pub fn shared(&self) -> Option<&Arc<str>> {
+        self.0.as_ref()
+    }
+}
+
+impl From<&str> for Symbol {
+    fn from(text: &str) -> Self {
+        Symbol::new(text)
+    }
+}
+
+impl Struct {
+    /// A struct of these fields, in this order.
+    pub fn from_fields<N: Into<Symbol>>(fields: impl IntoIterator<Item = (N, Value)>) -> Self {
+        Struct { fields: fields.into_iter().map(|(n, v)| (n.into(), v)).collect() }
+    }
+
+    /// The first field of this name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(n, _)| n.text() == Some(name)).map(|(_, v)| v)
+    }
+
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+}
+
+impl Value {
+    pub const NULL: Value = Value::Null(IonType::Null);
+
+    pub fn string(text: impl Into<Arc<str>>) -> Self {
+        Value::String(text.into())
+    }
+
+    pub fn symbol(text: impl Into<Arc<str>>) -> Self {
+        Value::Symbol(Symbol::new(text))
+    }
+
+    pub fn int(value: i64) -> Self {
+        Value::Int(Int::Small(value))
+    }
+
+    pub fn blob(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Value::Blob(bytes.into())
+    }
+
+    /// The value without its annotations.
+    pub fn unannotated(&self) -> &Value {
+        match self {
+            Value::Annotated(inner) => &inner.value,
+            other => other,
+        }
+    }
+
+    /// The annotations, outermost first; empty if there are none.
+    pub fn annotations(&self) -> &[Symbol] {
+        match self {
+            Value::Annotated(inner) => &inner.annotations,
+            _ => &[],
+        }
+    }
+
+    /// The type; a typed null has the type it names.
+    pub fn ion_type(&self) -> IonType {
+        match self {
+            Value::Null(t) => *t,
+            Value::Bool(_) => IonType::Bool,
+            Value::Int(_) => IonType::Int,
+            Value::Float(_) => IonType::Float,
+            Value::Decimal(_) => IonType::Decimal,
+            Value::Timestamp(_) => IonType::Timestamp,
+            Value::Symbol(_) => IonType::Symbol,
+            Value::String(_) => IonType::String,
+            Value::Clob(_) => IonType::Clob,
+            Value::Blob(_) => IonType::Blob,
+            Value::List(_) => IonType::List,
+            Value::Sexp(_) => IonType::Sexp,
+            Value::Struct(_) => IonType::Struct,
+            Value::Annotated(inner) => inner.value.ion_type(),
+        }
+    }
+
+    /// Null of any type, annotated or not.
+    pub fn is_null(&self) -> bool {
+        matches!(self.unannotated(), Value::Null(_))
+    }
+
+    /// The struct, if the value is an unannotated one.
+    pub fn as_struct(&self) -> Option<&Struct> {
+        match self {
+            Value::Struct(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The text of an unannotated string or symbol.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::String(s) => Some(s),
+            Value::Symbol(s) => s.text(),
+            _ => None,
+        }
+    }
+
+    /// The integer, if it is unannotated and fits.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Value::Int(Int::Small(i)) => Some(*i),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,671 @@
+//! The syntax tree both front ends produce: PartiQL from our own parser, SQL by conversion from sqlparser's tree.
+//!
+//! Nothing here is resolved: names are as written, types are names. Every node that an error can point at has a
+//! [`Span`] into the statement text.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::ion::Value;
+
+/// Byte offsets into the statement text; `start == end` where a position is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+/// A name as written. In PartiQL and in quoted SQL names, case matters; an unquoted SQL name is already lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    pub text: Arc<str>,
+    pub quoted: bool,
+    pub span: Span,
+}
+
+/// One statement.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Statement {
+    Query(Box<Query>),
+    Insert(Box<Insert>),
+    Update(Box<Update>),
+    Delete(Box<Delete>),
+    CreateTable(Box<CreateTable>),
+    DropTable {
+        names: Vec<TableName>,
+        if_exists: bool,
+    },
+    /// `UNDROP TABLE "tableId"`.
+    UndropTable {
+        table_id: Name,
+    },
+    CreateIndex(Box<CreateIndex>),
+    /// SQL: by index name. PartiQL: by index id `ON table`.
+    DropIndex {
+        names: Vec<Name>,
+        on: Option<TableName>,
+        if_exists: bool,
+    },
+    AlterTable {
+        table: TableName,
+        action: AlterTable,
+    },
+    CreateDatabase {
+        name: Name,
+        if_not_exists: bool,
+    },
+    DropDatabase {
+        name: Name,
+        if_exists: bool,
+    },
+    Begin {
+        read_only: bool,
+    },
+    Commit,
+    Rollback,
+    Savepoint(Name),
+    ReleaseSavepoint(Name),
+    RollbackToSavepoint(Name),
+    Set {
+        name: Arc<str>,
+        value: SetValue,
+        local: bool,
+    },
+    Reset {
+        name: Option<Arc<str>>,
+    },
+    Show {
+        name: Arc<str>,
+    },
+    Explain {
+        analyze: bool,
+        statement: Box<Statement>,
+    },
+    Copy(Box<Copy>),
+    /// `EXEC REDACT_REVISION block-address, table-id, document-id`, other procedures by name.
+    Exec {
+        procedure: Name,
+        arguments: Vec<Expr>,
+    },
+    /// `DISCARD ALL`, `DEALLOCATE`, `LISTEN` and the like that need only a tag as an answer.
+    NoOperation {
+        tag: &'static str,
+    },
+    Deallocate {
+        name: Option<Name>,
+    },
+}
+
+/// `schema.name`; the schema is kept apart from nested paths by the front end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableName {
+    pub schema: Option<Name>,
+    pub name: Name,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SetValue {
+    Default,
+    Values(Vec<Value>),
+}
+
+/// `WITH … body ORDER BY … LIMIT … OFFSET`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    pub with: Vec<CommonTable>,
+    pub recursive: bool,
+    pub body: SetExpr,
+    pub order_by: Vec<OrderBy>,
+    pub limit: Option<Expr>,
+    pub offset: Option<Expr>,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommonTable {
+    pub name: Name,
+    pub columns: Vec<Name>,
+    pub query: Query,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SetExpr {
+    Select(Box<Select>),
+    Query(Box<Query>),
+    Operation {
+        op: SetOp,
+        all: bool,
+        left: Box<SetExpr>,
+        right: Box<SetExpr>,
+    },
+    Values {
+        rows: Vec<Vec<Expr>>,
+        span: Span,
+    },
+    /// PartiQL: a bare expression used as a query, as in `<< 1, 2 >>`.
+    Expr(Box<Expr>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetOp {
+    Union,
+    Intersect,
+    Except,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Select {
+    pub distinct: Distinct,
+    pub projection: Projection,
+    pub from: Vec<From>,
+    pub filter: Option<Expr>,
+    pub group_by: Vec<Expr>,
+    pub having: Option<Expr>,
+    pub windows: Vec<(Name, WindowSpec)>,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Distinct {
+    No,
+    Yes,
+    /// PostgreSQL's `DISTINCT ON (…)`.
+    On(Vec<Expr>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Projection {
+    Items(Vec<SelectItem>),
+    /// PartiQL's `SELECT VALUE e`.
+    Value(Box<Expr>),
+    /// PartiQL's `PIVOT value AT name`.
+    Pivot {
+        value: Box<Expr>,
+        at: Box<Expr>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SelectItem {
+    Expr {
+        expr: Expr,
+        alias: Option<Name>,
+    },
+    /// `*`
+    Wildcard(Span),
+    /// `t.*` or, in PartiQL, `path.*`.
+    QualifiedWildcard(Expr),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum From {
+    /// A table, view, CTE name, or a path over an alias already in scope (`v.Owners.SecondaryOwners`): the binder decides.
+    /// `schema.table` arrives as a path of two names.
+    Path {
+        path: Expr,
+        as_of: Option<AsOf>,
+        alias: Alias,
+    },
+    /// `history(t, …)`, `generate_series(…)`, `unnest(…)`, `jsonb_array_elements(…)`.
+    Function {
+        name: TableName,
+        arguments: Vec<Expr>,
+        lateral: bool,
+        with_ordinality: bool,
+        alias: Alias,
+    },
+    Subquery {
+        query: Box<Query>,
+        lateral: bool,
+        alias: Alias,
+    },
+    Unpivot {
+        expr: Expr,
+        alias: Alias,
+    },
+    /// Any other expression ranged over, as `<< … >>` or `?`.
+    Expr {
+        expr: Expr,
+        alias: Alias,
+    },
+    Join {
+        kind: JoinKind,
+        left: Box<From>,
+        right: Box<From>,
+        on: JoinOn,
+    },
+}
+
+/// `AS a (c1, c2) AT i BY id`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Alias {
+    pub name: Option<Name>,
+    pub columns: Vec<Name>,
+    pub at: Option<Name>,
+    pub by: Option<Name>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum AsOf {
+    Timestamp(Expr),
+    Block(Expr),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    Inner,
+    Left,
+    Right,
+    Full,
+    Cross,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum JoinOn {
+    None,
+    On(Box<Expr>),
+    Using(Vec<Name>),
+    Natural,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderBy {
+    pub expr: Expr,
+    pub descending: bool,
+    /// `None`: PostgreSQL's rule, nulls last ascending and first descending.
+    pub nulls_first: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expr {
+    pub kind: ExprKind,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExprKind {
+    Literal(Value),
+    /// PartiQL's MISSING.
+    Missing,
+    /// `?` numbered from 0 in order, or `$n` as n − 1.
+    Parameter(u32),
+    /// A single name; `a.b` is `Path(Name(a), Field(b))` and the binder tells columns from nested fields.
+    Name(Name),
+    /// PartiQL's `@name`: a lexical variable, never a global table.
+    LocalName(Name),
+    Path {
+        base: Box<Expr>,
+        steps: Vec<PathStep>,
+    },
+    Unary {
+        op: UnaryOp,
+        expr: Box<Expr>,
+    },
+    Binary {
+        op: BinaryOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    IsNull {
+        expr: Box<Expr>,
+        negated: bool,
+    },
+    IsMissing {
+        expr: Box<Expr>,
+        negated: bool,
+    },
+    /// `IS TRUE`, `IS FALSE`, `IS UNKNOWN`.
+    IsBool {
+        expr: Box<Expr>,
+        value: Option<bool>,
+        negated: bool,
+    },
+    /// PartiQL's `e IS type`.
+    IsType {
+        expr: Box<Expr>,
+        ty: TypeName,
+        negated: bool,
+    },
+    IsDistinctFrom {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        negated: bool,
+    },
+    Between {
+        expr: Box<Expr>,
+        low: Box<Expr>,
+        high: Box<Expr>,
+        negated: bool,
+    },
+    InList {
+        expr: Box<Expr>,
+        list: Vec<Expr>,
+        negated: bool,
+    },
+    /// `e IN (subquery)` or PartiQL's `e IN collection`.
+    InExpr {
+        expr: Box<Expr>,
+        collection: Box<Expr>,
+        negated: bool,
+    },
+    Like {
+        expr: Box<Expr>,
+        pattern: Box<Expr>,
+        escape: Option<Box<Expr>>,
+        case_insensitive: bool,
+        negated: bool,
+    },
+    Case {
+        operand: Option<Box<Expr>>,
+        whens: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
+    Cast {
+        expr: Box<Expr>,
+        ty: TypeName,
+    },
+    Function(Box<FunctionCall>),
+    Subquery(Box<Query>),
+    Exists(Box<Query>),
+    /// `e op ANY (…)` and `e op ALL (…)`; the right side is a subquery or an array.
+    Quantified {
+        op: BinaryOp,
+        all: bool,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    /// `[a, b]` or `ARRAY[a, b]`.
+    List(Vec<Expr>),
+    /// `<< a, b >>`
+    Bag(Vec<Expr>),
+    /// `{'a': 1}`: field names are expressions in PartiQL.
+    Struct(Vec<(Expr, Expr)>),
+    /// SQL's row value `(a, b)`.
+    Row(Vec<Expr>),
+    Extract {
+        field: Arc<str>,
+        from: Box<Expr>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum PathStep {
+    /// `.name`
+    Field(Name),
+    /// `[e]`: an index from 0 into a list (PostgreSQL arrays too: the SQL front end has subtracted nothing), or a field name.
+    Index(Expr),
+    /// `[*]`
+    AllElements,
+    /// `.*`
+    AllFields,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnaryOp {
+    Not,
+    Plus,
+    Minus,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BinaryOp {
+    And,
+    Or,
+    Eq,
+    NotEq,
+    Lt,
+    LtEq,
+    Gt,
+    GtEq,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+    Power,
+    Concat,
+    /// jsonb `->`
+    JsonGet,
+    /// jsonb `->>`
+    JsonGetText,
+    /// jsonb `#>`
+    JsonPath,
+    /// jsonb `#>>`
+    JsonPathText,
+    /// jsonb and array `@>`
+    Contains,
+    /// jsonb and array `<@`
+    ContainedBy,
+    /// jsonb `?`
+    JsonExists,
+    RegexMatch,
+    RegexMatchInsensitive,
+    RegexNotMatch,
+    RegexNotMatchInsensitive,
+    BitAnd,
+    BitOr,
+    BitXor,
+    ShiftLeft,
+    ShiftRight,
+}
+
+/// A type as written, lower case: `numeric(12,2)` is ("numeric", [12, 2]); `text[]` has `array_depth` 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypeName {
+    pub name: Arc<str>,
+    pub arguments: Vec<i64>,
+    pub array_depth: u8,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunctionCall {
+    pub name: TableName,
+    pub arguments: Vec<Expr>,
+    /// `count(*)`
+    pub star: bool,
+    pub distinct: bool,
+    pub order_by: Vec<OrderBy>,
+    pub filter: Option<Expr>,
+    pub over: Option<WindowRef>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum WindowRef {
+    Name(Name),
+    Spec(WindowSpec),
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct WindowSpec {
+    pub base: Option<Name>,
+    pub partition_by: Vec<Expr>,
+    pub order_by: Vec<OrderBy>,
+    pub frame: Option<Frame>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    pub unit: FrameUnit,
+    pub start: FrameBound,
+    pub end: FrameBound,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameUnit {
+    Rows,
+    Range,
+    Groups,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum FrameBound {
+    UnboundedPreceding,
+    Preceding(Expr),
+    CurrentRow,
+    Following(Expr),
+    UnboundedFollowing,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Insert {
+    pub table: TableName,
+    pub alias: Option<Name>,
+    pub columns: Vec<Name>,
+    pub source: InsertSource,
+    pub on_conflict: Option<OnConflict>,
+    pub returning: Vec<SelectItem>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum InsertSource {
+    Query(Box<Query>),
+    /// SQL's `DEFAULT VALUES`.
+    DefaultValues,
+    /// PartiQL: `INSERT INTO t VALUE e` (one document) or `INSERT INTO t e` (a document or a collection of them).
+    Document {
+        expr: Expr,
+        single: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnConflict {
+    pub target: Vec<Name>,
+    pub constraint: Option<Name>,
+    /// `None`: DO NOTHING.
+    pub update: Option<(Vec<Assignment>, Option<Expr>)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// A column or a nested path.
+    pub target: Expr,
+    pub value: Expr,
+}
+
+/// SQL's UPDATE and PartiQL's `UPDATE t …` / `FROM t … SET|INSERT INTO|REMOVE`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// The table and whatever is ranged over beside it (PartiQL `FROM t AS a, a.b AS c`, SQL `UPDATE t … FROM …`);
+    /// the first one is the table that changes.
+    pub from: Vec<From>,
+    pub changes: Vec<Change>,
+    pub filter: Option<Expr>,
+    pub returning: Vec<SelectItem>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    Set(Assignment),
+    /// `INSERT INTO path VALUE v [AT k]`.
+    Insert {
+        path: Expr,
+        value: Expr,
+        at: Option<Expr>,
+    },
+    /// `REMOVE path`; the alias of the table itself removes the document.
+    Remove {
+        path: Expr,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delete {
+    /// The table first, then SQL's USING.
+    pub from: Vec<From>,
+    pub filter: Option<Expr>,
+    pub returning: Vec<SelectItem>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateTable {
+    pub name: TableName,
+    pub if_not_exists: bool,
+    /// Empty: schemaless.
+    pub columns: Vec<ColumnDefinition>,
+    pub constraints: Vec<TableConstraint>,
+    /// `WITH (salted = false)`, names lower case.
+    pub options: Vec<(Arc<str>, Value)>,
+    pub as_query: Option<Box<Query>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnDefinition {
+    pub name: Name,
+    pub ty: TypeName,
+    pub not_null: bool,
+    pub primary_key: bool,
+    pub unique: bool,
+    pub default: Option<Expr>,
+    /// The default's text as written, which the catalogue stores.
+    pub default_text: Option<Arc<str>>,
+    /// The check and its text.
+    pub checks: Vec<(Expr, Arc<str>)>,
+    /// `GENERATED … AS IDENTITY` and `serial`.
+    pub identity: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum TableConstraint {
+    PrimaryKey { name: Option<Name>, columns: Vec<Name> },
+    Unique { name: Option<Name>, columns: Vec<Name> },
+    Check { name: Option<Name>, expr: Expr, text: Arc<str> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateIndex {
+    pub name: Option<Name>,
+    pub table: TableName,
+    /// Columns, or nested paths such as `owner.PrimaryOwner.PersonId`.
+    pub columns: Vec<Expr>,
+    pub unique: bool,
+    pub if_not_exists: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum AlterTable {
+    AddColumn { column: ColumnDefinition, if_not_exists: bool },
+    DropColumn { name: Name, if_exists: bool },
+    RenameTo(Name),
+    RenameColumn { from: Name, to: Name },
+    AddConstraint(TableConstraint),
+    DropConstraint { name: Name, if_exists: bool },
+    SetNotNull(Name),
+    DropNotNull(Name),
+    SetDefault { name: Name, default: Expr, text: Arc<str> },
+    DropDefault(Name),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Copy {
+    pub target: CopyTarget,
+    /// `COPY … FROM STDIN`; false: `COPY … TO`.
+    pub from: bool,
+    pub place: CopyPlace,
+    pub format: CopyFormat,
+    pub header: bool,
+    pub delimiter: u8,
+    pub null: Arc<str>,
+    pub quote: u8,
+    pub escape: u8,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum CopyTarget {
+    Table { table: TableName, columns: Vec<Name> },
+    Query(Box<Query>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum CopyPlace {
+    Standard,
+    /// A server-side path: only `TO` and only Parquet, under the export directory.
+    File(Arc<str>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyFormat {
+    Text,
+    Csv,
+    Parquet,
+}
