@@ -239,3 +239,38 @@ impl Value {
         }
     }
 }
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Value::Null(a), Value::Null(b)) => a == b,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()),
+            (Value::Decimal(a), Value::Decimal(b)) => a == b,
+            (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
+            (Value::Symbol(a), Value::Symbol(b)) => a == b,
+            (Value::String(a), Value::String(b)) => a == b,
+            (Value::Clob(a), Value::Clob(b)) | (Value::Blob(a), Value::Blob(b)) => a == b,
+            (Value::List(a), Value::List(b)) | (Value::Sexp(a), Value::Sexp(b)) => a == b,
+            (Value::Struct(a), Value::Struct(b)) => a == b,
+            (Value::Annotated(a), Value::Annotated(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl PartialEq for Struct {
+    /// As bags: order does not count, the number of equal fields does.
+    fn eq(&self, other: &Self) -> bool {
+        let mut free: Vec<&(Symbol, Value)> = other.fields.iter().collect();
+        self.fields.len() == free.len()
+            && self.fields.iter().all(|field| match free.iter().position(|f| *f == field) {
+                Some(at) => {
+                    free.swap_remove(at);
+                    true
+                }
+                None => false,
+            })
+    }
+}
