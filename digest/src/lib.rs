@@ -1,4 +1,9 @@
 //! Hashes, trees, checkpoints, receipts and the offline verifier. Bytes in, bytes out: no files, no sockets, no clock.
 #![forbid(unsafe_code)]
 
+pub mod hash;
+pub mod id;
 pub mod ion;
+
+pub use hash::Hash;
+pub use id::Id;
