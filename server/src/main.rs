@@ -1,1 +1,3 @@
+//! The Ledgerstone server: one binary.
+
 fn main() {}
