@@ -30,7 +30,7 @@ impl Random {
     }
 
     pub fn word(&mut self, from: &[&'static str]) -> &'static str {
-        self.pick(from)
+        from[self.below(from.len() as u64) as usize]
     }
 
     pub fn letters(&mut self, count: usize) -> String {
