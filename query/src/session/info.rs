@@ -1,0 +1,165 @@
+//! What a statement may know about the session it runs in: who asks, through which door, with which settings, and
+//! whether it has been told to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::settings::Settings;
+
+/// The protocol a session came in through; `originInfo.door` of its blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    Postgres,
+    Grpc,
+    Qldb,
+    Embedded,
+}
+
+impl Door {
+    /// The name written into `originInfo`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Door::Postgres => "postgres",
+            Door::Grpc => "grpc",
+            Door::Qldb => "qldb",
+            Door::Embedded => "embedded",
+        }
+    }
+}
+
+/// Which front end reads the text of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    Sql,
+    PartiQl,
+}
+
+impl Dialect {
+    /// The name as `SHOW ledgerstone.dialect` gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::Sql => "sql",
+            Dialect::PartiQl => "partiql",
+        }
+    }
+}
+
+/// The session as binder, executor and functions see it.
+#[derive(Debug, Clone)]
+pub struct SessionInfo {
+    pub user: Arc<str>,
+    pub ledger: Arc<str>,
+    pub door: Door,
+    pub dialect: Dialect,
+    pub settings: Settings,
+    /// `pg_backend_pid()`; 0 outside the PostgreSQL door.
+    pub process_id: i32,
+    /// `now()`: when the transaction began, in milliseconds since 1970.
+    pub transaction_time_ms: i64,
+    /// `statement_timestamp()`.
+    pub statement_time_ms: i64,
+    /// Ask often (every thousand rows or so) in anything that may take long.
+    pub cancel: Cancel,
+}
+
+impl SessionInfo {
+    /// A session of the process itself, for tests and for internal statements.
+    pub fn embedded(ledger: &str, dialect: Dialect) -> Self {
+        SessionInfo {
+            user: Arc::from("ledgerstone"),
+            ledger: Arc::from(ledger),
+            door: Door::Embedded,
+            dialect,
+            settings: Settings::default(),
+            process_id: 0,
+            transaction_time_ms: 0,
+            statement_time_ms: 0,
+            cancel: Cancel::default(),
+        }
+    }
+}
+
+/// Why a running statement should stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelReason {
+    /// A cancel request of the user.
+    Request,
+    /// `statement_timeout` has passed.
+    Timeout,
+    /// The server is shutting down.
+    Shutdown,
+}
+
+/// A flag shared by the connection that may set it and the statement that must look at it.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<CancelState>);
+
+#[derive(Debug, Default)]
+struct CancelState {
+    reason: AtomicU8,
+    /// Milliseconds after `process_start`; 0 is none.
+    deadline: AtomicU64,
+}
+
+impl Cancel {
+    /// Tells the running statement to stop; a statement that starts later is not concerned (see [`Cancel::arm`]).
+    pub fn cancel(&self, reason: CancelReason) {
+        let code = match reason {
+            CancelReason::Request => 1,
+            CancelReason::Timeout => 2,
+            CancelReason::Shutdown => 3,
+        };
+        self.0.reason.store(code, Ordering::Release);
+    }
+
+    /// Forgets an earlier request and sets the deadline of the statement that starts now.
+    pub fn arm(&self, timeout_ms: u64) {
+        self.0.reason.store(0, Ordering::Release);
+        let deadline = if timeout_ms == 0 { 0 } else { elapsed_ms().saturating_add(timeout_ms).max(1) };
+        self.0.deadline.store(deadline, Ordering::Release);
+    }
+
+    /// Whether to stop, and why.
+    pub fn reason(&self) -> Option<CancelReason> {
+        match self.0.reason.load(Ordering::Acquire) {
+            1 => return Some(CancelReason::Request),
+            2 => return Some(CancelReason::Timeout),
+            3 => return Some(CancelReason::Shutdown),
+            _ => {}
+        }
+        let deadline = self.0.deadline.load(Ordering::Acquire);
+        (deadline != 0 && elapsed_ms() >= deadline).then_some(CancelReason::Timeout)
+    }
+}
+
+/// Milliseconds since the first call in this process: a monotonic clock that fits an atomic.
+fn elapsed_ms() -> u64 {
+    use std::sync::OnceLock;
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_before_the_statement_does_not_stop_it() {
+        let cancel = Cancel::default();
+        cancel.cancel(CancelReason::Request);
+        cancel.arm(0);
+        assert_eq!(cancel.reason(), None);
+        cancel.clone().cancel(CancelReason::Request);
+        assert_eq!(cancel.reason(), Some(CancelReason::Request));
+    }
+
+    #[test]
+    fn a_deadline_passes() {
+        let cancel = Cancel::default();
+        elapsed_ms();
+        cancel.arm(1);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert_eq!(cancel.reason(), Some(CancelReason::Timeout));
+    }
+}
