@@ -14,12 +14,64 @@ pub struct Span {
     pub end: u32,
 }
 
-/// A name as written. In PartiQL and in quoted SQL names, case matters; an unquoted SQL name is already lower case.
+impl Span {
+    /// From the first byte of one to the last byte of the other; an unknown (empty, at 0) span adds nothing.
+    #[must_use]
+    pub fn to(self, other: Span) -> Span {
+        if self == Span::default() {
+            other
+        } else if other == Span::default() {
+            self
+        } else {
+            Span { start: self.start.min(other.start), end: self.end.max(other.end) }
+        }
+    }
+
+    /// This part of the text, or nothing if the span is not of this text.
+    pub fn slice(self, text: &str) -> &str {
+        text.get(self.start as usize..self.end as usize).unwrap_or("")
+    }
+}
+
+/// How deep any tree of this module is, at most: the front ends refuse what is deeper, so that whoever walks a tree
+/// may recurse.
+pub const DEPTH_MAX: usize = 200;
+
+/// A name. In PartiQL and in quoted SQL names case matters: `text` is as written. An unquoted SQL name is folded to
+/// lower case in `text`, which is what a declared column or a table is looked up by; document fields are looked up by
+/// `written`, so that `owner.PrimaryOwner.PersonId` works without quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
     pub text: Arc<str>,
+    pub written: Arc<str>,
     pub quoted: bool,
     pub span: Span,
+}
+
+impl Name {
+    /// A name whose case counts, as every PartiQL name.
+    pub fn exact(text: impl Into<Arc<str>>, quoted: bool, span: Span) -> Self {
+        let text = text.into();
+        Name { written: text.clone(), text, quoted, span }
+    }
+
+    /// An unquoted SQL name: folded to lower case (ASCII only, as PostgreSQL does for UTF-8).
+    pub fn folded(written: impl Into<Arc<str>>, span: Span) -> Self {
+        let written = written.into();
+        let text = if written.bytes().any(|b| b.is_ascii_uppercase()) {
+            written.to_ascii_lowercase().into()
+        } else {
+            written.clone()
+        };
+        Name { text, written, quoted: false, span }
+    }
+}
+
+impl TableName {
+    /// A name without a schema.
+    pub fn plain(name: Name) -> Self {
+        TableName { schema: None, name }
+    }
 }
 
 /// One statement.
@@ -47,7 +99,7 @@ pub enum Statement {
     },
     AlterTable {
         table: TableName,
-        action: AlterTable,
+        action: Box<AlterTable>,
     },
     CreateDatabase {
         name: Name,
@@ -69,6 +121,13 @@ pub enum Statement {
         name: Arc<str>,
         value: SetValue,
         local: bool,
+    },
+    /// `SET TRANSACTION …`, and `SET SESSION CHARACTERISTICS AS TRANSACTION …` when `session`. Every isolation level is
+    /// served as serializable; the name is kept for `SHOW transaction_isolation`.
+    SetTransaction {
+        session: bool,
+        isolation: Option<&'static str>,
+        read_only: Option<bool>,
     },
     Reset {
         name: Option<Arc<str>>,
@@ -366,6 +425,8 @@ pub enum ExprKind {
     Function(Box<FunctionCall>),
     Subquery(Box<Query>),
     Exists(Box<Query>),
+    /// `ARRAY(subquery)`: the one column of its rows as a list.
+    ArraySubquery(Box<Query>),
     /// `e op ANY (…)` and `e op ALL (…)`; the right side is a subquery or an array.
     Quantified {
         op: BinaryOp,
@@ -472,7 +533,7 @@ pub struct FunctionCall {
 #[derive(Debug, Clone, PartialEq)]
 pub enum WindowRef {
     Name(Name),
-    Spec(WindowSpec),
+    Spec(Box<WindowSpec>),
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -2,4 +2,19 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+pub mod error;
+pub mod partiql;
 pub mod session;
+pub mod sql;
+
+use ast::{Span, Statement};
+
+/// One statement of a text that may hold several.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    pub statement: Statement,
+    /// Where this statement stands in the text, without the semicolon. Spans in the tree are into the whole text.
+    pub text: Span,
+    /// How many parameters it takes: `?` counted, or the highest `$n`.
+    pub parameters: u32,
+}
