@@ -1,6 +1,7 @@
 //! Hashes, trees, checkpoints, receipts and the offline verifier. Bytes in, bytes out: no files, no sockets, no clock.
 #![forbid(unsafe_code)]
 
+pub mod block;
 pub mod hash;
 pub mod id;
 pub mod ion;

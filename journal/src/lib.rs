@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The hash-chained journal of a ledger: the only truth, from which rows, indexes, tree and exports are derived
+//! (docs/architecture.md, "Journal"; docs/format.md for the bytes).
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`env`] | files, clocks and randomness behind traits: production, memory, a simulated disk that fails |
+//! | [`transaction`] | what is submitted, what comes back, the hooks of the query engine |
+//! | [`stored`] | what the reader gives back |
+//! | [`commit`] | the future of a submitted transaction |
+//! | [`error`] | one enumeration per operation |
+#![forbid(unsafe_code)]
+#![allow(dead_code, reason = "the parts that use them come next")]
+
+pub mod commit;
+pub mod env;
+pub mod error;
+pub mod stored;
+pub mod transaction;
+
+pub use commit::CommitFuture;
+pub use env::Env;
+pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
+pub use stored::{StoredBlock, StoredRevision};
+pub use transaction::{
+    Committed, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision, Sequence, Transaction, TreeSink,
+};

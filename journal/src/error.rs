@@ -1,0 +1,148 @@
+//! Errors, one enumeration per operation, so that a caller sees only what can happen to it. Each says what is wrong,
+//! where, and what helps.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why bytes of the journal were refused: what was found, in which file and at which byte.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: offset {offset}: {what}; {}", path.display(), help.text())]
+pub struct Damage {
+    pub path: PathBuf,
+    pub offset: u64,
+    pub what: String,
+    pub help: Help,
+}
+
+/// What the operator can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Help {
+    /// The journal itself is not what was written.
+    Restore,
+    /// Only a derived file is wrong.
+    Rebuild,
+    /// A newer program wrote this.
+    Upgrade,
+}
+
+impl Help {
+    fn text(self) -> &'static str {
+        match self {
+            Help::Restore => {
+                "run `ledgerstone verify DIR` to see the extent, keep a copy of the directory, and restore the file from a backup"
+            }
+            Help::Rebuild => "run `ledgerstone doctor DIR` to rebuild what is derived",
+            Help::Upgrade => "a newer version wrote it: use that version",
+        }
+    }
+}
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot {action}: {source}", path.display())]
+pub struct FileError {
+    pub path: PathBuf,
+    pub action: &'static str,
+    pub source: io::Error,
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The position, block or time lies at or behind the snapshot.
+    #[error("{what} {number} is not in the ledger: it ends before {end}")]
+    Beyond { what: &'static str, number: u64, end: u64 },
+    /// The position holds a leaf of another kind.
+    #[error("position {position} holds {found}, not {wanted}")]
+    Kind { position: u64, found: &'static str, wanted: &'static str },
+}
+
+/// Why a ledger was not created.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    #[error("{} exists already", .0.display())]
+    Exists(PathBuf),
+    #[error("the origin prefix {0:?} is not a host name and path without spaces, `+` or a trailing `/`")]
+    Origin(String),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("cannot record the first checkpoint: {0}")]
+    Checkpoint(String),
+}
+
+/// Why a ledger was not opened. Nothing was written unless the variant says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    #[error("{}: another process has this ledger open; stop it first", .0.display())]
+    Locked(PathBuf),
+    #[error("{}: there is no ledger here ({missing} is missing)", path.display())]
+    NoLedger { path: PathBuf, missing: &'static str },
+    #[error("the journal is damaged: {0}")]
+    Damaged(#[from] Damage),
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The journal ends before what was signed.
+    #[error(
+        "{}: the journal ends at position {end}, but a checkpoint of size {recorded} is recorded: acknowledged \
+         transactions are missing; keep a copy of the directory and restore it from a backup",
+        path.display()
+    )]
+    BehindCheckpoint { path: PathBuf, end: u64, recorded: u64 },
+    #[error("the key {given} does not belong to this ledger; its genesis names {expected}")]
+    Key { given: String, expected: String },
+    #[error("the recorded checkpoint cannot be used: {0}")]
+    Checkpoint(String),
+    #[error("the tree cannot be used: {0}")]
+    Tree(String),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why a transaction did not commit, or may have.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// What it read or wrote was changed by another transaction: run it again (40001).
+    #[error("{0}")]
+    Conflict(String),
+    /// The query engine refused it; the cause says why.
+    #[error("{0}")]
+    Refused(Box<dyn std::error::Error + Send + Sync>),
+    /// The disk did not confirm the batch: it may be there after a restart, or not (08007).
+    #[error(
+        "the outcome is unknown: {cause}; the ledger takes no writes until it is opened again; ask with the \
+         transaction's id, or repeat it with the same client token"
+    )]
+    OutcomeUnknown { cause: String },
+    /// There was no room on the disk; nothing of it was kept (53100).
+    #[error("no space left on the disk: {cause}; nothing was written; writes resume when there is space")]
+    NoSpace { cause: String },
+    /// The clock cannot be trusted; nothing was written.
+    #[error("{0}")]
+    Clock(ClockError),
+    /// More than one transaction may hold; nothing was written (54000).
+    #[error("a transaction holds at most {limit} {what}; this one has {found}")]
+    TooLarge { what: &'static str, found: u64, limit: u64 },
+    /// The ledger takes no writes; nothing of this transaction was written.
+    #[error("the ledger takes no writes: {reason}")]
+    Stopped { reason: String },
+}
+
+/// Why block times cannot be given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClockError {
+    #[error("the clock stands {behind_ms} ms behind the last block's time; set it right, then writes go on")]
+    Behind { behind_ms: i64 },
+    #[error(
+        "the clock jumped {ahead_ms} ms ahead of the time since boot; set it right and restart, or confirm the time \
+         with `ledgerstone doctor --accept-clock`"
+    )]
+    Jumped { ahead_ms: i64 },
+}

@@ -1,0 +1,58 @@
+//! What the reader gives back: revisions and blocks as they stand in the journal.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::block::{OriginInfo, RedactionInfo, TransactionInfo};
+use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
+
+/// A revision read from the journal.
+#[derive(Debug, Clone)]
+pub struct StoredRevision {
+    pub position: u64,
+    pub table_id: Id,
+    pub document_id: Id,
+    pub version: u64,
+    pub supersedes: Option<u64>,
+    /// The number of its block.
+    pub block: u64,
+    /// The position of its block's leaf.
+    pub block_position: u64,
+    pub tx_id: Id,
+    /// Its block's time.
+    pub time_ms: i64,
+    pub deleted: bool,
+    pub redacted: bool,
+    /// `None` if deleted or redacted.
+    pub data: Option<Arc<Value>>,
+    /// IH(data) of a redacted revision; `None` otherwise.
+    pub data_hash: Option<Hash>,
+    /// The blinding bytes of its leaf.
+    pub blind: [u8; 16],
+}
+
+/// A block read from the journal.
+#[derive(Debug, Clone)]
+pub struct StoredBlock {
+    pub number: u64,
+    /// The position of its first revision.
+    pub first_position: u64,
+    /// The position of its leaf.
+    pub position: u64,
+    pub strand: Id,
+    pub tx_id: Id,
+    pub time_ms: i64,
+    /// The blinding bytes of its leaf.
+    pub blind: [u8; 16],
+    pub info: TransactionInfo,
+    pub origin: OriginInfo,
+    pub redaction: Option<RedactionInfo>,
+    pub revisions: Vec<StoredRevision>,
+    /// As stored, and compared with what was derived when this was read.
+    pub block_hash: Hash,
+    /// `None` in block 0.
+    pub previous_block_hash: Option<Hash>,
+    /// H(previous block's leaf entry); zeros in block 0.
+    pub previous_leaf: Hash,
+}

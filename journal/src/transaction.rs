@@ -1,0 +1,121 @@
+//! What goes into the journal and comes out of it: a prepared transaction, the receipt of its commit, and the two
+//! hooks through which the query engine takes part in both.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use ledgerstone_digest::block::{OriginInfo, RedactionInfo, StatementInfo};
+use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
+
+use crate::error::CommitError;
+
+/// A transaction ready to be validated and sequenced. At most one revision per document.
+pub struct Transaction {
+    /// A fresh random id, never used before.
+    pub id: Id,
+    /// In the order they ran.
+    pub statements: Vec<StatementInfo>,
+    /// In the order their positions are given. Never empty: what changes nothing takes no block.
+    pub revisions: Vec<NewRevision>,
+    pub origin: OriginInfo,
+    pub redaction: Option<RedactionInfo>,
+    /// The query engine's own: read set, keys. Comes back in [`PublishedBlock::payload`].
+    pub payload: Box<dyn Any + Send>,
+}
+
+/// A revision to be made.
+#[derive(Debug, Clone)]
+pub struct NewRevision {
+    pub table_id: Id,
+    pub document_id: Id,
+    /// 0 exactly if it supersedes nothing; otherwise one more than the version it supersedes.
+    pub version: u64,
+    /// The position of the revision it supersedes.
+    pub supersedes: Option<u64>,
+    /// A struct; `None` makes the revision a deletion.
+    pub data: Option<Arc<Value>>,
+    /// The Ion Hash of `data`, if the caller has it; otherwise it is computed on the submitting thread.
+    /// Whoever changes `data` in [`Sequence::validate`] sets this too, or `None`.
+    pub data_hash: Option<Hash>,
+    /// How `transactionInfo.documents` lists it; `None` for revisions of system tables.
+    pub listed: Option<Listed>,
+}
+
+/// The entry of a document in `transactionInfo.documents`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Listed {
+    pub table_name: Arc<str>,
+    /// Indexes into [`Transaction::statements`], ascending.
+    pub statements: Vec<u32>,
+}
+
+/// Where a transaction stands in the ledger. It is durable when a caller sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    pub transaction_id: Id,
+    pub strand: Id,
+    pub block: u64,
+    /// The position of its first revision; the others follow.
+    pub first_position: u64,
+    /// How many revisions.
+    pub revisions: u32,
+    /// The position of its block leaf, `first_position + revisions`.
+    pub block_position: u64,
+    pub time_ms: i64,
+}
+
+impl Committed {
+    /// The snapshot that sees this transaction and nothing after it.
+    pub fn snapshot(&self) -> u64 {
+        self.block_position + 1
+    }
+}
+
+/// The query engine's part in giving transactions their order. Called on the sequencer's thread, one at a time.
+pub trait Sequence: Send {
+    /// Judges the transaction against everything published *and* pending. May change it (a transaction run again on
+    /// pending state); nothing is kept if this fails.
+    fn validate(&mut self, transaction: &mut Transaction) -> Result<(), CommitError>;
+    /// The transaction has its place and is pending: later ones must be judged against it.
+    fn sequenced(&mut self, transaction: &Transaction, committed: &Committed);
+    /// Everything pending, that is sequenced and not yet published, is lost.
+    fn dropped(&mut self);
+}
+
+/// The query engine's part in making a durable block visible. Called in the order of blocks, before the snapshot
+/// moves and before anybody is told.
+pub trait Publish: Send {
+    fn publish(&mut self, block: PublishedBlock);
+}
+
+/// A durable block.
+pub struct PublishedBlock {
+    pub committed: Committed,
+    pub revisions: Vec<PublishedRevision>,
+    /// What the transaction carried; `None` when the block is replayed from the journal.
+    pub payload: Option<Box<dyn Any + Send>>,
+    pub origin: OriginInfo,
+}
+
+/// A durable revision.
+#[derive(Debug, Clone)]
+pub struct PublishedRevision {
+    pub position: u64,
+    pub table_id: Id,
+    pub document_id: Id,
+    pub version: u64,
+    pub supersedes: Option<u64>,
+    pub deleted: bool,
+    /// `None` if deleted or redacted.
+    pub data: Option<Arc<Value>>,
+}
+
+/// Where the hashes of the leaves go: the tree. Called in order, with published leaves only.
+pub trait TreeSink: Send {
+    /// How many leaves it holds.
+    fn size(&self) -> u64;
+    /// Appends leaf hashes (RFC 9162: H(0x00 ‖ entry)).
+    fn append(&mut self, leaf_hashes: &[Hash]) -> Result<(), String>;
+}
