@@ -5,6 +5,9 @@ pub mod block;
 pub mod hash;
 pub mod id;
 pub mod ion;
+pub mod leaf;
+pub mod tiles;
+pub mod tree;
 
 pub use hash::Hash;
 pub use id::Id;

@@ -1,0 +1,5 @@
+//! One test binary: every vector file and every claim about hostile input.
+
+mod leaf;
+mod tree;
+mod vectors;
