@@ -8,14 +8,18 @@
 //! | [`stored`] | what the reader gives back |
 //! | [`commit`] | the future of a submitted transaction |
 //! | [`error`] | one enumeration per operation |
+//! | [`tree`] | the Merkle tree's level files |
+//! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "the parts that use them come next")]
 
 pub mod commit;
 pub mod env;
 pub mod error;
+pub mod slots;
 pub mod stored;
 pub mod transaction;
+pub mod tree;
 
 pub use commit::CommitFuture;
 pub use env::Env;
