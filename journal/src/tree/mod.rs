@@ -263,7 +263,7 @@ impl Tree {
             let mut hash = *leaf;
             for level in &mut edge.levels {
                 level.tail.push(hash);
-                if level.tail.len() as u64 % FAN_OUT != 0 {
+                if !(level.tail.len() as u64).is_multiple_of(FAN_OUT) {
                     break;
                 }
                 hash = complete_root(&level.tail[level.tail.len() - FAN_OUT as usize..]);
