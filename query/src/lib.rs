@@ -2,10 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+pub mod catalogue;
+pub mod database;
 pub mod error;
+pub mod index;
+pub mod instance;
 pub mod partiql;
 pub mod session;
 pub mod sql;
+pub mod transaction;
+pub mod types;
 
 use ast::{Span, Statement};
 

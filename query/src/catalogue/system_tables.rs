@@ -1,0 +1,1 @@
+//! The system tables and the shapes of their documents.

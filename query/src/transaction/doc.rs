@@ -1,0 +1,93 @@
+//! A revision as a transaction sees it, and the views it can be seen in.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::block::Metadata;
+use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::{Struct, Symbol, Value};
+
+use crate::catalogue::SALT_FIELD;
+
+/// One revision of a document.
+#[derive(Debug, Clone)]
+pub struct Doc {
+    pub table_id: Id,
+    pub id: Id,
+    /// `u64::MAX` for this transaction's own write.
+    pub position: u64,
+    pub version: u64,
+    /// Its block's number; `u64::MAX` for this transaction's own write.
+    pub block: u64,
+    pub tx_time_ms: i64,
+    pub tx_id: Id,
+    /// The position of the revision it supersedes.
+    pub supersedes: Option<u64>,
+    /// The position that superseded it, as seen at the view it was read in; only `history` fills it in.
+    pub successor: Option<u64>,
+    /// The document without its salt. `None`: a deletion, or redacted (then `data_hash` is there).
+    pub data: Option<Arc<Value>>,
+    /// The salt of a salted table's revision.
+    pub salt: Option<Arc<[u8]>>,
+    /// IH(data) of a redacted revision.
+    pub data_hash: Option<Hash>,
+}
+
+/// Which revisions a read sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum View {
+    /// The snapshot, with this transaction's own writes.
+    #[default]
+    Current,
+    /// What was current at this position (at most the snapshot), without this transaction's own writes.
+    AsOf(u64),
+}
+
+impl Doc {
+    /// The position of a revision that has none yet.
+    pub const UNCOMMITTED: u64 = u64::MAX;
+
+    /// Written by this transaction and not committed yet.
+    pub fn is_uncommitted(&self) -> bool {
+        self.position == Doc::UNCOMMITTED
+    }
+
+    /// A last revision without data.
+    pub fn is_deletion(&self) -> bool {
+        self.data.is_none() && self.data_hash.is_none()
+    }
+
+    pub fn metadata(&self) -> Metadata {
+        Metadata { id: self.id, version: self.version, tx_time_ms: self.tx_time_ms, tx_id: self.tx_id }
+    }
+
+    /// The data as hashed: with the salt, if there is one. What the committed view and receipts show.
+    pub fn committed_data(&self) -> Option<Arc<Value>> {
+        match (&self.data, &self.salt) {
+            (Some(data), Some(salt)) => Some(Arc::new(with_salt(data, salt))),
+            (data, _) => data.clone(),
+        }
+    }
+}
+
+/// A document with its salt as last field.
+pub(crate) fn with_salt(data: &Value, salt: &Arc<[u8]>) -> Value {
+    match data {
+        Value::Struct(s) => {
+            let mut fields = Vec::with_capacity(s.fields.len() + 1);
+            fields.extend_from_slice(&s.fields);
+            fields.push((Symbol::from(SALT_FIELD), Value::Blob(salt.clone())));
+            Value::Struct(Struct { fields })
+        }
+        other => other.clone(),
+    }
+}
+
+/// Takes the salt out of stored data; the data is copied only if there is one.
+pub(crate) fn without_salt(data: Arc<Value>) -> (Arc<Value>, Option<Arc<[u8]>>) {
+    let Value::Struct(s) = &*data else { return (data, None) };
+    let Some(Value::Blob(salt)) = s.get(SALT_FIELD) else { return (data, None) };
+    let salt = salt.clone();
+    let fields = s.fields.iter().filter(|(n, _)| n.text() != Some(SALT_FIELD)).cloned().collect();
+    (Arc::new(Value::Struct(Struct { fields })), Some(salt))
+}
