@@ -6,6 +6,7 @@ pub mod hash;
 pub mod id;
 pub mod ion;
 pub mod leaf;
+pub mod qldb;
 pub mod tiles;
 pub mod tree;
 

@@ -4,9 +4,23 @@
 //! hash every integer and decimal that a ledger can hold, never use more stack than the nesting limit allows, and
 //! build without anything that would keep it from a browser.
 
+mod decode;
+mod encode;
+mod hash;
+mod number;
+mod symbols;
+mod timestamp;
 mod value;
 
+pub use decode::{BinaryError, BinaryProblem, decode, decode_many, decode_with};
+pub use encode::{encode, encode_with};
+pub use hash::{FieldWriter, Hasher, ion_hash, ion_hash_binary, ion_hash_string};
+pub use number::IntError;
+pub use symbols::{FIRST_LOCAL_SYMBOL, SymbolLookup, SymbolTable, SymbolTableError};
 pub use value::{Annotated, Decimal, Int, IonType, Precision, Struct, Symbol, Timestamp, TimestampError, Value};
+
+/// No reader goes deeper than this, whatever its limits say: readers, writers and hashing recurse.
+pub const DEPTH_CAP: usize = 1024;
 
 /// What a reader accepts from outside. Every limit is checked before anything is allocated for what it limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -61,10 +61,10 @@ pub enum Int {
 /// `coefficient × 10^exponent`. Scale is kept: `1.0` is (10, -1), `1.00` is (100, -2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decimal {
-    coefficient: Int,
-    exponent: i32,
+    pub(super) coefficient: Int,
+    pub(super) exponent: i32,
     /// The coefficient is zero and its sign is minus.
-    negative_zero: bool,
+    pub(super) negative_zero: bool,
 }
 
 /// A symbol: text, or the symbol whose text is not known (`$0`).
