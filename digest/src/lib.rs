@@ -2,12 +2,15 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+pub mod checkpoint;
 pub mod hash;
 pub mod id;
 pub mod ion;
 pub mod leaf;
+pub mod note;
 pub mod qldb;
 pub mod tiles;
+pub mod tlog_proof;
 pub mod tree;
 
 pub use hash::Hash;
