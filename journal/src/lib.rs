@@ -9,13 +9,17 @@
 //! | [`commit`] | the future of a submitted transaction |
 //! | [`error`] | one enumeration per operation |
 //! | [`tree`] | the Merkle tree's level files |
+//! | [`checkpoint`] | the recorded checkpoint and the task that signs the next |
+//! | [`keys`] | signing keys as files |
 //! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "the parts that use them come next")]
 
+pub mod checkpoint;
 pub mod commit;
 pub mod env;
 pub mod error;
+pub mod keys;
 pub mod slots;
 pub mod stored;
 pub mod transaction;

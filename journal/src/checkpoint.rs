@@ -1,0 +1,606 @@
+//! Checkpoints (C2SP `tlog-checkpoint`): the recorded one, and the task that signs the next.
+//!
+//! The order is fixed: commits are durable, then acknowledged; then the newest durable block boundary is signed — at
+//! most every 100 ms, at once when somebody asks — stored in the ledger's `checkpoint` file, synced, and only then
+//! served. Before signing, the leaves are derived again from the bytes read back from the journal, and the new tree
+//! is checked to extend the one signed before. `checkpoint` is not derived state: without it a ledger does not start.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
+use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::note::{SigningKey, VerifierKey};
+
+use crate::env::Storage;
+use crate::slots::{SlotError, SlotFile};
+use crate::tree::{Tree, TreeError};
+
+/// The file of the recorded checkpoint inside a ledger's directory.
+pub const CHECKPOINT_FILE: &str = "checkpoint";
+/// Identifies `checkpoint`.
+pub const CHECKPOINT_MAGIC: [u8; 8] = *b"LSCHKP\x00\x01";
+
+/// The background task signs no more often than this.
+const SIGNING_INTERVAL: Duration = Duration::from_millis(100);
+/// Leaf hashes handed to the tree at a time.
+const LEAVES_PER_RUN: usize = 4096;
+
+/// Why there is no checkpoint.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file is missing beside a journal that has blocks or a genesis.
+    #[error(
+        "{} is missing; it is not derived from the journal, so the ledger does not start without it: restore it from \
+         the backup that has the newest one",
+        path.display()
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read or written.
+    #[error("the checkpoint file: {0}")]
+    File(Arc<SlotError>),
+    /// The recorded note is not a checkpoint of this ledger by its key.
+    #[error("{}: the recorded checkpoint does not verify: {reason}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the note.
+        reason: String,
+    },
+    /// The journal is shorter than what was signed.
+    #[error(
+        "{}: records a signed tree of {recorded} leaves, but the journal reaches only {journal}; acknowledged data is \
+         missing: restore the journal, do not delete the checkpoint",
+        path.display()
+    )]
+    NotReached {
+        /// The file.
+        path: PathBuf,
+        /// The signed size.
+        recorded: u64,
+        /// The leaves the journal has.
+        journal: u64,
+    },
+    /// The journal's leaves give another root than what was signed.
+    #[error(
+        "{}: records root {recorded} at {size} leaves, but the journal gives {found}; run `ledgerstone verify` to find \
+         the damage",
+        path.display()
+    )]
+    OtherRoot {
+        /// The file.
+        path: PathBuf,
+        /// The size of both trees.
+        size: u64,
+        /// The signed root.
+        recorded: Hash,
+        /// The root of the journal's leaves.
+        found: Hash,
+    },
+    /// The key cannot sign for this ledger.
+    #[error("the key cannot sign this ledger's checkpoints: {0}")]
+    Key(String),
+    /// The journal could not be read back, so nothing is signed over it.
+    #[error("nothing is signed beyond {signed} leaves: {reason}")]
+    Journal {
+        /// The newest signed size.
+        signed: u64,
+        /// What the reader said, with file and offset.
+        reason: String,
+    },
+    /// The tree's files failed.
+    #[error(transparent)]
+    Tree(Arc<TreeError>),
+}
+
+impl From<TreeError> for CheckpointError {
+    fn from(error: TreeError) -> Self {
+        CheckpointError::Tree(Arc::new(error))
+    }
+}
+
+impl From<SlotError> for CheckpointError {
+    fn from(error: SlotError) -> Self {
+        CheckpointError::File(Arc::new(error))
+    }
+}
+
+/// What the signing task reads: leaf hashes derived from the bytes of the journal's files.
+pub trait Leaves: Send + Sync {
+    /// Calls `each` with the leaf hashes of `from..to`, in order. `to` is a durable block boundary.
+    fn leaf_hashes(&self, from: u64, to: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String>;
+}
+
+/// A signed checkpoint, and the note that says so.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// Origin, size and root.
+    pub checkpoint: Checkpoint,
+    /// The signed note, to be served as it is.
+    pub note: Arc<str>,
+}
+
+/// Writes the first checkpoint of a ledger that is being created: size 1, the genesis alone. The caller syncs the
+/// directory.
+pub fn create(
+    storage: &dyn Storage,
+    ledger_dir: &Path,
+    origin: &str,
+    genesis_leaf_hash: Hash,
+    key: &SigningKey,
+) -> Result<(), CheckpointError> {
+    let signed = sign(origin, 1, genesis_leaf_hash, key)?;
+    SlotFile::create(storage, &ledger_dir.join(CHECKPOINT_FILE), CHECKPOINT_MAGIC, signed.note.as_bytes())?;
+    Ok(())
+}
+
+/// The recorded checkpoint: what recovery must reach.
+pub struct Recorded {
+    file: SlotFile,
+    path: PathBuf,
+    /// The newest checkpoint that was stored.
+    pub signed: Signed,
+}
+
+impl Recorded {
+    /// Reads the file of a ledger and checks the note's signature and its origin, which is the key's name.
+    pub fn read(storage: &dyn Storage, ledger_dir: &Path, vkey: &VerifierKey) -> Result<Recorded, CheckpointError> {
+        let path = ledger_dir.join(CHECKPOINT_FILE);
+        let (file, payload) = match SlotFile::open(storage, &path, CHECKPOINT_MAGIC) {
+            Ok(found) => found,
+            Err(SlotError::Missing { path }) => return Err(CheckpointError::Missing { path }),
+            Err(error) => return Err(error.into()),
+        };
+        let foreign = |reason: String| CheckpointError::Foreign { path: path.clone(), reason };
+        let note = String::from_utf8(payload).map_err(|_| foreign("it is not UTF-8".into()))?;
+        let unverified = UnverifiedCheckpoint::parse(&note).map_err(|error| foreign(error.to_string()))?;
+        let checkpoint = unverified.verify(vkey).map_err(|error| foreign(error.to_string()))?;
+        let signed = Signed { checkpoint, note: note.into() };
+        Ok(Recorded { file, path, signed })
+    }
+
+    /// Refuses a journal of `leaves` leaves that does not reach the recorded size.
+    pub fn must_be_reached(&self, leaves: u64) -> Result<(), CheckpointError> {
+        let recorded = self.signed.checkpoint.size;
+        match recorded <= leaves {
+            true => Ok(()),
+            false => Err(CheckpointError::NotReached { path: self.path.clone(), recorded, journal: leaves }),
+        }
+    }
+}
+
+/// Signs checkpoints, one at a time, and keeps the tree up with the journal.
+pub struct Notary {
+    tree: Tree,
+    leaves: Arc<dyn Leaves>,
+    origin: String,
+    key: SigningKey,
+    path: PathBuf,
+    durable: AtomicU64,
+    newest: RwLock<Signed>,
+    signing: Mutex<Signing>,
+    expected: Mutex<Expected>,
+    alarm: Mutex<Alarm>,
+    rung: Condvar,
+}
+
+/// Owned by whoever signs at the moment.
+struct Signing {
+    file: SlotFile,
+    /// The first failure; nothing is signed after it until a restart.
+    failed: Option<CheckpointError>,
+}
+
+/// The leaf hashes as the sequencer computed them, until they are compared with those of the bytes read back.
+struct Expected {
+    /// The position of the first.
+    from: u64,
+    hashes: VecDeque<Hash>,
+    /// Nothing will be signed any more, so nothing is kept.
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Alarm {
+    stop: bool,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Notary {
+    /// Opens the tree beside a recovered journal of `durable` leaves, brings it up to date, and refuses a journal whose
+    /// root at the recorded size is not the recorded one. A tree that disagrees is rebuilt once before that is said.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        ledger_dir: &Path,
+        leaves: Arc<dyn Leaves>,
+        recorded: Recorded,
+        key: SigningKey,
+        durable: u64,
+    ) -> Result<Arc<Notary>, CheckpointError> {
+        recorded.must_be_reached(durable)?;
+        let (tree, dropped) = Tree::open(storage, ledger_dir, durable)?;
+        if let Some(reason) = dropped {
+            tracing::warn!(reason, "the tree's files are rebuilt from the journal");
+        }
+        let Recorded { file, path, signed } = recorded;
+        let notary = Notary {
+            tree,
+            leaves,
+            origin: signed.checkpoint.origin.clone(),
+            key,
+            path,
+            durable: AtomicU64::new(durable),
+            newest: RwLock::new(signed.clone()),
+            signing: Mutex::new(Signing { file, failed: None }),
+            expected: Mutex::new(Expected { from: durable, hashes: VecDeque::new(), closed: false }),
+            alarm: Mutex::new(Alarm::default()),
+            rung: Condvar::new(),
+        };
+        notary.catch_up(durable)?;
+        if let Err(error) = notary.must_extend(&signed) {
+            tracing::warn!(%error, "the tree's files are rebuilt from the journal");
+            notary.tree.clear()?;
+            notary.catch_up(durable)?;
+            notary.must_extend(&signed)?;
+        }
+        Ok(Arc::new(notary))
+    }
+
+    /// Starts the background task. Without it, checkpoints are signed only when asked for.
+    pub fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        let notary = self.clone();
+        let task = std::thread::Builder::new().name("checkpoint".into()).spawn(move || notary.run())?;
+        lock(&self.alarm).task = Some(task);
+        Ok(())
+    }
+
+    /// Says that the next leaves are on disk, whole blocks of them, with the hashes that were computed when they got
+    /// their positions. Never waits for signing.
+    pub fn published(&self, leaf_hashes: &[Hash]) {
+        let mut expected = lock(&self.expected);
+        if !expected.closed {
+            expected.hashes.extend(leaf_hashes);
+        }
+        self.durable.fetch_add(leaf_hashes.len() as u64, Ordering::AcqRel);
+        drop(expected);
+        // Taking the lock keeps the wake-up from falling between the task's check and its sleep.
+        drop(lock(&self.alarm));
+        self.rung.notify_all();
+    }
+
+    /// The newest checkpoint that is stored, without signing.
+    pub fn newest(&self) -> Signed {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A checkpoint of at least everything that is durable now, signed if there is none yet.
+    pub fn checkpoint(&self) -> Result<Signed, CheckpointError> {
+        self.checkpoint_reaching(self.durable.load(Ordering::Acquire))
+    }
+
+    /// A checkpoint of at least `size` leaves, which must be durable.
+    pub fn checkpoint_reaching(&self, size: u64) -> Result<Signed, CheckpointError> {
+        let newest = self.newest();
+        if newest.checkpoint.size >= size {
+            return Ok(newest);
+        }
+        let mut signing = lock(&self.signing);
+        let newest = self.newest();
+        if newest.checkpoint.size >= size {
+            return Ok(newest);
+        }
+        if let Some(error) = &signing.failed {
+            return Err(error.clone());
+        }
+        let signed = self.sign_next(&mut signing, &newest);
+        if let Err(error) = &signed {
+            tracing::error!(%error, "signing checkpoints stops until a restart");
+            signing.failed = Some(error.clone());
+            *lock(&self.expected) = Expected { from: u64::MAX, hashes: VecDeque::new(), closed: true };
+        }
+        signed
+    }
+
+    /// The tree behind the checkpoints; it reaches at least the newest one.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Signs a last checkpoint, writes the tree out, and ends the background task.
+    pub fn close(&self) -> Result<(), CheckpointError> {
+        let task = {
+            let mut alarm = lock(&self.alarm);
+            alarm.stop = true;
+            alarm.task.take()
+        };
+        self.rung.notify_all();
+        if let Some(task) = task {
+            // A panic there was reported where it happened.
+            let _ = task.join();
+        }
+        self.checkpoint()?;
+        self.tree.sync()?;
+        Ok(())
+    }
+
+    fn run(&self) {
+        loop {
+            let mut alarm = lock(&self.alarm);
+            while !alarm.stop && self.durable.load(Ordering::Acquire) <= self.newest().checkpoint.size {
+                alarm = self.rung.wait(alarm).unwrap_or_else(PoisonError::into_inner);
+            }
+            if alarm.stop {
+                return;
+            }
+            drop(alarm);
+            let again = Instant::now() + SIGNING_INTERVAL;
+            if self.checkpoint().is_err() {
+                return;
+            }
+            let mut alarm = lock(&self.alarm);
+            while !alarm.stop {
+                let left = again.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                alarm = self.rung.wait_timeout(alarm, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+
+    fn sign_next(&self, signing: &mut Signing, newest: &Signed) -> Result<Signed, CheckpointError> {
+        let size = self.durable.load(Ordering::Acquire);
+        self.catch_up(size)?;
+        self.must_extend(newest)?;
+        let signed = sign(&self.origin, size, self.tree.root_at(size)?, &self.key)?;
+        signing.file.store(signed.note.as_bytes())?;
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = signed.clone();
+        Ok(signed)
+    }
+
+    /// Derives the leaves that the tree lacks from the journal's bytes. Only the signer and `open` call it.
+    fn catch_up(&self, size: u64) -> Result<(), CheckpointError> {
+        let from = self.tree.size();
+        if from >= size {
+            return Ok(());
+        }
+        let mut at = from;
+        let mut run = Vec::new();
+        let mut failed = None;
+        let read = self.leaves.leaf_hashes(from, size, &mut |leaf| {
+            run.push(leaf);
+            if run.len() >= LEAVES_PER_RUN && failed.is_none() {
+                failed = self.add(&mut at, &mut run).err();
+            }
+        });
+        let journal = |reason| CheckpointError::Journal { signed: self.newest().checkpoint.size, reason };
+        read.map_err(journal)?;
+        match failed {
+            Some(error) => return Err(error),
+            None => self.add(&mut at, &mut run)?,
+        }
+        if at != size {
+            return Err(journal(format!("the journal gave leaves {from}..{at} where {from}..{size} are durable")));
+        }
+        Ok(())
+    }
+
+    /// Compares leaf hashes with what the sequencer computed, then adds them to the tree.
+    fn add(&self, at: &mut u64, run: &mut Vec<Hash>) -> Result<(), CheckpointError> {
+        let mut expected = lock(&self.expected);
+        for (position, found) in (*at..).zip(run.iter()) {
+            if position < expected.from {
+                continue;
+            }
+            let computed = expected.hashes.pop_front();
+            expected.from += 1;
+            if computed != Some(*found) {
+                let reason = format!("the leaf at position {position} reads back with another hash than was committed");
+                return Err(CheckpointError::Journal { signed: self.newest().checkpoint.size, reason });
+            }
+        }
+        drop(expected);
+        self.tree.append(run)?;
+        *at += run.len() as u64;
+        run.clear();
+        Ok(())
+    }
+
+    /// A log that signs two histories can never be repaired, so the tree is compared with the last signature first.
+    fn must_extend(&self, signed: &Signed) -> Result<(), CheckpointError> {
+        let Checkpoint { size, root, .. } = signed.checkpoint;
+        let found = self.tree.root_at(size)?;
+        match found == root {
+            true => Ok(()),
+            false => Err(CheckpointError::OtherRoot { path: self.path.clone(), size, recorded: root, found }),
+        }
+    }
+}
+
+fn sign(origin: &str, size: u64, root: Hash, key: &SigningKey) -> Result<Signed, CheckpointError> {
+    let checkpoint = Checkpoint { origin: origin.to_owned(), size, root };
+    let note = checkpoint.sign(key).map_err(|error| CheckpointError::Key(error.to_string()))?;
+    Ok(Signed { checkpoint, note: note.into() })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Env, OpenMode};
+    use crate::slots;
+    use ledgerstone_digest::tree::{MemoryTree, leaf_hash};
+
+    const DIR: &str = "/ledger";
+    const ORIGIN: &str = "ledger.example/x";
+
+    /// A journal of leaves `entry 0`, `entry 1` …, some of which read back wrong.
+    struct Entries {
+        wrong: AtomicU64,
+    }
+
+    impl Leaves for Entries {
+        fn leaf_hashes(&self, from: u64, to: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String> {
+            for position in from..to {
+                let flipped = position == self.wrong.load(Ordering::SeqCst);
+                each(if flipped { Hash::ZERO } else { leaf(position) });
+            }
+            Ok(())
+        }
+    }
+
+    fn leaf(position: u64) -> Hash {
+        leaf_hash(format!("entry {position}").as_bytes())
+    }
+
+    fn hashes(range: std::ops::Range<u64>) -> Vec<Hash> {
+        range.map(leaf).collect()
+    }
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(ORIGIN, &[seed; 32]).unwrap()
+    }
+
+    fn journal() -> Arc<Entries> {
+        Arc::new(Entries { wrong: AtomicU64::new(u64::MAX) })
+    }
+
+    fn new_ledger() -> Env {
+        let env = Env::memory(1);
+        env.storage.create_dir_all(Path::new(DIR)).unwrap();
+        create(&*env.storage, Path::new(DIR), ORIGIN, leaf(0), &key(7)).unwrap();
+        env
+    }
+
+    fn recorded(env: &Env) -> Result<Recorded, CheckpointError> {
+        Recorded::read(&*env.storage, Path::new(DIR), key(7).verifier())
+    }
+
+    fn open(env: &Env, leaves: &Arc<Entries>, durable: u64) -> Result<Arc<Notary>, CheckpointError> {
+        Notary::open(env.storage.clone(), Path::new(DIR), leaves.clone(), recorded(env)?, key(7), durable)
+    }
+
+    #[test]
+    fn what_is_served_was_stored_and_holds() {
+        let env = new_ledger();
+        let notary = open(&env, &journal(), 1).unwrap();
+        let mut memory = MemoryTree::new();
+        memory.append(leaf(0));
+        let mut size = 1;
+        for step in [1, 2, 30, 300, 5000] {
+            notary.published(&hashes(size..size + step));
+            (size..size + step).for_each(|position| memory.append(leaf(position)));
+            size += step;
+            let served = notary.checkpoint().unwrap();
+            assert_eq!((served.checkpoint.size, served.checkpoint.root), (size, memory.root()));
+            let stored = recorded(&env).unwrap();
+            assert_eq!(stored.signed.note, served.note);
+            UnverifiedCheckpoint::parse(&served.note).unwrap().verify(key(7).verifier()).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_background_task_signs_by_itself_and_at_most_ten_times_a_second() {
+        let env = new_ledger();
+        let notary = open(&env, &journal(), 1).unwrap();
+        notary.start().unwrap();
+        let began = Instant::now();
+        for size in 1..200 {
+            notary.published(&hashes(size..size + 1));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        while notary.newest().checkpoint.size < 200 {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let elapsed = began.elapsed().as_millis() as u64;
+        notary.close().unwrap();
+        let file = env.storage.open(&Path::new(DIR).join(CHECKPOINT_FILE), OpenMode::Read).unwrap();
+        let mut bytes = vec![0; slots::FILE_BYTES];
+        slots::read_up_to(&*file, &mut bytes, 0).unwrap();
+        let slots = slots::inspect(&bytes, CHECKPOINT_MAGIC);
+        let stored = slots::newest(&slots).map(|(sequence, _)| sequence).unwrap();
+        assert!(stored <= 3 + elapsed / 100, "{stored} checkpoints in {elapsed} ms");
+    }
+
+    #[test]
+    fn a_ledger_without_its_checkpoint_does_not_start() {
+        let env = new_ledger();
+        env.storage.remove_file(&Path::new(DIR).join(CHECKPOINT_FILE)).unwrap();
+        assert!(matches!(recorded(&env), Err(CheckpointError::Missing { .. })));
+    }
+
+    #[test]
+    fn a_journal_that_ends_before_the_checkpoint_is_refused() {
+        let env = new_ledger();
+        let notary = open(&env, &journal(), 1).unwrap();
+        notary.published(&hashes(1..10));
+        notary.close().unwrap();
+        drop(notary);
+        open(&env, &journal(), 10).unwrap();
+        open(&env, &journal(), 11).unwrap();
+        let refused = open(&env, &journal(), 9).err();
+        assert!(matches!(refused, Some(CheckpointError::NotReached { recorded: 10, journal: 9, .. })));
+    }
+
+    #[test]
+    fn a_journal_with_another_root_than_signed_is_refused() {
+        let env = new_ledger();
+        let notary = open(&env, &journal(), 1).unwrap();
+        notary.published(&hashes(1..10));
+        notary.checkpoint().unwrap();
+        drop(notary);
+        let changed = journal();
+        changed.wrong.store(5, Ordering::SeqCst);
+        assert!(matches!(open(&env, &changed, 10).err(), Some(CheckpointError::OtherRoot { size: 10, .. })));
+    }
+
+    #[test]
+    fn a_tree_that_disagrees_is_rebuilt_from_the_journal() {
+        let env = new_ledger();
+        let notary = open(&env, &journal(), 1).unwrap();
+        notary.published(&hashes(1..5000));
+        notary.close().unwrap();
+        let root = notary.newest().checkpoint.root;
+        drop(notary);
+        env.storage.remove_dir_all(&Path::new(DIR).join("tree")).unwrap();
+        let notary = open(&env, &journal(), 5000).unwrap();
+        assert_eq!(notary.tree().root().unwrap(), root);
+    }
+
+    #[test]
+    fn a_leaf_that_reads_back_differently_is_never_signed() {
+        let env = new_ledger();
+        let leaves = journal();
+        let notary = open(&env, &leaves, 1).unwrap();
+        notary.published(&hashes(1..10));
+        notary.checkpoint().unwrap();
+        leaves.wrong.store(12, Ordering::SeqCst);
+        notary.published(&hashes(10..20));
+        let first = notary.checkpoint().unwrap_err();
+        assert!(first.to_string().contains("position 12"), "{first}");
+        leaves.wrong.store(u64::MAX, Ordering::SeqCst);
+        assert!(notary.checkpoint().is_err(), "signing stays stopped");
+        assert_eq!(notary.newest().checkpoint.size, 10);
+        assert_eq!(recorded(&env).unwrap().signed.checkpoint.size, 10);
+    }
+
+    #[test]
+    fn another_key_neither_reads_nor_signs() {
+        let env = new_ledger();
+        let refused = Recorded::read(&*env.storage, Path::new(DIR), key(8).verifier()).err();
+        assert!(matches!(refused, Some(CheckpointError::Foreign { .. })));
+        let other = SigningKey::from_seed("ledger.example/y", &[7; 32]).unwrap();
+        assert!(create(&*env.storage, Path::new(DIR), ORIGIN, leaf(0), &other).is_err());
+    }
+}
