@@ -9,9 +9,12 @@ pub mod ion;
 pub mod leaf;
 pub mod note;
 pub mod qldb;
+pub mod receipt;
+pub mod redaction;
 pub mod tiles;
 pub mod tlog_proof;
 pub mod tree;
+pub mod verifier;
 
 pub use hash::Hash;
 pub use id::Id;
