@@ -7,6 +7,7 @@ pub mod database;
 pub mod error;
 pub mod index;
 pub mod instance;
+mod literal;
 pub mod partiql;
 pub mod session;
 pub mod sql;
