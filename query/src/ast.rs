@@ -35,7 +35,7 @@ impl Span {
 
 /// How deep any tree of this module is, at most: the front ends refuse what is deeper, so that whoever walks a tree
 /// may recurse.
-pub const DEPTH_MAX: usize = 200;
+pub const DEPTH_MAX: usize = 128;
 
 /// A name. In PartiQL and in quoted SQL names case matters: `text` is as written. An unquoted SQL name is folded to
 /// lower case in `text`, which is what a declared column or a table is looked up by; document fields are looked up by

@@ -3,6 +3,8 @@
 
 pub mod ast;
 pub mod catalogue;
+#[cfg(test)]
+mod compact;
 pub mod database;
 pub mod error;
 pub mod index;

@@ -78,6 +78,12 @@ fn integer(digits: &str) -> Option<Int> {
     Some(i64::try_from(&big).map_or_else(|_| Int::Big(Arc::new(big)), Int::Small))
 }
 
+/// Runs one level of a recursion, on more stack if little is left: a level takes several frames, and threads of a
+/// server have small stacks.
+pub(crate) fn with_stack<T>(level: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(192 << 10, 2 << 20, level)
+}
+
 /// A piece of user text short enough for a message.
 pub(crate) fn shorten(text: &str) -> String {
     const MAX: usize = 40;
@@ -135,11 +141,11 @@ mod tests {
     fn numbers_keep_their_scale() {
         assert_eq!(parse("42").unwrap(), Value::int(42));
         assert_eq!(parse("007").unwrap(), Value::int(7));
-        assert_eq!(parse("1.50").unwrap(), Value::Decimal(Decimal::new(150, -2)));
-        assert_eq!(parse(".5").unwrap(), Value::Decimal(Decimal::new(5, -1)));
-        assert_eq!(parse("5.").unwrap(), Value::Decimal(Decimal::new(5, 0)));
-        assert_eq!(parse("1e3").unwrap(), Value::Decimal(Decimal::new(1, 3)));
-        assert_eq!(parse("1.5E-3").unwrap(), Value::Decimal(Decimal::new(15, -4)));
+        assert_eq!(parse("1.50").unwrap(), Value::Decimal(Decimal::new(150i64, -2)));
+        assert_eq!(parse(".5").unwrap(), Value::Decimal(Decimal::new(5i64, -1)));
+        assert_eq!(parse("5.").unwrap(), Value::Decimal(Decimal::new(5i64, 0)));
+        assert_eq!(parse("1e3").unwrap(), Value::Decimal(Decimal::new(1i64, 3)));
+        assert_eq!(parse("1.5E-3").unwrap(), Value::Decimal(Decimal::new(15i64, -4)));
         assert!(matches!(parse("9223372036854775808").unwrap(), Value::Int(Int::Big(_))));
         assert_eq!(parse("00000000000000000000000000001").unwrap(), Value::int(1));
     }

@@ -24,8 +24,7 @@ const SUM: u8 = 6;
 const PRODUCT: u8 = 7;
 
 /// Date parts of DATE_ADD, DATE_DIFF and EXTRACT.
-const DATE_PARTS: [&str; 8] =
-    ["year", "month", "day", "hour", "minute", "second", "timezone_hour", "timezone_minute"];
+const DATE_PARTS: [&str; 8] = ["year", "month", "day", "hour", "minute", "second", "timezone_hour", "timezone_minute"];
 
 /// A predicate after its left side.
 enum Predicate {
@@ -612,7 +611,11 @@ impl Parser<'_> {
         if frame(self) {
             spec.frame = Some(self.frame()?);
         }
-        if self.sign(")") { Ok(spec) } else { Err(self.expected("PARTITION BY, ORDER BY, ROWS, RANGE, GROUPS or \")\"")) }
+        if self.sign(")") {
+            Ok(spec)
+        } else {
+            Err(self.expected("PARTITION BY, ORDER BY, ROWS, RANGE, GROUPS or \")\""))
+        }
     }
 
     fn frame(&mut self) -> Result<Frame> {

@@ -36,8 +36,8 @@ pub(super) enum Kind {
 
 /// Longest first, so that `<<` is not two `<`.
 const SIGNS: [&str; 31] = [
-    "<<", ">>", "<=", ">=", "<>", "!=", "||", "(", ")", "[", "]", "{", "}", "+", "-", "*", "/", "%", "=", "<", ">", ",",
-    ".", ":", ";", "@", "~", "^", "&", "|", "#",
+    "<<", ">>", "<=", ">=", "<>", "!=", "||", "(", ")", "[", "]", "{", "}", "+", "-", "*", "/", "%", "=", "<", ">",
+    ",", ".", ":", ";", "@", "~", "^", "&", "|", "#",
 ];
 
 /// Every token of the text, with `End` as the last.
@@ -279,7 +279,10 @@ impl Lexer<'_> {
         self.at += c.len_utf8();
         let error = QueryError::new(
             SqlState::SYNTAX_ERROR,
-            format!("{} has no place in a statement", if c.is_control() { format!("{c:?}") } else { format!("\"{c}\"") }),
+            format!(
+                "{} has no place in a statement",
+                if c.is_control() { format!("{c:?}") } else { format!("\"{c}\"") }
+            ),
         )
         .at(self.span(start));
         Err(match c {
@@ -333,15 +336,10 @@ mod tests {
 
     #[test]
     fn numbers_and_paths() {
-        assert_eq!(kinds("1.5e-3 .5 a.b 1."), [
-            Kind::Number,
-            Kind::Number,
-            Kind::Word,
-            Kind::Sign("."),
-            Kind::Word,
-            Kind::Number,
-            Kind::End
-        ]);
+        assert_eq!(
+            kinds("1.5e-3 .5 a.b 1."),
+            [Kind::Number, Kind::Number, Kind::Word, Kind::Sign("."), Kind::Word, Kind::Number, Kind::End]
+        );
     }
 
     #[test]

@@ -41,18 +41,106 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, QueryError> {
 
 /// Words that are never a name without quotes, because they begin or end a part of a statement.
 const RESERVED: &[&str] = &[
-    "ALL", "AND", "ANY", "AS", "ASC", "AT", "BETWEEN", "BY", "CASE", "CAST", "CREATE", "CROSS", "DELETE", "DESC",
-    "DISTINCT", "DROP", "ELSE", "END", "ESCAPE", "EXCEPT", "EXISTS", "FROM", "FULL", "GROUP", "HAVING", "IN", "INNER",
-    "INSERT", "INTERSECT", "INTO", "IS", "JOIN", "LEFT", "LIKE", "LIMIT", "MISSING", "NATURAL", "NOT", "NULL", "OFFSET",
-    "ON", "OR", "ORDER", "OUTER", "OVER", "PIVOT", "REMOVE", "RIGHT", "SELECT", "SET", "THEN", "UNION", "UNPIVOT",
-    "UPDATE", "USING", "VALUES", "WHEN", "WHERE", "WINDOW", "WITH",
+    "ALL",
+    "AND",
+    "ANY",
+    "AS",
+    "ASC",
+    "AT",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "CAST",
+    "CREATE",
+    "CROSS",
+    "DELETE",
+    "DESC",
+    "DISTINCT",
+    "DROP",
+    "ELSE",
+    "END",
+    "ESCAPE",
+    "EXCEPT",
+    "EXISTS",
+    "FROM",
+    "FULL",
+    "GROUP",
+    "HAVING",
+    "IN",
+    "INNER",
+    "INSERT",
+    "INTERSECT",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "MISSING",
+    "NATURAL",
+    "NOT",
+    "NULL",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER",
+    "OUTER",
+    "OVER",
+    "PIVOT",
+    "REMOVE",
+    "RIGHT",
+    "SELECT",
+    "SET",
+    "THEN",
+    "UNION",
+    "UNPIVOT",
+    "UPDATE",
+    "USING",
+    "VALUES",
+    "WHEN",
+    "WHERE",
+    "WINDOW",
+    "WITH",
 ];
 
 /// Words that may follow where an unexpected word stands; for suggestions only.
 const CLAUSES: &[&str] = &[
-    "SELECT", "VALUE", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "UNION", "INTERSECT", "EXCEPT",
-    "INSERT", "INTO", "UPDATE", "DELETE", "REMOVE", "VALUES", "CREATE", "TABLE", "INDEX", "UNDROP", "EXEC", "UNPIVOT",
-    "PIVOT", "INNER", "LEFT", "RIGHT", "CROSS", "JOIN", "BETWEEN", "LIKE", "EXPLAIN", "MISSING", "NULL", "DISTINCT",
+    "SELECT",
+    "VALUE",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "INSERT",
+    "INTO",
+    "UPDATE",
+    "DELETE",
+    "REMOVE",
+    "VALUES",
+    "CREATE",
+    "TABLE",
+    "INDEX",
+    "UNDROP",
+    "EXEC",
+    "UNPIVOT",
+    "PIVOT",
+    "INNER",
+    "LEFT",
+    "RIGHT",
+    "CROSS",
+    "JOIN",
+    "BETWEEN",
+    "LIKE",
+    "EXPLAIN",
+    "MISSING",
+    "NULL",
+    "DISTINCT",
 ];
 
 pub(super) struct Parser<'a> {
@@ -193,7 +281,9 @@ impl<'a> Parser<'a> {
             None => {
                 let error = self.expected(what);
                 Err(match self.word_ahead(0).filter(|w| is_reserved(w)) {
-                    Some(word) => error.hint(format!("expected {what}; {word} is a reserved word, quote it: \"{word}\"")),
+                    Some(word) => {
+                        error.hint(format!("expected {what}; {word} is a reserved word, quote it: \"{word}\""))
+                    }
                     None => error,
                 })
             }
@@ -235,7 +325,7 @@ impl<'a> Parser<'a> {
         }
         self.depth += 1;
         self.deepest = self.deepest.max(self.depth);
-        let result = inside(self);
+        let result = literal::with_stack(|| inside(self));
         self.depth -= 1;
         result
     }

@@ -34,8 +34,7 @@ impl Parser<'_> {
                 with = p.comma_separated(Self::common_table)?;
             }
             let body = p.set_expr(0)?;
-            let order_by =
-                if p.words(&["ORDER", "BY"]) { p.comma_separated(Self::order_item)? } else { Vec::new() };
+            let order_by = if p.words(&["ORDER", "BY"]) { p.comma_separated(Self::order_item)? } else { Vec::new() };
             let (mut limit, mut offset) = (None, None);
             loop {
                 if limit.is_none() && p.word("LIMIT") {
@@ -175,7 +174,7 @@ impl Parser<'_> {
             span: start,
         };
         if self.word("FROM") {
-            select.from = self.from_list()?;
+            select.from = self.sources()?;
         }
         if self.word("WHERE") {
             select.filter = Some(self.expr()?);
@@ -201,9 +200,9 @@ impl Parser<'_> {
         // `VALUE` is a name too: `SELECT value FROM t`, `SELECT value, x`, `SELECT value.a`, `SELECT value AS v`.
         let begins_expression = match self.kind(1) {
             Kind::Sign(sign) => matches!(*sign, "(" | "[" | "{" | "<<" | "@" | "-" | "+"),
-            Kind::Word => !["FROM", "AS", "WHERE", "ORDER", "LIMIT", "UNION", "GROUP"]
-                .iter()
-                .any(|w| self.is_word_ahead(1, w)),
+            Kind::Word => {
+                !["FROM", "AS", "WHERE", "ORDER", "LIMIT", "UNION", "GROUP"].iter().any(|w| self.is_word_ahead(1, w))
+            }
             Kind::End => false,
             _ => true,
         };
@@ -273,12 +272,12 @@ impl Parser<'_> {
 
     // ---- FROM ---------------------------------------------------------------------------------------------------
 
-    pub(super) fn from_list(&mut self) -> Result<Vec<From>> {
-        self.comma_separated(Self::from_item)
+    pub(super) fn sources(&mut self) -> Result<Vec<From>> {
+        self.comma_separated(Self::joined_source)
     }
 
     /// One source and the joins after it.
-    fn from_item(&mut self) -> Result<From> {
+    fn joined_source(&mut self) -> Result<From> {
         let outer = mem::replace(&mut self.deepest, self.depth);
         let mut left = self.source()?;
         loop {
@@ -352,7 +351,7 @@ impl Parser<'_> {
         }
         if self.is_sign("(") && self.is_join_ahead() {
             self.advance();
-            let inner = self.deeper(Self::from_item)?;
+            let inner = self.deeper(Self::joined_source)?;
             self.expect_sign(")")?;
             return Ok(inner);
         }

@@ -24,7 +24,7 @@ impl Parser<'_> {
             "SELECT" | "PIVOT" | "WITH" | "VALUES" => Ok(Statement::Query(Box::new(self.query()?))),
             "INSERT" => self.insert(),
             "UPDATE" => self.update(),
-            "FROM" => self.from_first(),
+            "FROM" => self.changes_from(),
             "DELETE" => self.delete(),
             "CREATE" => self.create(),
             "DROP" => self.drop(),
@@ -40,7 +40,8 @@ impl Parser<'_> {
     fn expression_statement(&mut self) -> Result<Statement> {
         let begins = match self.kind(0) {
             Kind::Word => {
-                self.is_sign_ahead(1, "(") || ["CASE", "NULL", "MISSING", "TRUE", "FALSE"].iter().any(|w| self.is_word(w))
+                self.is_sign_ahead(1, "(")
+                    || ["CASE", "NULL", "MISSING", "TRUE", "FALSE"].iter().any(|w| self.is_word(w))
             }
             Kind::End | Kind::Quoted(_) => false,
             Kind::Sign(sign) => matches!(*sign, "(" | "[" | "{" | "<<" | "-" | "+"),
@@ -179,10 +180,10 @@ impl Parser<'_> {
     }
 
     /// `FROM t [AS a] [BY id], … [WHERE …] SET … | INSERT INTO … | REMOVE …`
-    fn from_first(&mut self) -> Result<Statement> {
+    fn changes_from(&mut self) -> Result<Statement> {
         let start = self.here();
         self.advance();
-        let from = self.from_list()?;
+        let from = self.sources()?;
         let filter = self.filter()?;
         if self.is_word("SELECT") {
             return Err(near(start.slice(self.text), start).hint("write SELECT … FROM …: SELECT comes first"));
@@ -355,8 +356,7 @@ impl Parser<'_> {
         self.advance();
         let procedure = self.name("the name of a procedure")?;
         let procedure = Name::folded(procedure.written, procedure.span);
-        let arguments =
-            if self.at_end() || self.is_sign(";") { Vec::new() } else { self.comma_separated(Self::expr)? };
+        let arguments = if self.at_end() || self.is_sign(";") { Vec::new() } else { self.comma_separated(Self::expr)? };
         Ok(Statement::Exec { procedure, arguments })
     }
 }
