@@ -8,7 +8,11 @@ mod decode;
 mod encode;
 mod hash;
 mod number;
+mod print;
+mod quoted;
+mod scalar;
 mod symbols;
+mod text;
 mod timestamp;
 mod value;
 
@@ -16,7 +20,9 @@ pub use decode::{BinaryError, BinaryProblem, decode, decode_many, decode_with};
 pub use encode::{encode, encode_with};
 pub use hash::{FieldWriter, Hasher, ion_hash, ion_hash_binary, ion_hash_string};
 pub use number::IntError;
+pub use print::{to_text, to_text_pretty};
 pub use symbols::{FIRST_LOCAL_SYMBOL, SymbolLookup, SymbolTable, SymbolTableError};
+pub use text::{TextError, TextProblem, parse, parse_many};
 pub use value::{Annotated, Decimal, Int, IonType, Precision, Struct, Symbol, Timestamp, TimestampError, Value};
 
 /// No reader goes deeper than this, whatever its limits say: readers, writers and hashing recurse.

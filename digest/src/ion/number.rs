@@ -20,8 +20,8 @@ impl Int {
     /// without a limit would let one short statement occupy a processor for minutes.
     pub const BYTES_MAX: usize = 16 << 10;
 
-    /// Decimal digits that readers of text accept: every such number fits [`Int::BYTES_MAX`].
-    pub const DIGITS_MAX: usize = 39_000;
+    /// Decimal digits of the largest number of [`Int::BYTES_MAX`] bytes.
+    pub const DIGITS_MAX: usize = 39_457;
 
     pub fn is_zero(&self) -> bool {
         matches!(self, Int::Small(0))
@@ -129,7 +129,10 @@ impl FromStr for Int {
         }
         match text.parse::<i64>() {
             Ok(small) => Ok(Int::Small(small)),
-            Err(_) => BigInt::parse_bytes(text.as_bytes(), 10).map(Int::from).ok_or(IntError),
+            Err(_) => BigInt::parse_bytes(text.as_bytes(), 10)
+                .filter(|i| i.bits() <= Int::BYTES_MAX as u64 * 8)
+                .map(Int::from)
+                .ok_or(IntError),
         }
     }
 }
@@ -232,12 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn longest_accepted_digits_fit_the_byte_limit() {
-        let nines = "9".repeat(Int::DIGITS_MAX);
-        let mut magnitude = Vec::new();
-        nines.parse::<Int>().unwrap().write_magnitude(&mut magnitude);
-        assert!(magnitude.len() <= Int::BYTES_MAX);
-        assert!("9".repeat(Int::DIGITS_MAX + 1).parse::<Int>().is_err());
+    fn text_and_binary_accept_the_same_integers() {
+        let largest = Int::from_sign_magnitude(false, &[0xff; Int::BYTES_MAX]);
+        let text = largest.to_string();
+        assert_eq!(text.len(), Int::DIGITS_MAX);
+        assert_eq!(text.parse::<Int>(), Ok(largest));
+        assert!("9".repeat(Int::DIGITS_MAX).parse::<Int>().is_err());
+        assert!("1".repeat(Int::DIGITS_MAX + 1).parse::<Int>().is_err());
     }
 
     #[test]
