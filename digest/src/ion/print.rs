@@ -75,7 +75,7 @@ pub(super) fn decimal_text(decimal: &Decimal) -> String {
 
 fn print(value: &Value, pretty: bool) -> String {
     let mut printer = Printer { out: String::new(), pretty };
-    printer.value(value, 0, false, true);
+    printer.value(value, 0, false);
     printer.out
 }
 
@@ -85,7 +85,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn value(&mut self, value: &Value, depth: usize, in_sexp: bool, top: bool) {
+    fn value(&mut self, value: &Value, depth: usize, in_sexp: bool) {
         match value {
             Value::Null(IonType::Null) => self.out.push_str("null"),
             Value::Null(t) => {
@@ -100,8 +100,6 @@ impl Printer {
             Value::Timestamp(t) => self.out.push_str(&t.to_string()),
             Value::Symbol(s) => match s.text() {
                 Some(text) if in_sexp && is_bare_operator(text) => self.out.push_str(text),
-                // Unquoted at top level it would be a version marker.
-                Some(text) if top && text.starts_with("$ion_") => self.quoted(text, '\''),
                 _ => self.symbol(s),
             },
             Value::String(s) => self.quoted(s, '"'),
@@ -119,7 +117,7 @@ impl Printer {
                     self.symbol(annotation);
                     self.out.push_str("::");
                 }
-                self.value(&inner.value, depth, false, top && inner.annotations.is_empty());
+                self.value(&inner.value, depth, false);
             }
         }
     }
@@ -128,7 +126,7 @@ impl Printer {
         self.out.push(open);
         for (i, item) in items.iter().enumerate() {
             self.separate(i, separator, depth + 1);
-            self.value(item, depth + 1, separator.is_none(), false);
+            self.value(item, depth + 1, separator.is_none());
         }
         self.close(items.is_empty(), close, depth);
     }
@@ -139,7 +137,7 @@ impl Printer {
             self.separate(i, Some(','), depth + 1);
             self.symbol(name);
             self.out.push_str(if self.pretty { ": " } else { ":" });
-            self.value(value, depth + 1, false, false);
+            self.value(value, depth + 1, false);
         }
         self.close(fields.is_empty(), '}', depth);
     }
@@ -217,10 +215,13 @@ impl Printer {
     }
 }
 
+/// Text that needs no quotes. `$10b` and `$ion_1_0x` would need none either, but readers are known that stop at
+/// `$10` and `$ion_1_0`.
 fn is_identifier(text: &str) -> bool {
     let bytes = text.as_bytes();
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let first = bytes.first().is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'$'));
-    let numbered = bytes.first() == Some(&b'$') && bytes.len() > 1 && bytes[1..].iter().all(u8::is_ascii_digit);
+    let numbered = (text.starts_with('$') && is_digit(1)) || (text.starts_with("$ion_") && is_digit(5));
     first
         && !numbered
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'))

@@ -1,6 +1,11 @@
 //! One test binary: every vector file and every claim about hostile input.
 
 mod checkpoint;
+mod ion_differential;
+mod ion_generate;
+mod ion_hostile;
+mod ion_text;
+mod ion_vectors;
 mod leaf;
 mod tree;
 mod vectors;
