@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod checkpoint;
+pub mod full;
 pub mod hash;
 pub mod id;
 pub mod ion;
@@ -14,6 +15,7 @@ pub mod redaction;
 pub mod tiles;
 pub mod tlog_proof;
 pub mod tree;
+pub mod validity;
 pub mod verifier;
 
 pub use hash::Hash;

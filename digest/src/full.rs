@@ -1,0 +1,590 @@
+//! Full verification: every block of a ledger re-derived from its values, from the genesis on (docs/format.md,
+//! "Full verification").
+//!
+//! The one place for these rules: the journal's files and whatever else holds whole blocks drive it, block by block in
+//! order. It computes metadata, commitments, leaves, QLDB's hashes and the tree itself, compares what is stored with
+//! that, and counts what nobody can compute again.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::block::{Metadata, RedactionInfo, StatementText, TransactionInfo};
+use crate::checkpoint::{Checkpoint, ledger_id_of};
+use crate::hash::Hash;
+use crate::id::Id;
+use crate::ion::{self, Hasher, Limits, Value};
+use crate::leaf::{
+    Blind, BlockHashes, BlockLeaf, BlockOpening, GenesisLeaf, Leaf, RevisionLeaf, deleted_commitment,
+    revision_commitment,
+};
+use crate::note::VerifierKey;
+use crate::qldb::{self, Entries};
+use crate::redaction::RedactionRecord;
+use crate::tree::{self, Frontier};
+use crate::validity::{Validator, Violation};
+use crate::verifier::check_data;
+
+/// A native block, as it is stored.
+#[derive(Debug, Clone)]
+pub struct FullBlock<'a> {
+    /// The strand.
+    pub strand: Id,
+    /// The block's number.
+    pub number: u64,
+    /// The transaction.
+    pub transaction_id: Id,
+    /// The block's time.
+    pub time_ms: i64,
+    /// The block leaf's blind.
+    pub blind: Blind,
+    /// The revisions in order.
+    pub revisions: &'a [FullRevision<'a>],
+    /// transactionInfo.
+    pub transaction_info: &'a TransactionInfo,
+    /// IH(originInfo), of the value as it is stored: the struct is open.
+    pub origin_info_hash: Hash,
+    /// redactionInfo.
+    pub redaction_info: Option<&'a RedactionInfo>,
+    /// The block hash, where it is stored.
+    pub block_hash: Option<Hash>,
+}
+
+/// A revision, as it is stored.
+#[derive(Debug, Clone)]
+pub struct FullRevision<'a> {
+    /// The table.
+    pub table_id: Id,
+    /// The document.
+    pub document_id: Id,
+    /// The version.
+    pub version: u64,
+    /// The position that it supersedes.
+    pub supersedes: Option<u64>,
+    /// The leaf's blind.
+    pub blind: Blind,
+    /// The data, or what is left of it.
+    pub data: FullData<'a>,
+}
+
+/// The data of a revision.
+#[derive(Debug, Clone)]
+pub enum FullData<'a> {
+    /// The document. Always so for the tables of the system, whose contents are read here.
+    Value(&'a Value),
+    /// The document is there, and the caller has computed its Ion Hash (perhaps on another thread) and checked it with
+    /// [`check_data`].
+    Hashed(Hash),
+    /// Only IH(data) is there.
+    Missing(Hash),
+    /// A deletion.
+    Deleted,
+}
+
+/// What full verification found, when it found nothing wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FullReport {
+    /// Leaves in the tree.
+    pub size: u64,
+    /// Its root.
+    pub root: Option<Hash>,
+    /// Blocks.
+    pub blocks: u64,
+    /// The hash of the newest block.
+    pub block_hash: Option<Hash>,
+    /// QLDB's digest over all blocks.
+    pub qldb_digest: Option<Hash>,
+    /// Revisions, deletions included.
+    pub revisions: u64,
+    /// Deletions.
+    pub deleted: u64,
+    /// Revisions whose data was redacted, with its record.
+    pub redacted: u64,
+    /// Records whose data is still there: a redaction that is not finished.
+    pub redactions_unfinished: u64,
+    /// Leaves of kinds that this version does not know.
+    pub other_leaves: u64,
+    /// Statements.
+    pub statements: u64,
+    /// Statements whose digest is not that of the text alone: with parameters, which are not kept.
+    pub digests_not_recomputed: u64,
+    /// Statements whose text was redacted.
+    pub texts_redacted: u64,
+    /// Checkpoints that were compared.
+    pub checkpoints: u64,
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A rule of the tree.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The genesis record.
+    #[error("genesis: {0}")]
+    Genesis(String),
+    /// A block.
+    #[error("block {number} (leaf at position {position}): {text}")]
+    Block {
+        /// The block's number.
+        number: u64,
+        /// The position of its leaf.
+        position: u64,
+        /// What is wrong.
+        text: String,
+    },
+    /// A revision.
+    #[error("block {block}, revision at position {position} (document {document}, version {version}): {text}")]
+    Revision {
+        /// The block's number.
+        block: u64,
+        /// The revision's position.
+        position: u64,
+        /// The document.
+        document: Id,
+        /// The version.
+        version: u64,
+        /// What is wrong.
+        text: String,
+    },
+    /// A checkpoint of another tree.
+    #[error("the checkpoint of size {size} says root {expected}, the leaves have {found}")]
+    Root {
+        /// The checkpoint's size.
+        size: u64,
+        /// Its root.
+        expected: Hash,
+        /// The root of the leaves.
+        found: Hash,
+    },
+    /// A checkpoint of a size that the tree does not stop at.
+    #[error("the checkpoint of size {size} is not of a block boundary: block {block} goes on over it")]
+    InsideBlock {
+        /// The checkpoint's size.
+        size: u64,
+        /// The block.
+        block: u64,
+    },
+    /// A checkpoint beyond the end.
+    #[error("the checkpoint has size {size}, but only {found} leaves are there: the end is missing")]
+    Beyond {
+        /// The checkpoint's size.
+        size: u64,
+        /// The leaves that are there.
+        found: u64,
+    },
+    /// A checkpoint of another ledger.
+    #[error("the checkpoint is of {found}, the ledger is {expected}")]
+    Origin {
+        /// The ledger.
+        expected: String,
+        /// Whose the checkpoint is.
+        found: String,
+    },
+}
+
+/// What the genesis says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenesisFacts {
+    /// The ledger's origin.
+    pub origin: String,
+    /// The key it began with.
+    pub log_key: VerifierKey,
+    /// The old ledger's last checkpoint, if this one continues one.
+    pub continues: Option<String>,
+}
+
+/// What was derived of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DerivedBlock {
+    /// The leaves: revisions, then the block.
+    pub leaves: Vec<Leaf>,
+    /// What the block leaf commits to.
+    pub opening: BlockOpening,
+}
+
+/// Takes the genesis, then blocks in order, and says what does not hold.
+pub struct FullVerifier {
+    validator: Validator,
+    frontier: Frontier,
+    digest: DotFrontier,
+    hasher: Hasher,
+    genesis: Option<GenesisFacts>,
+    strand: Option<Id>,
+    previous_leaf: Option<Hash>,
+    previous_block_hash: Option<Hash>,
+    /// Ascending by size; those below the frontier's size have been compared.
+    checkpoints: Vec<Checkpoint>,
+    redactions: Redactions,
+    report: FullReport,
+}
+
+/// Data and texts that are missing, and the records that say why.
+#[derive(Debug, Default)]
+struct Redactions {
+    /// (block, table, document, version) → position, for data without a record so far.
+    missing: HashMap<(u64, Id, Id, u64), u64>,
+    /// Blocks with redacted texts → the position of their leaf.
+    texts: HashMap<u64, u64>,
+    /// Blocks that records name.
+    blocks: HashSet<u64>,
+}
+
+impl FullVerifier {
+    /// Will compare the tree with these checkpoints, whose signatures the caller has checked.
+    pub fn new(mut checkpoints: Vec<Checkpoint>) -> Self {
+        checkpoints.sort_by_key(|checkpoint| checkpoint.size);
+        FullVerifier {
+            validator: Validator::new(),
+            frontier: Frontier::new(),
+            digest: DotFrontier::default(),
+            hasher: Hasher::new(),
+            genesis: None,
+            strand: None,
+            previous_leaf: None,
+            previous_block_hash: None,
+            checkpoints,
+            redactions: Redactions::default(),
+            report: FullReport::default(),
+        }
+    }
+
+    /// The genesis leaf and its record, first of all.
+    pub fn genesis(&mut self, leaf: &GenesisLeaf, record: &[u8]) -> Result<GenesisFacts, Failure> {
+        let facts = check_genesis(leaf, record).map_err(Failure::Genesis)?;
+        if let Some(other) = self.checkpoints.iter().find(|c| c.origin != facts.origin) {
+            return Err(Failure::Origin { expected: facts.origin, found: other.origin.clone() });
+        }
+        self.push(&Leaf::Genesis(*leaf))?;
+        self.strand = Some(leaf.strand);
+        self.genesis = Some(facts.clone());
+        self.compare_checkpoints(0)?;
+        Ok(facts)
+    }
+
+    /// The next block.
+    pub fn block(&mut self, block: &FullBlock<'_>) -> Result<DerivedBlock, Failure> {
+        let first = self.frontier.size();
+        let position = first + block.revisions.len() as u64;
+        let mut leaves = Vec::with_capacity(block.revisions.len() + 1);
+        let mut revision_hashes = Vec::with_capacity(block.revisions.len());
+        for (revision, at) in block.revisions.iter().zip(first..) {
+            let (leaf, hash) = self.revision(block, revision, at)?;
+            self.push(&Leaf::Revision(leaf))?;
+            leaves.push(Leaf::Revision(leaf));
+            revision_hashes.push(hash);
+        }
+        let fail = |text: String| Failure::Block { number: block.number, position, text };
+        check_documents(block).map_err(fail)?;
+        let opening = self.opening(block, &revision_hashes);
+        if let Some(stored) = block.block_hash.filter(|stored| *stored != opening.block_hash) {
+            return Err(fail(format!("its contents hash to {}, stored is {stored}", opening.block_hash)));
+        }
+        let revisions = u32::try_from(block.revisions.len()).map_err(|_| fail("too many revisions".into()))?;
+        let leaf = BlockLeaf {
+            imported: false,
+            strand: block.strand,
+            block: block.number,
+            transaction_id: block.transaction_id,
+            time_ms: block.time_ms,
+            first,
+            revisions,
+            commitment: opening.commitment(&block.blind),
+        };
+        self.push(&Leaf::Block(leaf))?;
+        leaves.push(Leaf::Block(leaf));
+        self.redaction(block, position)?;
+        self.statements(block, position);
+        self.previous_leaf = Some(Hash::sha256(&[&leaf.encode()]));
+        self.previous_block_hash = Some(opening.block_hash);
+        self.digest.append(opening.block_hash);
+        self.report.blocks += 1;
+        self.compare_checkpoints(block.number)?;
+        Ok(DerivedBlock { leaves, opening })
+    }
+
+    /// A leaf of a kind that this version does not know, which stands between blocks.
+    pub fn other(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let leaf = Leaf::Other { kind: bytes.first().copied().unwrap_or(0), bytes: bytes.to_vec() };
+        if !matches!(Leaf::decode(bytes), Ok(Leaf::Other { .. })) {
+            self.validator.push_bytes(bytes)?;
+            let block = self.validator.next_block();
+            return Err(Failure::Block {
+                number: block,
+                position: self.frontier.size(),
+                text: "a block came as bytes".into(),
+            });
+        }
+        self.push(&leaf)?;
+        self.report.other_leaves += 1;
+        self.compare_checkpoints(self.validator.next_block())
+    }
+
+    /// The tree so far.
+    pub fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// The rules' state so far: also the newest revision of every document.
+    pub fn validator(&self) -> &Validator {
+        &self.validator
+    }
+
+    /// What has been counted so far.
+    pub fn report(&self) -> &FullReport {
+        &self.report
+    }
+
+    /// The end: no data is missing without a record, and no checkpoint goes beyond the leaves.
+    pub fn finish(mut self) -> Result<FullReport, Failure> {
+        self.validator.finish()?;
+        let size = self.frontier.size();
+        if let Some(beyond) = self.checkpoints.iter().find(|checkpoint| checkpoint.size > size) {
+            return Err(Failure::Beyond { size: beyond.size, found: size });
+        }
+        let withheld = self.redactions.missing.iter().min_by_key(|(_, position)| **position);
+        if let Some((&(block, _, document, version), &position)) = withheld {
+            let text = "its data is missing and no record says that it was redacted: it is withheld".into();
+            return Err(Failure::Revision { block, position, document, version, text });
+        }
+        let texts = &self.redactions.texts;
+        let unexplained = texts.iter().filter(|(number, _)| !self.redactions.blocks.contains(number)).min();
+        if let Some((&number, &position)) = unexplained {
+            let text = "statement texts are missing and no record says that a revision of it was redacted".into();
+            return Err(Failure::Block { number, position, text });
+        }
+        self.report.size = size;
+        self.report.root = Some(self.frontier.root());
+        self.report.block_hash = self.previous_block_hash;
+        self.report.qldb_digest = self.digest.root();
+        Ok(self.report)
+    }
+
+    fn push(&mut self, leaf: &Leaf) -> Result<(), Failure> {
+        self.validator.push(leaf)?;
+        self.frontier.append(match leaf {
+            Leaf::Revision(leaf) => tree::leaf_hash(&leaf.encode()),
+            Leaf::Block(leaf) => tree::leaf_hash(&leaf.encode()),
+            other => tree::leaf_hash(&other.encode()),
+        });
+        Ok(())
+    }
+
+    /// The leaf and QLDB's revision hash.
+    fn revision(
+        &mut self,
+        block: &FullBlock<'_>,
+        revision: &FullRevision<'_>,
+        position: u64,
+    ) -> Result<(RevisionLeaf, Hash), Failure> {
+        let fail = |text: &str| Failure::Revision {
+            block: block.number,
+            position,
+            document: revision.document_id,
+            version: revision.version,
+            text: text.to_owned(),
+        };
+        let key = (block.number, revision.table_id, revision.document_id, revision.version);
+        let data_hash = match &revision.data {
+            FullData::Value(value) => {
+                check_data(value).map_err(|problem| fail(&problem.to_string()))?;
+                Some(self.hasher.value(value))
+            }
+            FullData::Hashed(_) | FullData::Missing(_) if revision.table_id == Id::REDACTIONS => {
+                return Err(fail("a record of a redaction must be shown"));
+            }
+            FullData::Hashed(hash) => Some(*hash),
+            FullData::Missing(hash) => {
+                self.redactions.missing.insert(key, position);
+                Some(*hash)
+            }
+            FullData::Deleted => None,
+        };
+        let metadata = Metadata {
+            id: revision.document_id,
+            version: revision.version,
+            tx_time_ms: block.time_ms,
+            tx_id: block.transaction_id,
+        };
+        let metadata_hash = metadata.ion_hash_with(&mut self.hasher);
+        let commitment = match &data_hash {
+            Some(data_hash) => revision_commitment(&revision.blind, &metadata_hash, data_hash),
+            None => deleted_commitment(&revision.blind, &metadata_hash),
+        };
+        self.report.revisions += 1;
+        self.report.deleted += u64::from(data_hash.is_none());
+        let leaf = RevisionLeaf {
+            deleted: data_hash.is_none(),
+            opaque: false,
+            imported: false,
+            table_id: revision.table_id,
+            document_id: revision.document_id,
+            version: revision.version,
+            block: block.number,
+            supersedes: revision.supersedes,
+            commitment,
+        };
+        Ok((leaf, qldb::revision_hash(metadata_hash, data_hash)))
+    }
+
+    fn opening(&mut self, block: &FullBlock<'_>, revision_hashes: &[Hash]) -> BlockOpening {
+        let info_hash = block.transaction_info.ion_hash_with(&mut self.hasher);
+        let redaction_hash = block.redaction_info.map(RedactionInfo::ion_hash);
+        let entries = Entries::native(revision_hashes, info_hash, block.origin_info_hash, redaction_hash);
+        let entries_hash = entries.hash();
+        let hashes = BlockHashes {
+            block_hash: qldb::block_hash(entries_hash, self.previous_block_hash),
+            entries_hash,
+            previous_block_hash: self.previous_block_hash,
+            entries: entries.list,
+        };
+        BlockOpening::native(self.previous_leaf, hashes, !revision_hashes.is_empty(), redaction_hash.is_some())
+    }
+
+    /// The records of redactions in this block: each is listed in redactionInfo, and nothing else is.
+    fn redaction(&mut self, block: &FullBlock<'_>, position: u64) -> Result<(), Failure> {
+        let fail = |text: String| Failure::Block { number: block.number, position, text };
+        let mut recorded = HashSet::new();
+        for revision in block.revisions.iter().filter(|revision| revision.table_id == Id::REDACTIONS) {
+            let FullData::Value(value) = &revision.data else { continue };
+            let Some(record) = RedactionRecord::from_value(value) else {
+                let text = format!("document {} is in the table of redactions and is no record", revision.document_id);
+                return Err(fail(text));
+            };
+            let key = (record.block, record.table_id, record.document_id, record.version);
+            if self.redactions.missing.remove(&key).is_some() {
+                self.report.redacted += 1;
+            } else {
+                self.report.redactions_unfinished += 1;
+            }
+            self.redactions.blocks.insert(record.block);
+            recorded.insert(key);
+        }
+        let listed: HashSet<_> = block
+            .redaction_info
+            .iter()
+            .flat_map(|info| &info.revisions)
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|r| (r.sequence_no, r.table_id, r.document_id, r.version))
+            .collect();
+        let foreign = block.redaction_info.is_some_and(|info| info.revisions.iter().any(|r| r.strand != block.strand));
+        if listed != recorded || foreign {
+            return Err(fail("redactionInfo does not list exactly the redactions that the block records".into()));
+        }
+        Ok(())
+    }
+
+    fn statements(&mut self, block: &FullBlock<'_>, position: u64) {
+        for statement in &block.transaction_info.statements {
+            self.report.statements += 1;
+            match &statement.text {
+                StatementText::Redacted(_) => {
+                    self.report.texts_redacted += 1;
+                    self.redactions.texts.insert(block.number, position);
+                }
+                StatementText::Text(text) => {
+                    let plain = qldb::statement_digest_with(&mut self.hasher, text, &[]);
+                    self.report.digests_not_recomputed += u64::from(plain != statement.digest);
+                }
+            }
+        }
+    }
+
+    fn compare_checkpoints(&mut self, block: u64) -> Result<(), Failure> {
+        let size = self.frontier.size();
+        let done = self.report.checkpoints as usize;
+        for checkpoint in self.checkpoints.iter().skip(done).take_while(|checkpoint| checkpoint.size <= size) {
+            if checkpoint.size < size {
+                return Err(Failure::InsideBlock { size: checkpoint.size, block });
+            }
+            let found = self.frontier.root();
+            if found != checkpoint.root {
+                return Err(Failure::Root { size, expected: checkpoint.root, found });
+            }
+            self.report.checkpoints += 1;
+        }
+        Ok(())
+    }
+}
+
+fn check_genesis(leaf: &GenesisLeaf, record: &[u8]) -> Result<GenesisFacts, String> {
+    const RECORD_LIMITS: Limits = Limits { bytes_max: 1 << 20, depth_max: 8, values_max: 64 };
+    if Hash::sha256(&[record]) != leaf.record_hash {
+        return Err("the record is not the one that the genesis leaf names".into());
+    }
+    let value = ion::decode(record, &RECORD_LIMITS).map_err(|error| format!("the record cannot be read: {error}"))?;
+    let fields = value.as_struct().ok_or("the record is not a struct")?;
+    let text = |name: &str| match fields.get(name) {
+        Some(Value::String(text)) => Some(text.to_string()),
+        _ => None,
+    };
+    let origin = text("origin").ok_or("the record has no origin")?;
+    if ledger_id_of(&origin) != Some(leaf.ledger_id) {
+        return Err(format!("origin {origin} does not end with the ledger's id, {}", leaf.ledger_id));
+    }
+    let log_key = text("logKey").ok_or("the record has no logKey")?;
+    let log_key: VerifierKey = log_key.parse().map_err(|error| format!("logKey: {error}"))?;
+    if log_key.name() != origin {
+        return Err(format!("logKey is of {}, not of {origin}", log_key.name()));
+    }
+    if fields.get("import").is_some() {
+        return Err("the ledger was imported, which this version cannot verify in full".into());
+    }
+    Ok(GenesisFacts { origin, log_key, continues: text("continues") })
+}
+
+/// `documents` of transactionInfo names exactly the documents that the block changes in user tables, and no document is
+/// changed twice.
+fn check_documents(block: &FullBlock<'_>) -> Result<(), String> {
+    let mut changed: HashMap<Id, Id> = HashMap::with_capacity(block.revisions.len());
+    let mut users = 0;
+    for revision in block.revisions {
+        if changed.insert(revision.document_id, revision.table_id).is_some() {
+            return Err(format!("document {} is changed twice", revision.document_id));
+        }
+        users += usize::from(!revision.table_id.is_system());
+    }
+    let info = block.transaction_info;
+    for document in &info.documents {
+        if changed.get(&document.document_id) != Some(&document.table_id) || document.table_id.is_system() {
+            let (id, table) = (document.document_id, document.table_id);
+            return Err(format!(
+                "transactionInfo lists document {id} of table {table}, which the block does not change"
+            ));
+        }
+        if document.statements.iter().any(|index| *index as usize >= info.statements.len()) {
+            return Err(format!("transactionInfo names a statement that is not there for {}", document.document_id));
+        }
+    }
+    let listed: HashSet<Id> = info.documents.iter().map(|document| document.document_id).collect();
+    if listed.len() != info.documents.len() || listed.len() != users {
+        return Err("transactionInfo does not list exactly the documents that the block changes in user tables".into());
+    }
+    Ok(())
+}
+
+/// QLDB's digest, kept up block by block: the tree of RFC 6962 with `dot` in place of its node hash.
+#[derive(Debug, Clone, Default)]
+pub struct DotFrontier {
+    count: u64,
+    edge: Vec<Hash>,
+}
+
+impl DotFrontier {
+    /// Adds a block hash.
+    pub fn append(&mut self, hash: Hash) {
+        let mut hash = hash;
+        for _ in 0..self.count.trailing_ones() {
+            let Some(left) = self.edge.pop() else { break };
+            hash = qldb::dot2(left, hash);
+        }
+        self.edge.push(hash);
+        self.count += 1;
+    }
+
+    /// The digest; none without blocks.
+    pub fn root(&self) -> Option<Hash> {
+        let mut hashes = self.edge.iter().rev();
+        let last = *hashes.next()?;
+        Some(hashes.fold(last, |right, left| qldb::dot2(*left, right)))
+    }
+}
