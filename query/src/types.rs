@@ -178,7 +178,9 @@ impl SqlType {
             (SqlType::Int8, Value::Int(Int::Small(_))) => true,
             (SqlType::Oid, Value::Int(Int::Small(i))) => u32::try_from(*i).is_ok(),
             (SqlType::Float4 | SqlType::Float8, Value::Float(_)) => true,
-            (SqlType::Numeric { .. }, Value::Decimal(_)) => true,
+            (SqlType::Numeric { scale, .. }, Value::Decimal(d)) => {
+                scale.is_none_or(|s| i64::from(d.exponent()) == -i64::from(s))
+            }
             (SqlType::Text | SqlType::Name, Value::String(_)) => true,
             (SqlType::Varchar(n), Value::String(s)) => n.is_none_or(|n| has_at_most(s, n)),
             (SqlType::Char(n), Value::String(s)) => has_at_most(s, *n),

@@ -130,6 +130,11 @@ impl Table {
             .find(|i| matches!(&i.paths[..], [p] if matches!(&p[..], [PathStep::Field(f)] if &**f == field)))
     }
 
+    /// The keys a document has in all indexes.
+    pub fn keys_of(&self, document: &Value) -> Vec<(Id, Key)> {
+        self.indexes.iter().filter(|i| i.status != IndexStatus::Failed).map(|i| (i.id, i.key_of(document))).collect()
+    }
+
     /// Types and not-null constraints of declared columns. Defaults are filled in by `default`, called for each column
     /// whose field is absent (also if it has no default: identity columns are its business too); a null in a declared
     /// column is stored as an absent field.

@@ -274,8 +274,12 @@ impl Number {
         }
     }
 
-    fn of_decimal(_decimal: &Decimal) -> Number {
-        Number::from_digits(false, "0", 0) // Until Decimal gives its parts away.
+    fn of_decimal(decimal: &Decimal) -> Number {
+        let exponent = i64::from(decimal.exponent());
+        match decimal.coefficient() {
+            Int::Small(i) => Number::from_digits(*i < 0, &i.unsigned_abs().to_string(), exponent),
+            Int::Big(i) => Number::from_text(&i.to_string(), exponent),
+        }
     }
 
     fn of_float(float: f64) -> Number {

@@ -1,114 +1,193 @@
 //! Transactions: a snapshot, a read set, own writes on top, validation when they commit (DESIGN section 7).
 
+mod commit;
+pub mod conflict;
 mod doc;
+mod overlay;
+pub(crate) mod payload;
+mod read;
+pub mod read_set;
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ledgerstone_digest::Hash;
+use ledgerstone_digest::block::{StatementInfo, StatementText};
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
-use ledgerstone_journal::Committed;
+use ledgerstone_digest::qldb::statement_digest;
 
+pub(crate) use doc::without_salt;
 pub use doc::{Doc, View};
+pub use read::Docs;
 
-use crate::catalogue::{Catalogue, Column, Index, Table};
-use crate::database::Database;
-use crate::error::{QueryError, Result};
+use crate::catalogue::{Catalogue, Column, Index, METADATA_FIELDS, SALT_FIELD, Table, TableStatus, system_tables};
+use crate::database::{Database, TOKEN_BYTES_MAX};
+use crate::error::{QueryError, Result, SqlState};
 use crate::index::Key;
+use overlay::Overlay;
+use read_set::ReadSet;
 
 /// One transaction. Reads take `&self` and record what they read; iterators own what they need, so several can be
 /// open at once and outlive the borrow. They see the writes made before they were created, and none made after.
 ///
 /// Dropping it forgets it.
 pub struct Transaction {
-    database: Arc<Database>,
+    shared: Arc<Shared>,
+    id: Id,
+    read_only: bool,
+    validate_reads: bool,
+    user: Arc<str>,
+    door: Arc<str>,
+    client_token: Option<Arc<str>>,
+    overlay: Overlay,
+    /// The snapshot's catalogue, then one more for each own definition.
+    catalogues: Vec<Arc<Catalogue>>,
+    /// Tables whose definition this transaction changes, and names it gives or takes away.
+    definitions: BTreeSet<Id>,
+    names: BTreeSet<Arc<str>>,
+    statements: Vec<StatementInfo>,
+    /// Where the running statement's writes begin.
+    statement_mark: usize,
 }
 
-/// Revisions, one after another. `Send` and independent of the transaction's borrow.
-pub struct Docs {
-    next: Box<dyn Iterator<Item = Result<Doc>> + Send>,
-}
-
-impl Iterator for Docs {
-    type Item = Result<Doc>;
-
-    fn next(&mut self) -> Option<Result<Doc>> {
-        self.next.next()
-    }
+/// What iterators keep of a transaction. The snapshot stays open as long as anything holds this.
+pub(crate) struct Shared {
+    pub database: Arc<Database>,
+    pub snapshot: u64,
+    pub started_ms: i64,
+    reads: Mutex<ReadSet>,
 }
 
 /// A place in a transaction to go back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "the bodies follow")]
 pub struct Savepoint {
     writes: usize,
-    catalogue: usize,
-    statements: usize,
+    catalogues: usize,
 }
 
-#[allow(unused_variables, reason = "the bodies follow")]
+impl Shared {
+    fn reads(&self) -> MutexGuard<'_, ReadSet> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.database.state().close_snapshot(self.snapshot);
+    }
+}
+
 impl Transaction {
     /// Starts at the newest snapshot.
     pub fn begin(database: &Arc<Database>, read_only: bool) -> Transaction {
-        Transaction { database: database.clone() }
+        let (snapshot, catalogue) = database.open_snapshot();
+        let shared =
+            Shared { database: database.clone(), snapshot, started_ms: database.now_ms(), reads: Mutex::default() };
+        Transaction {
+            shared: Arc::new(shared),
+            id: Id(database.random16()),
+            read_only,
+            validate_reads: false,
+            user: Arc::from(""),
+            door: Arc::from("embedded"),
+            client_token: None,
+            overlay: Overlay::default(),
+            catalogues: vec![catalogue],
+            definitions: BTreeSet::new(),
+            names: BTreeSet::new(),
+            statements: Vec::new(),
+            statement_mark: 0,
+        }
     }
 
     /// Who does it and through which door: `originInfo`.
-    pub fn set_origin(&mut self, user: &str, door: &str) {}
+    pub fn set_origin(&mut self, user: &str, door: &str) {
+        self.user = user.into();
+        self.door = door.into();
+    }
 
     /// The token that makes a retry idempotent; 1 to 200 bytes.
     pub fn set_client_token(&mut self, token: &str) -> Result<()> {
-        Err(todo())
+        if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+            return Err(QueryError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("a client token has 1 to {TOKEN_BYTES_MAX} bytes, not {}", token.len()),
+            ));
+        }
+        self.client_token = Some(token.into());
+        Ok(())
     }
 
     /// Judge the reads at commit even if nothing was written, as the QLDB drivers expect.
-    pub fn set_validate_reads(&mut self, validate: bool) {}
+    pub fn set_validate_reads(&mut self, validate: bool) {
+        self.validate_reads = validate;
+    }
 
     pub fn database(&self) -> &Arc<Database> {
-        &self.database
+        &self.shared.database
     }
 
     /// The transaction's id, which is also `TXID()`.
     pub fn id(&self) -> Id {
-        Id::ZERO
+        self.id
     }
 
     pub fn snapshot(&self) -> u64 {
-        0
+        self.shared.snapshot
+    }
+
+    /// When it began: `now()`.
+    pub fn started_ms(&self) -> i64 {
+        self.shared.started_ms
     }
 
     pub fn is_read_only(&self) -> bool {
-        false
+        self.read_only
     }
 
     /// Whether anything was written (net effects may still be none).
     pub fn has_writes(&self) -> bool {
-        false
+        !self.overlay.is_empty()
     }
 
     /// The catalogue of the snapshot with this transaction's own definitions. Reading it records nothing.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        Arc::default()
+        self.catalogues.last().cloned().unwrap_or_default()
     }
 
     /// An active table by name (case matters), recording that its definition, or that there is none, was read.
     pub fn table(&self, name: &str) -> Result<Option<Arc<Table>>> {
-        Err(todo())
+        let found = self.catalogue().table(name).cloned();
+        let mut reads = self.shared.reads();
+        reads.names.insert(name.into());
+        if let Some(table) = &found {
+            reads.definitions.insert(table.id);
+        }
+        Ok(found)
     }
 
-    /// Any table by id, dropped ones included: history reads them.
+    /// Any table by id, dropped ones and system tables included: history reads them.
     pub fn table_by_id(&self, id: Id) -> Result<Option<Arc<Table>>> {
-        Err(todo())
+        if id.is_system() {
+            return Ok(system_tables::system_table(id));
+        }
+        let found = self.catalogue().table_by_id(&id).cloned();
+        if found.is_some() {
+            self.shared.reads().definitions.insert(id);
+        }
+        Ok(found)
     }
 
     /// The current revision of a document.
     pub fn get(&self, table: &Table, id: Id, view: View) -> Result<Option<Doc>> {
-        Err(todo())
+        self.reader(view)?.get(table, id)
     }
 
-    /// The documents with this key, or beginning with it, in order of document id.
+    /// The documents with this key, or beginning with it, in order of key and document id.
     pub fn lookup(&self, table: &Table, index: &Index, key: &Key, view: View) -> Result<Vec<Doc>> {
-        Err(todo())
+        self.reader(view)?.lookup(table, index, key)
     }
 
     /// The documents with keys between two bounds, in the order of the index. Only what was taken is recorded as read.
@@ -121,12 +200,12 @@ impl Transaction {
         descending: bool,
         view: View,
     ) -> Result<Docs> {
-        Err(todo())
+        self.reader(view)?.range(table, index, &low, &high, descending)
     }
 
     /// All documents, in order of document id (near enough the order of insertion).
     pub fn scan(&self, table: &Table, view: View) -> Result<Docs> {
-        Err(todo())
+        self.reader(view)?.scan(table)
     }
 
     /// All committed revisions that were active at some time in the closed interval, of one document or of all; deletions
@@ -139,81 +218,311 @@ impl Transaction {
         from_ms: Option<i64>,
         to_ms: Option<i64>,
     ) -> Result<Docs> {
-        Err(todo())
+        self.reader(View::Current)?.history(table, document, from_ms, to_ms)
     }
 
     /// The revision at a position, whatever its table.
     pub fn revision(&self, position: u64) -> Result<Doc> {
-        Err(todo())
+        if position >= self.snapshot() {
+            return Err(QueryError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("position {position} is not in the ledger yet: it ends before {}", self.snapshot()),
+            ));
+        }
+        Ok((*self.database().read(position)?).clone())
     }
 
     /// Makes a new document. The value must satisfy the table's definition already ([`Table::check_document`]).
     pub fn insert(&mut self, table: &Table, value: Value) -> Result<Doc> {
-        Err(todo())
+        let id = self.database().new_document_id();
+        self.write(table, id, None, Some(value))
     }
 
     /// Replaces a document's data by a new revision. `doc` is what was read in this transaction's current view.
     pub fn replace(&mut self, table: &Table, doc: &Doc, value: Value) -> Result<Doc> {
-        Err(todo())
+        let base = self.base_of(table, doc)?;
+        self.write(table, doc.id, base, Some(value))
     }
 
     pub fn delete(&mut self, table: &Table, doc: &Doc) -> Result<()> {
-        Err(todo())
+        let base = self.base_of(table, doc)?;
+        self.write(table, doc.id, base, None).map(drop)
     }
 
     /// The next value of an identity column. Values are never given twice; gaps are normal.
     pub fn next_identity(&self, table: &Table, column: &Column) -> Result<i64> {
-        Err(todo())
+        self.database().state().next_identity(table.id, &column.name).ok_or_else(|| {
+            QueryError::new(
+                SqlState::NUMERIC_OUT_OF_RANGE,
+                format!("identity column \"{}\" has no values left", column.name),
+            )
+        })
     }
 
     /// Notes a statement: its text, digest and start time go into the block, if there will be one. Answers its number.
     pub fn begin_statement(&mut self, text: &str, params: &[Value]) -> Result<u32> {
-        Err(todo())
+        let limit = self.database().limits().transaction_statements_max;
+        if self.statements.len() >= limit {
+            return Err(limit_error(format!("a transaction has at most {limit} statements")));
+        }
+        self.statement_mark = self.overlay.mark();
+        self.statements.push(StatementInfo {
+            text: StatementText::Text(text.into()),
+            start_time_ms: self.database().now_ms(),
+            digest: statement_digest(text, params),
+        });
+        Ok(self.statements.len() as u32 - 1)
     }
 
     /// Judges the primary key and unique constraints for everything written since `begin_statement`, as far as this
     /// transaction can see. Called after each statement that writes; the last word is at commit.
     pub fn check_unique(&self) -> Result<()> {
-        Err(todo())
+        self.check_unique_since(self.statement_mark)
     }
 
     pub fn savepoint(&self) -> Savepoint {
-        Savepoint { writes: 0, catalogue: 0, statements: 0 }
+        Savepoint { writes: self.overlay.mark(), catalogues: self.catalogues.len() }
     }
 
     /// Undoes every write since; reads stay recorded, statements stay noted.
     pub fn rollback_to(&mut self, savepoint: Savepoint) -> Result<()> {
-        Err(todo())
+        if savepoint.writes > self.overlay.mark() || savepoint.catalogues > self.catalogues.len() {
+            return Err(QueryError::new(SqlState::INVALID_SAVEPOINT, "the savepoint has been undone already"));
+        }
+        let definitions_undone = savepoint.catalogues < self.catalogues.len();
+        self.overlay.rollback_to(savepoint.writes);
+        self.catalogues.truncate(savepoint.catalogues.max(1));
+        self.statement_mark = self.statement_mark.min(savepoint.writes);
+        if definitions_undone {
+            let catalogue = self.catalogue();
+            for id in &self.definitions {
+                if let Some(table) = catalogue.table_by_id(id) {
+                    self.overlay.reindex(table);
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// Commits. `None`: nothing was written, so there is no block. With a client token that has committed before with the
-    /// same statements and parameters, the answer is the first commit's.
-    ///
-    /// Errors: 40001 ([`QueryError::is_retryable`]) when something read has changed, 23505, limits, and what the journal
-    /// says.
-    pub async fn commit(self) -> Result<Option<Committed>> {
-        Err(todo())
+    /// Whether the table has documents for this transaction, recorded as a read of the whole table.
+    pub(crate) fn is_empty_table(&self, table: &Table) -> Result<bool> {
+        Ok(self.scan(table, View::Current)?.next().transpose()?.is_none())
     }
 
-    /// As [`Transaction::commit`], blocking this thread.
-    pub fn commit_blocking(self) -> Result<Option<Committed>> {
-        Err(todo())
+    /// Writes a document of a system table under a given id, and takes up the catalogue that results.
+    pub(crate) fn define(
+        &mut self,
+        system: Id,
+        id: Id,
+        document: Option<Value>,
+        catalogue: Catalogue,
+        changed: Id,
+    ) -> Result<()> {
+        let table = system_tables::system_table(system).ok_or_else(|| QueryError::internal("not a system table"))?;
+        let base = match self.overlay.get(&system, &id) {
+            Some(_) => None,
+            None => self.reader(View::Current)?.get(&table, id)?.map(Arc::new),
+        };
+        self.write(&table, id, base, document)?;
+        if let Some(table) = catalogue.table_by_id(&changed) {
+            self.overlay.reindex(table);
+            self.names.insert(table.name.clone());
+        }
+        if let Some(before) = self.catalogue().table_by_id(&changed) {
+            self.names.insert(before.name.clone());
+        }
+        self.definitions.insert(changed);
+        self.catalogues.push(Arc::new(catalogue));
+        Ok(())
     }
-}
 
-fn todo() -> QueryError {
-    QueryError::unsupported("this part of transactions")
+    /// What a `Doc` given back to us stands for: the published revision it replaces, or nothing if it is our own.
+    fn base_of(&self, table: &Table, doc: &Doc) -> Result<Option<Arc<Doc>>> {
+        if doc.table_id != table.id {
+            return Err(QueryError::internal(format!("document {} is not of table {}", doc.id, table.id)));
+        }
+        if self.overlay.get(&table.id, &doc.id).is_some() {
+            return Ok(None);
+        }
+        // Writing over anything but the current revision would make two successors.
+        match self.database().state().rows.document(table.id, doc.id, self.snapshot()) {
+            Some(position) if position == doc.position => {
+                // What is shared stays shared: the executor's copy may have been changed.
+                Ok(Some(self.database().read(position)?))
+            }
+            _ => Err(QueryError::internal(format!("document {} was not read in the current view", doc.id))),
+        }
+    }
+
+    fn write(&mut self, table: &Table, id: Id, base: Option<Arc<Doc>>, value: Option<Value>) -> Result<Doc> {
+        if self.read_only {
+            return Err(QueryError::new(SqlState::READ_ONLY_TRANSACTION, "cannot write in a read-only transaction"));
+        }
+        if table.status == TableStatus::Inactive {
+            return Err(QueryError::new(
+                SqlState::UNDEFINED_TABLE,
+                format!("table \"{}\" has been dropped", table.name),
+            ));
+        }
+        let limits = self.database().limits();
+        if let Some(value) = &value {
+            check_document_rules(value, limits)?;
+            for index in &table.indexes {
+                check_key(index, value)?;
+            }
+        }
+        if self.overlay.len() >= limits.transaction_documents_max && self.overlay.get(&table.id, &id).is_none() {
+            let limit = limits.transaction_documents_max;
+            return Err(limit_error(format!("a transaction changes at most {limit} documents")));
+        }
+        if !table.id.is_system() {
+            self.shared.reads().definitions.insert(table.id);
+        }
+        // The definition in force may be newer than the one the caller holds.
+        let newest = self.catalogue();
+        let table = newest.table_by_id(&table.id).map_or(table, |t| t);
+        let data = value.map(Arc::new);
+        let statement = self.statements.len().checked_sub(1).map(|n| n as u32);
+        self.overlay.write(table, id, base, data, statement);
+        match self.overlay.get(&table.id, &id) {
+            Some(own) => Ok(self.own_doc(table.id, id, own)),
+            None => Err(QueryError::internal("a write was lost")),
+        }
+    }
+
+    fn own_doc(&self, table: Id, id: Id, own: &overlay::Own) -> Doc {
+        read::own_doc(&self.shared, self.id, table, id, own)
+    }
+
+    fn check_unique_since(&self, mark: usize) -> Result<()> {
+        let catalogue = self.catalogue();
+        for (table_id, id) in self.overlay.written_since(mark) {
+            let (Some(own), Some(table)) = (self.overlay.get(&table_id, &id), catalogue.table_by_id(&table_id)) else {
+                continue;
+            };
+            let Some(data) = &own.data else { continue };
+            for index in table.indexes.iter().filter(|i| i.unique && i.key_is_complete(data)) {
+                let Some((_, key)) = own.keys().iter().find(|(i, _)| *i == index.id) else { continue };
+                if self.holder_of(table, index, key, id).is_some() {
+                    self.shared.reads().key(table.id, index.id, key);
+                    return Err(crate::database::unique_violation(index, data));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another document that has this key for this transaction.
+    fn holder_of(&self, table: &Table, index: &Index, key: &Key, except: Id) -> Option<Id> {
+        let own = self.overlay.table(&table.id);
+        let mine = own.and_then(|o| o.lookup(&index.id, key).map(|(_, id)| *id).find(|id| *id != except));
+        let published = || {
+            let found =
+                self.database().state().rows.lookup(table.id, index.id, key, self.snapshot()).unwrap_or_default();
+            let written = |id: &Id| own.is_some_and(|o| o.documents.contains_key(id));
+            found.into_iter().map(|k| k.id).find(|id| *id != except && !written(id))
+        };
+        mine.or_else(published)
+    }
+
+    fn reader(&self, view: View) -> Result<read::Reader<'_>> {
+        read::Reader::new(self, view)
+    }
 }
 
 impl QueryError {
     /// A conflict with another transaction: running the transaction again may well succeed.
     pub fn is_retryable(&self) -> bool {
-        self.code == crate::error::SqlState::SERIALIZATION_FAILURE
+        self.code == SqlState::SERIALIZATION_FAILURE
     }
 }
 
-/// The digest of a transaction's body: what is compared when a client token is used again.
-pub fn body_digest(statements: &[ledgerstone_digest::hash::Hash]) -> ledgerstone_digest::hash::Hash {
+/// The digest of a transaction's body, from the digests of its statements with their parameters: what is compared when a
+/// client token is used again.
+pub fn body_digest(statements: &[Hash]) -> Hash {
     let parts: Vec<&[u8]> = statements.iter().map(|h| h.0.as_slice()).collect();
-    ledgerstone_digest::hash::Hash::sha256(&parts)
+    Hash::sha256(&parts)
+}
+
+pub(crate) fn limit_error(message: impl Into<String>) -> QueryError {
+    QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+/// What every document must be (CONTRACT section 2).
+fn check_document_rules(value: &Value, limits: &crate::database::Limits) -> Result<()> {
+    let Value::Struct(fields) = value else {
+        return Err(QueryError::new(
+            SqlState::DATATYPE_MISMATCH,
+            format!("a document is an Ion struct, not {:?}", value.ion_type()),
+        ));
+    };
+    if fields.get(SALT_FIELD).is_some() {
+        return Err(QueryError::new(SqlState::RESERVED_NAME, format!("the field name {SALT_FIELD} is reserved")));
+    }
+    let metadata_only =
+        fields.len() == METADATA_FIELDS.len() && METADATA_FIELDS.iter().all(|name| fields.get(name).is_some());
+    if metadata_only {
+        return Err(QueryError::new(
+            SqlState::RESERVED_NAME,
+            "a document may not have exactly the fields id, version, txTime and txId: it would read as metadata",
+        )
+        .hint("Rename one of the fields, or add another."));
+    }
+    let mut counts = Counts { values: 0, bytes: 0 };
+    counts.add(value, 1, limits)
+}
+
+struct Counts {
+    values: usize,
+    bytes: usize,
+}
+
+impl Counts {
+    fn add(&mut self, value: &Value, depth: usize, limits: &crate::database::Limits) -> Result<()> {
+        if depth > limits.document_depth_max {
+            let limit = limits.document_depth_max;
+            return Err(limit_error(format!("a document has at most {limit} containers inside each other")));
+        }
+        self.values += 1;
+        if self.values > limits.document_values_max {
+            return Err(limit_error(format!("a document has at most {} values", limits.document_values_max)));
+        }
+        self.bytes += match value.unannotated() {
+            Value::String(s) => s.len() + 2,
+            Value::Symbol(s) => s.text().map_or(0, str::len) + 2,
+            Value::Clob(b) | Value::Blob(b) => b.len() + 2,
+            Value::Null(_) | Value::Bool(_) => 1,
+            _ => 9,
+        };
+        match value.unannotated() {
+            Value::List(items) | Value::Sexp(items) => {
+                items.iter().try_for_each(|item| self.add(item, depth + 1, limits))?;
+            }
+            Value::Struct(fields) => {
+                for (name, item) in &fields.fields {
+                    self.bytes += name.text().map_or(0, str::len) + 1;
+                    self.add(item, depth + 1, limits)?;
+                }
+            }
+            _ => {}
+        }
+        if self.bytes > limits.document_bytes_max {
+            return Err(limit_error(format!("a document has at most {} bytes", limits.document_bytes_max)));
+        }
+        Ok(())
+    }
+}
+
+fn check_key(index: &Index, value: &Value) -> Result<()> {
+    let key = index.key_of(value);
+    if key.is_too_long() {
+        return Err(limit_error(format!(
+            "the key of index \"{}\" would have {} bytes; at most {} are possible",
+            index.name,
+            key.len(),
+            crate::index::KEY_BYTES_MAX
+        ))
+        .hint("Long texts are better not indexed, or indexed by a hash of them."));
+    }
+    Ok(())
 }

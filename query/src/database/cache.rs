@@ -1,0 +1,141 @@
+//! Revisions read or written lately, by position. Revisions never change, so nothing here is ever stale; only a redaction
+//! takes one out.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ledgerstone_digest::ion::Value;
+
+use crate::transaction::Doc;
+
+const SHARDS: usize = 16;
+
+/// A bounded cache: first in, first out, with a second chance for what was asked for.
+pub struct RevisionCache {
+    shards: Vec<Mutex<Shard>>,
+    shard_bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Shard {
+    entries: HashMap<u64, Entry>,
+    order: VecDeque<u64>,
+    bytes: usize,
+}
+
+struct Entry {
+    doc: Arc<Doc>,
+    bytes: usize,
+    asked_for: bool,
+}
+
+impl RevisionCache {
+    pub fn new(bytes_max: usize) -> RevisionCache {
+        RevisionCache { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), shard_bytes_max: bytes_max / SHARDS }
+    }
+
+    pub fn get(&self, position: u64) -> Option<Arc<Doc>> {
+        let mut shard = self.shard(position)?;
+        let entry = shard.entries.get_mut(&position)?;
+        entry.asked_for = true;
+        Some(entry.doc.clone())
+    }
+
+    pub fn put(&self, doc: Arc<Doc>) {
+        let bytes = size_of::<Doc>() + doc.data.as_deref().map_or(0, bytes_of) + 96;
+        let Some(mut shard) = self.shard(doc.position) else { return };
+        if bytes > self.shard_bytes_max {
+            return;
+        }
+        let position = doc.position;
+        if let Some(old) = shard.entries.insert(position, Entry { doc, bytes, asked_for: false }) {
+            shard.bytes = shard.bytes.saturating_sub(old.bytes);
+        } else {
+            shard.order.push_back(position);
+        }
+        shard.bytes += bytes;
+        while shard.bytes > self.shard_bytes_max {
+            let Some(oldest) = shard.order.pop_front() else { return };
+            match shard.entries.get_mut(&oldest) {
+                Some(entry) if entry.asked_for => {
+                    entry.asked_for = false;
+                    shard.order.push_back(oldest);
+                }
+                Some(entry) => {
+                    let bytes = entry.bytes;
+                    shard.bytes = shard.bytes.saturating_sub(bytes);
+                    shard.entries.remove(&oldest);
+                }
+                None => {}
+            }
+        }
+    }
+
+    pub fn remove(&self, position: u64) {
+        if let Some(mut shard) = self.shard(position)
+            && let Some(entry) = shard.entries.remove(&position)
+        {
+            shard.bytes = shard.bytes.saturating_sub(entry.bytes);
+        }
+    }
+
+    fn shard(&self, position: u64) -> Option<MutexGuard<'_, Shard>> {
+        let shard = self.shards.get(position as usize % SHARDS)?;
+        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// About how much memory a value takes.
+pub fn bytes_of(value: &Value) -> usize {
+    let inner = match value {
+        Value::String(s) => s.len() + 16,
+        Value::Clob(b) | Value::Blob(b) => b.len() + 16,
+        Value::List(items) | Value::Sexp(items) => items.iter().map(bytes_of).sum(),
+        Value::Struct(s) => s.fields.iter().map(|(n, v)| 24 + n.text().map_or(0, str::len) + bytes_of(v)).sum(),
+        Value::Annotated(inner) => 48 + bytes_of(&inner.value),
+        _ => 0,
+    };
+    size_of::<Value>() + inner
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledgerstone_digest::id::Id;
+
+    fn doc(position: u64, text: &str) -> Arc<Doc> {
+        Arc::new(Doc {
+            table_id: Id::ZERO,
+            id: Id::ZERO,
+            position,
+            version: 0,
+            block: 0,
+            tx_time_ms: 0,
+            tx_id: Id::ZERO,
+            supersedes: None,
+            successor: None,
+            data: Some(Arc::new(Value::string(text))),
+            salt: None,
+            data_hash: None,
+        })
+    }
+
+    #[test]
+    fn memory_stays_bounded_and_what_is_asked_for_stays() {
+        let cache = RevisionCache::new(SHARDS * 20_000);
+        cache.put(doc(16, "kept"));
+        for n in 2..2000 {
+            cache.put(doc(n * 16, &"x".repeat(100)));
+            assert!(cache.get(16).is_some(), "{n}");
+        }
+        let shard = cache.shard(0).unwrap();
+        assert!(shard.bytes <= 20_000 && shard.entries.len() < 100);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_kept() {
+        let cache = RevisionCache::new(SHARDS * 1000);
+        cache.put(doc(1, &"x".repeat(5000)));
+        assert!(cache.get(1).is_none());
+    }
+}

@@ -1,0 +1,246 @@
+//! One ledger, open: its journal, the catalogue and the row index derived from it, and the caches (DESIGN section 7).
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `state` | what transactions, the sequencer and the publisher share |
+//! | `log` | what is asked of the journal |
+//! | `build` | filling an index on a table that has documents |
+//! | `cache` | revisions read or written lately |
+//! | `tokens` | client tokens |
+
+mod build;
+mod cache;
+mod log;
+pub(crate) mod state;
+mod tokens;
+
+use std::sync::Arc;
+
+use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::qldb::statement_digest;
+use ledgerstone_journal::{Committed, Env, ReadError, StoredRevision};
+
+pub(crate) use log::Log;
+pub(crate) use state::{State, unique_violation};
+pub use tokens::{TOKEN_BYTES_MAX, TOKENS_KEPT_MAX};
+
+use crate::catalogue::Catalogue;
+use crate::error::{QueryError, Result, SqlState};
+use crate::transaction::{Doc, body_digest, without_salt};
+
+/// An open ledger.
+pub struct Database {
+    name: Arc<str>,
+    env: Env,
+    options: DatabaseOptions,
+    state: Arc<State>,
+    log: Arc<dyn Log>,
+}
+
+/// How a ledger is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseOptions {
+    pub limits: Limits,
+    /// Memory for revisions read or written lately, in bytes.
+    pub cache_bytes_max: usize,
+}
+
+/// What a transaction may hold. Exceeding one is an error (54000) that names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one document's texts, bytes and names, with one to nine for each value.
+    pub document_bytes_max: usize,
+    /// Containers inside each other.
+    pub document_depth_max: usize,
+    /// Values in one document, containers included.
+    pub document_values_max: usize,
+    /// Documents changed by one transaction.
+    pub transaction_documents_max: usize,
+    /// Statements in one transaction.
+    pub transaction_statements_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            document_bytes_max: 16 << 20,
+            document_depth_max: 128,
+            document_values_max: 4 << 20,
+            transaction_documents_max: 1_000_000,
+            transaction_statements_max: 1_000_000,
+        }
+    }
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        DatabaseOptions { limits: Limits::default(), cache_bytes_max: 256 << 20 }
+    }
+}
+
+/// What a client token did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenCommit {
+    pub committed: Committed,
+    /// What the transaction's statements and parameters come to: [`body_digest`].
+    pub body: Hash,
+}
+
+impl Database {
+    pub(crate) fn new(
+        name: &str,
+        env: Env,
+        options: DatabaseOptions,
+        state: Arc<State>,
+        log: Arc<dyn Log>,
+    ) -> Database {
+        Database { name: name.into(), env, options, state, log }
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    /// The newest published snapshot.
+    pub fn snapshot(&self) -> u64 {
+        self.log.snapshot()
+    }
+
+    /// The newest published catalogue.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.state.newest_catalogue()
+    }
+
+    /// How many documents a table has now.
+    pub fn document_count(&self, table: Id) -> usize {
+        self.state.rows.count(table)
+    }
+
+    /// The wall clock, in milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.env.clock.now_ms()
+    }
+
+    /// What a client token has committed, if it has.
+    pub fn client_token(&self, token: &str) -> Result<Option<TokenCommit>> {
+        let Some(committed) = self.state.tokens.get(token) else { return Ok(None) };
+        let block = self.log.read_block(committed.block).map_err(read_error)?;
+        let digests: Vec<Hash> = block.info.statements.iter().map(|s| s.digest).collect();
+        Ok(Some(TokenCommit { committed, body: body_digest(&digests) }))
+    }
+
+    /// The first commit of a client token with these statements and parameters. Ask before running an autocommit
+    /// statement that carries a token: run again, it might fail on what it did the first time. With another body: an error.
+    pub fn committed_by_statements(&self, token: &str, statements: &[(&str, &[Value])]) -> Result<Option<Committed>> {
+        let digests: Vec<Hash> = statements.iter().map(|(text, params)| statement_digest(text, params)).collect();
+        self.committed_by_token(token, body_digest(&digests))
+    }
+
+    pub(crate) fn committed_by_token(&self, token: &str, body: Hash) -> Result<Option<Committed>> {
+        match self.client_token(token)? {
+            None => Ok(None),
+            Some(first) if first.body == body => Ok(Some(first.committed)),
+            Some(first) => Err(QueryError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("client token \"{token}\" has been used for another transaction"),
+            )
+            .detail(format!("It committed block {} with other statements or parameters.", first.committed.block))
+            .hint("Take a fresh token for every transaction, and the same one only to repeat it.")),
+        }
+    }
+
+    /// The snapshot of the last block at or before this time. A time in the future is an error (22023).
+    pub fn position_at_time(&self, time_ms: i64) -> Result<u64> {
+        let now = self.now_ms();
+        if time_ms > now {
+            return Err(QueryError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "the time lies in the future: what was so then is not known yet",
+            )
+            .detail(format!("It is {} ms ahead of the server's clock.", time_ms - now)));
+        }
+        // Before the first block there is the genesis only.
+        Ok(self.log.end_at_time(time_ms).unwrap_or(1))
+    }
+
+    /// The snapshot that sees this block and nothing after it.
+    pub fn position_at_block(&self, block: u64) -> Result<u64> {
+        self.log.end_of_block(block).map_err(|error| match error {
+            ReadError::Beyond { .. } => {
+                QueryError::new(SqlState::INVALID_PARAMETER_VALUE, format!("there is no block {block} yet"))
+            }
+            other => read_error(other),
+        })
+    }
+
+    /// A revision by position, from the cache or the journal.
+    pub(crate) fn read(&self, position: u64) -> Result<Arc<Doc>> {
+        if let Some(doc) = self.state.cache.get(position) {
+            return Ok(doc);
+        }
+        let doc = Arc::new(doc_of(self.log.read_revision(position).map_err(read_error)?));
+        self.state.cache.put(doc.clone());
+        Ok(doc)
+    }
+
+    pub(crate) fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    pub(crate) fn log(&self) -> &Arc<dyn Log> {
+        &self.log
+    }
+
+    pub(crate) fn open_snapshot(&self) -> (u64, Arc<Catalogue>) {
+        self.state.open_snapshot(|| self.log.snapshot())
+    }
+
+    pub(crate) fn random16(&self) -> [u8; 16] {
+        self.env.rng.bytes16()
+    }
+
+    pub(crate) fn new_document_id(&self) -> Id {
+        self.state.new_document_id(self.now_ms(), self.random16())
+    }
+}
+
+/// A read that failed as a statement's error.
+pub(crate) fn read_error(error: ReadError) -> QueryError {
+    let code = match &error {
+        ReadError::Damaged(_) => SqlState::DATA_CORRUPTED,
+        ReadError::File(_) => SqlState::IO_ERROR,
+        ReadError::Beyond { .. } => SqlState::INVALID_PARAMETER_VALUE,
+        _ => SqlState::INTERNAL,
+    };
+    QueryError::new(code, error.to_string())
+}
+
+fn doc_of(stored: StoredRevision) -> Doc {
+    let (data, salt) = match stored.data {
+        Some(data) => {
+            let (data, salt) = without_salt(data);
+            (Some(data), salt)
+        }
+        None => (None, None),
+    };
+    Doc {
+        table_id: stored.table_id,
+        id: stored.document_id,
+        position: stored.position,
+        version: stored.version,
+        block: stored.block,
+        tx_time_ms: stored.time_ms,
+        tx_id: stored.tx_id,
+        supersedes: stored.supersedes,
+        successor: None,
+        data,
+        salt,
+        data_hash: stored.data_hash,
+    }
+}

@@ -1,0 +1,318 @@
+//! What transactions, the sequencer and the publisher of one ledger share: catalogues, rows, recent writes, open
+//! snapshots, client tokens, counters and the cache of revisions. All of it derived from the journal.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
+use ledgerstone_journal::{Publish, PublishedBlock};
+
+use super::cache::RevisionCache;
+use super::tokens::Tokens;
+use crate::catalogue::{Catalogue, IndexStatus, Table, system_tables};
+use crate::error::{QueryError, Result, SqlState};
+use crate::index::{Key, MemoryRows, NewRow, Rows};
+use crate::transaction::conflict::RecentWrites;
+use crate::transaction::payload::{Payload, Write};
+use crate::transaction::{Doc, without_salt};
+
+/// Shared by everything that works on one ledger.
+pub struct State {
+    pub rows: Box<dyn Rows>,
+    pub recent: Mutex<RecentWrites>,
+    pub tokens: Tokens,
+    pub cache: RevisionCache,
+    /// Catalogues and the snapshot each holds from, ascending; never empty.
+    catalogues: RwLock<VecDeque<(u64, Arc<Catalogue>)>>,
+    snapshots: Mutex<BTreeMap<u64, u32>>,
+    /// The end of the newest block taken in, and of the one before it: the snapshot readers see lies between.
+    published: AtomicU64,
+    published_before: AtomicU64,
+    identities: Mutex<HashMap<(Id, Arc<str>), i64>>,
+    ids: Mutex<u128>,
+    /// Unique indexes in which two documents were found with one key.
+    duplicates: Mutex<HashSet<Id>>,
+}
+
+impl State {
+    pub fn new(cache_bytes_max: usize) -> State {
+        State {
+            rows: Box::new(MemoryRows::new()),
+            recent: Mutex::default(),
+            tokens: Tokens::default(),
+            cache: RevisionCache::new(cache_bytes_max),
+            catalogues: RwLock::new(VecDeque::from([(0, Arc::default())])),
+            snapshots: Mutex::default(),
+            published: AtomicU64::new(0),
+            published_before: AtomicU64::new(0),
+            identities: Mutex::default(),
+            ids: Mutex::new(0),
+            duplicates: Mutex::default(),
+        }
+    }
+
+    /// The end of the newest block taken in.
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    pub fn newest_catalogue(&self) -> Arc<Catalogue> {
+        let catalogues = self.catalogues.read().unwrap_or_else(PoisonError::into_inner);
+        catalogues.back().map(|(_, c)| c.clone()).unwrap_or_default()
+    }
+
+    /// Opens the snapshot that `newest` gives and the catalogue that belongs to it.
+    pub fn open_snapshot(&self, newest: impl Fn() -> u64) -> (u64, Arc<Catalogue>) {
+        let snapshot = {
+            let mut snapshots = lock(&self.snapshots);
+            let snapshot = newest();
+            *snapshots.entry(snapshot).or_default() += 1;
+            snapshot
+        };
+        let catalogues = self.catalogues.read().unwrap_or_else(PoisonError::into_inner);
+        let catalogue = catalogues.iter().rev().find(|(from, _)| *from <= snapshot).or_else(|| catalogues.front());
+        (snapshot, catalogue.map(|(_, c)| c.clone()).unwrap_or_default())
+    }
+
+    pub fn close_snapshot(&self, snapshot: u64) {
+        let mut snapshots = lock(&self.snapshots);
+        if let Some(count) = snapshots.get_mut(&snapshot) {
+            *count -= 1;
+            if *count == 0 {
+                snapshots.remove(&snapshot);
+            }
+        }
+    }
+
+    /// The oldest snapshot that is or may yet be opened, and what the row index has surely taken in.
+    pub fn oldest_snapshot(&self) -> (u64, u64) {
+        let snapshots = lock(&self.snapshots);
+        let published = self.published_before.load(Ordering::Acquire);
+        (snapshots.keys().next().map_or(published, |s| published.min(*s)), published)
+    }
+
+    /// A fresh document id: 48 bits of milliseconds, then random; ids made here ascend, so that documents stand in the
+    /// order they were inserted in.
+    pub fn new_document_id(&self, now_ms: i64, random: [u8; 16]) -> Id {
+        let time = (now_ms.max(0) as u128 & 0xffff_ffff_ffff) << 80;
+        let random = u128::from_be_bytes(random);
+        let mut last = lock(&self.ids);
+        let fresh = time | (random >> 48);
+        *last = if *last >> 80 >= fresh >> 80 { last.saturating_add(1 + (random & 0xffff_ffff)) } else { fresh };
+        Id(last.to_be_bytes())
+    }
+
+    /// The next value of an identity column.
+    pub fn next_identity(&self, table: Id, column: &Arc<str>) -> Option<i64> {
+        let mut identities = lock(&self.identities);
+        let value = identities.entry((table, column.clone())).or_insert(0);
+        *value = value.checked_add(1)?;
+        Some(*value)
+    }
+
+    /// Judges the unique keys a transaction wins against who holds them, published or pending.
+    pub fn check_unique(&self, recent: &RecentWrites, payload: &Payload) -> Result<()> {
+        // Who gives up which key: asked only once a holder is found.
+        let released = OnceCell::new();
+        let releases = |index: Id, key: &Key, id: Id| {
+            let all = released.get_or_init(|| {
+                let writes = payload.writes.iter().flat_map(|w| w.changes.iter().map(move |c| (w.id, c)));
+                writes.filter_map(|(id, c)| Some((c.index, c.old.as_ref()?, id))).collect::<HashSet<_>>()
+            });
+            all.contains(&(index, key, id))
+        };
+        for write in &payload.writes {
+            for change in write.changes.iter().filter(|c| c.claims) {
+                let Some(new) = &change.new else { continue };
+                let other = |id: &Id| *id != write.id && !releases(change.index, new, *id);
+                let holder = match recent.holder(change.index, new) {
+                    Some(holder) => holder.filter(other),
+                    None => self.rows.holders(write.table, change.index, new).into_iter().find(other),
+                };
+                if holder.is_some() {
+                    return Err(self.unique_violation(write, change.index));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn unique_violation(&self, write: &Write, index: Id) -> QueryError {
+        let catalogue = self.newest_catalogue();
+        match (catalogue.index(&index), &write.data) {
+            (Some((_, index)), Some(data)) => unique_violation(index, data),
+            _ => QueryError::new(SqlState::UNIQUE_VIOLATION, "duplicate key value violates unique constraint"),
+        }
+    }
+
+    pub fn mark_duplicate(&self, index: Id) {
+        lock(&self.duplicates).insert(index);
+    }
+
+    pub fn has_duplicates(&self, index: Id) -> bool {
+        lock(&self.duplicates).contains(&index)
+    }
+
+    /// Takes in a durable block, at opening and while running alike.
+    pub fn take_in(&self, block: PublishedBlock) -> Result<()> {
+        let committed = block.committed;
+        let payload = block.payload.and_then(|p| p.downcast::<Payload>().ok());
+        let mut catalogue = self.newest_catalogue();
+        let replaying = payload.is_none();
+        // A transaction's definitions stand before its documents, so what follows them is indexed by them.
+        if block.revisions.iter().any(|r| system_tables::is_definition(&r.table_id)) {
+            let mut next = (*catalogue).clone();
+            for revision in block.revisions.iter().filter(|r| system_tables::is_definition(&r.table_id)) {
+                let change = system_tables::apply(&mut next, revision, committed.first_position, committed.snapshot())?;
+                self.apply_index_change(change);
+            }
+            catalogue = Arc::new(next);
+        }
+        for (n, revision) in block.revisions.iter().enumerate() {
+            let table = catalogue.table_by_id(&revision.table_id);
+            let prepared = payload.as_ref().and_then(|p| p.writes.get(n)).filter(|w| w.id == revision.document_id);
+            let computed;
+            let keys = match (prepared, table, &revision.data) {
+                (Some(write), _, _) => &write.keys,
+                (None, Some(table), Some(data)) => {
+                    computed = table.keys_of(data);
+                    &computed
+                }
+                _ => const { &Vec::new() },
+            };
+            self.rows.add(&NewRow {
+                table: revision.table_id,
+                id: revision.document_id,
+                position: revision.position,
+                deleted: revision.deleted,
+                keys,
+            });
+            if let Some(table) = table {
+                self.after_revision(table, revision.document_id, revision.data.as_deref(), keys);
+            }
+            if !replaying && (revision.deleted || revision.data.is_some()) {
+                let (data, salt) = match (prepared, &revision.data) {
+                    (Some(write), _) => (write.data.clone(), write.salt.clone()),
+                    (None, Some(data)) => {
+                        let (data, salt) = without_salt(data.clone());
+                        (Some(data), salt)
+                    }
+                    (None, None) => (None, None),
+                };
+                self.cache.put(Arc::new(Doc {
+                    table_id: revision.table_id,
+                    id: revision.document_id,
+                    position: revision.position,
+                    version: revision.version,
+                    block: committed.block,
+                    tx_time_ms: committed.time_ms,
+                    tx_id: committed.transaction_id,
+                    supersedes: revision.supersedes,
+                    successor: None,
+                    data,
+                    salt,
+                    data_hash: None,
+                }));
+            }
+        }
+        if let Some(token) = &block.origin.client_token {
+            self.tokens.put(token.clone(), committed);
+        }
+        self.publish_catalogue(catalogue, committed.snapshot());
+        Ok(())
+    }
+
+    /// What a definition means for the row index.
+    fn apply_index_change(&self, change: system_tables::DefinitionChange) {
+        match change {
+            system_tables::DefinitionChange::IndexMade { table, index } => self.rows.add_index(table, index),
+            system_tables::DefinitionChange::IndexDropped { table, index } => self.rows.drop_index(table, index),
+            system_tables::DefinitionChange::Other => {}
+        }
+    }
+
+    /// Counters of identity columns, and duplicates in an index that is being built.
+    fn after_revision(&self, table: &Table, id: Id, data: Option<&Value>, keys: &[(Id, Key)]) {
+        let Some(data) = data else { return };
+        for column in table.columns.iter().filter(|c| c.identity) {
+            if let Some(value) = data.as_struct().and_then(|s| s.get(&column.name)).and_then(Value::as_i64) {
+                let mut identities = lock(&self.identities);
+                let highest = identities.entry((table.id, column.name.clone())).or_insert(0);
+                *highest = value.max(*highest);
+            }
+        }
+        for index in table.indexes.iter().filter(|i| i.unique && i.status == IndexStatus::Building) {
+            let key = keys.iter().find(|(i, _)| *i == index.id);
+            if let Some((_, key)) = key.filter(|_| index.key_is_complete(data))
+                && self.rows.holders(table.id, index.id, key).iter().any(|other| *other != id)
+            {
+                self.mark_duplicate(index.id);
+            }
+        }
+    }
+
+    fn publish_catalogue(&self, catalogue: Arc<Catalogue>, snapshot: u64) {
+        let (oldest, _) = self.oldest_snapshot();
+        let mut catalogues = self.catalogues.write().unwrap_or_else(PoisonError::into_inner);
+        if catalogues.back().is_none_or(|(_, newest)| newest.version != catalogue.version) {
+            catalogues.push_back((snapshot, catalogue));
+        }
+        while catalogues.get(1).is_some_and(|(from, _)| *from <= oldest) {
+            catalogues.pop_front();
+        }
+        drop(catalogues);
+        self.published_before.store(self.published.load(Ordering::Acquire), Ordering::Release);
+        self.published.store(snapshot, Ordering::Release);
+    }
+
+    /// After opening: everything taken in may be seen.
+    pub fn opened(&self, snapshot: u64) {
+        self.published.store(snapshot, Ordering::Release);
+        self.published_before.store(snapshot, Ordering::Release);
+    }
+}
+
+/// The publisher's hook.
+pub struct Publisher(pub Arc<State>);
+
+impl Publish for Publisher {
+    fn publish(&mut self, block: PublishedBlock) {
+        let number = block.committed.block;
+        if let Err(error) = self.0.take_in(block) {
+            // Its definitions passed through our own writer, so this is a defect; what is on disk is not touched by it.
+            tracing::error!(block = number, %error, "a block could not be taken into the catalogue");
+        }
+    }
+}
+
+/// The error for a second document with a unique key (23505), as PostgreSQL words it.
+pub fn unique_violation(index: &crate::catalogue::Index, document: &Value) -> QueryError {
+    let values: Vec<String> = index
+        .paths
+        .iter()
+        .map(|path| crate::catalogue::value_at(document, path).map_or_else(|| "null".into(), short_text))
+        .collect();
+    QueryError::new(
+        SqlState::UNIQUE_VIOLATION,
+        format!("duplicate key value violates unique constraint \"{}\"", index.name),
+    )
+    .detail(format!("Key ({})=({}) already exists.", index.paths_text(), values.join(", ")))
+}
+
+fn short_text(value: &Value) -> String {
+    let text = match value.as_text() {
+        Some(text) => text.to_owned(),
+        None => format!("{value:?}"),
+    };
+    match text.char_indices().nth(200) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

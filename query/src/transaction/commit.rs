@@ -1,0 +1,239 @@
+//! How a transaction commits: net effects become revisions, are judged on the sequencer's thread, and are published
+//! before anybody is told.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use ledgerstone_digest::block::OriginInfo;
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::ion_hash;
+use ledgerstone_journal::{CommitError, Committed, Listed, NewRevision};
+
+use super::doc::with_salt;
+use super::overlay::Own;
+use super::payload::{KeyChange, Payload, Write};
+use super::{Transaction, body_digest, conflict};
+use crate::catalogue::{Catalogue, IndexStatus, Table, system_tables};
+use crate::error::{QueryError, Result, SqlState};
+use crate::index::Key;
+
+impl Transaction {
+    /// Commits. `None`: nothing was written, so there is no block. With a client token that has committed before with the
+    /// same statements and parameters, the answer is the first commit's.
+    ///
+    /// Errors: 40001 ([`QueryError::is_retryable`]) when something read has changed, 23505, limits, and what the journal
+    /// says. An index made on a table with documents is built before this answers; if that fails the index's status says
+    /// so and the answer is its error, though the transaction has committed.
+    pub async fn commit(mut self) -> Result<Option<Committed>> {
+        if let Some(first) = self.committed_before()? {
+            return Ok(Some(first));
+        }
+        let database = self.database().clone();
+        let building = self.building();
+        let Some(transaction) = self.prepare()? else {
+            self.validate_only()?;
+            return Ok(None);
+        };
+        // The snapshot need not stay open while the journal works.
+        let submitted = database.log().submit(transaction);
+        drop(self);
+        let committed = submitted.await.map_err(commit_error)?;
+        for index in building {
+            database.build_index_in_background(index).await?;
+        }
+        Ok(Some(committed))
+    }
+
+    /// As [`Transaction::commit`], blocking this thread.
+    pub fn commit_blocking(self) -> Result<Option<Committed>> {
+        block_on(self.commit())
+    }
+
+    /// The first commit of this client token, if there was one with the same body.
+    fn committed_before(&self) -> Result<Option<Committed>> {
+        let Some(token) = &self.client_token else { return Ok(None) };
+        let digests: Vec<_> = self.statements.iter().map(|s| s.digest).collect();
+        self.database().committed_by_token(token, body_digest(&digests))
+    }
+
+    fn validate_only(&self) -> Result<()> {
+        if !self.validate_reads {
+            return Ok(());
+        }
+        let state = self.database().state();
+        let changed = {
+            let recent = state.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            recent.changed_since(self.snapshot(), &self.shared.reads())
+        };
+        match changed {
+            Some(changed) => Err(conflict::conflict_error(changed.describe(&state.newest_catalogue()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Indexes made here that still have to be filled.
+    fn building(&self) -> Vec<Id> {
+        let (Some(before), after) = (self.catalogues.first(), self.catalogue()) else { return Vec::new() };
+        let changed = self.definitions.iter().filter_map(|id| after.table_by_id(id));
+        let building = changed.flat_map(|t| t.indexes.iter()).filter(|i| i.status == IndexStatus::Building);
+        building.filter(|i| before.index(&i.id).is_none()).map(|i| i.id).collect()
+    }
+
+    /// The transaction as the journal takes it, or `None` if its net effect is nothing.
+    fn prepare(&mut self) -> Result<Option<ledgerstone_journal::Transaction>> {
+        let catalogue = self.catalogue();
+        let mut order: Vec<(bool, u64, Id, Id, Arc<Own>)> = Vec::with_capacity(self.overlay.len());
+        for (table, overlay) in self.overlay.tables() {
+            for (id, own) in &overlay.documents {
+                if own.base.is_some() || own.data.is_some() {
+                    // Definitions stand before the documents they govern.
+                    order.push((!system_tables::is_definition(table), own.order, *table, *id, own.clone()));
+                }
+            }
+        }
+        if order.is_empty() {
+            return Ok(None);
+        }
+        order.sort_unstable_by_key(|(user, order, ..)| (*user, *order));
+        let mut payload = Payload {
+            snapshot: self.snapshot(),
+            reads: std::mem::take(&mut *self.shared.reads()),
+            writes: Vec::with_capacity(order.len()),
+            definitions: self.definitions.iter().copied().collect(),
+            names: self.names.iter().cloned().collect(),
+        };
+        let mut revisions = Vec::with_capacity(order.len());
+        for (_, _, table_id, id, own) in order {
+            if own.base.is_some() {
+                payload.reads.documents.insert((table_id, id));
+            }
+            let table = table_of(&catalogue, table_id)?;
+            let write = self.write_of(&table, id, &own);
+            revisions.push(revision_of(&table, id, &own, &write));
+            payload.writes.push(write);
+        }
+        judge_among_own(&catalogue, &payload)?;
+        Ok(Some(ledgerstone_journal::Transaction {
+            id: self.id,
+            statements: std::mem::take(&mut self.statements),
+            revisions,
+            origin: OriginInfo {
+                user: self.user.clone(),
+                door: self.door.clone(),
+                client_token: self.client_token.clone(),
+                signature: None,
+            },
+            redaction: None,
+            payload: Box::new(payload),
+        }))
+    }
+
+    fn write_of(&self, table: &Table, id: Id, own: &Own) -> Write {
+        let old_keys = match own.base.as_ref().and_then(|b| b.data.as_deref()) {
+            Some(data) => table.keys_of(data),
+            None => Vec::new(),
+        };
+        let mut changes = Vec::new();
+        for index in &table.indexes {
+            let of = |keys: &[(Id, Key)]| keys.iter().find(|(i, _)| *i == index.id).map(|(_, k)| k.clone());
+            let (old, new) = (of(&old_keys), of(own.keys()));
+            if old != new {
+                let claims = index.unique && own.data.as_deref().is_some_and(|d| index.key_is_complete(d));
+                changes.push(KeyChange { index: index.id, unique: index.unique, claims, old, new });
+            }
+        }
+        let salted = table.salted && own.data.is_some();
+        Write {
+            table: table.id,
+            id,
+            data: own.data.clone(),
+            salt: salted.then(|| Arc::from(self.database().random16().as_slice())),
+            keys: own.keys().to_vec(),
+            changes,
+        }
+    }
+}
+
+fn table_of(catalogue: &Catalogue, id: Id) -> Result<Arc<Table>> {
+    match catalogue.table_by_id(&id) {
+        Some(table) => Ok(table.clone()),
+        None => system_tables::system_table(id).ok_or_else(|| QueryError::internal(format!("table {id} is unknown"))),
+    }
+}
+
+fn revision_of(table: &Table, id: Id, own: &Own, write: &Write) -> NewRevision {
+    let data = match (&write.data, &write.salt) {
+        (Some(data), Some(salt)) => Some(Arc::new(with_salt(data, salt))),
+        (data, _) => data.clone(),
+    };
+    NewRevision {
+        table_id: table.id,
+        document_id: id,
+        version: own.version(),
+        supersedes: own.base.as_ref().map(|b| b.position),
+        data_hash: data.as_deref().map(ion_hash),
+        data,
+        listed: (!table.id.is_system())
+            .then(|| Listed { table_name: table.name.clone(), statements: own.statements.clone() }),
+    }
+}
+
+/// Two own documents with one unique key.
+fn judge_among_own(catalogue: &Catalogue, payload: &Payload) -> Result<()> {
+    let mut claimed: HashMap<(Id, &Key), Id> = HashMap::new();
+    for write in &payload.writes {
+        for change in write.changes.iter().filter(|c| c.claims) {
+            let Some(key) = &change.new else { continue };
+            if claimed.insert((change.index, key), write.id).is_some() {
+                let index = catalogue.index(&change.index).map(|(_, i)| i);
+                return Err(match (index, &write.data) {
+                    (Some(index), Some(data)) => crate::database::unique_violation(index, data),
+                    _ => QueryError::new(SqlState::UNIQUE_VIOLATION, "duplicate key value violates unique constraint"),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A journal's refusal as a statement's error.
+pub(crate) fn commit_error(error: CommitError) -> QueryError {
+    let message = error.to_string();
+    match error {
+        CommitError::Conflict(detail) => conflict::conflict_error(detail),
+        CommitError::Refused(cause) => match cause.downcast::<QueryError>() {
+            Ok(error) => *error,
+            Err(other) => QueryError::internal(other),
+        },
+        CommitError::OutcomeUnknown { .. } => QueryError::new(SqlState("08007"), message),
+        CommitError::NoSpace { .. } => QueryError::new(SqlState::DISK_FULL, message),
+        CommitError::Clock(_) => QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message),
+        CommitError::TooLarge { .. } => QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message),
+        CommitError::Stopped { .. } => QueryError::new(SqlState::CANNOT_CONNECT_NOW, message),
+        _ => QueryError::new(SqlState::IO_ERROR, message),
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

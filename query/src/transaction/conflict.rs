@@ -1,0 +1,361 @@
+//! Judging transactions against each other (DESIGN section 7): what has been written lately, published or pending, and
+//! the [`Validator`] that holds every transaction against it on the sequencer's thread.
+//!
+//! A transaction conflicts when something it read was written at or after its snapshot. Writes are kept back to the
+//! oldest open snapshot, and at most [`WRITES_KEPT_MAX`] of them: a transaction whose snapshot is older than what is kept
+//! cannot be judged and gets 40001.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError};
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_journal::{CommitError, Committed, Sequence};
+
+use super::payload::Payload;
+use super::read_set::ReadSet;
+use crate::catalogue::Catalogue;
+use crate::database::state::State;
+use crate::error::{QueryError, SqlState};
+use crate::index::Key;
+
+/// Writes (documents, keys, tables, names) kept for judging. About 100 bytes each.
+pub const WRITES_KEPT_MAX: usize = 4_000_000;
+/// How many transactions pass between two looks at what can be forgotten.
+const PRUNE_EVERY: u32 = 256;
+
+/// What has been written since the oldest open snapshot.
+#[derive(Default)]
+pub struct RecentWrites {
+    /// Snapshots below this cannot be judged any more.
+    floor: u64,
+    /// The last position written at.
+    newest: u64,
+    log: VecDeque<(u64, Touch)>,
+    documents: HashMap<(Id, Id), u64>,
+    keys: HashMap<Id, BTreeMap<Key, u64>>,
+    tables: HashMap<Id, u64>,
+    definitions: HashMap<Id, u64>,
+    names: HashMap<Arc<str>, u64>,
+    /// Who holds a key of a unique index, for keys written lately; the row index may not know yet.
+    holders: HashMap<(Id, Key), (u64, Option<Id>)>,
+    /// Client tokens of transactions that are not published yet.
+    tokens: HashMap<Arc<str>, u64>,
+}
+
+#[derive(Debug, Clone)]
+enum Touch {
+    Document(Id, Id),
+    Key(Id, Key),
+    Table(Id),
+    Definition(Id),
+    Name(Arc<str>),
+    Holder(Id, Key),
+    Token(Arc<str>),
+}
+
+/// Something read that was written since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    Document {
+        table: Id,
+        id: Id,
+        position: u64,
+    },
+    Key {
+        table: Id,
+        index: Id,
+        position: u64,
+    },
+    Table {
+        table: Id,
+        position: u64,
+    },
+    Definition {
+        table: Id,
+        position: u64,
+    },
+    Name {
+        name: Arc<str>,
+        position: u64,
+    },
+    /// The snapshot is older than what is kept.
+    TooOld {
+        floor: u64,
+    },
+}
+
+impl RecentWrites {
+    /// The first thing found in a read set that was written at or after `snapshot`.
+    pub fn changed_since(&self, snapshot: u64, reads: &ReadSet) -> Option<Changed> {
+        if self.newest < snapshot || reads.is_empty() {
+            return None;
+        }
+        if snapshot < self.floor {
+            return Some(Changed::TooOld { floor: self.floor });
+        }
+        let late = |position: Option<&u64>| position.copied().filter(|p| *p >= snapshot);
+        for table in &reads.definitions {
+            if let Some(position) = late(self.definitions.get(table)) {
+                return Some(Changed::Definition { table: *table, position });
+            }
+        }
+        for name in &reads.names {
+            if let Some(position) = late(self.names.get(name)) {
+                return Some(Changed::Name { name: name.clone(), position });
+            }
+        }
+        for table in &reads.tables {
+            if let Some(position) = late(self.tables.get(table)) {
+                return Some(Changed::Table { table: *table, position });
+            }
+        }
+        for (table, id) in &reads.documents {
+            if let Some(position) = late(self.documents.get(&(*table, *id))) {
+                return Some(Changed::Document { table: *table, id: *id, position });
+            }
+        }
+        for (table, index, key) in &reads.keys {
+            let Some(keys) = self.keys.get(index) else { continue };
+            let begins = keys.range(key..).take_while(|(k, _)| key.is_prefix_of(k));
+            if let Some(position) = begins.map(|(_, p)| *p).find(|p| *p >= snapshot) {
+                return Some(Changed::Key { table: *table, index: *index, position });
+            }
+        }
+        for range in &reads.ranges {
+            let Some(keys) = self.keys.get(&range.index) else { continue };
+            if range.high.as_ref().is_some_and(|h| *h <= range.low) {
+                continue;
+            }
+            let high = range.high.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let inside = keys.range::<Key, _>((Bound::Included(&range.low), high));
+            if let Some(position) = inside.map(|(_, p)| *p).find(|p| *p >= snapshot) {
+                return Some(Changed::Key { table: range.table, index: range.index, position });
+            }
+        }
+        None
+    }
+
+    /// Who holds a key, if it was written lately.
+    pub fn holder(&self, index: Id, key: &Key) -> Option<Option<Id>> {
+        self.holders.get(&(index, key.clone())).map(|(_, holder)| *holder)
+    }
+
+    /// Takes in what a transaction writes at a position.
+    fn take_in(&mut self, payload: &Payload, token: Option<&Arc<str>>, position: u64) {
+        self.newest = self.newest.max(position);
+        for write in &payload.writes {
+            self.touch(position, Touch::Document(write.table, write.id));
+            if self.tables.get(&write.table) != Some(&position) {
+                self.touch(position, Touch::Table(write.table));
+            }
+            // What is given up first, so that a key passed on inside the transaction ends with its new holder.
+            for change in write.changes.iter() {
+                if let Some(old) = &change.old {
+                    self.touch(position, Touch::Key(change.index, old.clone()));
+                    if change.unique && self.holder(change.index, old).is_none_or(|h| h.is_none_or(|h| h == write.id)) {
+                        self.hold(change.index, old, None, position);
+                    }
+                }
+            }
+        }
+        for write in &payload.writes {
+            for change in write.changes.iter() {
+                if let Some(new) = &change.new {
+                    self.touch(position, Touch::Key(change.index, new.clone()));
+                    if change.claims {
+                        self.hold(change.index, new, Some(write.id), position);
+                    }
+                }
+            }
+        }
+        for table in &payload.definitions {
+            self.touch(position, Touch::Definition(*table));
+        }
+        for name in &payload.names {
+            self.touch(position, Touch::Name(name.clone()));
+        }
+        if let Some(token) = token {
+            self.touch(position, Touch::Token(token.clone()));
+        }
+    }
+
+    fn hold(&mut self, index: Id, key: &Key, holder: Option<Id>, position: u64) {
+        self.holders.insert((index, key.clone()), (position, holder));
+        self.log.push_back((position, Touch::Holder(index, key.clone())));
+    }
+
+    fn touch(&mut self, position: u64, touch: Touch) {
+        match &touch {
+            Touch::Document(table, id) => drop(self.documents.insert((*table, *id), position)),
+            Touch::Key(index, key) => drop(self.keys.entry(*index).or_default().insert(key.clone(), position)),
+            Touch::Table(id) => drop(self.tables.insert(*id, position)),
+            Touch::Definition(id) => drop(self.definitions.insert(*id, position)),
+            Touch::Name(name) => drop(self.names.insert(name.clone(), position)),
+            Touch::Token(token) => drop(self.tokens.insert(token.clone(), position)),
+            Touch::Holder(..) => {}
+        }
+        self.log.push_back((position, touch));
+    }
+
+    /// Forgets writes below `floor`, which no open snapshot can conflict with and the row index has taken in.
+    fn prune(&mut self, floor: u64, published: u64) {
+        while let Some((position, _)) = self.log.front() {
+            let crowded = self.log.len() > WRITES_KEPT_MAX && *position < published;
+            if *position >= floor && !crowded {
+                break;
+            }
+            if let Some((position, touch)) = self.log.pop_front() {
+                self.floor = self.floor.max(position + 1);
+                self.forget(position, touch);
+            }
+        }
+    }
+
+    fn forget(&mut self, position: u64, touch: Touch) {
+        fn remove<K: std::hash::Hash + Eq>(map: &mut HashMap<K, u64>, key: &K, position: u64) {
+            if map.get(key) == Some(&position) {
+                map.remove(key);
+            }
+        }
+        match touch {
+            Touch::Document(table, id) => remove(&mut self.documents, &(table, id), position),
+            Touch::Table(id) => remove(&mut self.tables, &id, position),
+            Touch::Definition(id) => remove(&mut self.definitions, &id, position),
+            Touch::Name(name) => remove(&mut self.names, &name, position),
+            Touch::Token(token) => remove(&mut self.tokens, &token, position),
+            Touch::Key(index, key) => {
+                if let Some(keys) = self.keys.get_mut(&index) {
+                    if keys.get(&key) == Some(&position) {
+                        keys.remove(&key);
+                    }
+                    if keys.is_empty() {
+                        self.keys.remove(&index);
+                    }
+                }
+            }
+            Touch::Holder(index, key) => {
+                let slot = (index, key);
+                if self.holders.get(&slot).is_some_and(|(p, _)| *p == position) {
+                    self.holders.remove(&slot);
+                }
+            }
+        }
+    }
+
+    /// Everything at or after `published` never happened. What stood there before is not known any more, so the places
+    /// count as written just before: too strict for older snapshots, right for new ones.
+    fn drop_pending(&mut self, published: u64) {
+        while self.log.back().is_some_and(|(position, _)| *position >= published) {
+            let Some((position, touch)) = self.log.pop_back() else { break };
+            let known = match &touch {
+                Touch::Holder(..) | Touch::Token(_) => false,
+                Touch::Document(table, id) => self.documents.get(&(*table, *id)) == Some(&position),
+                Touch::Key(index, key) => self.keys.get(index).and_then(|k| k.get(key)) == Some(&position),
+                Touch::Table(id) => self.tables.get(id) == Some(&position),
+                Touch::Definition(id) => self.definitions.get(id) == Some(&position),
+                Touch::Name(name) => self.names.get(name) == Some(&position),
+            };
+            self.forget(position, touch.clone());
+            if known && let Some(before) = published.checked_sub(1) {
+                match touch {
+                    Touch::Document(table, id) => drop(self.documents.insert((table, id), before)),
+                    Touch::Key(index, key) => drop(self.keys.entry(index).or_default().insert(key, before)),
+                    Touch::Table(id) => drop(self.tables.insert(id, before)),
+                    Touch::Definition(id) => drop(self.definitions.insert(id, before)),
+                    Touch::Name(name) => drop(self.names.insert(name, before)),
+                    Touch::Holder(..) | Touch::Token(_) => {}
+                }
+            }
+        }
+        self.newest = self.newest.min(published.saturating_sub(1));
+    }
+}
+
+impl Changed {
+    /// What changed, in words: the detail of a 40001.
+    pub fn describe(&self, catalogue: &Catalogue) -> String {
+        let table_name = |id: &Id| {
+            catalogue.table_by_id(id).map_or_else(|| format!("table {id}"), |t| format!("table \"{}\"", t.name))
+        };
+        match self {
+            Changed::Document { table, id, position } => {
+                format!("document {id} of {} was changed at position {position}", table_name(table))
+            }
+            Changed::Key { table, index, position } => {
+                let name = catalogue.index(index).map_or_else(|| index.to_string(), |(_, i)| format!("\"{}\"", i.name));
+                format!("keys of index {name} of {} were changed at position {position}", table_name(table))
+            }
+            Changed::Table { table, position } => {
+                format!("{}, read as a whole, was changed at position {position}", table_name(table))
+            }
+            Changed::Definition { table, position } => {
+                format!("the definition of {} was changed at position {position}", table_name(table))
+            }
+            Changed::Name { name, position } => {
+                format!("the name \"{name}\" was given or taken away at position {position}")
+            }
+            Changed::TooOld { floor } => {
+                format!("the transaction's snapshot is older than what conflicts are kept for (position {floor})")
+            }
+        }
+    }
+}
+
+/// The 40001 for a conflict.
+pub fn conflict_error(detail: String) -> QueryError {
+    QueryError::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to a concurrent change")
+        .detail(detail)
+        .hint("Run the transaction again.")
+}
+
+/// Query's part in giving transactions their order.
+pub struct Validator {
+    state: Arc<State>,
+    since_pruned: u32,
+}
+
+impl Validator {
+    pub fn new(state: Arc<State>) -> Validator {
+        Validator { state, since_pruned: 0 }
+    }
+}
+
+impl Sequence for Validator {
+    fn validate(&mut self, transaction: &mut ledgerstone_journal::Transaction) -> Result<(), CommitError> {
+        let Some(payload) = transaction.payload.downcast_ref::<Payload>() else {
+            return Err(refused(QueryError::internal("a transaction without its read set reached the sequencer")));
+        };
+        let recent = self.state.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(changed) = recent.changed_since(payload.snapshot, &payload.reads) {
+            return Err(CommitError::Conflict(changed.describe(&self.state.newest_catalogue())));
+        }
+        if let Some(token) = &transaction.origin.client_token
+            && (recent.tokens.contains_key(token) || self.state.tokens.contains(token))
+        {
+            return Err(CommitError::Conflict(format!("client token \"{token}\" has just been used")));
+        }
+        self.state.check_unique(&recent, payload).map_err(refused)
+    }
+
+    fn sequenced(&mut self, transaction: &ledgerstone_journal::Transaction, committed: &Committed) {
+        let Some(payload) = transaction.payload.downcast_ref::<Payload>() else { return };
+        let mut recent = self.state.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.take_in(payload, transaction.origin.client_token.as_ref(), committed.block_position);
+        self.since_pruned += 1;
+        if self.since_pruned >= PRUNE_EVERY {
+            self.since_pruned = 0;
+            let (oldest, published) = self.state.oldest_snapshot();
+            recent.prune(oldest, published);
+        }
+    }
+
+    fn dropped(&mut self) {
+        let published = self.state.published();
+        self.state.recent.lock().unwrap_or_else(PoisonError::into_inner).drop_pending(published);
+    }
+}
+
+fn refused(error: QueryError) -> CommitError {
+    CommitError::Refused(Box::new(error))
+}

@@ -1,0 +1,203 @@
+//! A transaction's own writes, laid over its snapshot: one entry per document with its net effect, and an undo log for
+//! savepoints.
+//!
+//! Tables of entries are shared with open iterators and copied only when written while one is open, so an iterator sees
+//! the writes made before it and none made after.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
+
+use super::Doc;
+use crate::catalogue::Table;
+use crate::index::Key;
+
+/// All own writes.
+#[derive(Debug, Default)]
+pub struct Overlay {
+    tables: HashMap<Id, Arc<TableOverlay>>,
+    undo: Vec<Undo>,
+    next_order: u64,
+}
+
+/// Own writes to one table.
+#[derive(Debug, Default, Clone)]
+pub struct TableOverlay {
+    pub documents: BTreeMap<Id, Arc<Own>>,
+    /// Keys of the documents above, by index.
+    keys: HashMap<Id, BTreeSet<(Key, Id)>>,
+}
+
+/// The net effect on one document so far.
+#[derive(Debug, Clone)]
+pub struct Own {
+    /// The published revision this replaces or deletes; `None`: the document is new.
+    pub base: Option<Arc<Doc>>,
+    /// `None`: deleted.
+    pub data: Option<Arc<Value>>,
+    /// Statements that had a part in it.
+    pub statements: Vec<u32>,
+    /// The order of first writes, in which revisions get their positions.
+    pub order: u64,
+    keys: Vec<(Id, Key)>,
+}
+
+#[derive(Debug)]
+struct Undo {
+    table: Id,
+    id: Id,
+    before: Option<Arc<Own>>,
+}
+
+impl Own {
+    pub fn keys(&self) -> &[(Id, Key)] {
+        &self.keys
+    }
+
+    /// The version its revision gets.
+    pub fn version(&self) -> u64 {
+        self.base.as_ref().map_or(0, |b| b.version + 1)
+    }
+}
+
+impl Overlay {
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// How many documents it holds.
+    pub fn len(&self) -> usize {
+        self.tables.values().map(|t| t.documents.len()).sum()
+    }
+
+    pub fn table(&self, table: &Id) -> Option<&Arc<TableOverlay>> {
+        self.tables.get(table)
+    }
+
+    pub fn tables(&self) -> impl Iterator<Item = (&Id, &Arc<TableOverlay>)> {
+        self.tables.iter()
+    }
+
+    pub fn get(&self, table: &Id, id: &Id) -> Option<&Arc<Own>> {
+        self.tables.get(table)?.documents.get(id)
+    }
+
+    /// Writes a document: `data` absent deletes it. `base` is what the snapshot holds, if this is the first write to it.
+    pub fn write(
+        &mut self,
+        table: &Table,
+        id: Id,
+        base: Option<Arc<Doc>>,
+        data: Option<Arc<Value>>,
+        statement: Option<u32>,
+    ) {
+        let before = self.get(&table.id, &id).cloned();
+        let mut own = match &before {
+            Some(own) => (**own).clone(),
+            None => {
+                self.next_order += 1;
+                Own { base, data: None, statements: Vec::new(), order: self.next_order, keys: Vec::new() }
+            }
+        };
+        if let Some(statement) = statement
+            && own.statements.last() != Some(&statement)
+        {
+            own.statements.push(statement);
+        }
+        own.keys = data.as_deref().map(|data| table.keys_of(data)).unwrap_or_default();
+        own.data = data;
+        self.undo.push(Undo { table: table.id, id, before });
+        self.put(table.id, id, Some(Arc::new(own)));
+    }
+
+    /// How far the undo log is: a savepoint.
+    pub fn mark(&self) -> usize {
+        self.undo.len()
+    }
+
+    pub fn rollback_to(&mut self, mark: usize) {
+        while self.undo.len() > mark {
+            if let Some(undo) = self.undo.pop() {
+                self.put(undo.table, undo.id, undo.before);
+            }
+        }
+    }
+
+    /// Documents written since a mark, each once, in order of the first write since.
+    pub fn written_since(&self, mark: usize) -> Vec<(Id, Id)> {
+        let mut seen = std::collections::HashSet::new();
+        let since = self.undo.get(mark..).unwrap_or(&[]);
+        since.iter().map(|u| (u.table, u.id)).filter(|key| seen.insert(*key)).collect()
+    }
+
+    /// A table has other indexes now: its own documents' keys are made anew.
+    pub fn reindex(&mut self, table: &Table) {
+        let Some(overlay) = self.tables.get(&table.id) else { return };
+        let mut fresh = TableOverlay::default();
+        for (id, own) in &overlay.documents {
+            let mut own = (**own).clone();
+            own.keys = own.data.as_deref().map(|data| table.keys_of(data)).unwrap_or_default();
+            fresh.put(*id, Some(Arc::new(own)));
+        }
+        self.tables.insert(table.id, Arc::new(fresh));
+    }
+
+    fn put(&mut self, table: Id, id: Id, own: Option<Arc<Own>>) {
+        Arc::make_mut(self.tables.entry(table).or_default()).put(id, own);
+    }
+}
+
+impl TableOverlay {
+    /// Documents whose key in an index begins with `key`.
+    pub fn lookup<'a>(&'a self, index: &Id, key: &'a Key) -> impl Iterator<Item = &'a (Key, Id)> {
+        let keys = self.keys.get(index);
+        let from = keys.map(|keys| keys.range((key.clone(), Id::ZERO)..));
+        from.into_iter().flatten().take_while(move |(k, _)| key.is_prefix_of(k))
+    }
+
+    /// The first entry of an index with `low` ≤ key < `high`, after `after`; the last before it if `descending`.
+    pub fn next_key(
+        &self,
+        index: &Id,
+        low: &Key,
+        high: Option<&Key>,
+        after: Option<&(Key, Id)>,
+        descending: bool,
+    ) -> Option<(Key, Id)> {
+        use std::ops::Bound;
+        let keys = self.keys.get(index)?;
+        if high.is_some_and(|h| h <= low) {
+            return None;
+        }
+        let mut from = Bound::Included((low.clone(), Id::ZERO));
+        let mut to = high.map_or(Bound::Unbounded, |h| Bound::Excluded((h.clone(), Id::ZERO)));
+        if let Some(after) = after {
+            match descending {
+                false => from = Bound::Excluded(after.clone()),
+                true => to = Bound::Excluded(after.clone()),
+            }
+        }
+        match descending {
+            false => keys.range((from, to)).next().cloned(),
+            true => keys.range((from, to)).next_back().cloned(),
+        }
+    }
+
+    fn put(&mut self, id: Id, own: Option<Arc<Own>>) {
+        if let Some(before) = self.documents.remove(&id) {
+            for (index, key) in &before.keys {
+                if let Some(keys) = self.keys.get_mut(index) {
+                    keys.remove(&(key.clone(), id));
+                }
+            }
+        }
+        if let Some(own) = own {
+            for (index, key) in &own.keys {
+                self.keys.entry(*index).or_default().insert((key.clone(), id));
+            }
+            self.documents.insert(id, own);
+        }
+    }
+}

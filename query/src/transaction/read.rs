@@ -1,0 +1,451 @@
+//! How a transaction reads: the row index at its snapshot, its own writes on top, and every read recorded.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use ledgerstone_digest::id::Id;
+
+use super::overlay::{Own, TableOverlay};
+use super::read_set::RangeRead;
+use super::{Doc, Shared, Transaction, View};
+use crate::catalogue::{Index, Table};
+use crate::error::{QueryError, Result, SqlState};
+use crate::index::key::byte_bounds;
+use crate::index::{IndexGone, Key, KeyAt, KeyRange, RowAt};
+
+/// Rows fetched from the index under one lock.
+const BATCH_MAX: usize = 256;
+
+/// Revisions, one after another. `Send` and independent of the transaction's borrow.
+pub struct Docs {
+    inner: Box<dyn Iterator<Item = Result<Doc>> + Send>,
+}
+
+impl Iterator for Docs {
+    type Item = Result<Doc>;
+
+    fn next(&mut self) -> Option<Result<Doc>> {
+        self.inner.next()
+    }
+}
+
+/// A transaction read in one view.
+pub(super) struct Reader<'a> {
+    tx: &'a Transaction,
+    at: u64,
+    current: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(tx: &'a Transaction, view: View) -> Result<Reader<'a>> {
+        match view {
+            View::Current => Ok(Reader { tx, at: tx.snapshot(), current: true }),
+            View::AsOf(at) if at <= tx.snapshot() => Ok(Reader { tx, at, current: false }),
+            View::AsOf(at) => Err(QueryError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("position {at} lies after the transaction's snapshot, {}", tx.snapshot()),
+            )),
+        }
+    }
+
+    /// Own writes count, unless the past is being read. The past never changes, so reading it records nothing.
+    fn overlay(&self, table: &Table) -> Option<&'a Arc<TableOverlay>> {
+        if self.current { self.tx.overlay.table(&table.id) } else { None }
+    }
+
+    pub fn get(&self, table: &Table, id: Id) -> Result<Option<Doc>> {
+        if let Some(own) = self.overlay(table).and_then(|o| o.documents.get(&id)) {
+            return Ok(own.data.is_some().then(|| self.tx.own_doc(table.id, id, own)));
+        }
+        if self.current {
+            self.tx.shared.reads().document(table.id, id);
+        }
+        let position = self.state().rows.document(table.id, id, self.at);
+        position.map(|p| self.tx.database().read(p).map(|d| (*d).clone())).transpose()
+    }
+
+    pub fn lookup(&self, table: &Table, index: &Index, key: &Key) -> Result<Vec<Doc>> {
+        self.check_index(table, index)?;
+        if self.current {
+            self.tx.shared.reads().key(table.id, index.id, key);
+        }
+        let found = match self.state().rows.lookup(table.id, index.id, key, self.at) {
+            Ok(found) => found,
+            Err(gone) => self.without_index(index, gone)?,
+        };
+        let overlay = self.overlay(table);
+        let mut docs = Vec::with_capacity(found.len());
+        let mut found =
+            found.into_iter().filter(|f| overlay.is_none_or(|o| !o.documents.contains_key(&f.id))).peekable();
+        let mut own = overlay.into_iter().flat_map(|o| o.lookup(&index.id, key)).peekable();
+        loop {
+            let published = match (found.peek(), own.peek()) {
+                (None, None) => return Ok(docs),
+                (Some(f), Some((k, id))) => (&f.key, f.id) < (k, *id),
+                (found, _) => found.is_some(),
+            };
+            if published {
+                if let Some(row) = found.next() {
+                    docs.push(self.published(table, row.id, row.position)?);
+                }
+            } else if let Some((_, id)) = own.next()
+                && let Some(entry) = overlay.and_then(|o| o.documents.get(id))
+            {
+                docs.push(self.tx.own_doc(table.id, *id, entry));
+            }
+        }
+    }
+
+    pub fn range(
+        &self,
+        table: &Table,
+        index: &Index,
+        low: &Bound<Key>,
+        high: &Bound<Key>,
+        descending: bool,
+    ) -> Result<Docs> {
+        self.check_index(table, index)?;
+        let (low, high) = byte_bounds(low, high);
+        let inner = RangeDocs {
+            shared: self.tx.shared.clone(),
+            tx_id: self.tx.id,
+            table: table.id,
+            index: index.id,
+            own_index: self.is_own_index(index),
+            overlay: self.overlay(table).cloned(),
+            at: self.at,
+            current: self.current,
+            range: KeyRange { low, high, descending, after: None },
+            batch: VecDeque::new(),
+            batch_size: 1,
+            published_done: false,
+            own_after: None,
+            slot: None,
+            recorded: None,
+            done: false,
+        };
+        Ok(Docs { inner: Box::new(inner) })
+    }
+
+    pub fn scan(&self, table: &Table) -> Result<Docs> {
+        if self.current {
+            self.tx.shared.reads().table(table.id);
+        }
+        let inner = ScanDocs {
+            shared: self.tx.shared.clone(),
+            tx_id: self.tx.id,
+            table: table.id,
+            overlay: self.overlay(table).cloned(),
+            at: self.at,
+            batch: VecDeque::new(),
+            after: None,
+            own_after: None,
+            published_done: false,
+        };
+        Ok(Docs { inner: Box::new(inner) })
+    }
+
+    pub fn history(
+        &self,
+        table: &Table,
+        document: Option<Id>,
+        from_ms: Option<i64>,
+        to_ms: Option<i64>,
+    ) -> Result<Docs> {
+        let database = self.tx.database();
+        let to = match to_ms {
+            Some(ms) => database.position_at_time(ms)?.min(self.at),
+            None => self.at,
+        };
+        let from = match from_ms {
+            // Nothing has happened after now, so a start in the future is now.
+            Some(ms) => database.position_at_time(ms.min(database.now_ms()))?.min(self.at),
+            None => 0,
+        };
+        if from_ms.zip(to_ms).is_some_and(|(from, to)| from > to) {
+            return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, "the interval ends before it starts"));
+        }
+        // What was active up to a time that blocks have passed can't change any more.
+        if to == self.at {
+            match document {
+                Some(id) => self.tx.shared.reads().document(table.id, id),
+                None => self.tx.shared.reads().table(table.id),
+            }
+        }
+        let inner = HistoryDocs {
+            shared: self.tx.shared.clone(),
+            table: table.id,
+            only: document,
+            from,
+            to,
+            ids: VecDeque::new(),
+            after: None,
+            ids_done: false,
+            revisions: VecDeque::new(),
+        };
+        Ok(Docs { inner: Box::new(inner) })
+    }
+
+    fn state(&self) -> &'a crate::database::State {
+        self.tx.database().state()
+    }
+
+    fn published(&self, table: &Table, id: Id, position: u64) -> Result<Doc> {
+        if self.current {
+            self.tx.shared.reads().document(table.id, id);
+        }
+        Ok((*self.tx.database().read(position)?).clone())
+    }
+
+    fn is_own_index(&self, index: &Index) -> bool {
+        self.tx.catalogues.first().is_none_or(|c| c.index(&index.id).is_none())
+    }
+
+    fn check_index(&self, table: &Table, index: &Index) -> Result<()> {
+        if index.table_id != table.id {
+            return Err(QueryError::internal(format!("index {} is not of table {}", index.id, table.id)));
+        }
+        if !index.covers(self.at) && !(self.current && self.is_own_index(index)) {
+            return Err(QueryError::internal(format!("index \"{}\" does not cover position {}", index.name, self.at)));
+        }
+        Ok(())
+    }
+
+    fn without_index(&self, index: &Index, gone: IndexGone) -> Result<Vec<KeyAt>> {
+        if self.is_own_index(index) { Ok(Vec::new()) } else { Err(index_gone(gone)) }
+    }
+}
+
+/// A transaction's own write as a revision.
+pub(super) fn own_doc(shared: &Shared, tx_id: Id, table_id: Id, id: Id, own: &Own) -> Doc {
+    Doc {
+        table_id,
+        id,
+        position: Doc::UNCOMMITTED,
+        version: own.version(),
+        block: u64::MAX,
+        tx_time_ms: shared.started_ms,
+        tx_id,
+        supersedes: own.base.as_ref().map(|b| b.position),
+        successor: None,
+        data: own.data.clone(),
+        salt: None,
+        data_hash: None,
+    }
+}
+
+struct ScanDocs {
+    shared: Arc<Shared>,
+    tx_id: Id,
+    table: Id,
+    overlay: Option<Arc<TableOverlay>>,
+    at: u64,
+    batch: VecDeque<RowAt>,
+    after: Option<Id>,
+    own_after: Option<Id>,
+    published_done: bool,
+}
+
+impl Iterator for ScanDocs {
+    type Item = Result<Doc>;
+
+    fn next(&mut self) -> Option<Result<Doc>> {
+        loop {
+            if self.batch.is_empty() && !self.published_done {
+                let rows = &self.shared.database.state().rows;
+                self.batch = rows.documents(self.table, self.after, self.at, BATCH_MAX).into();
+                self.published_done = self.batch.is_empty();
+                self.after = self.batch.back().map(|r| r.id).or(self.after);
+            }
+            let own = self.next_own();
+            match (self.batch.front().map(|r| r.id), own) {
+                (None, None) => return None,
+                (Some(id), own) if own.as_ref().is_none_or(|(o, _)| id < *o) => {
+                    let row = self.batch.pop_front()?;
+                    return Some(self.shared.database.read(row.position).map(|d| (*d).clone()));
+                }
+                (published, Some((id, entry))) => {
+                    // Our own write stands in the place of what it replaces.
+                    if published == Some(id) {
+                        self.batch.pop_front();
+                    }
+                    self.own_after = Some(id);
+                    if entry.data.is_some() {
+                        return Some(Ok(own_doc(&self.shared, self.tx_id, self.table, id, &entry)));
+                    }
+                }
+                (Some(_), None) => return None,
+            }
+        }
+    }
+}
+
+impl ScanDocs {
+    fn next_own(&self) -> Option<(Id, Arc<Own>)> {
+        let low = self.own_after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (id, own) = self.overlay.as_ref()?.documents.range((low, Bound::Unbounded)).next()?;
+        Some((*id, own.clone()))
+    }
+}
+
+struct RangeDocs {
+    shared: Arc<Shared>,
+    tx_id: Id,
+    table: Id,
+    index: Id,
+    own_index: bool,
+    overlay: Option<Arc<TableOverlay>>,
+    at: u64,
+    current: bool,
+    range: KeyRange,
+    batch: VecDeque<KeyAt>,
+    batch_size: usize,
+    published_done: bool,
+    own_after: Option<(Key, Id)>,
+    /// Where in the read set this range is recorded, and how far.
+    slot: Option<usize>,
+    recorded: Option<Key>,
+    done: bool,
+}
+
+impl Iterator for RangeDocs {
+    type Item = Result<Doc>;
+
+    fn next(&mut self) -> Option<Result<Doc>> {
+        loop {
+            if let Err(error) = self.fill() {
+                self.done = true;
+                return Some(Err(error));
+            }
+            let own = self.next_own();
+            let published = self.batch.front();
+            let take_published = match (published, &own) {
+                _ if self.done => return None,
+                (None, None) => {
+                    self.record(None);
+                    self.done = true;
+                    return None;
+                }
+                (Some(p), Some((key, id))) => match self.range.descending {
+                    false => (&p.key, p.id) < (key, *id),
+                    true => (&p.key, p.id) > (key, *id),
+                },
+                (published, _) => published.is_some(),
+            };
+            if take_published {
+                let row = self.batch.pop_front()?;
+                self.record(Some(&row.key));
+                if self.overlay.as_ref().is_some_and(|o| o.documents.contains_key(&row.id)) {
+                    continue;
+                }
+                if self.current {
+                    self.shared.reads().document(self.table, row.id);
+                }
+                return Some(self.shared.database.read(row.position).map(|d| (*d).clone()));
+            }
+            let (key, id) = own?;
+            self.record(Some(&key));
+            let entry = self.overlay.as_ref().and_then(|o| o.documents.get(&id)).cloned();
+            self.own_after = Some((key, id));
+            if let Some(entry) = entry {
+                return Some(Ok(own_doc(&self.shared, self.tx_id, self.table, id, &entry)));
+            }
+        }
+    }
+}
+
+impl RangeDocs {
+    /// Batches grow, so that LIMIT 1 costs little and a long range few locks.
+    fn fill(&mut self) -> Result<()> {
+        if !self.batch.is_empty() || self.published_done || self.done {
+            return Ok(());
+        }
+        let rows = &self.shared.database.state().rows;
+        match rows.range(self.table, self.index, &self.range, self.at, self.batch_size) {
+            Ok(batch) => self.batch = batch.into(),
+            Err(_) if self.own_index => {}
+            Err(gone) => return Err(index_gone(gone)),
+        }
+        self.batch_size = (self.batch_size * 4).min(BATCH_MAX);
+        self.published_done = self.batch.is_empty();
+        if let Some(last) = self.batch.back() {
+            self.range.after = Some((last.key.clone(), last.id));
+        }
+        Ok(())
+    }
+
+    fn next_own(&self) -> Option<(Key, Id)> {
+        let KeyRange { low, high, descending, .. } = &self.range;
+        let overlay = self.overlay.as_ref()?;
+        overlay.next_key(&self.index, low, high.as_ref(), self.own_after.as_ref(), *descending)
+    }
+
+    /// Everything up to and including this key has been read; `None`: the whole range.
+    fn record(&mut self, key: Option<&Key>) {
+        if !self.current || (key.is_some() && self.recorded.as_ref() == key) {
+            return;
+        }
+        self.recorded = key.cloned();
+        let KeyRange { low, high, descending, .. } = &self.range;
+        let (low, high) = match (key, descending) {
+            (None, _) => (low.clone(), high.clone()),
+            (Some(key), false) => (low.clone(), Some(key.after_prefix())),
+            (Some(key), true) => (key.clone(), high.clone()),
+        };
+        let read = RangeRead { table: self.table, index: self.index, low, high };
+        self.slot = self.shared.reads().range(self.slot, read);
+    }
+}
+
+struct HistoryDocs {
+    shared: Arc<Shared>,
+    table: Id,
+    only: Option<Id>,
+    from: u64,
+    to: u64,
+    ids: VecDeque<Id>,
+    after: Option<Id>,
+    ids_done: bool,
+    /// Positions and successors of the document at hand.
+    revisions: VecDeque<(u64, Option<u64>)>,
+}
+
+impl Iterator for HistoryDocs {
+    type Item = Result<Doc>;
+
+    fn next(&mut self) -> Option<Result<Doc>> {
+        loop {
+            if let Some((position, successor)) = self.revisions.pop_front() {
+                let doc = self.shared.database.read(position);
+                return Some(doc.map(|d| Doc { successor, ..(*d).clone() }));
+            }
+            let id = self.next_id()?;
+            let positions = self.shared.database.state().rows.revisions(self.table, id, self.shared.snapshot);
+            for (n, position) in positions.iter().enumerate() {
+                let successor = positions.get(n + 1).copied();
+                if *position < self.to && successor.is_none_or(|s| s >= self.from) {
+                    self.revisions.push_back((*position, successor));
+                }
+            }
+        }
+    }
+}
+
+impl HistoryDocs {
+    fn next_id(&mut self) -> Option<Id> {
+        if let Some(only) = self.only {
+            return if std::mem::replace(&mut self.ids_done, true) { None } else { Some(only) };
+        }
+        if self.ids.is_empty() && !self.ids_done {
+            self.ids = self.shared.database.state().rows.all_documents(self.table, self.after, BATCH_MAX).into();
+            self.ids_done = self.ids.is_empty();
+            self.after = self.ids.back().copied();
+        }
+        self.ids.pop_front()
+    }
+}
+
+fn index_gone(gone: IndexGone) -> QueryError {
+    super::conflict::conflict_error(format!("{gone}: it was dropped after this transaction began"))
+}
