@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use num_bigint::BigInt;
 
+use super::Hasher;
+use crate::Hash;
+
 /// One Ion value. Two values are equal here when the Ion data model says they are: `1.0` and `1.00` differ,
 /// `0e0` and `-0e0` differ, every NaN is the same NaN, and struct fields compare as a bag.
 #[derive(Debug, Clone)]
@@ -263,14 +266,71 @@ impl PartialEq for Value {
 impl PartialEq for Struct {
     /// As bags: order does not count, the number of equal fields does.
     fn eq(&self, other: &Self) -> bool {
-        let mut free: Vec<&(Symbol, Value)> = other.fields.iter().collect();
-        self.fields.len() == free.len()
-            && self.fields.iter().all(|field| match free.iter().position(|f| *f == field) {
-                Some(at) => {
-                    free.swap_remove(at);
-                    true
-                }
-                None => false,
-            })
+        if self.fields.len() != other.fields.len() {
+            return false;
+        }
+        let (ours, theirs) = (by_name(&self.fields), by_name(&other.fields));
+        if ours.iter().zip(&theirs).any(|(a, b)| a.0 != b.0) {
+            return false;
+        }
+        let mut start = 0;
+        while start < ours.len() {
+            let name = &ours[start].0;
+            let end = start + ours[start..].iter().take_while(|field| field.0 == *name).count();
+            let equal = match (&ours[start..end], &theirs[start..end]) {
+                ([one], [other]) => one.1 == other.1,
+                // Trying every pairing would take time that grows with the power of the depth.
+                (several, others) => hashes(several) == hashes(others),
+            };
+            if !equal {
+                return false;
+            }
+            start = end;
+        }
+        true
+    }
+}
+
+fn by_name(fields: &[(Symbol, Value)]) -> Vec<&(Symbol, Value)> {
+    let mut sorted: Vec<_> = fields.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    sorted
+}
+
+/// Ion Hash tells values apart exactly as equality does.
+fn hashes(fields: &[&(Symbol, Value)]) -> Vec<Hash> {
+    let mut hasher = Hasher::new();
+    let mut hashes: Vec<_> = fields.iter().map(|field| hasher.value(&field.1)).collect();
+    hashes.sort_unstable();
+    hashes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn structure(fields: &[(&str, Value)]) -> Value {
+        Value::Struct(Struct::from_fields(fields.iter().map(|(n, v)| (*n, v.clone()))))
+    }
+
+    #[test]
+    fn fields_compare_as_a_bag() {
+        let (one, two) = (Value::int(1), Value::int(2));
+        let is = |a: &[(&str, Value)], b: &[(&str, Value)]| structure(a) == structure(b);
+        let (a1, a2, b1) = (("a", one.clone()), ("a", two.clone()), ("b", one));
+        assert!(is(&[a1.clone(), b1.clone()], &[b1.clone(), a1.clone()]));
+        assert!(is(&[a1.clone(), a2.clone(), a1.clone()], &[a2.clone(), a1.clone(), a1.clone()]));
+        assert!(!is(&[a1.clone(), a2.clone(), a1.clone()], &[a2.clone(), a2.clone(), a1.clone()]));
+        assert!(!is(std::slice::from_ref(&a1), &[a1.clone(), b1]));
+        assert!(!is(&[a1], &[a2]));
+    }
+
+    #[test]
+    fn repeated_fields_do_not_make_comparing_slow() {
+        let grow = |inner: Value| (0..100).fold(inner, |v, _| structure(&[("a", v), ("a", Value::int(0))]));
+        assert_eq!(grow(Value::int(1)), grow(Value::int(1)));
+        assert_ne!(grow(Value::int(1)), grow(Value::int(2)));
+        let wide = |last| Value::Struct(Struct::from_fields((0..50_000i64).map(|i| ("a", Value::int(i % last)))));
+        assert_ne!(wide(49_999), wide(50_000));
     }
 }

@@ -1,7 +1,9 @@
 //! Every published hash of Ion values, blocks and statements.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::block::{Metadata, OriginInfo, TransactionInfo};
-use ledgerstone_digest::ion::{Limits, Value, encode, ion_hash, ion_hash_binary, ion_hash_string, parse};
+use ledgerstone_digest::ion::{Limits, Value, decode, encode, ion_hash, ion_hash_binary, ion_hash_string, parse};
 use ledgerstone_digest::{Hash, qldb};
 use serde_json::Value as Json;
 
@@ -142,4 +144,17 @@ fn what_does_not_belong_in_a_block_is_refused() {
     refused("{statements:[],documents:{'short':{}}}", "22 Base62");
     let metadata = "{id:\"0000000000000000000000\",version:-1,txTime:2024-01-02T03:04:05.678Z,txId:\"\"}";
     assert!(Metadata::from_value(&parse(metadata, &Limits::DOCUMENT).unwrap()).is_err());
+}
+
+#[test]
+fn generated_cases_keep_their_hashes_and_encodings() {
+    let vectors: Json = serde_json::from_str(include_str!("../../vectors/ion_cases.json")).unwrap();
+    for case in vectors["cases"].as_array().unwrap() {
+        let value = ion(&case["text"]);
+        let bytes = STANDARD.decode(case["binary"].as_str().unwrap()).unwrap();
+        assert_eq!(decode(&bytes, &Limits::DOCUMENT).as_ref(), Ok(&value), "{case}");
+        assert_eq!(encode(&value), bytes, "{case}");
+        assert_eq!(ion_hash(&value), hash(&case["hash"]), "{case}");
+        assert_eq!(ion_hash_binary(&bytes, &Limits::DOCUMENT), Ok(hash(&case["hash"])), "{case}");
+    }
 }
