@@ -7,28 +7,45 @@
 //! | [`transaction`] | what is submitted, what comes back, the hooks of the query engine |
 //! | [`stored`] | what the reader gives back |
 //! | [`commit`] | the future of a submitted transaction |
+//! | [`ledger`] | an open ledger: queue, sequencer thread, writer thread, reads |
+//! | [`recovery`] | creating and opening a ledger |
+//! | [`segment`], [`batch`], [`frame`], [`dictionary`] | the bytes on disk |
 //! | [`error`] | one enumeration per operation |
 //! | [`tree`] | the Merkle tree's level files |
 //! | [`checkpoint`] | the recorded checkpoint and the task that signs the next |
 //! | [`keys`] | signing keys as files |
 //! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "the parts that use them come next")]
 
+pub mod batch;
 pub mod checkpoint;
 pub mod commit;
+pub(crate) mod derive;
+pub mod dictionary;
 pub mod env;
 pub mod error;
+pub mod frame;
 pub mod keys;
+pub mod ledger;
+pub(crate) mod offsets;
+pub(crate) mod reader;
+pub mod recovery;
+pub(crate) mod scan;
+pub mod segment;
+pub(crate) mod sequencer;
 pub mod slots;
 pub mod stored;
 pub mod transaction;
 pub mod tree;
+pub(crate) mod wire;
+pub(crate) mod writer;
 
 pub use commit::CommitFuture;
 pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
+pub use ledger::Ledger;
+pub use recovery::{CreateOptions, OpenOptions, Recovered};
 pub use stored::{StoredBlock, StoredRevision};
 pub use transaction::{
-    Committed, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision, Sequence, Transaction, TreeSink,
+    Committed, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision, Sequence, Transaction,
 };

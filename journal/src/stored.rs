@@ -7,6 +7,8 @@ use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
+use crate::transaction::Listed;
+
 /// A revision read from the journal.
 #[derive(Debug, Clone)]
 pub struct StoredRevision {
@@ -28,6 +30,8 @@ pub struct StoredRevision {
     pub data: Option<Arc<Value>>,
     /// IH(data) of a redacted revision; `None` otherwise.
     pub data_hash: Option<Hash>,
+    /// How its block's transactionInfo lists it; `None` for revisions of system tables.
+    pub listed: Option<Listed>,
     /// The blinding bytes of its leaf.
     pub blind: [u8; 16],
 }
@@ -53,6 +57,6 @@ pub struct StoredBlock {
     pub block_hash: Hash,
     /// `None` in block 0.
     pub previous_block_hash: Option<Hash>,
-    /// H(previous block's leaf entry); zeros in block 0.
-    pub previous_leaf: Hash,
+    /// H(previous block's leaf entry); `None` in block 0.
+    pub previous_leaf: Option<Hash>,
 }

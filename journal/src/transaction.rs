@@ -111,11 +111,3 @@ pub struct PublishedRevision {
     /// `None` if deleted or redacted.
     pub data: Option<Arc<Value>>,
 }
-
-/// Where the hashes of the leaves go: the tree. Called in order, with published leaves only.
-pub trait TreeSink: Send {
-    /// How many leaves it holds.
-    fn size(&self) -> u64;
-    /// Appends leaf hashes (RFC 9162: H(0x00 ‖ entry)).
-    fn append(&mut self, leaf_hashes: &[Hash]) -> Result<(), String>;
-}

@@ -1,0 +1,142 @@
+//! The hashes of a block, from its values (docs/format.md, "Leaves" and "Hashes"): the one place where they are
+//! made, used when a block is sequenced and again whenever one is read to be checked.
+
+use ledgerstone_digest::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, StatementInfo, TransactionInfo};
+use ledgerstone_digest::ion::Hasher;
+use ledgerstone_digest::leaf::{
+    BlockHashes, BlockLeaf, BlockOpening, RevisionLeaf, deleted_commitment, revision_commitment,
+};
+use ledgerstone_digest::qldb::{Entries, block_hash, revision_hash};
+use ledgerstone_digest::tree::leaf_hash;
+use ledgerstone_digest::{Hash, Id};
+
+use crate::transaction::Listed;
+
+/// A block's own facts, beside its revisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockFacts {
+    pub strand: Id,
+    pub number: u64,
+    pub tx_id: Id,
+    pub time_ms: i64,
+    pub first_position: u64,
+    pub blind: [u8; 16],
+    pub previous_block_hash: Option<Hash>,
+    pub previous_leaf: Option<Hash>,
+}
+
+/// A revision's facts; `data_hash` is `None` for a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RevisionFacts {
+    pub table_id: Id,
+    pub document_id: Id,
+    pub version: u64,
+    pub supersedes: Option<u64>,
+    pub blind: [u8; 16],
+    pub data_hash: Option<Hash>,
+}
+
+/// Collects a block's revisions in order.
+pub(crate) struct BlockDeriver<'a> {
+    facts: BlockFacts,
+    hasher: &'a mut Hasher,
+    revision_hashes: Vec<Hash>,
+    leaf_hashes: Vec<Hash>,
+}
+
+/// All hashes of a block.
+pub(crate) struct DerivedBlock {
+    /// Of the revisions, then of the block.
+    pub leaf_hashes: Vec<Hash>,
+    pub leaf: BlockLeaf,
+    /// H(the block leaf's entry): what the next block's commitment holds.
+    pub leaf_entry_hash: Hash,
+    pub opening: BlockOpening,
+}
+
+impl<'a> BlockDeriver<'a> {
+    pub fn new(facts: BlockFacts, hasher: &'a mut Hasher) -> Self {
+        BlockDeriver { facts, hasher, revision_hashes: Vec::new(), leaf_hashes: Vec::new() }
+    }
+
+    pub fn revision(&mut self, revision: &RevisionFacts) {
+        let (leaf, metadata) = revision_leaf(&self.facts, revision, self.hasher);
+        self.revision_hashes.push(revision_hash(metadata, revision.data_hash));
+        self.leaf_hashes.push(leaf_hash(&leaf.encode()));
+    }
+
+    pub fn finish(
+        mut self,
+        info: &TransactionInfo,
+        origin: &OriginInfo,
+        redaction: Option<&RedactionInfo>,
+    ) -> DerivedBlock {
+        let info_hash = info.ion_hash_with(self.hasher);
+        let origin_hash = origin.ion_hash_with(self.hasher);
+        let redaction_hash = redaction.map(|r| r.ion_hash());
+        let entries = Entries::native(&self.revision_hashes, info_hash, origin_hash, redaction_hash);
+        let entries_hash = entries.hash();
+        let hashes = BlockHashes {
+            block_hash: block_hash(entries_hash, self.facts.previous_block_hash),
+            entries_hash,
+            previous_block_hash: self.facts.previous_block_hash,
+            entries: entries.list,
+        };
+        let revisions = self.revision_hashes.len() as u32;
+        let opening = BlockOpening::native(self.facts.previous_leaf, hashes, revisions > 0, redaction_hash.is_some());
+        let leaf = BlockLeaf {
+            imported: false,
+            strand: self.facts.strand,
+            block: self.facts.number,
+            transaction_id: self.facts.tx_id,
+            time_ms: self.facts.time_ms,
+            first: self.facts.first_position,
+            revisions,
+            commitment: opening.commitment(&self.facts.blind),
+        };
+        let entry = leaf.encode();
+        self.leaf_hashes.push(leaf_hash(&entry));
+        DerivedBlock { leaf_hashes: self.leaf_hashes, leaf, leaf_entry_hash: Hash::sha256(&[&entry]), opening }
+    }
+}
+
+/// A revision's leaf and IH(metadata).
+pub(crate) fn revision_leaf(block: &BlockFacts, revision: &RevisionFacts, hasher: &mut Hasher) -> (RevisionLeaf, Hash) {
+    let metadata =
+        Metadata { id: revision.document_id, version: revision.version, tx_time_ms: block.time_ms, tx_id: block.tx_id }
+            .ion_hash_with(hasher);
+    let commitment = match &revision.data_hash {
+        Some(data) => revision_commitment(&revision.blind, &metadata, data),
+        None => deleted_commitment(&revision.blind, &metadata),
+    };
+    let leaf = RevisionLeaf {
+        deleted: revision.data_hash.is_none(),
+        opaque: false,
+        imported: false,
+        table_id: revision.table_id,
+        document_id: revision.document_id,
+        version: revision.version,
+        block: block.number,
+        supersedes: revision.supersedes,
+        commitment,
+    };
+    (leaf, metadata)
+}
+
+/// `transactionInfo` of these statements and revisions, in the order of the revisions.
+pub(crate) fn transaction_info<'a>(
+    statements: &[StatementInfo],
+    revisions: impl Iterator<Item = (Id, Id, Option<&'a Listed>)>,
+) -> TransactionInfo {
+    let documents = revisions
+        .filter_map(|(document_id, table_id, listed)| {
+            listed.map(|l| DocumentInfo {
+                document_id,
+                table_name: l.table_name.clone(),
+                table_id,
+                statements: l.statements.clone(),
+            })
+        })
+        .collect();
+    TransactionInfo { statements: statements.to_vec(), documents }
+}

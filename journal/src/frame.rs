@@ -1,0 +1,532 @@
+//! Frames: what batches are made of (docs/format.md, "Frames").
+//!
+//! A frame is a kind, a length, a checksum and a payload. A block is a head frame followed by one frame per revision,
+//! so that one revision is read with two small reads, each checked; a transaction too large for one batch has its
+//! revisions in staged frames written ahead, and its head, then a commit frame, names them with their hashes.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::block::{OriginInfo, RedactedRevision, RedactionInfo, StatementInfo, StatementText};
+use ledgerstone_digest::ion::{Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with};
+use ledgerstone_digest::{Hash, Id};
+
+use crate::dictionary::{Dictionary, Texts};
+use crate::transaction::Listed;
+use crate::wire::{Reader, WireError, put_counted, put_varint, unzigzag, zigzag};
+
+/// What a frame holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FrameKind {
+    Genesis = 1,
+    Dictionary = 2,
+    /// The head of a block whose revisions follow.
+    Block = 3,
+    Revision = 4,
+    /// Revisions written ahead of their block.
+    Staged = 5,
+    /// The head of a block whose revisions are staged.
+    Commit = 6,
+}
+
+/// A frame found in the bytes of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    pub kind: FrameKind,
+    pub payload: &'a [u8],
+    /// Bytes of the whole frame.
+    pub length: usize,
+}
+
+/// The genesis of a ledger: leaf 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Genesis {
+    pub ledger: Id,
+    pub strand: Id,
+    pub created_ms: i64,
+    /// One Ion binary struct, hashed as these bytes.
+    pub record: Vec<u8>,
+}
+
+/// A block without its revisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockHead {
+    pub number: u64,
+    /// The position of the block's leaf.
+    pub position: u64,
+    pub revisions: u32,
+    pub time_ms: i64,
+    pub tx_id: Id,
+    pub blind: [u8; 16],
+    pub block_hash: Hash,
+    /// H(previous block's leaf entry); `None` (zeros as stored) in block 0. Kept because deriving it would mean reading every block.
+    pub previous_leaf: Option<Hash>,
+    pub statements: Vec<StatementInfo>,
+    pub origin: OriginInfo,
+    pub redaction: Option<RedactionInfo>,
+    /// What revisions have in common, by the number they name.
+    pub groups: Vec<Group>,
+    /// Where the revisions are, if they were written ahead.
+    pub staged: Vec<StagedRef>,
+}
+
+/// The table of some revisions of a block and how transactionInfo lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Group {
+    pub table_id: Id,
+    pub listed: Option<Listed>,
+}
+
+/// A staged frame as its commit frame names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StagedRef {
+    pub segment: u64,
+    pub offset: u32,
+    pub revisions: u32,
+    /// H of the whole frame as stored.
+    pub hash: Hash,
+}
+
+/// A revision as its frame holds it; the rest is in its block's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisionFrame<'a> {
+    pub group: u32,
+    /// How many positions ahead its block's leaf stands: at least 1.
+    pub to_block: u32,
+    pub document_id: Id,
+    pub version: u64,
+    pub supersedes: Option<u64>,
+    pub blind: [u8; 16],
+    pub content: Content<'a>,
+}
+
+/// What is left of a revision's data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content<'a> {
+    Deleted,
+    /// IH(data) of data that was redacted.
+    Redacted(Hash),
+    /// An Ion binary value whose symbols are numbers of the segment's dictionary.
+    Data(&'a [u8]),
+}
+
+/// A staged frame's payload.
+pub struct Staged<'a> {
+    pub tx_id: Id,
+    pub ordinal: u32,
+    pub revisions: u32,
+    /// Revision frames, one behind the other.
+    pub frames: &'a [u8],
+}
+
+/// No frame head is longer: kind, length, checksum.
+pub const FRAME_HEAD_BYTES_MAX: usize = 1 + 5 + 4;
+
+const DELETED: u8 = 1;
+const REDACTED: u8 = 2;
+const SUPERSEDES: u8 = 4;
+const HAS_REDACTION: u8 = 1;
+const HAS_TOKEN: u8 = 2;
+const HAS_SIGNATURE: u8 = 4;
+const TEXT_HERE: u8 = 0;
+const TEXT_SHARED: u8 = 1;
+const TEXT_REDACTED: u8 = 2;
+const NOT_LISTED: u8 = 0;
+const LISTED: u8 = 1;
+/// Bytes of the smallest revision frame: bounds how many a staged frame can claim.
+const REVISION_BYTES_MIN: usize = 41;
+
+/// Appends a frame.
+pub(crate) fn put_frame(out: &mut Vec<u8>, kind: FrameKind, payload: &[u8]) {
+    let at = out.len();
+    out.push(kind as u8);
+    put_varint(out, payload.len() as u64);
+    let crc = checksum(&out[at..], payload);
+    out.extend_from_slice(&crc.to_be_bytes());
+    out.extend_from_slice(payload);
+}
+
+fn checksum(head: &[u8], payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+/// The kind and the length of the whole frame that begins here, from at most [`FRAME_HEAD_BYTES_MAX`] bytes.
+pub(crate) fn frame_length(bytes: &[u8]) -> Result<usize, WireError> {
+    let mut reader = Reader::new(bytes);
+    reader.u8("frame kind")?;
+    let payload = reader.varint32("frame length")? as usize;
+    Ok(bytes.len() - reader.left() + 4 + payload)
+}
+
+/// The frame at the start of `bytes`, its checksum compared.
+pub(crate) fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
+    let mut reader = Reader::new(bytes);
+    let kind = reader.u8("frame kind")?;
+    let length = reader.count(1, "frame length")?;
+    let head = &bytes[..bytes.len() - reader.left()];
+    let stored = reader.u32("frame checksum")?;
+    let payload = reader.bytes(length, "frame")?;
+    if checksum(head, payload) != stored {
+        return Err(WireError("the frame's checksum does not match".to_owned()));
+    }
+    let kind = match kind {
+        1 => FrameKind::Genesis,
+        2 => FrameKind::Dictionary,
+        3 => FrameKind::Block,
+        4 => FrameKind::Revision,
+        5 => FrameKind::Staged,
+        6 => FrameKind::Commit,
+        other => return Err(WireError(format!("frames of kind {other} are unknown"))),
+    };
+    Ok(Frame { kind, payload, length: bytes.len() - reader.left() })
+}
+
+impl Genesis {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(48 + self.record.len());
+        out.extend_from_slice(&self.ledger.0);
+        out.extend_from_slice(&self.strand.0);
+        out.extend_from_slice(&self.created_ms.to_be_bytes());
+        put_counted(&mut out, &self.record);
+        out
+    }
+
+    pub(crate) fn decode(payload: &[u8]) -> Result<Genesis, WireError> {
+        let mut reader = Reader::new(payload);
+        let ledger = reader.id("ledger id")?;
+        let strand = reader.id("strand id")?;
+        let created_ms = reader.i64("creation time")?;
+        let record = reader.counted("genesis record")?.to_vec();
+        reader.end()?;
+        Ok(Genesis { ledger, strand, created_ms, record })
+    }
+}
+
+impl BlockHead {
+    /// The frame this head goes into.
+    pub(crate) fn kind(&self) -> FrameKind {
+        if self.staged.is_empty() { FrameKind::Block } else { FrameKind::Commit }
+    }
+
+    pub(crate) fn encode(&self, dictionary: &mut Dictionary) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        put_varint(&mut out, self.number);
+        put_varint(&mut out, self.position);
+        put_varint(&mut out, u64::from(self.revisions));
+        out.extend_from_slice(&self.time_ms.to_be_bytes());
+        out.extend_from_slice(&self.tx_id.0);
+        out.extend_from_slice(&self.blind);
+        out.extend_from_slice(&self.block_hash.0);
+        out.extend_from_slice(&self.previous_leaf.unwrap_or(Hash::ZERO).0);
+        put_varint(&mut out, self.statements.len() as u64);
+        for statement in &self.statements {
+            put_statement(&mut out, statement, self.time_ms, dictionary);
+        }
+        put_origin(&mut out, &self.origin, self.redaction.is_some(), dictionary);
+        if let Some(redaction) = &self.redaction {
+            put_redaction(&mut out, redaction);
+        }
+        put_varint(&mut out, self.groups.len() as u64);
+        for group in &self.groups {
+            put_group(&mut out, group, dictionary);
+        }
+        if !self.staged.is_empty() {
+            put_varint(&mut out, self.staged.len() as u64);
+            for staged in &self.staged {
+                put_varint(&mut out, staged.segment);
+                put_varint(&mut out, u64::from(staged.offset));
+                put_varint(&mut out, u64::from(staged.revisions));
+                out.extend_from_slice(&staged.hash.0);
+            }
+        }
+        out
+    }
+
+    pub(crate) fn decode(frame: &Frame<'_>, texts: &Texts) -> Result<BlockHead, WireError> {
+        let mut reader = Reader::new(frame.payload);
+        let number = reader.varint("block number")?;
+        let position = reader.varint("block position")?;
+        let revisions = reader.varint32("number of revisions")?;
+        if u64::from(revisions) > position {
+            return Err(WireError("the block begins before position 0".to_owned()));
+        }
+        let time_ms = reader.i64("block time")?;
+        let tx_id = reader.id("transaction id")?;
+        let blind = reader.array("blind")?;
+        let block_hash = reader.hash("block hash")?;
+        let previous_leaf = Some(reader.hash("previous block leaf")?).filter(|_| number != 0);
+        let count = reader.count(34, "number of statements")?;
+        let statements = (0..count).map(|_| read_statement(&mut reader, time_ms, texts)).collect::<Result<_, _>>()?;
+        let (origin, has_redaction) = read_origin(&mut reader, texts)?;
+        let redaction = if has_redaction { Some(read_redaction(&mut reader)?) } else { None };
+        let count = reader.count(17, "number of groups")?;
+        let groups = (0..count).map(|_| read_group(&mut reader, texts)).collect::<Result<_, _>>()?;
+        let mut staged = Vec::new();
+        if frame.kind == FrameKind::Commit {
+            let count = reader.count(35, "number of staged frames")?;
+            if count == 0 {
+                return Err(WireError("a commit frame names no staged frame".to_owned()));
+            }
+            for _ in 0..count {
+                staged.push(StagedRef {
+                    segment: reader.varint("segment")?,
+                    offset: reader.varint32("offset")?,
+                    revisions: reader.varint32("staged revisions")?,
+                    hash: reader.hash("staged hash")?,
+                });
+            }
+            if staged.iter().map(|s| u64::from(s.revisions)).sum::<u64>() != u64::from(revisions) {
+                return Err(WireError("the staged frames hold another number of revisions".to_owned()));
+            }
+        }
+        reader.end()?;
+        Ok(BlockHead {
+            number,
+            position,
+            revisions,
+            time_ms,
+            tx_id,
+            blind,
+            block_hash,
+            previous_leaf,
+            statements,
+            origin,
+            redaction,
+            groups,
+            staged,
+        })
+    }
+
+    /// The position of the first revision, or of the block's leaf if there is none.
+    pub fn first_position(&self) -> u64 {
+        self.position - u64::from(self.revisions)
+    }
+}
+
+impl<'a> RevisionFrame<'a> {
+    /// Appends a whole revision frame. `data` is encoded with the dictionary if the content is not given.
+    pub(crate) fn put(
+        &self,
+        data: Option<&Value>,
+        dictionary: &mut Dictionary,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        scratch.clear();
+        let mut flags = match &self.content {
+            Content::Deleted => DELETED,
+            Content::Redacted(_) => REDACTED,
+            Content::Data(_) => 0,
+        };
+        if self.supersedes.is_some() {
+            flags |= SUPERSEDES;
+        }
+        scratch.push(flags);
+        put_varint(scratch, u64::from(self.group));
+        put_varint(scratch, u64::from(self.to_block));
+        scratch.extend_from_slice(&self.document_id.0);
+        put_varint(scratch, self.version);
+        if let Some(position) = self.supersedes {
+            put_varint(scratch, position);
+        }
+        scratch.extend_from_slice(&self.blind);
+        match (&self.content, data) {
+            (Content::Deleted, _) => {}
+            (Content::Redacted(hash), _) => scratch.extend_from_slice(&hash.0),
+            (Content::Data(_), Some(value)) => encode_with(value, dictionary, scratch),
+            (Content::Data(bytes), None) => scratch.extend_from_slice(bytes),
+        }
+        put_frame(out, FrameKind::Revision, scratch);
+    }
+
+    pub(crate) fn decode(payload: &'a [u8]) -> Result<RevisionFrame<'a>, WireError> {
+        let mut reader = Reader::new(payload);
+        let flags = reader.u8("revision flags")?;
+        if flags & !(DELETED | REDACTED | SUPERSEDES) != 0 || flags & (DELETED | REDACTED) == DELETED | REDACTED {
+            return Err(WireError(format!("revision flags {flags:#04x} are unknown")));
+        }
+        let group = reader.varint32("group")?;
+        let to_block = reader.varint32("distance to the block")?;
+        if to_block == 0 {
+            return Err(WireError("a revision stands at its block's position".to_owned()));
+        }
+        let document_id = reader.id("document id")?;
+        let version = reader.varint("version")?;
+        let supersedes = if flags & SUPERSEDES != 0 { Some(reader.varint("superseded position")?) } else { None };
+        let blind = reader.array("blind")?;
+        let content = if flags & DELETED != 0 {
+            Content::Deleted
+        } else if flags & REDACTED != 0 {
+            Content::Redacted(reader.hash("data hash")?)
+        } else {
+            let n = reader.left();
+            Content::Data(reader.bytes(n, "data")?)
+        };
+        reader.end()?;
+        Ok(RevisionFrame { group, to_block, document_id, version, supersedes, blind, content })
+    }
+
+    /// The document, if it is still there.
+    pub(crate) fn data(&self, texts: &Texts) -> Result<Option<Value>, WireError> {
+        match &self.content {
+            Content::Data(bytes) => decode_with(bytes, texts, &STORED_LIMITS)
+                .map(Some)
+                .map_err(|e| WireError(format!("the document cannot be decoded: {e}"))),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// What was accepted once is read again, whatever the limits are by now.
+const STORED_LIMITS: Limits = Limits { bytes_max: 64 << 20, depth_max: 256, values_max: 64 << 20 };
+
+impl<'a> Staged<'a> {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        let mut payload = Vec::with_capacity(32 + self.frames.len());
+        payload.extend_from_slice(&self.tx_id.0);
+        put_varint(&mut payload, u64::from(self.ordinal));
+        put_varint(&mut payload, u64::from(self.revisions));
+        payload.extend_from_slice(self.frames);
+        put_frame(out, FrameKind::Staged, &payload);
+    }
+
+    pub(crate) fn decode(payload: &'a [u8]) -> Result<Staged<'a>, WireError> {
+        let mut reader = Reader::new(payload);
+        let tx_id = reader.id("transaction id")?;
+        let ordinal = reader.varint32("ordinal")?;
+        let revisions = reader.count(REVISION_BYTES_MIN, "number of revisions")? as u32;
+        let n = reader.left();
+        Ok(Staged { tx_id, ordinal, revisions, frames: reader.bytes(n, "revisions")? })
+    }
+}
+
+fn put_statement(out: &mut Vec<u8>, statement: &StatementInfo, block_ms: i64, dictionary: &mut Dictionary) {
+    match &statement.text {
+        StatementText::Text(text) => match dictionary.share_text(text) {
+            Some(number) => {
+                out.push(TEXT_SHARED);
+                put_varint(out, u64::from(number));
+            }
+            None => {
+                out.push(TEXT_HERE);
+                put_counted(out, text.as_bytes());
+            }
+        },
+        StatementText::Redacted(hash) => {
+            out.push(TEXT_REDACTED);
+            out.extend_from_slice(&hash.0);
+        }
+    }
+    put_varint(out, zigzag(statement.start_time_ms.wrapping_sub(block_ms)));
+    out.extend_from_slice(&statement.digest.0);
+}
+
+fn read_statement(reader: &mut Reader<'_>, block_ms: i64, texts: &Texts) -> Result<StatementInfo, WireError> {
+    let text = match reader.u8("statement form")? {
+        TEXT_HERE => StatementText::Text(Arc::from(reader.text("statement")?)),
+        TEXT_SHARED => StatementText::Text(shared(reader, texts, "statement")?),
+        TEXT_REDACTED => StatementText::Redacted(reader.hash("statement hash")?),
+        other => return Err(WireError(format!("statements of form {other} are unknown"))),
+    };
+    let start_time_ms = block_ms.wrapping_add(unzigzag(reader.varint("start time")?));
+    let digest = reader.hash("statement digest")?;
+    Ok(StatementInfo { text, start_time_ms, digest })
+}
+
+fn put_origin(out: &mut Vec<u8>, origin: &OriginInfo, has_redaction: bool, dictionary: &mut Dictionary) {
+    let mut flags = 0;
+    for (bit, set) in [
+        (HAS_REDACTION, has_redaction),
+        (HAS_TOKEN, origin.client_token.is_some()),
+        (HAS_SIGNATURE, origin.signature.is_some()),
+    ] {
+        if set {
+            flags |= bit;
+        }
+    }
+    out.push(flags);
+    put_varint(out, u64::from(dictionary.intern(&origin.user)));
+    put_varint(out, u64::from(dictionary.intern(&origin.door)));
+    if let Some(token) = &origin.client_token {
+        put_counted(out, token.as_bytes());
+    }
+    if let Some(signature) = &origin.signature {
+        put_counted(out, signature);
+    }
+}
+
+fn read_origin(reader: &mut Reader<'_>, texts: &Texts) -> Result<(OriginInfo, bool), WireError> {
+    let flags = reader.u8("block flags")?;
+    if flags & !(HAS_REDACTION | HAS_TOKEN | HAS_SIGNATURE) != 0 {
+        return Err(WireError(format!("block flags {flags:#04x} are unknown")));
+    }
+    let user = shared(reader, texts, "user")?;
+    let door = shared(reader, texts, "door")?;
+    let client_token = if flags & HAS_TOKEN != 0 { Some(Arc::from(reader.text("client token")?)) } else { None };
+    let signature = if flags & HAS_SIGNATURE != 0 { Some(reader.counted("signature")?.to_vec()) } else { None };
+    Ok((OriginInfo { user, door, client_token, signature }, flags & HAS_REDACTION != 0))
+}
+
+fn put_redaction(out: &mut Vec<u8>, redaction: &RedactionInfo) {
+    put_varint(out, redaction.revisions.len() as u64);
+    for revision in &redaction.revisions {
+        out.extend_from_slice(&revision.strand.0);
+        put_varint(out, revision.sequence_no);
+        out.extend_from_slice(&revision.table_id.0);
+        out.extend_from_slice(&revision.document_id.0);
+        put_varint(out, revision.version);
+    }
+}
+
+fn read_redaction(reader: &mut Reader<'_>) -> Result<RedactionInfo, WireError> {
+    let count = reader.count(50, "number of redacted revisions")?;
+    let mut revisions = Vec::with_capacity(count);
+    for _ in 0..count {
+        revisions.push(RedactedRevision {
+            strand: reader.id("strand")?,
+            sequence_no: reader.varint("block number")?,
+            table_id: reader.id("table id")?,
+            document_id: reader.id("document id")?,
+            version: reader.varint("version")?,
+        });
+    }
+    Ok(RedactionInfo { revisions })
+}
+
+fn put_group(out: &mut Vec<u8>, group: &Group, dictionary: &mut Dictionary) {
+    out.extend_from_slice(&group.table_id.0);
+    match &group.listed {
+        None => out.push(NOT_LISTED),
+        Some(listed) => {
+            out.push(LISTED);
+            put_varint(out, u64::from(dictionary.intern(&listed.table_name)));
+            put_varint(out, listed.statements.len() as u64);
+            for index in &listed.statements {
+                put_varint(out, u64::from(*index));
+            }
+        }
+    }
+}
+
+fn read_group(reader: &mut Reader<'_>, texts: &Texts) -> Result<Group, WireError> {
+    let table_id = reader.id("table id")?;
+    let listed = match reader.u8("group form")? {
+        NOT_LISTED => None,
+        LISTED => {
+            let table_name = shared(reader, texts, "table name")?;
+            let count = reader.count(1, "number of statement indexes")?;
+            let statements = (0..count).map(|_| reader.varint32("statement index")).collect::<Result<_, _>>()?;
+            Some(Listed { table_name, statements })
+        }
+        other => return Err(WireError(format!("groups of form {other} are unknown"))),
+    };
+    Ok(Group { table_id, listed })
+}
+
+fn shared(reader: &mut Reader<'_>, texts: &Texts, what: &str) -> Result<Arc<str>, WireError> {
+    let number = reader.varint32(what)?;
+    texts.text(number).cloned().ok_or_else(|| WireError(format!("{what}: the dictionary has no entry {number}")))
+}

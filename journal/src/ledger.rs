@@ -1,0 +1,642 @@
+//! An open ledger: transactions go in, durable blocks come out (docs/architecture.md, "Journal").
+//!
+//! Two threads. The sequencer takes transactions from a bounded queue, has each validated, gives it its place and
+//! lays it out in the forming batch. The writer writes a batch, syncs, publishes its blocks, moves the snapshot, and
+//! answers. While one batch is synced the next one forms. There is no timer: a lone client waits for one sync, a
+//! crowd shares one.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+
+use ledgerstone_digest::Id;
+use ledgerstone_digest::ion::{Hasher, ion_hash};
+use ledgerstone_digest::note::VerifierKey;
+
+use crate::checkpoint::{CheckpointError, Notary, Signed};
+use crate::commit::{Answer, CommitFuture};
+use crate::env::{Env, Lock};
+use crate::error::{CommitError, CreateError, OpenError, ReadError};
+use crate::offsets::Index;
+use crate::reader::{Journal, Segment};
+use crate::recovery::{self, CreateOptions, OpenOptions, Recovered};
+use crate::sequencer::{Batch, Sequencer, Tail};
+use crate::stored::{StoredBlock, StoredRevision};
+use crate::transaction::{Publish, Sequence, Transaction};
+use crate::writer::{WriteFailure, Writer};
+
+/// An open ledger. Dropping it closes it.
+pub struct Ledger {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) notary: Arc<Notary>,
+    vkey: VerifierKey,
+    shared: Arc<Shared>,
+    queue_max: usize,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Present if there are no threads.
+    manual: Option<Mutex<Engine>>,
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+/// What the threads share.
+struct Shared {
+    /// Positions before this one are published.
+    snapshot: AtomicU64,
+    state: Mutex<State>,
+    /// Something to do for the sequencer.
+    sequencer: Condvar,
+    /// Something to do for the writer.
+    writer: Condvar,
+    /// Room in the queue, or the snapshot moved, or writing stopped.
+    waiting: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<(Transaction, Answer)>,
+    requests: Vec<Request>,
+    /// The batch for the writer.
+    slot: Option<Batch>,
+    /// The writer is at work.
+    writing: bool,
+    failure: Option<(WriteFailure, Tail)>,
+    durable: Option<Tail>,
+    stopped: Option<String>,
+    closing: bool,
+    /// The sequencer has nothing left and has gone.
+    sequenced_all: bool,
+}
+
+/// What others ask of the sequencer.
+enum Request {
+    /// No block at or before this time any more; the answer is the position the next block gets.
+    Floor(i64, futures_channel::oneshot::Sender<u64>),
+    AcceptClock,
+}
+
+/// The sequencer's side.
+struct Front {
+    sequencer: Sequencer,
+    hook: Box<dyn Sequence>,
+}
+
+/// The writer's side.
+struct Back {
+    writer: Writer,
+    hook: Box<dyn Publish>,
+    journal: Arc<Journal>,
+    notary: Arc<Notary>,
+}
+
+/// Both, when there are no threads.
+struct Engine {
+    front: Front,
+    back: Back,
+}
+
+impl Ledger {
+    /// Makes a new ledger: under a temporary name with its genesis and a checkpoint of size 1, synced, then renamed.
+    pub fn create(env: &Env, dir: &Path, options: &CreateOptions) -> Result<(), CreateError> {
+        recovery::create(env, dir, options)
+    }
+
+    /// Locks the directory, recovers the journal and checks its chain.
+    pub fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recovered, OpenError> {
+        recovery::open(env, dir, options)
+    }
+
+    /// Takes a transaction. It is durable and published when the future says so.
+    pub fn submit(&self, mut transaction: Transaction) -> CommitFuture {
+        for revision in &mut transaction.revisions {
+            if let (Some(data), None) = (&revision.data, &revision.data_hash) {
+                revision.data_hash = Some(ion_hash(data));
+            }
+        }
+        let (answer, future) = CommitFuture::new();
+        let mut state = self.shared.state();
+        while state.queue.len() >= self.queue_max && state.stopped.is_none() && !state.closing && self.manual.is_none()
+        {
+            state = self.shared.waiting.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(reason) = state.refusal() {
+            drop(state);
+            drop(answer.send(Err(CommitError::Stopped { reason })));
+            return future;
+        }
+        state.queue.push_back((transaction, answer));
+        drop(state);
+        self.shared.sequencer.notify_one();
+        future
+    }
+
+    /// The newest snapshot: positions before it are durable and published. Always a block's end, or 1.
+    pub fn snapshot(&self) -> u64 {
+        self.shared.snapshot.load(Ordering::Acquire)
+    }
+
+    pub fn ledger_id(&self) -> Id {
+        self.journal.genesis.ledger
+    }
+
+    pub fn strand(&self) -> Id {
+        self.journal.genesis.strand
+    }
+
+    /// What checkpoints are signed as.
+    pub fn origin(&self) -> &str {
+        self.vkey.name()
+    }
+
+    /// The key that checkpoints are verified with.
+    pub fn vkey(&self) -> &VerifierKey {
+        &self.vkey
+    }
+
+    /// The genesis record, as stored and hashed.
+    pub fn genesis_record(&self) -> &[u8] {
+        &self.journal.genesis.record
+    }
+
+    /// When the ledger was made.
+    pub fn created_ms(&self) -> i64 {
+        self.journal.genesis.created_ms
+    }
+
+    /// Why writes are refused, if they are.
+    pub fn stopped(&self) -> Option<String> {
+        self.shared.state().refusal()
+    }
+
+    /// The revision at a position.
+    pub fn read_revision(&self, position: u64) -> Result<StoredRevision, ReadError> {
+        self.published("position", position)?;
+        Ok(self.journal.revision(position)?.0)
+    }
+
+    /// A block by number, its hashes derived and compared.
+    pub fn read_block(&self, number: u64) -> Result<StoredBlock, ReadError> {
+        self.block_number_published(number)?;
+        let position = self.journal.block_position(number)?;
+        self.published("block", position)?;
+        Ok(self.journal.block(position, &mut Hasher::new())?.0)
+    }
+
+    /// The block that a position is in, its own leaf's included; none for position 0.
+    pub fn block_at(&self, position: u64) -> Result<Option<StoredBlock>, ReadError> {
+        self.published("position", position)?;
+        if position == 0 {
+            return Ok(None);
+        }
+        let Some(end) = self.journal.block_from(position)? else { return Ok(None) };
+        Ok(Some(self.journal.block(end, &mut Hasher::new())?.0))
+    }
+
+    /// The last block whose time is not after `time_ms`, and the snapshot behind it. `None` if every block is later.
+    pub fn last_block_at_or_before(&self, time_ms: i64) -> Result<Option<(u64, u64)>, ReadError> {
+        let Some(end) = self.block_count()? else { return Ok(None) };
+        let (mut low, mut high) = (0, end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let head = self.journal.head(self.journal.block_position(middle)?)?;
+            if head.time_ms <= time_ms {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        match low.checked_sub(1) {
+            Some(block) => Ok(Some((block, self.journal.block_position(block)? + 1))),
+            None => Ok(None),
+        }
+    }
+
+    /// How many blocks are published; `None` if there is none.
+    fn block_count(&self) -> Result<Option<u64>, ReadError> {
+        let snapshot = self.snapshot();
+        if snapshot <= 1 {
+            return Ok(None);
+        }
+        Ok(Some(self.journal.head(snapshot - 1)?.number + 1))
+    }
+
+    /// The number of the last published block.
+    pub fn last_block(&self) -> Result<Option<u64>, ReadError> {
+        Ok(self.block_count()?.map(|count| count - 1))
+    }
+
+    /// The entry of the tree at a position.
+    pub fn leaf(&self, position: u64) -> Result<Vec<u8>, ReadError> {
+        self.published("position", position)?;
+        self.journal.leaf(position, &mut Hasher::new())
+    }
+
+    /// The blocks from this number on that are published by now.
+    pub fn blocks(&self, from: u64) -> impl Iterator<Item = Result<StoredBlock, ReadError>> + '_ {
+        let end = self.block_count();
+        let (end, failed) = match end {
+            Ok(end) => (end.unwrap_or(0), None),
+            Err(e) => (0, Some(Err(e))),
+        };
+        failed.into_iter().chain((from..end).map(|number| self.read_block(number)))
+    }
+
+    /// A signed checkpoint of at least everything durable now.
+    pub fn checkpoint(&self) -> Result<Signed, CheckpointError> {
+        self.notary.checkpoint()
+    }
+
+    /// The newest checkpoint that is stored.
+    pub fn newest_checkpoint(&self) -> Signed {
+        self.notary.newest()
+    }
+
+    /// Makes sure that no block will get a time at or before `time_ms`, and waits until every block that has one is
+    /// published. `time_ms` must not be in the future.
+    pub fn settle(&self, time_ms: i64) -> Result<(), CommitError> {
+        let (answer, mut position) = futures_channel::oneshot::channel();
+        self.shared.state().requests.push(Request::Floor(time_ms, answer));
+        self.shared.sequencer.notify_one();
+        self.drive();
+        let mut state = self.shared.state();
+        loop {
+            if let Some(reason) = state.refusal() {
+                // Nothing will be written any more, so nothing can get that time.
+                return if state.closing { Err(CommitError::Stopped { reason }) } else { Ok(()) };
+            }
+            if let Ok(Some(end)) = position.try_recv() {
+                while self.snapshot() < end && state.refusal().is_none() {
+                    state = self.shared.waiting.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                return Ok(());
+            }
+            state = self.shared.waiting.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lifts the stop that a jumped clock caused.
+    pub fn accept_clock(&self) {
+        self.shared.state().requests.push(Request::AcceptClock);
+        self.shared.sequencer.notify_one();
+    }
+
+    /// Without threads: sequences what was submitted, as one group, and makes it durable.
+    pub fn drive(&self) {
+        if let Some(engine) = &self.manual {
+            let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+            let Engine { front, back } = &mut *engine;
+            run_once(&self.shared, front, back);
+        }
+    }
+
+    /// Finishes what was submitted, signs a last checkpoint and lets go of the directory. Later submissions are
+    /// refused.
+    pub fn close(&self) -> Result<(), CheckpointError> {
+        self.drive();
+        self.shared.state().closing = true;
+        self.shared.sequencer.notify_all();
+        self.shared.waiting.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for handle in threads {
+            if handle.join().is_err() {
+                tracing::error!("a thread of the journal ended in a panic");
+            }
+        }
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if lock.is_none() {
+            return Ok(());
+        }
+        let closed = self.notary.close();
+        drop(lock);
+        closed
+    }
+
+    fn published(&self, what: &'static str, position: u64) -> Result<(), ReadError> {
+        let end = self.snapshot();
+        if position < end { Ok(()) } else { Err(ReadError::Beyond { what, number: position, end }) }
+    }
+
+    fn block_number_published(&self, number: u64) -> Result<(), ReadError> {
+        let end = self.block_count()?.unwrap_or(0);
+        if number < end { Ok(()) } else { Err(ReadError::Beyond { what: "block", number, end }) }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the ledger closed without a last checkpoint");
+        }
+    }
+}
+
+impl Recovered {
+    /// Starts taking transactions.
+    pub fn start(self, sequence: Box<dyn Sequence>, publish: Box<dyn Publish>) -> Arc<Ledger> {
+        let Recovered { journal, notary, lock, file, tail, texts, sequencer, options, .. } = self;
+        let env = journal.env.clone();
+        let shared = Arc::new(Shared {
+            snapshot: AtomicU64::new(tail.chain.next_position),
+            state: Mutex::new(State::default()),
+            sequencer: Condvar::new(),
+            writer: Condvar::new(),
+            waiting: Condvar::new(),
+        });
+        let front = Front { sequencer: Sequencer::new(env.clone(), sequencer, tail, texts), hook: sequence };
+        let writer = Writer::new(
+            Arc::clone(&env.storage),
+            &journal.dir,
+            file,
+            tail,
+            options.threads.then_some(options.segment_bytes),
+        );
+        let back = Back { writer, hook: publish, journal: Arc::clone(&journal), notary: Arc::clone(&notary) };
+        let mut ledger = Ledger {
+            journal,
+            notary,
+            vkey: options.key.verifier().clone(),
+            shared: Arc::clone(&shared),
+            queue_max: options.queue_max.max(1),
+            threads: Mutex::new(Vec::new()),
+            manual: None,
+            lock: Mutex::new(Some(lock)),
+        };
+        if options.threads {
+            let spawned = spawn(&shared, front, back).and_then(|threads| {
+                ledger.threads = Mutex::new(threads);
+                ledger.notary.start()
+            });
+            if let Err(e) = spawned {
+                shared.stop(format!("a thread of the journal cannot be started: {e}"));
+            }
+        } else {
+            ledger.manual = Some(Mutex::new(Engine { front, back }));
+        }
+        Arc::new(ledger)
+    }
+}
+
+impl State {
+    fn refusal(&self) -> Option<String> {
+        self.stopped.clone().or_else(|| self.closing.then(|| "the ledger is closing".to_owned()))
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self, reason: String) {
+        self.state().stopped.get_or_insert(reason);
+        self.sequencer.notify_all();
+        self.writer.notify_all();
+        self.waiting.notify_all();
+    }
+}
+
+fn spawn(shared: &Arc<Shared>, mut front: Front, mut back: Back) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let for_front = Arc::clone(shared);
+    let sequencer = thread::Builder::new().name("sequencer".to_owned()).spawn(move || {
+        let guard = StopOnPanic(&for_front);
+        sequence(&for_front, &mut front);
+        drop(guard);
+    })?;
+    let for_back = Arc::clone(shared);
+    let writer = thread::Builder::new().name("writer".to_owned()).spawn(move || {
+        let guard = StopOnPanic(&for_back);
+        write(&for_back, &mut back);
+        drop(guard);
+    })?;
+    Ok(vec![sequencer, writer])
+}
+
+/// A thread that panics must not leave others waiting for it.
+struct StopOnPanic<'a>(&'a Shared);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            {
+                let mut state = self.0.state();
+                (state.writing, state.sequenced_all) = (false, true);
+            }
+            self.0.stop("a thread of the journal ended in a panic; open the ledger again".to_owned());
+        }
+    }
+}
+
+/// The sequencer's thread.
+fn sequence(shared: &Shared, front: &mut Front) {
+    loop {
+        let mut state = shared.state();
+        loop {
+            let can_take = !state.queue.is_empty() && front.sequencer.backlog() < 2;
+            let can_give = front.sequencer.has_batch() && state.slot.is_none() && !state.writing;
+            let idle = state.closing && state.queue.is_empty() && !front.sequencer.has_batch();
+            let settled = state.slot.is_none() && !state.writing && state.failure.is_none();
+            if idle && settled {
+                state.sequenced_all = true;
+                shared.writer.notify_all();
+                return;
+            }
+            let stopped =
+                state.stopped.is_some() && (!state.queue.is_empty() || front.sequencer.has_batch() || state.closing);
+            if can_take || can_give || stopped || state.failure.is_some() || !state.requests.is_empty() {
+                break;
+            }
+            state = shared.sequencer.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let failure = state.failure.take();
+        if state.stopped.is_some() && state.closing && failure.is_none() && !state.writing {
+            let queue = std::mem::take(&mut state.queue);
+            state.sequenced_all = true;
+            drop(state);
+            refuse_queue(shared, queue);
+            shared.writer.notify_all();
+            return;
+        }
+        let (queue, requests) = take_work(&mut state, front);
+        let durable = state.durable.take();
+        drop(state);
+        shared.waiting.notify_all();
+        if let Some(tail) = durable {
+            front.sequencer.durable(&tail);
+        }
+        if let Some((failure, tail)) = failure {
+            front.give_up(&failure, tail);
+        }
+        front.accept(queue, requests, shared);
+        hand_over(shared, front);
+    }
+}
+
+/// What the sequencer takes from the queue: nothing while batches wait for the writer.
+fn take_work(state: &mut State, front: &Front) -> (VecDeque<(Transaction, Answer)>, Vec<Request>) {
+    let queue = if front.sequencer.backlog() < 2 { std::mem::take(&mut state.queue) } else { VecDeque::new() };
+    (queue, std::mem::take(&mut state.requests))
+}
+
+fn refuse_queue(shared: &Shared, queue: VecDeque<(Transaction, Answer)>) {
+    let reason = shared.state().refusal().unwrap_or_default();
+    for (_, answer) in queue {
+        drop(answer.send(Err(CommitError::Stopped { reason: reason.clone() })));
+    }
+}
+
+/// Gives the writer a batch, if it has none and nothing failed.
+fn hand_over(shared: &Shared, front: &mut Front) {
+    let mut state = shared.state();
+    if state.slot.is_none() && !state.writing && state.failure.is_none() && state.stopped.is_none() {
+        state.slot = front.sequencer.take();
+        drop(state);
+        shared.writer.notify_one();
+    } else if state.stopped.is_some() && state.failure.is_none() && front.sequencer.has_batch() {
+        let cause = state.stopped.clone().unwrap_or_default();
+        drop(state);
+        let tail = front.sequencer.tail();
+        front.give_up(&WriteFailure::Unknown(cause), tail);
+    }
+}
+
+impl Front {
+    fn accept(&mut self, queue: VecDeque<(Transaction, Answer)>, requests: Vec<Request>, shared: &Shared) {
+        for request in requests {
+            match request {
+                Request::Floor(time_ms, answer) => {
+                    self.sequencer.raise_time_floor(time_ms);
+                    let _ = answer.send(self.sequencer.tail().chain.next_position);
+                    drop(shared.state());
+                    shared.waiting.notify_all();
+                }
+                Request::AcceptClock => self.sequencer.accept_clock(),
+            }
+        }
+        let stopped = shared.state().stopped.clone();
+        for (transaction, answer) in queue {
+            match &stopped {
+                Some(reason) => drop(answer.send(Err(CommitError::Stopped { reason: reason.clone() }))),
+                None => self.sequencer.add(transaction, answer, &mut *self.hook),
+            }
+        }
+    }
+
+    /// Drops what is pending after the writer failed, and says so to those who wait.
+    fn give_up(&mut self, failure: &WriteFailure, tail: Tail) {
+        for answer in self.sequencer.restore(tail) {
+            drop(answer.send(Err(failure.error())));
+        }
+        self.hook.dropped();
+    }
+}
+
+impl WriteFailure {
+    fn error(&self) -> CommitError {
+        match self {
+            WriteFailure::NoSpace(cause) => CommitError::NoSpace { cause: cause.clone() },
+            WriteFailure::Unknown(cause) => CommitError::OutcomeUnknown { cause: cause.clone() },
+        }
+    }
+}
+
+/// The writer's thread.
+fn write(shared: &Shared, back: &mut Back) {
+    loop {
+        let mut state = shared.state();
+        let batch = loop {
+            if let Some(batch) = state.slot.take() {
+                break batch;
+            }
+            if state.sequenced_all {
+                return;
+            }
+            state = shared.writer.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        state.writing = true;
+        drop(state);
+        let outcome = back.write(batch, shared);
+        let mut state = shared.state();
+        state.writing = false;
+        match outcome {
+            Ok(tail) => state.durable = Some(tail),
+            Err(failure) => state.fail(failure, back.writer.tail()),
+        }
+        drop(state);
+        shared.sequencer.notify_one();
+        shared.waiting.notify_all();
+    }
+}
+
+impl State {
+    fn fail(&mut self, failure: WriteFailure, tail: Tail) {
+        if let WriteFailure::Unknown(cause) = &failure {
+            tracing::error!(cause, "the ledger takes no writes until it is opened again");
+            self.stopped.get_or_insert_with(|| format!("{cause}; open the ledger again"));
+        }
+        self.failure = Some((failure, tail));
+    }
+}
+
+impl Back {
+    /// Makes a batch durable, publishes its blocks and answers.
+    fn write(&mut self, batch: Batch, shared: &Shared) -> Result<Tail, WriteFailure> {
+        let outcome = self.writer.write(&batch);
+        let begun = self.writer.take_begun();
+        if let Some(begun) = begun {
+            let index = RwLock::new(Index::default());
+            self.journal.roll(Segment { file: begun, index });
+        }
+        if let Err(failure) = outcome {
+            for pending in batch.blocks {
+                drop(pending.answer.send(Err(failure.error())));
+            }
+            return Err(failure);
+        }
+        self.publish(batch, shared);
+        Ok(self.writer.tail())
+    }
+
+    fn publish(&mut self, batch: Batch, shared: &Shared) {
+        let active = self.journal.active();
+        {
+            let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.extend(batch.index.entries(), &batch.index.dictionary);
+            index.texts.extend(&batch.new_texts);
+        }
+        let mut answers = Vec::with_capacity(batch.blocks.len());
+        for pending in batch.blocks {
+            answers.push((pending.answer, pending.block.committed));
+            self.hook.publish(pending.block);
+        }
+        shared.snapshot.store(batch.after.chain.next_position, Ordering::Release);
+        if !batch.leaf_hashes.is_empty() {
+            self.notary.published(&batch.leaf_hashes);
+        }
+        for (answer, committed) in answers {
+            drop(answer.send(Ok(committed)));
+        }
+    }
+}
+
+/// One round without threads: everything submitted, in as few batches as it takes.
+fn run_once(shared: &Shared, front: &mut Front, back: &mut Back) {
+    let (queue, requests) = {
+        let mut state = shared.state();
+        (std::mem::take(&mut state.queue), std::mem::take(&mut state.requests))
+    };
+    front.accept(queue, requests, shared);
+    while let Some(batch) = front.sequencer.take() {
+        match back.write(batch, shared) {
+            Ok(tail) => front.sequencer.durable(&tail),
+            Err(failure) => {
+                let tail = back.writer.tail();
+                let mut state = shared.state();
+                state.fail(failure.clone(), tail);
+                state.failure = None;
+                drop(state);
+                front.give_up(&failure, tail);
+            }
+        }
+    }
+}

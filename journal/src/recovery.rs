@@ -1,0 +1,450 @@
+//! Creating a ledger, and opening one after whatever happened to it (docs/format.md, "Recovery").
+//!
+//! Opening may cut the last batch, if it is torn, if nothing follows it, and if what remains reaches the recorded
+//! checkpoint; everything else that is not what was written is refused with file and offset, and nothing is changed.
+//! What was cut is zeroed and synced before anything is appended, so opening again finds the same.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ledgerstone_digest::checkpoint::ledger_id_of;
+use ledgerstone_digest::ion::{Hasher, Struct, Value, encode};
+use ledgerstone_digest::note::SigningKey;
+use ledgerstone_digest::tree::leaf_hash;
+use ledgerstone_digest::{Hash, Id};
+
+use crate::batch::{begin_batch, finish_batch};
+use crate::checkpoint::{self, CheckpointError, Leaves, Notary, Recorded};
+use crate::dictionary::Texts;
+use crate::env::{EntryKind, Env, File, Lock, OpenMode, write_all_at};
+use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
+use crate::frame::{FrameKind, Genesis, put_frame};
+use crate::reader::{Journal, Segment, genesis_leaf};
+use crate::scan::{ScanError, Scanned, SegmentFile, Tail as FileTail};
+use crate::segment::{
+    Chain, FIRST_SEGMENT_BYTES, JOURNAL_DIR, NEXT_SEGMENT, PAGE_BYTES, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SegmentHeader,
+    segment_number, segment_path,
+};
+use crate::sequencer::{STAGED_ABOVE_BYTES, SequencerOptions, Tail};
+use crate::transaction::{Committed, PublishedBlock, PublishedRevision};
+use crate::writer::{prepare, zero};
+
+/// The file that the process holding a ledger has locked.
+pub const LOCK_FILE: &str = "lock";
+
+/// What a new ledger is.
+#[derive(Debug)]
+pub struct CreateOptions {
+    /// A fresh random id, never used before: the end of the origin.
+    pub ledger: Id,
+    /// The start of the origin: a host name, perhaps with a path.
+    pub origin_prefix: String,
+    /// The ledger's key; its name is the origin.
+    pub key: SigningKey,
+    /// The final checkpoint note of the ledger that this one continues.
+    pub continues: Option<String>,
+    pub first_segment_bytes: u64,
+}
+
+/// How a ledger is opened.
+#[derive(Debug)]
+pub struct OpenOptions {
+    /// The ledger's key; its name is the origin.
+    pub key: SigningKey,
+    /// Length of the segments made from now on.
+    pub segment_bytes: u64,
+    /// Transactions whose revisions take more are written ahead in staged frames.
+    pub staged_above_bytes: usize,
+    /// Revisions in one transaction.
+    pub transaction_revisions_max: u64,
+    /// Transactions that wait for the sequencer before those who submit more have to wait.
+    pub queue_max: usize,
+    /// Run the sequencer, the writer and the signing task in threads of their own. Without, everything happens in
+    /// [`crate::Ledger::drive`], in the same order every time.
+    pub threads: bool,
+}
+
+/// A ledger whose journal was found whole, or made whole; nothing runs yet.
+pub struct Recovered {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) notary: Arc<Notary>,
+    pub(crate) lock: Box<dyn Lock>,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) tail: Tail,
+    pub(crate) texts: Texts,
+    pub(crate) sequencer: SequencerOptions,
+    pub(crate) options: OpenOptions,
+    /// What was cut from the end of the journal, if anything: a batch that was never acknowledged.
+    pub cut: Option<Cut>,
+}
+
+/// A torn batch that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    pub path: PathBuf,
+    /// The first byte that was zeroed.
+    pub from: u64,
+    /// The first byte behind what was zeroed.
+    pub to: u64,
+    pub what: String,
+}
+
+impl CreateOptions {
+    pub fn new(ledger: Id, origin_prefix: &str, key: SigningKey) -> CreateOptions {
+        CreateOptions {
+            ledger,
+            origin_prefix: origin_prefix.to_owned(),
+            key,
+            continues: None,
+            first_segment_bytes: FIRST_SEGMENT_BYTES,
+        }
+    }
+}
+
+impl OpenOptions {
+    pub fn new(key: SigningKey) -> OpenOptions {
+        OpenOptions {
+            key,
+            segment_bytes: SEGMENT_BYTES,
+            staged_above_bytes: STAGED_ABOVE_BYTES,
+            transaction_revisions_max: 10_000_000,
+            queue_max: 16_384,
+            threads: true,
+        }
+    }
+}
+
+/// `<prefix>/<ledger id>`: what checkpoints are signed as.
+pub fn origin_of(prefix: &str, ledger: Id) -> String {
+    format!("{prefix}/{ledger}")
+}
+
+pub(crate) fn create(env: &Env, dir: &Path, options: &CreateOptions) -> Result<(), CreateError> {
+    let storage = &*env.storage;
+    if storage.exists(dir) {
+        return Err(CreateError::Exists(dir.to_path_buf()));
+    }
+    let origin = origin_of(&options.origin_prefix, options.ledger);
+    if options.origin_prefix.is_empty() || options.key.name() != origin {
+        return Err(CreateError::Origin(options.key.name().to_owned()));
+    }
+    let genesis = genesis(env, &origin, options);
+    let temporary = creating_path(dir);
+    let file_error = |path: &Path, action| {
+        let path = path.to_path_buf();
+        move |source| FileError { path, action, source }
+    };
+    if storage.exists(&temporary) {
+        storage.remove_dir_all(&temporary).map_err(file_error(&temporary, "remove it"))?;
+    }
+    let journal = temporary.join(JOURNAL_DIR);
+    storage.create_dir_all(&journal).map_err(file_error(&journal, "make the directory"))?;
+    let path = segment_path(&temporary, 0);
+    first_segment(env, &path, &genesis, options.first_segment_bytes).map_err(file_error(&path, "write it"))?;
+    let leaf = leaf_hash(&genesis_leaf(&genesis).encode());
+    checkpoint::create(storage, &temporary, &origin, leaf, &options.key)
+        .map_err(|e| CreateError::Checkpoint(e.to_string()))?;
+    storage.sync_dir(&journal).map_err(file_error(&journal, "sync it"))?;
+    storage.sync_dir(&temporary).map_err(file_error(&temporary, "sync it"))?;
+    storage.rename(&temporary, dir).map_err(file_error(dir, "rename it"))?;
+    let parent = dir.parent().unwrap_or(Path::new(""));
+    storage.sync_dir(parent).map_err(file_error(parent, "sync it"))?;
+    Ok(())
+}
+
+fn creating_path(dir: &Path) -> PathBuf {
+    let mut name = dir.file_name().unwrap_or_default().to_os_string();
+    name.push(".creating");
+    dir.with_file_name(name)
+}
+
+fn genesis(env: &Env, origin: &str, options: &CreateOptions) -> Genesis {
+    let mut fields =
+        vec![("origin", Value::string(origin)), ("logKey", Value::string(options.key.verifier().to_string()))];
+    if let Some(note) = &options.continues {
+        fields.push(("continues", Value::string(note.as_str())));
+    }
+    Genesis {
+        ledger: options.ledger,
+        strand: Id(env.rng.bytes16()),
+        created_ms: env.clock.now_ms(),
+        record: encode(&Value::Struct(Struct::from_fields(fields))),
+    }
+}
+
+fn first_segment(env: &Env, path: &Path, genesis: &Genesis, length: u64) -> std::io::Result<()> {
+    let mut batch = Vec::new();
+    begin_batch(&mut batch);
+    put_frame(&mut batch, FrameKind::Genesis, &genesis.encode());
+    let nonce = env.rng.bytes16();
+    finish_batch(&mut batch, &nonce, 0, 0);
+    let length =
+        length.max(PAGE_BYTES + batch.len() as u64).next_multiple_of(PAGE_BYTES).min(SEGMENT_BYTES_MAX - PAGE_BYTES);
+    let header = SegmentHeader { ledger: genesis.ledger, number: 0, length, nonce, chain: Chain::EMPTY };
+    let file = prepare(&*env.storage, path, length)?;
+    write_all_at(&*file, &header.encode(), 0)?;
+    write_all_at(&*file, &batch, PAGE_BYTES)?;
+    file.sync_data()
+}
+
+impl From<ScanError> for OpenError {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Damaged(damage) => OpenError::Damaged(damage),
+            ScanError::File(error) => OpenError::File(error),
+        }
+    }
+}
+
+/// The segments of a directory, their headers checked against each other.
+pub(crate) fn segments(env: &Env, dir: &Path) -> Result<Vec<SegmentFile>, OpenError> {
+    let journal = dir.join(JOURNAL_DIR);
+    let entries = match env.storage.read_dir(&journal) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
+        }
+        Err(source) => return Err(FileError { path: journal, action: "list it", source }.into()),
+    };
+    let mut numbers: Vec<u64> = Vec::new();
+    for entry in entries {
+        match segment_number(&entry.name) {
+            Some(number) if entry.kind == EntryKind::File => numbers.push(number),
+            _ if entry.name == NEXT_SEGMENT => {}
+            _ => {
+                let what = "this is not a file of the journal".to_owned();
+                return Err(Damage { path: journal.join(&entry.name), offset: 0, what, help: Help::Restore }.into());
+            }
+        }
+    }
+    let mut segments: Vec<SegmentFile> = Vec::with_capacity(numbers.len());
+    for (expected, number) in numbers.iter().enumerate() {
+        let path = segment_path(dir, expected as u64);
+        if *number != expected as u64 {
+            let what = format!("the segment is missing; segment {number} is there");
+            return Err(Damage { path, offset: 0, what, help: Help::Restore }.into());
+        }
+        let segment = SegmentFile::open(&*env.storage, dir, *number, OpenMode::Read)?;
+        if let Some(before) = segments.last() {
+            follows(&before.header, &segment)?;
+        } else if segment.header.chain != Chain::EMPTY {
+            return Err(segment.damage(0, "the first segment does not begin with the genesis").into());
+        }
+        segments.push(segment);
+    }
+    if segments.is_empty() {
+        let what = "the segment is missing".to_owned();
+        return Err(Damage { path: segment_path(dir, 0), offset: 0, what, help: Help::Restore }.into());
+    }
+    Ok(segments)
+}
+
+fn follows(before: &SegmentHeader, segment: &SegmentFile) -> Result<(), Damage> {
+    let header = &segment.header;
+    if header.ledger != before.ledger {
+        return Err(segment.damage(
+            0,
+            format!("the segment belongs to ledger {}, those before it to ledger {}", header.ledger, before.ledger),
+        ));
+    }
+    let (a, b) = (&before.chain, &header.chain);
+    if b.next_batch < a.next_batch || b.next_position < a.next_position || b.next_block < a.next_block {
+        return Err(segment.damage(0, "the segment begins before the one before it"));
+    }
+    Ok(())
+}
+
+pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recovered, OpenError> {
+    let storage = &*env.storage;
+    if !storage.exists(&dir.join(JOURNAL_DIR)) {
+        return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
+    }
+    let lock_path = dir.join(LOCK_FILE);
+    let lock = storage.lock(&lock_path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_path_buf()),
+        _ => OpenError::File(FileError { path: lock_path, action: "lock it", source }),
+    })?;
+    let mut segments = segments(env, dir)?;
+    let genesis = read_genesis(&segments)?;
+    check_key(&genesis, &options.key)?;
+    let recorded = Recorded::read(storage, dir, options.key.verifier()).map_err(checkpoint_error)?;
+    let Some(last) = segments.pop() else {
+        return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
+    };
+    let scanned = last.scan()?;
+    let headers = segments.iter().chain([&last]).map(|s| s.header).collect();
+    let file_tail = last.tail(scanned.end, scanned.chain.next_batch)?;
+    recorded.must_be_reached(scanned.chain.next_position).map_err(|_| OpenError::BehindCheckpoint {
+        path: dir.to_path_buf(),
+        end: scanned.chain.next_position,
+        recorded: recorded.signed.checkpoint.size,
+    })?;
+    let file = storage.open(&last.path, OpenMode::Write).map_err(|source| FileError {
+        path: last.path.clone(),
+        action: "open it for writing",
+        source,
+    })?;
+    let cut = match file_tail {
+        FileTail::Clean => None,
+        FileTail::Torn { end, what } => {
+            zero(&*file, scanned.end, end).map_err(|e| last.file_error("zero its torn end", e))?;
+            tracing::warn!(path = %last.path.display(), from = scanned.end, to = end, what, "a torn batch was cut");
+            Some(Cut { path: last.path.clone(), from: scanned.end, to: end, what })
+        }
+    };
+    remove_leftovers(env, dir)?;
+    let Scanned { index, mut chain, end, .. } = scanned;
+    let texts = index.texts.clone();
+    let ledger = last.header.ledger;
+    let (segment, length, nonce) = (last.header.number, last.header.length, last.header.nonce);
+    let strand = genesis.strand;
+    let active = Segment { file: last, index: std::sync::RwLock::new(index) };
+    let journal = Arc::new(Journal::new(env.clone(), dir, genesis, headers, active));
+    chain.block_leaf = last_block_leaf(&journal, &chain)?;
+    let leaves: Arc<dyn Leaves> = Arc::<Journal>::clone(&journal);
+    let notary =
+        Notary::open(Arc::clone(&env.storage), dir, leaves, recorded, options.key.clone(), chain.next_position)
+            .map_err(checkpoint_error)?;
+    let tail = Tail { segment, nonce, length, offset: end, dictionary: texts.len(), chain };
+    let sequencer = SequencerOptions {
+        ledger,
+        strand,
+        segment_bytes: options.segment_bytes,
+        staged_above_bytes: options.staged_above_bytes,
+        revisions_max: options.transaction_revisions_max,
+    };
+    Ok(Recovered { journal, notary, lock, file, tail, texts, sequencer, options, cut })
+}
+
+fn checkpoint_error(error: CheckpointError) -> OpenError {
+    OpenError::Checkpoint(error.to_string())
+}
+
+fn read_genesis(segments: &[SegmentFile]) -> Result<Genesis, OpenError> {
+    let Some(first) = segments.first() else { return Err(OpenError::Tree("no segment".to_owned())) };
+    let batch = first.batch(PAGE_BYTES, 0)?;
+    let genesis = batch.map_err(|what| first.damage(PAGE_BYTES, what)).and_then(|(header, bytes)| {
+        let start = crate::batch::BATCH_HEADER_BYTES;
+        let body = bytes.get(start..start + header.length as usize).unwrap_or_default();
+        let frame = crate::frame::read_frame(body).map_err(|e| first.damage(PAGE_BYTES, e.0))?;
+        if frame.kind != FrameKind::Genesis {
+            return Err(first.damage(PAGE_BYTES, "the ledger does not begin with its genesis"));
+        }
+        Genesis::decode(frame.payload).map_err(|e| first.damage(PAGE_BYTES, e.0))
+    })?;
+    Ok(genesis)
+}
+
+fn check_key(genesis: &Genesis, key: &SigningKey) -> Result<(), OpenError> {
+    let given = key.verifier().to_string();
+    let record = ledgerstone_digest::ion::decode(&genesis.record, &Default::default()).ok();
+    let field = |name: &str| {
+        let text = record.as_ref().and_then(|r| r.as_struct()).and_then(|s| s.get(name)).and_then(Value::as_text);
+        text.unwrap_or_default().to_owned()
+    };
+    let expected = field("logKey");
+    if given != expected || ledger_id_of(&field("origin")) != Some(genesis.ledger) {
+        return Err(OpenError::Key { given, expected });
+    }
+    Ok(())
+}
+
+/// Removes what an interrupted preparation left behind.
+fn remove_leftovers(env: &Env, dir: &Path) -> Result<(), OpenError> {
+    let path = dir.join(JOURNAL_DIR).join(NEXT_SEGMENT);
+    match env.storage.remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(FileError { path, action: "remove it", source: e }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// H(the last block's leaf entry), by deriving that block.
+fn last_block_leaf(journal: &Journal, chain: &Chain) -> Result<Option<Hash>, OpenError> {
+    let Some(last) = chain.next_block.checked_sub(1) else { return Ok(None) };
+    let header = journal.active().file.header;
+    if header.chain.next_block == chain.next_block {
+        return Ok(header.chain.block_leaf);
+    }
+    let position = journal.block_position(last)?;
+    let (_, derived) = journal.block(position, &mut Hasher::new())?;
+    Ok(Some(derived.leaf_entry_hash))
+}
+
+impl Leaves for Journal {
+    fn leaf_hashes(&self, from: u64, to: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String> {
+        let mut position = from;
+        if position == 0 && to > 0 {
+            each(leaf_hash(&self.genesis_leaf().encode()));
+            position = 1;
+        }
+        let mut hasher = Hasher::new();
+        let mut previous: Option<Hash> = None;
+        while position < to {
+            let end = self.block_from(position).map_err(|e| e.to_string())?;
+            let end = end.ok_or_else(|| format!("position {position} is in no block"))?;
+            let (block, derived) = self.block(end, &mut hasher).map_err(|e| e.to_string())?;
+            if previous.is_some() && block.previous_leaf != previous {
+                return Err(format!("block {} does not name the leaf of the block before it", block.number));
+            }
+            previous = Some(derived.leaf_entry_hash);
+            let skip = position - block.first_position;
+            derived.leaf_hashes.iter().skip(skip as usize).for_each(|hash| each(*hash));
+            position = end + 1;
+        }
+        Ok(())
+    }
+}
+
+impl Recovered {
+    /// Every position before this one is in the journal.
+    pub fn end(&self) -> u64 {
+        self.tail.chain.next_position
+    }
+
+    pub fn ledger_id(&self) -> Id {
+        self.sequencer.ledger
+    }
+
+    /// Gives the blocks that end at `from_position` or later, in order, as they were published.
+    pub fn replay<E: From<ReadError>>(
+        &self,
+        from_position: u64,
+        each: &mut dyn FnMut(PublishedBlock) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut next = self.journal.block_from(from_position)?;
+        while let Some(position) = next {
+            let block = self.journal.replayed_block(position)?;
+            each(replayed(block))?;
+            next = if position + 1 < self.end() { self.journal.block_from(position + 1)? } else { None };
+        }
+        Ok(())
+    }
+}
+
+fn replayed(block: crate::stored::StoredBlock) -> PublishedBlock {
+    let committed = Committed {
+        transaction_id: block.tx_id,
+        strand: block.strand,
+        block: block.number,
+        first_position: block.first_position,
+        revisions: block.revisions.len() as u32,
+        block_position: block.position,
+        time_ms: block.time_ms,
+    };
+    let revisions = block
+        .revisions
+        .into_iter()
+        .map(|r| PublishedRevision {
+            position: r.position,
+            table_id: r.table_id,
+            document_id: r.document_id,
+            version: r.version,
+            supersedes: r.supersedes,
+            deleted: r.deleted,
+            data: r.data,
+        })
+        .collect();
+    PublishedBlock { committed, revisions, payload: None, origin: block.origin }
+}

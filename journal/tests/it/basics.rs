@@ -1,0 +1,97 @@
+//! What goes in comes out, in this process and the next.
+
+use ledgerstone_digest::tree::leaf_hash;
+use ledgerstone_journal::{Env, Ledger, NewRevision, ReadError};
+
+use crate::support::*;
+
+#[test]
+fn what_was_committed_is_read_back_after_opening_again() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, hooks) = open(&env, &dir(), options()).unwrap();
+    assert_eq!(ledger.snapshot(), 1);
+    let a = commit(&ledger, 1, 10).unwrap();
+    assert_eq!((a.block, a.first_position, a.block_position, a.snapshot()), (0, 1, 2, 3));
+    let update = NewRevision { version: 1, supersedes: Some(1), data: Some(document(7, 3)), ..first(1, 0) };
+    let delete = NewRevision { version: 2, supersedes: Some(3), data: None, ..first(1, 0) };
+    let (x, y) = (ledger.submit(transaction(2, vec![update])), ledger.submit(transaction(3, vec![delete])));
+    ledger.drive();
+    let (x, y) = (x.wait().unwrap(), y.wait().unwrap());
+    assert_eq!((x.first_position, y.first_position, ledger.snapshot()), (3, 5, 7));
+    assert_eq!(hooks.0.lock().unwrap().published, [a, x, y]);
+    let leaves: Vec<Vec<u8>> = (0..7).map(|p| ledger.leaf(p).unwrap()).collect();
+    let blocks: Vec<_> = ledger.blocks(0).map(|b| b.unwrap()).collect();
+    let checkpoint = ledger.checkpoint().unwrap().checkpoint;
+    assert_eq!(checkpoint.size, 7);
+    ledger.close().unwrap();
+    drop(ledger);
+
+    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    assert_eq!(ledger.snapshot(), 7);
+    for (position, leaf) in leaves.iter().enumerate() {
+        assert_eq!(&ledger.leaf(position as u64).unwrap(), leaf);
+    }
+    assert_eq!(leaf_hash(&leaves[0]), leaf_hash(&ledger.leaf(0).unwrap()));
+    let read = ledger.read_revision(3).unwrap();
+    assert_eq!((read.version, read.supersedes, read.block, read.data), (1, Some(1), 1, Some(document(7, 3))));
+    let read = ledger.read_revision(5).unwrap();
+    assert!(read.deleted && read.data.is_none());
+    assert!(matches!(ledger.read_revision(2), Err(ReadError::Kind { .. })));
+    assert!(matches!(ledger.read_revision(7), Err(ReadError::Beyond { .. })));
+    assert!(matches!(ledger.read_block(3), Err(ReadError::Beyond { .. })));
+    for (block, again) in blocks.iter().zip(ledger.blocks(0)) {
+        let again = again.unwrap();
+        assert_eq!(
+            (again.block_hash, again.previous_leaf, again.info),
+            (block.block_hash, block.previous_leaf, block.info.clone())
+        );
+    }
+    assert_eq!(ledger.block_at(4).unwrap().unwrap().number, 1);
+    assert!(ledger.block_at(0).unwrap().is_none());
+    assert_eq!(ledger.last_block_at_or_before(x.time_ms).unwrap(), Some((1, 5)));
+    assert_eq!(ledger.last_block_at_or_before(i64::MAX).unwrap(), Some((2, 7)));
+    assert_eq!(ledger.last_block_at_or_before(a.time_ms - 1).unwrap(), None);
+    let next = commit(&ledger, 9, 100).unwrap();
+    assert_eq!((next.block, next.first_position), (3, 7));
+}
+
+#[test]
+fn threads_share_syncs_and_answer_everybody() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = Env::production();
+    let path = dir.path().join("main");
+    create_sized(&env, &path, 1 << 20);
+    let mut options = options();
+    options.threads = true;
+    options.segment_bytes = 1 << 20;
+    let (ledger, hooks) = open(&env, &path, options).unwrap();
+    std::thread::scope(|scope| {
+        for client in 0..8u64 {
+            let ledger = &ledger;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    commit(ledger, client * 1000 + n, 2000).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(hooks.0.lock().unwrap().published.len(), 800);
+    assert_eq!(ledger.snapshot(), 1601);
+    ledger.settle(0).unwrap();
+    ledger.close().unwrap();
+    assert!(commit(&ledger, 5000, 1).is_err());
+    drop(ledger);
+    let mut options = crate::support::options();
+    options.threads = true;
+    let recovered = Ledger::open(&env, &path, options).unwrap();
+    assert_eq!((recovered.end(), recovered.cut.clone()), (1601, None));
+    let mut count = 0;
+    recovered
+        .replay::<ReadError>(0, &mut |block| {
+            count += block.revisions.len();
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(count, 800);
+}

@@ -1,0 +1,4 @@
+//! The journal from outside, as the query engine and an operator see it.
+
+mod basics;
+mod support;
