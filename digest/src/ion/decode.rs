@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
                 let mut symbols = Vec::new();
                 let mut position = annotations.0;
                 while position < annotations.1 {
-                    let number = self.var_uint(&mut position, annotations.1)?;
+                    let number = self.annotation(&mut position, annotations.1)?;
                     symbols.push(symbol(names, number, item.start)?);
                 }
                 let value = self.value(names, inner, depth + 1)?;
@@ -344,7 +344,14 @@ impl<'a> Reader<'a> {
         if inner.code == 14 || (inner.code == 0 && !inner.is_null()) {
             return Err(refuse("a wrapper holds a value, not a wrapper or padding"));
         }
-        Ok(((position, numbers_end), self.counted(inner)?))
+        // Counted already, as the wrapper.
+        Ok(((position, numbers_end), inner))
+    }
+
+    /// The next symbol number of a wrapper. Annotations count as values: they take as much memory.
+    pub fn annotation(&mut self, position: &mut usize, end: usize) -> Result<u64> {
+        self.count(*position)?;
+        self.var_uint(position, end)
     }
 
     pub fn int(&self, item: Item) -> Result<Magnitude<'a>> {
@@ -533,11 +540,16 @@ impl<'a> Reader<'a> {
     }
 
     fn counted(&mut self, item: Item) -> Result<Item> {
+        self.count(item.start)?;
+        Ok(item)
+    }
+
+    fn count(&mut self, offset: usize) -> Result<()> {
         self.values += 1;
         if self.values > self.limits.values_max {
-            return Err(at(item.start, BinaryProblem::TooMany(self.limits.values_max)));
+            return Err(at(offset, BinaryProblem::TooMany(self.limits.values_max)));
         }
-        Ok(item)
+        Ok(())
     }
 
     fn version_marker(&self, position: usize) -> Result<()> {

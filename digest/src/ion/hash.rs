@@ -261,7 +261,7 @@ impl Hasher {
                 let ((mut number_at, numbers_end), inner) = reader.annotations(item)?;
                 self.buffer.extend_from_slice(&[BEGIN, ANNOTATED]);
                 while number_at < numbers_end {
-                    let number = reader.var_uint(&mut number_at, numbers_end)?;
+                    let number = reader.annotation(&mut number_at, numbers_end)?;
                     self.put_numbered(names, number, item)?;
                 }
                 self.put_item(reader, names, inner, depth + 1)?;

@@ -4,6 +4,7 @@
 //! hash every integer and decimal that a ledger can hold, never use more stack than the nesting limit allows, and
 //! build without anything that would keep it from a browser.
 
+mod check;
 mod decode;
 mod encode;
 mod hash;
@@ -16,6 +17,7 @@ mod text;
 mod timestamp;
 mod value;
 
+pub use check::{LimitsExceeded, check};
 pub use decode::{BinaryError, BinaryProblem, decode, decode_many, decode_with};
 pub use encode::{encode, encode_with};
 pub use hash::{FieldWriter, Hasher, ion_hash, ion_hash_binary, ion_hash_string};
@@ -35,7 +37,7 @@ pub struct Limits {
     pub bytes_max: usize,
     /// Containers and annotation wrappers inside each other.
     pub depth_max: usize,
-    /// Values in all, containers included.
+    /// Values in all, containers and annotations included.
     pub values_max: usize,
 }
 

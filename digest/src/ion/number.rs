@@ -1,5 +1,6 @@
 //! Integers and decimals (Ion 1.0 specification, "Data model": int, decimal).
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -147,16 +148,31 @@ impl fmt::Display for Int {
 }
 
 impl PartialOrd for Int {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for Int {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Int::Small(a), Int::Small(b)) => a.cmp(b),
-            _ => self.to_bigint().cmp(&other.to_bigint()),
+            (Int::Big(a), Int::Big(b)) => a.cmp(b),
+            // A big one lies beyond every small one, on the side of its sign.
+            (Int::Small(_), Int::Big(_)) => {
+                if other.is_negative() {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }
+            }
+            (Int::Big(_), Int::Small(_)) => {
+                if self.is_negative() {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
         }
     }
 }
@@ -232,6 +248,8 @@ mod tests {
         assert_eq!(Int::from(u64::MAX).to_u64(), Some(u64::MAX));
         assert_eq!(Int::from(u64::MAX).to_string(), u64::MAX.to_string());
         assert_eq!(Int::from(i128::MIN).to_i128(), Some(i128::MIN));
+        let ordered = [Int::from(i128::MIN), Int::from(i64::MIN), Int::ZERO, Int::from(u64::MAX), Int::from(i128::MAX)];
+        assert!(ordered.is_sorted() && ordered[0] < ordered[1] && ordered[3] < ordered[4]);
     }
 
     #[test]

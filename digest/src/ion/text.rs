@@ -179,15 +179,13 @@ impl<'a> Parser<'a> {
                 break None;
             };
             if self.take_double_colon()? {
+                self.count(name_at)?;
                 annotations.push(self.symbol_of(name, name_at)?);
                 continue;
             }
             break Some(self.symbol_value(name, name_at)?);
         };
-        self.values += 1;
-        if self.values > self.limits.values_max {
-            return Err((start, TextProblem::TooMany(self.limits.values_max)));
-        }
+        self.count(start)?;
         if !annotations.is_empty() {
             self.check_depth(depth)?;
         }
@@ -465,6 +463,15 @@ impl<'a> Parser<'a> {
             None => TextProblem::End(expected),
         };
         (self.at, problem)
+    }
+
+    /// Annotations count as values: they take as much memory.
+    fn count(&mut self, at: usize) -> Raw<()> {
+        self.values += 1;
+        if self.values > self.limits.values_max {
+            return Err((at, TextProblem::TooMany(self.limits.values_max)));
+        }
+        Ok(())
     }
 
     fn check_depth(&self, depth: usize) -> Raw<()> {

@@ -2,8 +2,8 @@
 
 use ledgerstone_digest::ion::{Hasher, SymbolLookup, SymbolTable};
 use ledgerstone_digest::ion::{
-    Limits, TextProblem, Value, decode, decode_with, encode, encode_with, ion_hash, ion_hash_binary, parse, parse_many,
-    to_text, to_text_pretty,
+    Limits, TextProblem, Value, check, decode, decode_with, encode, encode_with, ion_hash, ion_hash_binary, parse,
+    parse_many, to_text, to_text_pretty,
 };
 use std::sync::Arc;
 
@@ -40,6 +40,7 @@ fn values_come_back_from_text_and_binary_with_the_same_hash() {
     let mut dictionary = Dictionary::default();
     for case in 0..6000 {
         let value = random.value(Shape::ANY);
+        assert_eq!(check(&value, &Limits::DOCUMENT), Ok(()));
         let text = to_text(&value);
         let context = format!("seed {seed:#x}, case {case}: {text}");
         assert_eq!(parse(&text, &Limits::DOCUMENT).as_ref(), Ok(&value), "{context}");
