@@ -1,11 +1,14 @@
 //! One test binary: every vector file and every claim about hostile input.
 
 mod checkpoint;
+mod full;
 mod ion_differential;
 mod ion_generate;
 mod ion_hostile;
 mod ion_text;
 mod ion_vectors;
 mod leaf;
+mod ledger;
+mod receipt;
 mod tree;
 mod vectors;
