@@ -112,8 +112,8 @@ impl TestLedger {
     }
 
     fn newest(&self, table: Id, document: Id) -> Option<&Revision> {
-        let revisions = self.blocks.iter().flat_map(|block| &block.revisions);
-        revisions.filter(|r| r.table == table && r.document == document).next_back()
+        let mut revisions = self.blocks.iter().flat_map(|block| &block.revisions);
+        revisions.rfind(|r| r.table == table && r.document == document)
     }
 
     pub fn commit(&mut self, changes: &[Change], statement: &str) {
