@@ -228,6 +228,15 @@ impl DocumentInfo {
     }
 }
 
+impl DocumentInfo {
+    fn write(&self, fields: &mut FieldWriter<'_>) {
+        let statements = self.statements.iter().map(|i| Value::int(i64::from(*i))).collect();
+        fields.string_field("tableName", &self.table_name);
+        id_field(fields, "tableId", &self.table_id);
+        fields.field("statements", &Value::List(statements));
+    }
+}
+
 impl TransactionInfo {
     pub fn to_value(&self) -> Value {
         let statements = Value::List(self.statements.iter().map(StatementInfo::to_value).collect());
@@ -275,7 +284,7 @@ impl TransactionInfo {
             if !self.documents.is_empty() {
                 fields.struct_field("documents", |documents| {
                     for document in &self.documents {
-                        documents.field(&document.document_id.to_string(), &document.to_value());
+                        documents.struct_field(&document.document_id.to_string(), |fields| document.write(fields));
                     }
                 });
             }

@@ -81,6 +81,11 @@ const WORDS: &[&str] = &[
     "longer than fourteen bytes",
 ];
 
+/// How many cases to try: twenty times as many in the long run.
+pub fn cases(normal: u64) -> u64 {
+    if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() { normal * 20 } else { normal }
+}
+
 impl Random {
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);

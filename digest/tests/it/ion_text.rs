@@ -7,7 +7,7 @@ use ledgerstone_digest::ion::{
 };
 use std::sync::Arc;
 
-use crate::ion_generate::{Random, Shape, nested};
+use crate::ion_generate::{Random, Shape, cases, nested};
 
 fn read(text: &str) -> Value {
     parse(text, &Limits::DOCUMENT).unwrap_or_else(|e| panic!("{text}: {e}"))
@@ -38,7 +38,7 @@ fn values_come_back_from_text_and_binary_with_the_same_hash() {
     let mut random = Random(seed);
     let mut hasher = Hasher::new();
     let mut dictionary = Dictionary::default();
-    for case in 0..6000 {
+    for case in 0..cases(6000) {
         let value = random.value(Shape::ANY);
         assert_eq!(check(&value, &Limits::DOCUMENT), Ok(()));
         let text = to_text(&value);

@@ -2,9 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ledgerstone_digest::block::{Metadata, OriginInfo, TransactionInfo};
+use ledgerstone_digest::block::{
+    Metadata, OriginInfo, RedactedRevision, RedactionInfo, TransactionInfo, statement_field_hash,
+};
 use ledgerstone_digest::ion::{Limits, Value, decode, encode, ion_hash, ion_hash_binary, ion_hash_string, parse};
-use ledgerstone_digest::{Hash, qldb};
+use ledgerstone_digest::{Hash, Id, qldb};
 use serde_json::Value as Json;
 
 fn ion(text: &Json) -> Value {
@@ -121,6 +123,43 @@ fn a_redacted_statement_keeps_the_hash_around_it() {
     assert!(!shown.to_string().contains("DELETE"));
     assert_eq!(TransactionInfo::from_value(&shown).unwrap(), redacted);
     assert_ne!(ion_hash(&shown), redacted.ion_hash(), "the plain hash is over statementHash instead");
+}
+
+#[test]
+fn a_redacted_statement_leaves_the_hash_of_its_field() {
+    let serialized = b"\x0b\x70statement\x0e\x0b\x80DELETE FROM t\x0e";
+    assert_eq!(statement_field_hash("DELETE FROM t"), Hash::sha256(&[serialized]));
+    assert_ne!(statement_field_hash("DELETE FROM t"), ion_hash_string("DELETE FROM t"));
+}
+
+#[test]
+fn redactions_come_back_from_their_value() {
+    let id = |n| Id::from_foreign_text(&format!("{n}"));
+    let revision = |n| RedactedRevision {
+        strand: id(0),
+        sequence_no: u64::MAX - n,
+        table_id: id(1),
+        document_id: id(n + 2),
+        version: n,
+    };
+    let info = RedactionInfo { revisions: (0..3).map(revision).collect() };
+    assert_eq!(RedactionInfo::from_value(&info.to_value()), Ok(info.clone()));
+    assert_eq!(info.ion_hash(), ion_hash(&info.to_value()));
+    let text = info.to_value().to_string().replace("sequenceNo", "sequence");
+    let error = RedactionInfo::from_value(&parse(&text, &Limits::DOCUMENT).unwrap()).unwrap_err();
+    assert_eq!(error.place, "redactionInfo.revisions[0].blockAddress.sequenceNo");
+}
+
+#[test]
+fn what_is_hashed_field_by_field_is_the_hash_of_the_value() {
+    let origin = OriginInfo {
+        user: "clerk".into(),
+        door: "grpc".into(),
+        client_token: Some("token".into()),
+        signature: Some(vec![0x0B, 0x0C, 0x0E]),
+    };
+    assert_eq!(origin.ion_hash(), ion_hash(&origin.to_value()));
+    assert_eq!(OriginInfo::from_value(&origin.to_value()), Ok(origin));
 }
 
 #[test]
