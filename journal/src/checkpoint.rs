@@ -275,6 +275,11 @@ impl Notary {
         self.rung.notify_all();
     }
 
+    /// How many leaves are durable.
+    pub fn durable_size(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
     /// The newest checkpoint that is stored, without signing.
     pub fn newest(&self) -> Signed {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -104,8 +104,13 @@ pub struct RevisionFrame<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content<'a> {
     Deleted,
-    /// IH(data) of data that was redacted.
-    Redacted(Hash),
+    /// What stays of data that was redacted.
+    Redacted {
+        /// IH(data).
+        data_hash: Hash,
+        /// The position of the redaction's record.
+        record: u64,
+    },
     /// An Ion binary value whose symbols are numbers of the segment's dictionary.
     Data(&'a [u8]),
 }
@@ -318,7 +323,7 @@ impl<'a> RevisionFrame<'a> {
         scratch.clear();
         let mut flags = match &self.content {
             Content::Deleted => DELETED,
-            Content::Redacted(_) => REDACTED,
+            Content::Redacted { .. } => REDACTED,
             Content::Data(_) => 0,
         };
         if self.supersedes.is_some() {
@@ -335,7 +340,10 @@ impl<'a> RevisionFrame<'a> {
         scratch.extend_from_slice(&self.blind);
         match (&self.content, data) {
             (Content::Deleted, _) => {}
-            (Content::Redacted(hash), _) => scratch.extend_from_slice(&hash.0),
+            (Content::Redacted { data_hash, record }, _) => {
+                scratch.extend_from_slice(&data_hash.0);
+                put_varint(scratch, *record);
+            }
             (Content::Data(_), Some(value)) => encode_with(value, dictionary, scratch),
             (Content::Data(bytes), None) => scratch.extend_from_slice(bytes),
         }
@@ -360,7 +368,7 @@ impl<'a> RevisionFrame<'a> {
         let content = if flags & DELETED != 0 {
             Content::Deleted
         } else if flags & REDACTED != 0 {
-            Content::Redacted(reader.hash("data hash")?)
+            Content::Redacted { data_hash: reader.hash("data hash")?, record: reader.varint("record position")? }
         } else {
             let n = reader.left();
             Content::Data(reader.bytes(n, "data")?)

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
-use ledgerstone_digest::Id;
 use ledgerstone_digest::ion::{Hasher, ion_hash};
 use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_digest::receipt::Receipt;
+use ledgerstone_digest::tlog_proof::TlogProof;
+use ledgerstone_digest::{Hash, Id};
 
 use crate::checkpoint::{CheckpointError, Notary, Signed};
 use crate::commit::{Answer, CommitFuture};
@@ -21,6 +23,7 @@ use crate::env::{Env, Lock};
 use crate::error::{CommitError, CreateError, OpenError, ReadError};
 use crate::offsets::Index;
 use crate::reader::{Journal, Segment};
+use crate::receipt::{Prover, ReceiptError, ReceiptOptions};
 use crate::recovery::{self, CreateOptions, OpenOptions, Recovered};
 use crate::sequencer::{Batch, Sequencer, Tail};
 use crate::stored::{StoredBlock, StoredRevision};
@@ -250,6 +253,56 @@ impl Ledger {
     /// The newest checkpoint that is stored.
     pub fn newest_checkpoint(&self) -> Signed {
         self.notary.newest()
+    }
+
+    /// The receipt of the revision at a position, with its document, under a checkpoint that covers it. A redacted
+    /// revision's receipt shows the record of the redaction.
+    pub fn receipt(&self, position: u64) -> Result<Receipt, ReceiptError> {
+        self.receipt_with(position, ReceiptOptions::default())
+    }
+
+    /// The receipt of the revision at a position.
+    pub fn receipt_with(&self, position: u64, options: ReceiptOptions) -> Result<Receipt, ReceiptError> {
+        self.published("position", position)?;
+        self.prover().receipt(position, options)
+    }
+
+    /// The receipt of a whole transaction: all revisions of a block, the block opened.
+    pub fn transaction_receipt(&self, block: u64) -> Result<Receipt, ReceiptError> {
+        self.transaction_receipt_with(block, ReceiptOptions { data: true, block_opening: true })
+    }
+
+    /// The receipt of a whole transaction.
+    pub fn transaction_receipt_with(&self, block: u64, options: ReceiptOptions) -> Result<Receipt, ReceiptError> {
+        self.block_number_published(block)?;
+        self.prover().transaction_receipt(block, options)
+    }
+
+    /// The proof that the tree of `to` leaves begins with the tree of `from` leaves. `to` is at most the newest signed
+    /// size.
+    pub fn consistency(&self, from: u64, to: u64) -> Result<Vec<Hash>, ReceiptError> {
+        self.prover().consistency(from, to)
+    }
+
+    /// The audit path (RFC 9162) of one leaf in the tree of `size` leaves, at most the newest signed size.
+    pub fn audit_path(&self, position: u64, size: u64) -> Result<Vec<Hash>, ReceiptError> {
+        self.published("position", position)?;
+        self.prover().audit_path(position, size)
+    }
+
+    /// A proof file for stock tools (`c2sp.org/tlog-proof@v1`): one leaf under the newest checkpoint.
+    pub fn proof_file(&self, position: u64) -> Result<TlogProof, ReceiptError> {
+        self.published("position", position)?;
+        self.prover().proof_file(position)
+    }
+
+    /// The first `width` hashes of a tile of `c2sp.org/tlog-tiles`, or `None` where no signed tree has them.
+    pub fn tile(&self, level: u8, index: u64, width: u16) -> Result<Option<Vec<u8>>, ReceiptError> {
+        self.prover().tile(level, index, width)
+    }
+
+    fn prover(&self) -> Prover<'_> {
+        Prover { journal: &self.journal, notary: &self.notary }
     }
 
     /// Makes sure that no block will get a time at or before `time_ms`, and waits until every block that has one is

@@ -14,6 +14,7 @@
 //! | [`tree`] | the Merkle tree's level files |
 //! | [`checkpoint`] | the recorded checkpoint and the task that signs the next |
 //! | [`keys`] | signing keys as files |
+//! | [`receipt`] | receipts and proofs, made from the journal and the tree |
 //! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ pub mod keys;
 pub mod ledger;
 pub(crate) mod offsets;
 pub(crate) mod reader;
+pub mod receipt;
 pub mod recovery;
 pub(crate) mod scan;
 pub mod segment;
@@ -44,6 +46,7 @@ pub use commit::CommitFuture;
 pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
 pub use ledger::Ledger;
+pub use receipt::{ReceiptError, ReceiptOptions};
 pub use recovery::{CreateOptions, OpenOptions, Recovered};
 pub use stored::{StoredBlock, StoredRevision};
 pub use transaction::{

@@ -556,10 +556,14 @@ fn stored_revision(
         tx_id: head.tx_id,
         time_ms: head.time_ms,
         deleted: revision.content == Content::Deleted,
-        redacted: matches!(revision.content, Content::Redacted(_)),
+        redacted: matches!(revision.content, Content::Redacted { .. }),
         data,
         data_hash: match revision.content {
-            Content::Redacted(hash) => Some(hash),
+            Content::Redacted { data_hash, .. } => Some(data_hash),
+            _ => None,
+        },
+        redaction_record: match revision.content {
+            Content::Redacted { record, .. } => Some(record),
             _ => None,
         },
         blind: revision.blind,

@@ -30,6 +30,8 @@ pub struct StoredRevision {
     pub data: Option<Arc<Value>>,
     /// IH(data) of a redacted revision; `None` otherwise.
     pub data_hash: Option<Hash>,
+    /// The position of the record of its redaction; `None` if it is not redacted.
+    pub redaction_record: Option<u64>,
     /// How its block's transactionInfo lists it; `None` for revisions of system tables.
     pub listed: Option<Listed>,
     /// The blinding bytes of its leaf.

@@ -1,4 +1,5 @@
 //! The journal from outside, as the query engine and an operator see it.
 
 mod basics;
+mod proofs;
 mod support;

@@ -1,0 +1,295 @@
+//! Building receipts and proofs from the journal and the tree (docs/format.md, "Receipts").
+//!
+//! Everything that goes into one is read back and checked on the way: the block's hashes are derived from its bytes
+//! and compared with the stored one, and the finished proof is compared with the signed root. A proof that would not
+//! verify is never served; it says that the tree's files are damaged.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::Hash;
+use ledgerstone_digest::block::Metadata;
+use ledgerstone_digest::ion::{Hasher, Value};
+use ledgerstone_digest::leaf::RevisionLeaf;
+use ledgerstone_digest::receipt::{Content, OpenedBlock, Receipt, ReceiptRevision, RedactionPart, RevisionOpening};
+use ledgerstone_digest::tlog_proof::TlogProof;
+use ledgerstone_digest::tree::{self as merkle, ProofError, VerifyError, leaf_hash};
+
+use crate::checkpoint::{CheckpointError, Notary, Signed};
+use crate::derive::{BlockFacts, DerivedBlock, revision_leaf};
+use crate::error::ReadError;
+use crate::reader::{Journal, revision_facts};
+use crate::stored::{StoredBlock, StoredRevision};
+use crate::tree::TreeError;
+
+/// Why a receipt or a proof was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// The revision or the block could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// There is no checkpoint over it.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The tree could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// Positions or sizes that no proof can be about.
+    #[error(transparent)]
+    Range(#[from] merkle::RangeError),
+    /// A size that was not signed yet.
+    #[error("no checkpoint of {size} leaves was signed yet; the newest has {signed}")]
+    NotSigned {
+        /// The size asked for.
+        size: u64,
+        /// The newest signed size.
+        signed: u64,
+    },
+    /// The tree's files give a proof that does not hold.
+    #[error(
+        "the files in `tree/` are damaged: a proof made from them does not lead to the signed root ({0}); stop the \
+         server and run `ledgerstone doctor` to rebuild them from the journal"
+    )]
+    TreeDamaged(VerifyError),
+}
+
+impl From<ProofError<TreeError>> for ReceiptError {
+    fn from(error: ProofError<TreeError>) -> Self {
+        match error {
+            ProofError::Range(error) => ReceiptError::Range(error),
+            ProofError::Read(error) => ReceiptError::Tree(error),
+        }
+    }
+}
+
+/// What a receipt shows beside the leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiptOptions {
+    /// Shows the document; otherwise only its hash.
+    pub data: bool,
+    /// Opens the block leaf: QLDB's hashes, transactionInfo, originInfo, redactionInfo.
+    pub block_opening: bool,
+}
+
+impl Default for ReceiptOptions {
+    /// The document, without the block's opening.
+    fn default() -> Self {
+        ReceiptOptions { data: true, block_opening: false }
+    }
+}
+
+/// Makes receipts and proofs.
+pub(crate) struct Prover<'a> {
+    pub journal: &'a Journal,
+    pub notary: &'a Notary,
+}
+
+impl Prover<'_> {
+    /// The receipt of one revision.
+    pub fn receipt(&self, position: u64, options: ReceiptOptions) -> Result<Receipt, ReceiptError> {
+        let (block, derived) = self.block_of(position)?;
+        let at =
+            position.checked_sub(block.first_position).and_then(|at| block.revisions.get(usize::try_from(at).ok()?));
+        let Some(revision) = at else {
+            let found = if position == 0 { "the genesis" } else { "a block" };
+            return Err(ReadError::Kind { position, found, wanted: "a revision" }.into());
+        };
+        self.build(&block, &derived, std::slice::from_ref(revision), options)
+    }
+
+    /// The receipt of a whole transaction: all its revisions.
+    pub fn transaction_receipt(&self, block: u64, options: ReceiptOptions) -> Result<Receipt, ReceiptError> {
+        let position = self.journal.block_position(block)?;
+        let (block, derived) = self.journal.block(position, &mut Hasher::new())?;
+        self.build(&block, &derived, &block.revisions, options)
+    }
+
+    /// The proof that the tree of `to` leaves begins with the tree of `from` leaves.
+    pub fn consistency(&self, from: u64, to: u64) -> Result<Vec<Hash>, ReceiptError> {
+        let newest = self.signed(to)?;
+        let tree = self.notary.tree();
+        let proof = merkle::consistency_proof(from, to, &tree.reader())?;
+        let root = if to == newest.checkpoint.size { newest.checkpoint.root } else { tree.root_at(to)? };
+        merkle::verify_consistency(from, to, &tree.root_at(from)?, &root, &proof).map_err(ReceiptError::TreeDamaged)?;
+        Ok(proof)
+    }
+
+    /// The audit path of one leaf (RFC 9162).
+    pub fn audit_path(&self, position: u64, size: u64) -> Result<Vec<Hash>, ReceiptError> {
+        self.signed(size)?;
+        let tree = self.notary.tree();
+        let path = merkle::audit_path(size, position, &tree.reader())?;
+        let leaf = leaf_hash(&self.journal.leaf(position, &mut Hasher::new())?);
+        merkle::verify_audit_path(size, &tree.root_at(size)?, position, &leaf, &path)
+            .map_err(ReceiptError::TreeDamaged)?;
+        Ok(path)
+    }
+
+    /// A proof file for stock tools: one leaf under the newest checkpoint.
+    pub fn proof_file(&self, position: u64) -> Result<TlogProof, ReceiptError> {
+        let boundary = self.boundary_after(position)?;
+        let Signed { checkpoint, note } = self.notary.checkpoint_reaching(boundary)?;
+        let path = self.audit_path(position, checkpoint.size)?;
+        Ok(TlogProof { unauthenticated_extra: None, index: position, path, checkpoint: note.to_string() })
+    }
+
+    /// Part of a tile of the newest signed tree.
+    pub fn tile(&self, level: u8, index: u64, width: u16) -> Result<Option<Vec<u8>>, ReceiptError> {
+        let size = self.notary.newest().checkpoint.size;
+        let hashes = size.checked_shr(8 * u32::from(level)).unwrap_or(0);
+        let end = index.checked_mul(256).and_then(|first| first.checked_add(u64::from(width)));
+        match end {
+            Some(end) if end <= hashes => Ok(self.notary.tree().tile(level, index, width)?),
+            _ => Ok(None),
+        }
+    }
+
+    fn signed(&self, size: u64) -> Result<Signed, ReceiptError> {
+        let newest = self.notary.newest();
+        match size <= newest.checkpoint.size {
+            true => Ok(newest),
+            false => Err(ReceiptError::NotSigned { size, signed: newest.checkpoint.size }),
+        }
+    }
+
+    /// The size of the first checkpoint that can cover a position.
+    fn boundary_after(&self, position: u64) -> Result<u64, ReceiptError> {
+        match position {
+            0 => Ok(1),
+            _ => Ok(self.block_leaf_of(position)? + 1),
+        }
+    }
+
+    fn block_leaf_of(&self, position: u64) -> Result<u64, ReceiptError> {
+        let end = self.notary.durable_size();
+        if position >= end {
+            return Err(ReadError::Beyond { what: "position", number: position, end }.into());
+        }
+        let beyond = || ReadError::Beyond { what: "position", number: position, end };
+        Ok(self.journal.block_from(position)?.ok_or_else(beyond)?)
+    }
+
+    fn block_of(&self, position: u64) -> Result<(StoredBlock, DerivedBlock), ReceiptError> {
+        if position == 0 {
+            return Err(ReadError::Kind { position, found: "the genesis", wanted: "a revision" }.into());
+        }
+        let leaf = self.block_leaf_of(position)?;
+        Ok(self.journal.block(leaf, &mut Hasher::new())?)
+    }
+
+    fn build(
+        &self,
+        block: &StoredBlock,
+        derived: &DerivedBlock,
+        revisions: &[StoredRevision],
+        options: ReceiptOptions,
+    ) -> Result<Receipt, ReceiptError> {
+        let mut hasher = Hasher::new();
+        let records = self.records(revisions)?;
+        let boundary = records.iter().map(|(block, _, _)| block.position).fold(block.position, u64::max) + 1;
+        let signed = self.notary.checkpoint_reaching(boundary)?;
+        let shown =
+            revisions.iter().map(|revision| show(block, revision, options.data, &mut hasher)).collect::<Vec<_>>();
+        let proof = self.prove(&signed, &shown, block, derived)?;
+        let mut redactions = Vec::with_capacity(records.len());
+        for (block, derived, at) in &records {
+            let record = show(block, &block.revisions[*at], true, &mut hasher);
+            let proof = self.prove(&signed, std::slice::from_ref(&record), block, derived)?;
+            redactions.push(RedactionPart {
+                revision: record,
+                block_leaf: derived.leaf,
+                block_position: block.position,
+                proof,
+            });
+        }
+        Ok(Receipt {
+            revisions: shown,
+            block_leaf: derived.leaf,
+            block_position: block.position,
+            block_opening: options.block_opening.then(|| open(block, derived)),
+            proof,
+            redactions,
+            checkpoint: signed.note.to_string(),
+        })
+    }
+
+    /// The records of the redactions of these revisions: block, its hashes, and which of its revisions it is.
+    fn records(&self, revisions: &[StoredRevision]) -> Result<Vec<(StoredBlock, DerivedBlock, usize)>, ReceiptError> {
+        let mut records = Vec::new();
+        for position in revisions.iter().filter_map(|revision| revision.redaction_record) {
+            let (block, derived) = self.block_of(position)?;
+            let at = position.saturating_sub(block.first_position) as usize;
+            if block.revisions.len() <= at {
+                return Err(ReadError::Kind { position, found: "a block", wanted: "a redaction's record" }.into());
+            }
+            records.push((block, derived, at));
+        }
+        Ok(records)
+    }
+
+    /// One inclusion proof for revision leaves and their block leaf, compared with the signed root.
+    fn prove(
+        &self,
+        signed: &Signed,
+        shown: &[ReceiptRevision],
+        block: &StoredBlock,
+        derived: &DerivedBlock,
+    ) -> Result<Vec<Hash>, ReceiptError> {
+        let mut leaves: Vec<(u64, Hash)> =
+            shown.iter().map(|revision| (revision.position, leaf_hash(&revision.leaf.encode()))).collect();
+        leaves.push((block.position, leaf_hash(&derived.leaf.encode())));
+        let positions: Vec<u64> = leaves.iter().map(|(position, _)| *position).collect();
+        let checkpoint = &signed.checkpoint;
+        let proof = merkle::inclusion_proof(checkpoint.size, &positions, &self.notary.tree().reader())?;
+        merkle::verify_inclusion(checkpoint.size, &checkpoint.root, &leaves, &proof)
+            .map_err(ReceiptError::TreeDamaged)?;
+        Ok(proof)
+    }
+}
+
+/// A revision's metadata.
+fn metadata(revision: &StoredRevision) -> Value {
+    Metadata {
+        id: revision.document_id,
+        version: revision.version,
+        tx_time_ms: revision.time_ms,
+        tx_id: revision.tx_id,
+    }
+    .to_value()
+}
+
+fn show(block: &StoredBlock, revision: &StoredRevision, data: bool, hasher: &mut Hasher) -> ReceiptRevision {
+    let facts = revision_facts(revision);
+    let (leaf, _): (RevisionLeaf, Hash) = revision_leaf(&block_facts(block), &facts, hasher);
+    let metadata = metadata(revision);
+    let content = match (&revision.data, facts.data_hash) {
+        (Some(document), _) if data => Content::Data { metadata, data: Arc::clone(document) },
+        (_, Some(data_hash)) => Content::DataHash { metadata, data_hash },
+        (_, None) => Content::Deleted { metadata },
+    };
+    let opening = Some(RevisionOpening { blind: revision.blind, content });
+    ReceiptRevision { position: revision.position, leaf, opening }
+}
+
+fn open(block: &StoredBlock, derived: &DerivedBlock) -> OpenedBlock {
+    OpenedBlock {
+        blind: block.blind,
+        opening: derived.opening.clone(),
+        transaction_info: Some(block.info.to_value()),
+        origin_info: Some(block.origin.to_value()),
+        redaction_info: block.redaction.as_ref().map(|redaction| redaction.to_value()),
+    }
+}
+
+fn block_facts(block: &StoredBlock) -> BlockFacts {
+    BlockFacts {
+        strand: block.strand,
+        number: block.number,
+        tx_id: block.tx_id,
+        time_ms: block.time_ms,
+        first_position: block.first_position,
+        blind: block.blind,
+        previous_block_hash: block.previous_block_hash,
+        previous_leaf: block.previous_leaf,
+    }
+}
