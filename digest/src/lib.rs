@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod checkpoint;
+pub mod export;
 pub mod full;
 pub mod hash;
 pub mod id;

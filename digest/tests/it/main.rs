@@ -1,6 +1,7 @@
 //! One test binary: every vector file and every claim about hostile input.
 
 mod checkpoint;
+mod export;
 mod full;
 mod ion_differential;
 mod ion_generate;
