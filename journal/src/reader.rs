@@ -119,7 +119,10 @@ impl<'a> Frames<'a> {
         if offset >= self.start && offset + wanted as u64 <= end {
             return Ok(());
         }
-        self.window.resize(wanted, 0);
+        if wanted > self.window.len() {
+            self.window = vec![0; wanted];
+        }
+        self.window.truncate(wanted);
         self.start = offset;
         read_exact_at(&*self.segment.file, &mut self.window, offset)
             .map_err(|e| self.segment.file_error("read it", e).into())

@@ -5,6 +5,7 @@ mod clock;
 mod memory;
 mod production;
 mod rng;
+pub mod sim;
 mod storage;
 
 use std::sync::Arc;
