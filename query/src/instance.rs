@@ -1,21 +1,35 @@
 //! The ledgers of one server: a directory of them, by name (DESIGN section 8).
+//!
+//! `<data>/<name>/` is a ledger's directory, as the journal makes it; `<data>/<name>.protected` beside it, if there, says
+//! that the ledger may not be dropped. Keys are in a directory of their own, by the ledger's id, which the journal's first
+//! segment names.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::note::SigningKey;
 use ledgerstone_journal::Env;
+use ledgerstone_journal::env::{EntryKind, OpenMode, read_exact_at};
+use ledgerstone_journal::keys::{KeyDirectory, KeyError, read_key};
+use ledgerstone_journal::recovery::origin_of;
+use ledgerstone_journal::segment::{SegmentHeader, segment_path};
 
-use crate::database::{Database, Limits};
-use crate::error::{QueryError, Result};
+use crate::database::{Database, DatabaseOptions, Limits};
+use crate::error::{QueryError, Result, SqlState};
 
 /// The ledger that the first start makes.
 pub const MAIN: &str = "main";
+/// The longest name of a ledger, as in QLDB.
+pub const NAME_CHARACTERS_MAX: usize = 32;
+/// How many bytes of a segment hold its header.
+const HEADER_BYTES: usize = 4096;
 
 /// All ledgers of a server.
-#[allow(dead_code, reason = "the bodies follow")]
 pub struct Instance {
     options: InstanceOptions,
+    keys: KeyDirectory,
     open: Mutex<BTreeMap<String, Arc<Database>>>,
 }
 
@@ -38,37 +52,189 @@ pub struct LedgerSummary {
     pub deletion_protection: bool,
 }
 
-#[allow(unused_variables, reason = "the bodies follow")]
 impl Instance {
-    /// Opens every ledger under the data directory; the first start makes `main`.
+    /// Opens every ledger under the data directory; the first start makes `main`. A ledger that cannot be opened does not
+    /// keep the others from working: asking for it gives its error. If none can be opened, that is an error.
     pub fn open(options: InstanceOptions) -> Result<Arc<Instance>> {
-        Err(QueryError::unsupported("opening an instance"))
+        let storage = &options.env.storage;
+        storage.create_dir_all(&options.data).map_err(|e| io_error("make the data directory", &options.data, e))?;
+        let keys = KeyDirectory::open(&options.keys, &options.data).map_err(key_error)?;
+        let instance = Arc::new(Instance { options, keys, open: Mutex::default() });
+        let names = instance.names()?;
+        if names.is_empty() {
+            instance.create_ledger(MAIN, false)?;
+            return Ok(instance);
+        }
+        let mut failure = None;
+        for name in &names {
+            if let Err(error) = instance.ledger(name) {
+                tracing::error!(ledger = name, %error, "the ledger cannot be opened");
+                failure = failure.or(Some(error));
+            }
+        }
+        let none = instance.opened().is_empty();
+        match failure {
+            Some(error) if none => Err(error),
+            _ => Ok(instance),
+        }
     }
 
     /// The ledger of this name. Unknown: 3D000, with a hint that lists what exists.
     pub fn ledger(&self, name: &str) -> Result<Arc<Database>> {
-        Err(QueryError::unsupported("opening a ledger"))
+        let mut open = self.opened();
+        if let Some(database) = open.get(name) {
+            return Ok(database.clone());
+        }
+        let names = self.names()?;
+        if !names.iter().any(|n| n == name) {
+            return Err(QueryError::new(SqlState::INVALID_CATALOG_NAME, format!("ledger \"{name}\" does not exist"))
+                .hint(format!("There is: {}.", names.join(", "))));
+        }
+        let dir = self.options.data.join(name);
+        let key = self.key_of(name)?;
+        let database = Database::open(&self.options.env, &dir, name, key, self.database_options())?;
+        open.insert(name.to_owned(), database.clone());
+        Ok(database)
     }
 
+    /// Every ledger by name, those that cannot be opened among them.
     pub fn ledgers(&self) -> Vec<LedgerSummary> {
-        Vec::new()
+        let names = self.names().unwrap_or_else(|error| {
+            tracing::error!(%error, "the data directory cannot be listed");
+            self.opened().keys().cloned().collect()
+        });
+        names.into_iter().map(|name| LedgerSummary { deletion_protection: self.is_protected(&name), name }).collect()
     }
 
     pub fn create_ledger(&self, name: &str, deletion_protection: bool) -> Result<Arc<Database>> {
-        Err(QueryError::unsupported("creating a ledger"))
+        check_name(name)?;
+        let Instance { options, keys, .. } = self;
+        {
+            // Held while the files are made, so that nobody opens them half made.
+            let _open = self.opened();
+            let dir = options.data.join(name);
+            // On a file system that ignores case two names may be one directory.
+            if options.env.storage.exists(&dir) {
+                return Err(QueryError::new(SqlState::DUPLICATE_DATABASE, format!("ledger \"{name}\" already exists")));
+            }
+            let id = Id(options.env.rng.bytes16());
+            let origin = origin_of(&options.origin_prefix, id);
+            let key = keys.create(id, &origin, &*options.env.rng).map_err(key_error)?;
+            Database::create(&options.env, &dir, id, &options.origin_prefix, key)?;
+        }
+        if deletion_protection {
+            self.set_deletion_protection(name, true)?;
+        }
+        self.ledger(name)
     }
 
-    /// Removes a ledger and its files, unless it is protected. Its key stays.
+    /// Removes a ledger and its files, unless it is protected. Its key stays. Sessions still on it can read what is in
+    /// memory at most.
     pub fn drop_ledger(&self, name: &str) -> Result<()> {
-        Err(QueryError::unsupported("dropping a ledger"))
+        // Not `ledger`: one that is damaged may be dropped too.
+        let mut open = self.opened();
+        if !self.names()?.iter().any(|n| n == name) {
+            drop(open);
+            return self.ledger(name).map(drop);
+        }
+        if self.is_protected(name) {
+            return Err(QueryError::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("ledger \"{name}\" is protected against deletion"),
+            )
+            .hint("Turn its deletion protection off first."));
+        }
+        if let Some(database) = open.remove(name) {
+            database.close()?;
+        }
+        let storage = &self.options.env.storage;
+        let dir = self.options.data.join(name);
+        // Away under its name first, so that a crash half-way leaves no half ledger.
+        let gone = self.options.data.join(format!(".{name}.dropped"));
+        storage.rename(&dir, &gone).map_err(|e| io_error("rename", &dir, e))?;
+        storage.sync_dir(&self.options.data).map_err(|e| io_error("sync", &self.options.data, e))?;
+        storage.remove_dir_all(&gone).map_err(|e| io_error("remove", &gone, e))
     }
 
     pub fn set_deletion_protection(&self, name: &str, on: bool) -> Result<()> {
-        Err(QueryError::unsupported("deletion protection"))
+        let storage = &self.options.env.storage;
+        let path = self.protection_path(name);
+        if !self.names()?.iter().any(|n| n == name) {
+            return self.ledger(name).map(drop);
+        }
+        if on {
+            let file = storage.open(&path, OpenMode::Create).map_err(|e| io_error("make", &path, e))?;
+            file.sync_data().map_err(|e| io_error("sync", &path, e))?;
+        } else if storage.exists(&path) {
+            storage.remove_file(&path).map_err(|e| io_error("remove", &path, e))?;
+        }
+        storage.sync_dir(&self.options.data).map_err(|e| io_error("sync", &self.options.data, e))
     }
 
-    /// Closes every ledger: no more writes, final checkpoint.
+    /// Closes every ledger: no more writes, final checkpoint. The first error is told after all have been closed.
     pub fn close(&self) -> Result<()> {
-        Ok(())
+        let open = std::mem::take(&mut *self.opened());
+        let mut outcome = Ok(());
+        for (_, database) in open {
+            outcome = outcome.and(database.close());
+        }
+        outcome
     }
+
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Database>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn database_options(&self) -> DatabaseOptions {
+        DatabaseOptions { limits: self.options.limits, ..DatabaseOptions::default() }
+    }
+
+    /// The ledgers in the data directory.
+    fn names(&self) -> Result<Vec<String>> {
+        let data = &self.options.data;
+        let entries = self.options.env.storage.read_dir(data).map_err(|e| io_error("list", data, e))?;
+        let ledgers = entries.into_iter().filter(|e| e.kind == EntryKind::Directory && is_name(&e.name));
+        Ok(ledgers.map(|e| e.name).collect())
+    }
+
+    fn protection_path(&self, name: &str) -> PathBuf {
+        self.options.data.join(format!("{name}.protected"))
+    }
+
+    fn is_protected(&self, name: &str) -> bool {
+        self.options.env.storage.exists(&self.protection_path(name))
+    }
+
+    /// The key of a ledger on disk. Whether it is the one its genesis names is for the journal to judge.
+    fn key_of(&self, name: &str) -> Result<SigningKey> {
+        let path = segment_path(&self.options.data.join(name), 0);
+        let mut page = vec![0; HEADER_BYTES];
+        let file = self.options.env.storage.open(&path, OpenMode::Read).map_err(|e| io_error("open", &path, e))?;
+        read_exact_at(&*file, &mut page, 0).map_err(|e| io_error("read", &path, e))?;
+        let header = SegmentHeader::decode(&page).map_err(|e| {
+            QueryError::new(SqlState::DATA_CORRUPTED, format!("{}: not a segment ({e:?})", path.display()))
+        })?;
+        read_key(&self.keys.key_path(header.ledger)).map_err(key_error)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=NAME_CHARACTERS_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if is_name(name) {
+        return Ok(());
+    }
+    Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, format!("\"{name}\" cannot be the name of a ledger"))
+        .hint(format!("A name has 1 to {NAME_CHARACTERS_MAX} of the characters A-Z, a-z, 0-9, - and _.")))
+}
+
+fn key_error(error: KeyError) -> QueryError {
+    QueryError::new(SqlState::IO_ERROR, error.to_string())
+}
+
+fn io_error(action: &str, path: &std::path::Path, error: std::io::Error) -> QueryError {
+    QueryError::new(SqlState::IO_ERROR, format!("{}: cannot {action}: {error}", path.display()))
 }

@@ -14,21 +14,27 @@ mod log;
 pub(crate) mod state;
 mod tokens;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::note::SigningKey;
 use ledgerstone_digest::qldb::statement_digest;
-use ledgerstone_journal::{Committed, Env, ReadError, StoredRevision};
+use ledgerstone_journal::{
+    Committed, CreateError, CreateOptions, Env, Ledger, OpenError, OpenOptions, ReadError, StoredRevision,
+};
 
 pub(crate) use log::Log;
 pub(crate) use state::{State, unique_violation};
 pub use tokens::{TOKEN_BYTES_MAX, TOKENS_KEPT_MAX};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, IndexStatus};
 use crate::error::{QueryError, Result, SqlState};
+use crate::transaction::conflict::Validator;
 use crate::transaction::{Doc, body_digest, without_salt};
+use state::Publisher;
 
 /// An open ledger.
 pub struct Database {
@@ -37,6 +43,7 @@ pub struct Database {
     options: DatabaseOptions,
     state: Arc<State>,
     log: Arc<dyn Log>,
+    ledger: Arc<Ledger>,
 }
 
 /// How a ledger is opened.
@@ -89,14 +96,69 @@ pub struct TokenCommit {
 }
 
 impl Database {
-    pub(crate) fn new(
-        name: &str,
-        env: Env,
-        options: DatabaseOptions,
-        state: Arc<State>,
-        log: Arc<dyn Log>,
-    ) -> Database {
-        Database { name: name.into(), env, options, state, log }
+    /// Makes the ledger's directory and files; the key's name must be the origin that prefix and id make.
+    pub fn create(env: &Env, dir: &Path, id: Id, origin_prefix: &str, key: SigningKey) -> Result<()> {
+        Ledger::create(env, dir, &CreateOptions::new(id, origin_prefix, key)).map_err(|error| {
+            let code = match &error {
+                CreateError::Exists(_) => SqlState::DUPLICATE_DATABASE,
+                CreateError::Origin(_) => SqlState::INVALID_PARAMETER_VALUE,
+                _ => SqlState::IO_ERROR,
+            };
+            QueryError::new(code, error.to_string())
+        })
+    }
+
+    /// Opens a ledger: recovers its journal, derives everything else by replaying it, and goes on with indexes that were
+    /// being built.
+    pub fn open(env: &Env, dir: &Path, name: &str, key: SigningKey, options: DatabaseOptions) -> Result<Arc<Database>> {
+        let recovered = Ledger::open(env, dir, OpenOptions::new(key)).map_err(open_error)?;
+        if let Some(cut) = &recovered.cut {
+            tracing::warn!(ledger = name, ?cut, "a batch that was never acknowledged was cut from the journal's end");
+        }
+        let state = Arc::new(State::new(options.cache_bytes_max));
+        recovered.replay(0, &mut |block| state.take_in(block).map_err(ReplayError))?;
+        state.opened(recovered.end());
+        let validator = Box::new(Validator::new(state.clone()));
+        let ledger = recovered.start(validator, Box::new(Publisher(state.clone())));
+        let log: Arc<dyn Log> = ledger.clone();
+        let database = Arc::new(Database { name: name.into(), env: env.clone(), options, state, log, ledger });
+        database.complete_indexes()?;
+        Ok(database)
+    }
+
+    /// The journal: proofs, checkpoints, blocks.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Finishes what was submitted and records a last checkpoint; later writes are refused, reads go on.
+    pub fn close(&self) -> Result<()> {
+        self.ledger.close().map_err(|error| QueryError::new(SqlState::IO_ERROR, error.to_string()))
+    }
+
+    /// Fills indexes that cover more than what came after them, and goes on building those that are not online yet.
+    fn complete_indexes(self: &Arc<Self>) -> Result<()> {
+        let catalogue = self.catalogue();
+        for table in catalogue.tables() {
+            for index in &table.indexes {
+                match index.status {
+                    IndexStatus::Online if index.from_position > 0 => self.fill_index(table, index)?,
+                    IndexStatus::Building => {
+                        let (database, id) = (self.clone(), index.id);
+                        let build = move || {
+                            if let Err(error) = database.build_index(id) {
+                                tracing::error!(ledger = %database.name, index = %id, %error, "an index was not built");
+                            }
+                        };
+                        std::thread::Builder::new().name("index-build".into()).spawn(build).map_err(|error| {
+                            QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
+                        })?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     pub fn name(&self) -> &Arc<str> {
@@ -166,7 +228,7 @@ impl Database {
             .detail(format!("It is {} ms ahead of the server's clock.", time_ms - now)));
         }
         // Before the first block there is the genesis only.
-        Ok(self.log.end_at_time(time_ms).unwrap_or(1))
+        Ok(self.log.end_at_time(time_ms).map_err(read_error)?.unwrap_or(1))
     }
 
     /// The snapshot that sees this block and nothing after it.
@@ -219,6 +281,33 @@ pub(crate) fn read_error(error: ReadError) -> QueryError {
         _ => SqlState::INTERNAL,
     };
     QueryError::new(code, error.to_string())
+}
+
+/// An opening that failed as a statement's error.
+fn open_error(error: OpenError) -> QueryError {
+    let code = match &error {
+        OpenError::Locked(_) => SqlState::OBJECT_IN_USE,
+        OpenError::NoLedger { .. } => SqlState::INVALID_CATALOG_NAME,
+        OpenError::Damaged(_) | OpenError::BehindCheckpoint { .. } => SqlState::DATA_CORRUPTED,
+        OpenError::Key { .. } => SqlState::INVALID_PARAMETER_VALUE,
+        _ => SqlState::IO_ERROR,
+    };
+    QueryError::new(code, error.to_string())
+}
+
+/// Replaying stops at a block that cannot be read or understood.
+struct ReplayError(QueryError);
+
+impl From<ReadError> for ReplayError {
+    fn from(error: ReadError) -> Self {
+        ReplayError(read_error(error))
+    }
+}
+
+impl From<ReplayError> for QueryError {
+    fn from(error: ReplayError) -> Self {
+        error.0
+    }
 }
 
 fn doc_of(stored: StoredRevision) -> Doc {

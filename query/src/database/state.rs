@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ledgerstone_digest::id::Id;
@@ -31,6 +31,8 @@ pub struct State {
     /// The end of the newest block taken in, and of the one before it: the snapshot readers see lies between.
     published: AtomicU64,
     published_before: AtomicU64,
+    /// The newest block's time.
+    newest_time_ms: AtomicI64,
     identities: Mutex<HashMap<(Id, Arc<str>), i64>>,
     ids: Mutex<u128>,
     /// Unique indexes in which two documents were found with one key.
@@ -48,6 +50,7 @@ impl State {
             snapshots: Mutex::default(),
             published: AtomicU64::new(0),
             published_before: AtomicU64::new(0),
+            newest_time_ms: AtomicI64::new(i64::MIN),
             identities: Mutex::default(),
             ids: Mutex::new(0),
             duplicates: Mutex::default(),
@@ -57,6 +60,11 @@ impl State {
     /// The end of the newest block taken in.
     pub fn published(&self) -> u64 {
         self.published.load(Ordering::Acquire)
+    }
+
+    /// The newest block's time. Later blocks have it or a later one.
+    pub fn newest_time_ms(&self) -> i64 {
+        self.newest_time_ms.load(Ordering::Acquire)
     }
 
     pub fn newest_catalogue(&self) -> Arc<Catalogue> {
@@ -221,6 +229,7 @@ impl State {
         if let Some(token) = &block.origin.client_token {
             self.tokens.put(token.clone(), committed);
         }
+        self.newest_time_ms.store(committed.time_ms, Ordering::Release);
         self.publish_catalogue(catalogue, committed.snapshot());
         Ok(())
     }
@@ -305,7 +314,7 @@ pub fn unique_violation(index: &crate::catalogue::Index, document: &Value) -> Qu
 fn short_text(value: &Value) -> String {
     let text = match value.as_text() {
         Some(text) => text.to_owned(),
-        None => format!("{value:?}"),
+        None => ledgerstone_digest::ion::to_text(value),
     };
     match text.char_indices().nth(200) {
         Some((cut, _)) => format!("{}…", &text[..cut]),

@@ -79,14 +79,6 @@ impl Key {
         self.0.len() > KEY_BYTES_MAX
     }
 
-    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Key {
-        Key(bytes.into())
-    }
-
-    pub(crate) fn shared(&self) -> Arc<[u8]> {
-        self.0.clone()
-    }
-
     /// A key that no encoded key equals: after every key that begins with this one, before every other larger one.
     pub(crate) fn after_prefix(&self) -> Key {
         // No encoded value begins with 0xff, so appending it passes everything this key is a prefix of.

@@ -232,6 +232,28 @@ impl Transaction {
         Ok((*self.database().read(position)?).clone())
     }
 
+    /// The view of a time: `View::AsOf` of this. A time in the future is an error.
+    pub fn position_at_time(&self, time_ms: i64) -> Result<u64> {
+        let position = self.database().position_at_time(time_ms)?;
+        if position <= self.snapshot() {
+            return Ok(position);
+        }
+        // Blocks that this transaction cannot see came in time. If it began before that time it is what was so at it.
+        if time_ms >= self.started_ms() {
+            return Ok(self.snapshot());
+        }
+        Err(conflict::conflict_error("a block of that time was committed after this transaction began".into()))
+    }
+
+    /// The view behind a block: `View::AsOf` of this.
+    pub fn position_at_block(&self, block: u64) -> Result<u64> {
+        let position = self.database().position_at_block(block)?;
+        if position <= self.snapshot() {
+            return Ok(position);
+        }
+        Err(conflict::conflict_error(format!("block {block} was committed after this transaction began")))
+    }
+
     /// Makes a new document. The value must satisfy the table's definition already ([`Table::check_document`]).
     pub fn insert(&mut self, table: &Table, value: Value) -> Result<Doc> {
         let id = self.database().new_document_id();
@@ -304,7 +326,39 @@ impl Transaction {
         Ok(())
     }
 
-    /// Whether the table has documents for this transaction, recorded as a read of the whole table.
+    /// Whether a table or an index has this name; recorded.
+    pub(crate) fn relation_exists(&self, name: &str) -> bool {
+        self.read_name(name);
+        let catalogue = self.catalogue();
+        catalogue.table(name).is_some() || catalogue.index_by_name(name).is_some()
+    }
+
+    pub(crate) fn read_name(&self, name: &str) {
+        self.shared.reads().names.insert(name.into());
+    }
+
+    /// This transaction gives or takes away a name.
+    pub(crate) fn name_changes(&mut self, name: Arc<str>) {
+        self.names.insert(name);
+    }
+
+    /// Whether the snapshot holds documents of a table, own writes aside. That there are none is recorded, that there are
+    /// some is not: an index is built while others write.
+    pub(crate) fn has_published_documents(&self, table: &Table) -> bool {
+        let any = !self.database().state().rows.documents(table.id, None, self.snapshot(), 1).is_empty();
+        if !any {
+            self.shared.reads().table(table.id);
+        }
+        any
+    }
+
+    /// The documents this transaction has written to a table.
+    pub(crate) fn own_documents(&self, table: &Table) -> Vec<Arc<Value>> {
+        let own = self.overlay.table(&table.id);
+        own.into_iter().flat_map(|o| o.documents.values()).filter_map(|own| own.data.clone()).collect()
+    }
+
+    /// Whether the table has no documents for this transaction, recorded as a read of the whole table.
     pub(crate) fn is_empty_table(&self, table: &Table) -> Result<bool> {
         Ok(self.scan(table, View::Current)?.next().transpose()?.is_none())
     }

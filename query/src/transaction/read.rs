@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Docs> {
         let database = self.tx.database();
         let to = match to_ms {
-            Some(ms) => database.position_at_time(ms)?.min(self.at),
+            Some(ms) => self.tx.position_at_time(ms)?,
             None => self.at,
         };
         let from = match from_ms {

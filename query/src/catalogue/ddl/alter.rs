@@ -1,0 +1,317 @@
+//! ALTER TABLE.
+//!
+//! Columns are fields of documents, so adding one with a default, dropping and renaming one makes a revision of every
+//! document: what the table was like before stays as it was in its history.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::{Struct, Symbol, Value};
+
+use super::table::{add_column_constraints, add_constraint, column_of};
+use super::{
+    COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
+    remove_index,
+};
+use crate::ast::{AlterTable, ColumnDefinition, ExprKind, Name, TableConstraint, TableName};
+use crate::catalogue::{Column, Index, PathStep};
+use crate::error::{QueryError, Result, SqlState};
+use crate::transaction::{Transaction, View};
+
+pub(super) fn alter(tx: &mut Transaction, name: &TableName, action: &AlterTable) -> Result<DdlOutcome> {
+    let table = existing_table(tx, name)?;
+    let mut notice = None;
+    match action {
+        AlterTable::AddColumn { column, if_not_exists } => {
+            if *if_not_exists && table.column(&column.name.text).is_some() {
+                notice = Some(format!(
+                    "column \"{}\" of relation \"{}\" already exists, skipping",
+                    column.name.text, table.name
+                ));
+            } else {
+                add_column(tx, &table, column)?;
+            }
+        }
+        AlterTable::DropColumn { name, if_exists } => {
+            if *if_exists && table.column(&name.text).is_none() {
+                notice =
+                    Some(format!("column \"{}\" of relation \"{}\" does not exist, skipping", name.text, table.name));
+            } else {
+                drop_column(tx, &table, name)?;
+            }
+        }
+        AlterTable::RenameTo(new) => rename_table(tx, &table, new)?,
+        AlterTable::RenameColumn { from, to } => rename_column(tx, &table, from, to)?,
+        AlterTable::AddConstraint(constraint) => add_constraint_to(tx, &table, constraint)?,
+        AlterTable::DropConstraint { name, if_exists } => notice = drop_constraint(tx, &table, name, *if_exists)?,
+        AlterTable::SetNotNull(column) => {
+            require_present(tx, &table, &[column])?;
+            change_column(tx, &table, column, |c| c.not_null = true)?;
+        }
+        AlterTable::DropNotNull(column) => {
+            let path = vec![PathStep::Field(column.text.clone())];
+            if table.primary_key().is_some_and(|k| k.paths.contains(&path)) {
+                let message = format!("column \"{}\" is in a primary key", column.text);
+                return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(column.span));
+            }
+            change_column(tx, &table, column, |c| c.not_null = false)?;
+        }
+        AlterTable::SetDefault { name, text, .. } => {
+            change_column(tx, &table, name, |c| c.default_text = Some(text.clone()))?
+        }
+        AlterTable::DropDefault(name) => change_column(tx, &table, name, |c| c.default_text = None)?,
+    }
+    Ok(DdlOutcome { tag: "ALTER TABLE", table_id: Some(table.id), notice })
+}
+
+fn declared_only(table: &Table) -> Result<()> {
+    if table.is_declared() {
+        return Ok(());
+    }
+    Err(QueryError::new(SqlState::WRONG_OBJECT_TYPE, format!("table \"{}\" has no declared columns", table.name))
+        .hint("Its documents may have any fields; there is no column to add or change."))
+}
+
+fn column<'a>(table: &'a Table, name: &Name) -> Result<&'a Column> {
+    declared_only(table)?;
+    table.column(&name.text).ok_or_else(|| no_such_column(table, &name.text).at(name.span))
+}
+
+fn change_column(tx: &mut Transaction, table: &Table, name: &Name, change: impl FnOnce(&mut Column)) -> Result<()> {
+    column(table, name)?;
+    let mut changed = table.clone();
+    if let Some(column) = changed.columns.iter_mut().find(|c| c.name == name.text) {
+        change(column);
+    }
+    put_table(tx, changed).map(drop)
+}
+
+fn add_column(tx: &mut Transaction, table: &Table, definition: &ColumnDefinition) -> Result<()> {
+    declared_only(table)?;
+    if table.column(&definition.name.text).is_some() {
+        let message = format!("column \"{}\" of relation \"{}\" already exists", definition.name.text, table.name);
+        return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(definition.name.span));
+    }
+    if table.columns.len() >= COLUMNS_MAX {
+        let message = format!("a table has at most {COLUMNS_MAX} columns");
+        return Err(QueryError::new(SqlState::TOO_MANY_COLUMNS, message));
+    }
+    let column = column_of(definition)?;
+    let mut changed = table.clone();
+    changed.columns.push(column.clone());
+    let empty = tx.is_empty_table(table)?;
+    if !empty {
+        fill_column(tx, table, &column, definition, &changed)?;
+    } else {
+        put_table(tx, changed)?;
+    }
+    add_column_constraints(tx, table.id, definition)
+}
+
+/// Gives every document the new column's default.
+fn fill_column(
+    tx: &mut Transaction,
+    table: &Table,
+    column: &Column,
+    definition: &ColumnDefinition,
+    changed: &Table,
+) -> Result<()> {
+    let value = match definition.default.as_ref().map(|e| &e.kind) {
+        None => None,
+        Some(ExprKind::Literal(value)) if value.is_null() => None,
+        Some(ExprKind::Literal(value)) if column.ty.accepts(value) => Some(value.clone()),
+        Some(_) => {
+            return Err(QueryError::unsupported("adding a column whose default must be computed to a table with rows")
+                .hint("Add the column without a default, UPDATE it, then set the default.")
+                .at(definition.name.span));
+        }
+    };
+    if !definition.checks.is_empty() {
+        return Err(
+            QueryError::unsupported("adding a column with a check to a table with rows").at(definition.name.span)
+        );
+    }
+    if value.is_none() && !column.identity && column.not_null {
+        let message = format!("column \"{}\" of relation \"{}\" contains null values", column.name, table.name);
+        return Err(QueryError::new(SqlState::NOT_NULL_VIOLATION, message).at(definition.name.span));
+    }
+    put_table(tx, changed.clone())?;
+    if value.is_none() && !column.identity {
+        return Ok(());
+    }
+    rewrite(tx, changed, |tx, fields| {
+        let value = match &value {
+            Some(value) => value.clone(),
+            None => Value::int(tx.next_identity(changed, column)?),
+        };
+        fields.fields.push((Symbol::new(column.name.clone()), value));
+        Ok(true)
+    })
+}
+
+fn drop_column(tx: &mut Transaction, table: &Table, name: &Name) -> Result<()> {
+    column(table, name)?;
+    if table.columns.len() == 1 {
+        let message = format!("cannot drop the only column of \"{}\"", table.name);
+        return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message)
+            .hint("A table without columns would be schemaless: drop the table instead.")
+            .at(name.span));
+    }
+    no_check_names(table, name)?;
+    for index in indexes_of(table, name) {
+        remove_index(tx, table.id, index.id)?;
+    }
+    let mut changed = current(tx, table)?;
+    changed.columns.retain(|c| c.name != name.text);
+    put_table(tx, changed.clone())?;
+    rewrite(tx, &changed, |_, fields| {
+        let before = fields.fields.len();
+        fields.fields.retain(|(n, _)| n.text() != Some(&name.text));
+        Ok(fields.fields.len() != before)
+    })
+}
+
+fn rename_column(tx: &mut Transaction, table: &Table, from: &Name, to: &Name) -> Result<()> {
+    column(table, from)?;
+    check_name(to, "column")?;
+    if table.column(&to.text).is_some() {
+        let message = format!("column \"{}\" of relation \"{}\" already exists", to.text, table.name);
+        return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(to.span));
+    }
+    no_check_names(table, from)?;
+    // An index over the old name would give no key to what is renamed, so it is made anew.
+    let indexes = indexes_of(table, from);
+    for index in &indexes {
+        remove_index(tx, table.id, index.id)?;
+    }
+    let mut changed = current(tx, table)?;
+    for column in changed.columns.iter_mut().filter(|c| c.name == from.text) {
+        column.name = to.text.clone();
+    }
+    put_table(tx, changed.clone())?;
+    rewrite(tx, &changed, |_, fields| {
+        let mut renamed = false;
+        for (name, _) in fields.fields.iter_mut().filter(|(n, _)| n.text() == Some(&from.text)) {
+            *name = Symbol::new(to.text.clone());
+            renamed = true;
+        }
+        Ok(renamed)
+    })?;
+    for index in indexes {
+        let mut paths = index.paths.clone();
+        for path in &mut paths {
+            if let Some(PathStep::Field(first)) = path.first_mut()
+                && *first == from.text
+            {
+                *first = to.text.clone();
+            }
+        }
+        let name = Name { text: index.name.clone(), written: index.name.clone(), quoted: true, span: from.span };
+        let new = NewIndex { name: Some(name), suffix: "idx", paths, unique: index.unique, primary: index.primary };
+        add_index(tx, table.id, new)?;
+    }
+    Ok(())
+}
+
+fn rename_table(tx: &mut Transaction, table: &Table, new: &Name) -> Result<()> {
+    check_name(new, "table")?;
+    if tx.relation_exists(&new.text) {
+        let message = format!("relation \"{}\" already exists", new.text);
+        return Err(QueryError::new(SqlState::DUPLICATE_TABLE, message).at(new.span));
+    }
+    put_table(tx, Table { name: new.text.clone(), ..table.clone() }).map(drop)
+}
+
+fn add_constraint_to(tx: &mut Transaction, table: &Table, constraint: &TableConstraint) -> Result<()> {
+    match constraint {
+        TableConstraint::PrimaryKey { columns, .. } => {
+            declared_only(table)?;
+            require_present(tx, table, &columns.iter().collect::<Vec<_>>())?;
+        }
+        TableConstraint::Unique { .. } => {}
+        TableConstraint::Check { .. } => {
+            declared_only(table)?;
+            if !tx.is_empty_table(table)? {
+                return Err(QueryError::unsupported("adding a check to a table with rows")
+                    .hint("Make a new table with the check and INSERT … SELECT into it."));
+            }
+        }
+    }
+    add_constraint(tx, table.id, constraint)
+}
+
+fn drop_constraint(tx: &mut Transaction, table: &Table, name: &Name, if_exists: bool) -> Result<Option<String>> {
+    if let Some(index) = table.index(&name.text).filter(|i| i.unique) {
+        return remove_index(tx, table.id, index.id).map(|()| None);
+    }
+    if table.checks.iter().any(|c| c.name == name.text) {
+        let mut changed = table.clone();
+        changed.checks.retain(|c| c.name != name.text);
+        return put_table(tx, changed).map(|_| None);
+    }
+    let message = format!("constraint \"{}\" of relation \"{}\" does not exist", name.text, table.name);
+    match if_exists {
+        true => Ok(Some(format!("{message}, skipping"))),
+        false => Err(QueryError::new(SqlState::UNDEFINED_OBJECT, message).at(name.span)),
+    }
+}
+
+/// Every document must have these columns.
+fn require_present(tx: &Transaction, table: &Table, names: &[&Name]) -> Result<()> {
+    for name in names {
+        column(table, name)?;
+    }
+    for doc in tx.scan(table, View::Current)? {
+        let doc = doc?;
+        let fields = doc.data.as_deref().and_then(Value::as_struct);
+        if let Some(name) = names.iter().find(|n| fields.is_none_or(|f| f.get(&n.text).is_none())) {
+            let message = format!("column \"{}\" of relation \"{}\" contains null values", name.text, table.name);
+            return Err(QueryError::new(SqlState::NOT_NULL_VIOLATION, message).at(name.span));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a revision of every document that `change` says it has changed.
+fn rewrite(
+    tx: &mut Transaction,
+    table: &Table,
+    mut change: impl FnMut(&mut Transaction, &mut Struct) -> Result<bool>,
+) -> Result<()> {
+    for doc in tx.scan(table, View::Current)? {
+        let doc = doc?;
+        let Some(mut fields) = doc.data.as_deref().and_then(Value::as_struct).cloned() else { continue };
+        if change(tx, &mut fields)? {
+            tx.replace(table, &doc, Value::Struct(fields))?;
+        }
+    }
+    Ok(())
+}
+
+fn indexes_of(table: &Table, column: &Name) -> Vec<Arc<Index>> {
+    let begins = |path: &Vec<PathStep>| matches!(path.first(), Some(PathStep::Field(f)) if *f == column.text);
+    table.indexes.iter().filter(|i| i.paths.iter().any(begins)).cloned().collect()
+}
+
+/// Checks are kept as text, so a column that one may name must not go or change its name.
+fn no_check_names(table: &Table, column: &Name) -> Result<()> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let names = |text: &str| text.split(|c: char| !is_word(c)).any(|word| word.eq_ignore_ascii_case(&column.text));
+    match table.checks.iter().find(|c| names(&c.text)) {
+        Some(check) => Err(QueryError::new(
+            SqlState::DEPENDENT_OBJECTS,
+            format!("constraint \"{}\" on table \"{}\" depends on column \"{}\"", check.name, table.name, column.text),
+        )
+        .hint("Drop the constraint first.")
+        .at(column.span)),
+        None => Ok(()),
+    }
+}
+
+/// The table as it is now, after changes made in this statement.
+fn current(tx: &Transaction, table: &Table) -> Result<Table> {
+    match tx.catalogue().table_by_id(&table.id) {
+        Some(table) => Ok((**table).clone()),
+        None => Err(QueryError::internal(format!("table {} is gone", Id::to_string(&table.id)))),
+    }
+}

@@ -1,0 +1,248 @@
+//! CREATE, DROP and UNDROP TABLE.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
+
+use super::{
+    COLUMNS_MAX, DdlOutcome, NewIndex, Table, TableStatus, add_index, check_name, existing_table, put_table, table_name,
+};
+use crate::ast::{ColumnDefinition, CreateTable, Name, TableConstraint, TableName};
+use crate::catalogue::{Check, Column, PathStep};
+use crate::error::{QueryError, Result, SqlState};
+use crate::session::Dialect;
+use crate::transaction::Transaction;
+use crate::types::SqlType;
+
+pub(super) fn create(tx: &mut Transaction, create: &CreateTable, dialect: Dialect) -> Result<DdlOutcome> {
+    let name = table_name(&create.name)?;
+    check_name(&create.name.name, "table")?;
+    if create.as_query.is_some() {
+        return Err(QueryError::unsupported("CREATE TABLE AS here"));
+    }
+    if tx.relation_exists(name) {
+        if create.if_not_exists {
+            return Ok(DdlOutcome::nothing("CREATE TABLE", format!("relation \"{name}\" already exists, skipping")));
+        }
+        let message = format!("relation \"{name}\" already exists");
+        return Err(QueryError::new(SqlState::DUPLICATE_TABLE, message).at(create.name.name.span));
+    }
+    let mut columns: Vec<Column> = Vec::with_capacity(create.columns.len());
+    for definition in &create.columns {
+        if columns.iter().any(|c| c.name == definition.name.text) {
+            let message = format!("column \"{}\" specified more than once", definition.name.text);
+            return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(definition.name.span));
+        }
+        columns.push(column_of(definition)?);
+    }
+    let id = create_table(tx, name.clone(), columns, salted(create, dialect)?)?;
+    for definition in &create.columns {
+        add_column_constraints(tx, id, definition)?;
+    }
+    for constraint in &create.constraints {
+        add_constraint(tx, id, constraint)?;
+    }
+    Ok(DdlOutcome::done("CREATE TABLE", id))
+}
+
+/// Makes a table with these columns (none: schemaless). The name must be free.
+pub fn create_table(tx: &mut Transaction, name: Arc<str>, columns: Vec<Column>, salted: bool) -> Result<Id> {
+    if columns.len() > COLUMNS_MAX {
+        let message = format!("a table has at most {COLUMNS_MAX} columns, not {}", columns.len());
+        return Err(QueryError::new(SqlState::TOO_MANY_COLUMNS, message));
+    }
+    let id = tx.database().new_document_id();
+    put_table(
+        tx,
+        Table {
+            id,
+            name,
+            status: TableStatus::Active,
+            columns,
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            salted,
+            defined_at: u64::MAX,
+            definition_version: 0,
+        },
+    )
+}
+
+pub(super) fn drop_tables(tx: &mut Transaction, names: &[TableName], if_exists: bool) -> Result<DdlOutcome> {
+    let mut outcome = DdlOutcome { tag: "DROP TABLE", table_id: None, notice: None };
+    for name in names {
+        let text = table_name(name)?;
+        if if_exists && tx.table(text)?.is_none() {
+            outcome.notice = Some(format!("table \"{text}\" does not exist, skipping"));
+            continue;
+        }
+        let table = existing_table(tx, name)?;
+        outcome.table_id = Some(put_table(tx, Table { status: TableStatus::Inactive, ..(*table).clone() })?);
+    }
+    Ok(outcome)
+}
+
+pub(super) fn undrop(tx: &mut Transaction, id: &Name) -> Result<DdlOutcome> {
+    let parsed: Result<Id, _> = id.text.parse();
+    let table = match parsed {
+        Ok(parsed) if !parsed.is_system() => tx.table_by_id(parsed)?,
+        _ => None,
+    };
+    let Some(table) = table else {
+        let message = format!("there is no table with the id \"{}\"", id.text);
+        return Err(QueryError::new(SqlState::UNDEFINED_TABLE, message).at(id.span));
+    };
+    if table.status == TableStatus::Active {
+        let message = format!("table \"{}\" ({}) has not been dropped", table.name, id.text);
+        return Err(QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).at(id.span));
+    }
+    if tx.relation_exists(&table.name) {
+        let message = format!("the name \"{}\" has been given to another table", table.name);
+        return Err(QueryError::new(SqlState::DUPLICATE_TABLE, message)
+            .hint("Rename or drop that one first.")
+            .at(id.span));
+    }
+    let id = put_table(tx, Table { status: TableStatus::Active, ..(*table).clone() })?;
+    Ok(DdlOutcome::done("UNDROP TABLE", id))
+}
+
+/// A column as declared, its constraints aside.
+pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
+    check_name(&definition.name, "column")?;
+    let ty = SqlType::parse(&definition.ty)?;
+    if ty == SqlType::Void {
+        let message = format!("column \"{}\" cannot be of type void", definition.name.text);
+        return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(definition.ty.span));
+    }
+    if definition.identity && !ty.is_integer() {
+        let message = format!("identity column \"{}\" must be of an integer type, not {ty}", definition.name.text);
+        return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(definition.ty.span));
+    }
+    Ok(Column {
+        name: definition.name.text.clone(),
+        ty,
+        not_null: definition.not_null || definition.primary_key || definition.identity,
+        default_text: definition.default_text.clone(),
+        identity: definition.identity,
+    })
+}
+
+/// What a column's definition says beyond its type: primary key, unique, checks.
+pub(super) fn add_column_constraints(tx: &mut Transaction, table: Id, definition: &ColumnDefinition) -> Result<()> {
+    let columns = || vec![definition.name.clone()];
+    if definition.primary_key {
+        add_constraint(tx, table, &TableConstraint::PrimaryKey { name: None, columns: columns() })?;
+    }
+    if definition.unique {
+        add_constraint(tx, table, &TableConstraint::Unique { name: None, columns: columns() })?;
+    }
+    for (_, text) in &definition.checks {
+        add_check(tx, table, None, Some(&definition.name.text), text)?;
+    }
+    Ok(())
+}
+
+/// A table's constraint.
+pub(super) fn add_constraint(tx: &mut Transaction, id: Id, constraint: &TableConstraint) -> Result<()> {
+    let catalogue = tx.catalogue();
+    let Some(table) = catalogue.table_by_id(&id) else {
+        return Err(QueryError::internal("a constraint without a table"));
+    };
+    match constraint {
+        TableConstraint::PrimaryKey { name, columns } => {
+            if let Some(existing) = table.primary_key() {
+                return Err(QueryError::new(
+                    SqlState::INVALID_TABLE_DEFINITION,
+                    format!("multiple primary keys for table \"{}\" are not allowed", table.name),
+                )
+                .detail(format!("It has ({}) already.", existing.paths_text())));
+            }
+            let paths = key_paths(table, columns)?;
+            let mut changed = (**table).clone();
+            for column in changed.columns.iter_mut().filter(|c| columns.iter().any(|n| n.text == c.name)) {
+                column.not_null = true;
+            }
+            if changed != **table {
+                put_table(tx, changed)?;
+            }
+            let new = NewIndex { name: name.clone(), suffix: "pkey", paths, unique: true, primary: true };
+            add_index(tx, id, new).map(drop)
+        }
+        TableConstraint::Unique { name, columns } => {
+            let paths = key_paths(table, columns)?;
+            let new = NewIndex { name: name.clone(), suffix: "key", paths, unique: true, primary: false };
+            add_index(tx, id, new).map(drop)
+        }
+        TableConstraint::Check { name, text, .. } => add_check(tx, id, name.as_ref(), None, text),
+    }
+}
+
+fn key_paths(table: &Table, columns: &[Name]) -> Result<Vec<Vec<PathStep>>> {
+    let mut paths: Vec<Vec<PathStep>> = Vec::with_capacity(columns.len());
+    for column in columns {
+        if table.is_declared() && table.column(&column.text).is_none() {
+            let message = format!("column \"{}\" named in key does not exist", column.text);
+            return Err(QueryError::new(SqlState::UNDEFINED_COLUMN, message).at(column.span));
+        }
+        let path = vec![PathStep::Field(column.text.clone())];
+        if paths.contains(&path) {
+            let message = format!("column \"{}\" appears twice in a key", column.text);
+            return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(column.span));
+        }
+        paths.push(path);
+    }
+    if paths.is_empty() || paths.len() > super::INDEX_PATHS_MAX {
+        let message = format!("a key has 1 to {} columns, not {}", super::INDEX_PATHS_MAX, paths.len());
+        return Err(QueryError::new(SqlState::TOO_MANY_COLUMNS, message));
+    }
+    Ok(paths)
+}
+
+fn add_check(tx: &mut Transaction, id: Id, name: Option<&Name>, column: Option<&str>, text: &Arc<str>) -> Result<()> {
+    let catalogue = tx.catalogue();
+    let Some(table) = catalogue.table_by_id(&id) else { return Err(QueryError::internal("a check without a table")) };
+    let taken = |wanted: &str| table.checks.iter().any(|c| &*c.name == wanted) || table.index(wanted).is_some();
+    let name: Arc<str> = match name {
+        Some(name) if taken(&name.text) => {
+            let message = format!("constraint \"{}\" for relation \"{}\" already exists", name.text, table.name);
+            return Err(QueryError::new(SqlState::DUPLICATE_OBJECT, message).at(name.span));
+        }
+        Some(name) => {
+            check_name(name, "constraint")?;
+            name.text.clone()
+        }
+        None => {
+            let stem = match column {
+                Some(column) => format!("{}_{column}_check", table.name),
+                None => format!("{}_check", table.name),
+            };
+            let more = (1..).map(|n| format!("{stem}{n}"));
+            std::iter::once(stem.clone()).chain(more).find(|n| !taken(n)).unwrap_or(stem).into()
+        }
+    };
+    let mut changed = (**table).clone();
+    changed.checks.push(Check { name, text: text.clone() });
+    put_table(tx, changed).map(drop)
+}
+
+/// `WITH (salted = …)`: on for tables made in SQL, off for those made in PartiQL (CONTRACT section 5).
+fn salted(create: &CreateTable, dialect: Dialect) -> Result<bool> {
+    let mut salted = dialect == Dialect::Sql;
+    for (name, value) in &create.options {
+        match (&**name, value) {
+            ("salted", Value::Bool(on)) => salted = *on,
+            ("salted", _) => {
+                let message = "the option salted is true or false";
+                return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+            }
+            // QLDB's late versions took tags with a table; they named it in AWS's billing and mean nothing here.
+            ("tags", _) if dialect == Dialect::PartiQl => {}
+            (other, _) => {
+                let message = format!("unrecognized parameter \"{other}\"");
+                return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message).hint("There is one: salted."));
+            }
+        }
+    }
+    Ok(salted)
+}

@@ -1,0 +1,122 @@
+//! Ledgers in memory, and short ways to say what tests say often.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::{Struct, Value};
+use ledgerstone_digest::note::SigningKey;
+use ledgerstone_journal::{Committed, Env};
+use ledgerstone_query::ast::{ColumnDefinition, CreateTable, Name, Span, Statement, TableName, TypeName};
+use ledgerstone_query::catalogue::Table;
+use ledgerstone_query::catalogue::ddl;
+use ledgerstone_query::database::{Database, DatabaseOptions};
+use ledgerstone_query::session::Dialect;
+use ledgerstone_query::transaction::{Doc, Transaction};
+
+/// A ledger in memory that can be closed and opened again.
+pub struct Memory {
+    pub env: Env,
+    pub database: Arc<Database>,
+}
+
+const PREFIX: &str = "ledger.test";
+
+fn key() -> SigningKey {
+    SigningKey::from_seed(&format!("{PREFIX}/{}", id()), &[7; 32]).unwrap()
+}
+
+fn id() -> Id {
+    Id([9; 16])
+}
+
+impl Memory {
+    pub fn new(seed: u64) -> Memory {
+        let env = Env::memory(seed);
+        Database::create(&env, Path::new("/data/main"), id(), PREFIX, key()).unwrap();
+        let database = open(&env);
+        Memory { env, database }
+    }
+
+    /// Closes the ledger and opens it again: everything derived is made anew.
+    pub fn reopen(&mut self) {
+        self.database.close().unwrap();
+        let name = self.database.name().clone();
+        assert_eq!(&*name, "main");
+        self.database = Memory { env: self.env.clone(), database: self.database.clone() }.into_reopened();
+    }
+
+    fn into_reopened(self) -> Arc<Database> {
+        let Memory { env, database } = self;
+        drop(database);
+        open(&env)
+    }
+
+    pub fn begin(&self) -> Transaction {
+        Transaction::begin(&self.database, false)
+    }
+
+    /// Runs and commits.
+    pub fn run<T>(&self, work: impl FnOnce(&mut Transaction) -> T) -> (T, Option<Committed>) {
+        let mut tx = self.begin();
+        let result = work(&mut tx);
+        (result, tx.commit_blocking().unwrap())
+    }
+
+    pub fn ddl(&self, statement: &Statement, dialect: Dialect) -> Committed {
+        self.run(|tx| ddl::apply(tx, statement, "", dialect).unwrap()).1.unwrap()
+    }
+
+    pub fn create_schemaless(&self, name: &str) {
+        self.ddl(&create_table(name, &[]), Dialect::PartiQl);
+    }
+}
+
+fn open(env: &Env) -> Arc<Database> {
+    // A small cache, so that revisions are read from the journal too.
+    let options = DatabaseOptions { cache_bytes_max: 64 << 10, ..DatabaseOptions::default() };
+    Database::open(env, Path::new("/data/main"), "main", key(), options).unwrap()
+}
+
+pub fn name(text: &str) -> Name {
+    Name::exact(text, true, Span::default())
+}
+
+pub fn table_name(text: &str) -> TableName {
+    TableName { schema: None, name: name(text) }
+}
+
+/// `columns`: name, type, and `not null`, `primary key`, `unique` by their first letters.
+pub fn create_table(table: &str, columns: &[(&str, &str, &str)]) -> Statement {
+    let column = |(column, ty, flags): &(&str, &str, &str)| ColumnDefinition {
+        name: name(column),
+        ty: TypeName { name: (*ty).into(), arguments: Vec::new(), array_depth: 0, span: Span::default() },
+        not_null: flags.contains('n'),
+        primary_key: flags.contains('p'),
+        unique: flags.contains('u'),
+        default: None,
+        default_text: None,
+        checks: Vec::new(),
+        identity: flags.contains('i'),
+    };
+    Statement::CreateTable(Box::new(CreateTable {
+        name: table_name(table),
+        if_not_exists: false,
+        columns: columns.iter().map(column).collect(),
+        constraints: Vec::new(),
+        options: Vec::new(),
+        as_query: None,
+    }))
+}
+
+pub fn table(tx: &Transaction, name: &str) -> Arc<Table> {
+    tx.table(name).unwrap().unwrap_or_else(|| panic!("no table {name}"))
+}
+
+pub fn record(fields: &[(&str, Value)]) -> Value {
+    Value::Struct(Struct::from_fields(fields.iter().cloned()))
+}
+
+pub fn field(doc: &Doc, name: &str) -> Value {
+    doc.data.as_deref().and_then(Value::as_struct).and_then(|s| s.get(name)).cloned().unwrap_or(Value::NULL)
+}
