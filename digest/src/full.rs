@@ -201,6 +201,31 @@ pub struct DerivedBlock {
     pub opening: BlockOpening,
 }
 
+/// A block whose hashes were computed, as far as they do not depend on the blocks before: what other threads can do
+/// ahead of [`FullVerifier::accept`].
+#[derive(Debug, Clone)]
+pub struct PreparedBlock {
+    leaf: BlockLeaf,
+    blind: Blind,
+    /// Revision leaves and their leaf hashes.
+    revisions: Vec<(RevisionLeaf, Hash)>,
+    entries: Vec<Hash>,
+    entries_hash: Hash,
+    has_redaction: bool,
+    block_hash: Option<Hash>,
+    /// Data that is missing: its key and position.
+    missing: Vec<(RevisionKey, u64)>,
+    /// What the block's records say was redacted.
+    records: Vec<RevisionKey>,
+    deleted: u64,
+    statements: u64,
+    digests_not_recomputed: u64,
+    texts_redacted: u64,
+}
+
+/// Block, table, document, version.
+type RevisionKey = (u64, Id, Id, u64);
+
 /// Takes the genesis, then blocks in order, and says what does not hold.
 pub struct FullVerifier {
     validator: Validator,
@@ -221,7 +246,7 @@ pub struct FullVerifier {
 #[derive(Debug, Default)]
 struct Redactions {
     /// (block, table, document, version) → position, for data without a record so far.
-    missing: HashMap<(u64, Id, Id, u64), u64>,
+    missing: HashMap<RevisionKey, u64>,
     /// Blocks with redacted texts → the position of their leaf.
     texts: HashMap<u64, u64>,
     /// Blocks that records name.
@@ -260,44 +285,59 @@ impl FullVerifier {
         Ok(facts)
     }
 
-    /// The next block.
+    /// The next block: [`prepare`] and [`FullVerifier::accept`].
     pub fn block(&mut self, block: &FullBlock<'_>) -> Result<DerivedBlock, Failure> {
-        let first = self.frontier.size();
-        let position = first + block.revisions.len() as u64;
-        let mut leaves = Vec::with_capacity(block.revisions.len() + 1);
-        let mut revision_hashes = Vec::with_capacity(block.revisions.len());
-        for (revision, at) in block.revisions.iter().zip(first..) {
-            let (leaf, hash) = self.revision(block, revision, at)?;
-            self.push(&Leaf::Revision(leaf))?;
-            leaves.push(Leaf::Revision(leaf));
-            revision_hashes.push(hash);
+        let prepared = prepare(block, self.frontier.size(), &mut self.hasher)?;
+        self.accept(prepared)
+    }
+
+    /// The next block, prepared for the position where the leaves end now.
+    pub fn accept(&mut self, block: PreparedBlock) -> Result<DerivedBlock, Failure> {
+        let size = self.frontier.size();
+        let (number, position) = (block.leaf.block, size + block.revisions.len() as u64);
+        let fail = |text: String| Failure::Block { number, position, text };
+        if block.leaf.first != size {
+            return Err(fail(format!("it is said to begin at position {}, not {size}", block.leaf.first)));
         }
-        let fail = |text: String| Failure::Block { number: block.number, position, text };
-        check_documents(block).map_err(fail)?;
-        let opening = self.opening(block, &revision_hashes);
+        let mut leaves = Vec::with_capacity(block.revisions.len() + 1);
+        for (leaf, hash) in &block.revisions {
+            self.validator.push(&Leaf::Revision(*leaf))?;
+            self.frontier.append(*hash);
+            leaves.push(Leaf::Revision(*leaf));
+        }
+        let hashes = BlockHashes {
+            block_hash: qldb::block_hash(block.entries_hash, self.previous_block_hash),
+            entries_hash: block.entries_hash,
+            previous_block_hash: self.previous_block_hash,
+            entries: block.entries,
+        };
+        let opening = BlockOpening::native(self.previous_leaf, hashes, !leaves.is_empty(), block.has_redaction);
         if let Some(stored) = block.block_hash.filter(|stored| *stored != opening.block_hash) {
             return Err(fail(format!("its contents hash to {}, stored is {stored}", opening.block_hash)));
         }
-        let revisions = u32::try_from(block.revisions.len()).map_err(|_| fail("too many revisions".into()))?;
-        let leaf = BlockLeaf {
-            imported: false,
-            strand: block.strand,
-            block: block.number,
-            transaction_id: block.transaction_id,
-            time_ms: block.time_ms,
-            first,
-            revisions,
-            commitment: opening.commitment(&block.blind),
-        };
+        let leaf = BlockLeaf { commitment: opening.commitment(&block.blind), ..block.leaf };
         self.push(&Leaf::Block(leaf))?;
         leaves.push(Leaf::Block(leaf));
-        self.redaction(block, position)?;
-        self.statements(block, position);
         self.previous_leaf = Some(Hash::sha256(&[&leaf.encode()]));
         self.previous_block_hash = Some(opening.block_hash);
         self.digest.append(opening.block_hash);
+        if block.texts_redacted > 0 {
+            self.redactions.texts.insert(number, position);
+        }
+        self.redactions.missing.extend(block.missing);
+        for record in block.records {
+            let found = self.redactions.missing.remove(&record).is_some();
+            self.report.redacted += u64::from(found);
+            self.report.redactions_unfinished += u64::from(!found);
+            self.redactions.blocks.insert(record.0);
+        }
         self.report.blocks += 1;
-        self.compare_checkpoints(block.number)?;
+        self.report.revisions += u64::from(leaf.revisions);
+        self.report.deleted += block.deleted;
+        self.report.statements += block.statements;
+        self.report.digests_not_recomputed += block.digests_not_recomputed;
+        self.report.texts_redacted += block.texts_redacted;
+        self.compare_checkpoints(number)?;
         Ok(DerivedBlock { leaves, opening })
     }
 
@@ -368,127 +408,6 @@ impl FullVerifier {
         Ok(())
     }
 
-    /// The leaf and QLDB's revision hash.
-    fn revision(
-        &mut self,
-        block: &FullBlock<'_>,
-        revision: &FullRevision<'_>,
-        position: u64,
-    ) -> Result<(RevisionLeaf, Hash), Failure> {
-        let fail = |text: &str| Failure::Revision {
-            block: block.number,
-            position,
-            document: revision.document_id,
-            version: revision.version,
-            text: text.to_owned(),
-        };
-        let key = (block.number, revision.table_id, revision.document_id, revision.version);
-        let data_hash = match &revision.data {
-            FullData::Value(value) => {
-                check_data(value).map_err(|problem| fail(&problem.to_string()))?;
-                Some(self.hasher.value(value))
-            }
-            FullData::Hashed(_) | FullData::Missing(_) if revision.table_id == Id::REDACTIONS => {
-                return Err(fail("a record of a redaction must be shown"));
-            }
-            FullData::Hashed(hash) => Some(*hash),
-            FullData::Missing(hash) => {
-                self.redactions.missing.insert(key, position);
-                Some(*hash)
-            }
-            FullData::Deleted => None,
-        };
-        let metadata = Metadata {
-            id: revision.document_id,
-            version: revision.version,
-            tx_time_ms: block.time_ms,
-            tx_id: block.transaction_id,
-        };
-        let metadata_hash = metadata.ion_hash_with(&mut self.hasher);
-        let commitment = match &data_hash {
-            Some(data_hash) => revision_commitment(&revision.blind, &metadata_hash, data_hash),
-            None => deleted_commitment(&revision.blind, &metadata_hash),
-        };
-        self.report.revisions += 1;
-        self.report.deleted += u64::from(data_hash.is_none());
-        let leaf = RevisionLeaf {
-            deleted: data_hash.is_none(),
-            opaque: false,
-            imported: false,
-            table_id: revision.table_id,
-            document_id: revision.document_id,
-            version: revision.version,
-            block: block.number,
-            supersedes: revision.supersedes,
-            commitment,
-        };
-        Ok((leaf, qldb::revision_hash(metadata_hash, data_hash)))
-    }
-
-    fn opening(&mut self, block: &FullBlock<'_>, revision_hashes: &[Hash]) -> BlockOpening {
-        let info_hash = block.transaction_info.ion_hash_with(&mut self.hasher);
-        let redaction_hash = block.redaction_info.map(RedactionInfo::ion_hash);
-        let entries = Entries::native(revision_hashes, info_hash, block.origin_info_hash, redaction_hash);
-        let entries_hash = entries.hash();
-        let hashes = BlockHashes {
-            block_hash: qldb::block_hash(entries_hash, self.previous_block_hash),
-            entries_hash,
-            previous_block_hash: self.previous_block_hash,
-            entries: entries.list,
-        };
-        BlockOpening::native(self.previous_leaf, hashes, !revision_hashes.is_empty(), redaction_hash.is_some())
-    }
-
-    /// The records of redactions in this block: each is listed in redactionInfo, and nothing else is.
-    fn redaction(&mut self, block: &FullBlock<'_>, position: u64) -> Result<(), Failure> {
-        let fail = |text: String| Failure::Block { number: block.number, position, text };
-        let mut recorded = HashSet::new();
-        for revision in block.revisions.iter().filter(|revision| revision.table_id == Id::REDACTIONS) {
-            let FullData::Value(value) = &revision.data else { continue };
-            let Some(record) = RedactionRecord::from_value(value) else {
-                let text = format!("document {} is in the table of redactions and is no record", revision.document_id);
-                return Err(fail(text));
-            };
-            let key = (record.block, record.table_id, record.document_id, record.version);
-            if self.redactions.missing.remove(&key).is_some() {
-                self.report.redacted += 1;
-            } else {
-                self.report.redactions_unfinished += 1;
-            }
-            self.redactions.blocks.insert(record.block);
-            recorded.insert(key);
-        }
-        let listed: HashSet<_> = block
-            .redaction_info
-            .iter()
-            .flat_map(|info| &info.revisions)
-            .collect::<Vec<_>>()
-            .iter()
-            .map(|r| (r.sequence_no, r.table_id, r.document_id, r.version))
-            .collect();
-        let foreign = block.redaction_info.is_some_and(|info| info.revisions.iter().any(|r| r.strand != block.strand));
-        if listed != recorded || foreign {
-            return Err(fail("redactionInfo does not list exactly the redactions that the block records".into()));
-        }
-        Ok(())
-    }
-
-    fn statements(&mut self, block: &FullBlock<'_>, position: u64) {
-        for statement in &block.transaction_info.statements {
-            self.report.statements += 1;
-            match &statement.text {
-                StatementText::Redacted(_) => {
-                    self.report.texts_redacted += 1;
-                    self.redactions.texts.insert(block.number, position);
-                }
-                StatementText::Text(text) => {
-                    let plain = qldb::statement_digest_with(&mut self.hasher, text, &[]);
-                    self.report.digests_not_recomputed += u64::from(plain != statement.digest);
-                }
-            }
-        }
-    }
-
     fn compare_checkpoints(&mut self, block: u64) -> Result<(), Failure> {
         let size = self.frontier.size();
         let done = self.report.checkpoints as usize;
@@ -504,6 +423,135 @@ impl FullVerifier {
         }
         Ok(())
     }
+}
+
+/// Computes a block's hashes, as far as they do not depend on the blocks before, and checks what can be seen in it
+/// alone. `first` is the position of its first leaf.
+pub fn prepare(block: &FullBlock<'_>, first: u64, hasher: &mut Hasher) -> Result<PreparedBlock, Failure> {
+    let position = first.saturating_add(block.revisions.len() as u64);
+    let fail = |text: String| Failure::Block { number: block.number, position, text };
+    let mut revisions = Vec::with_capacity(block.revisions.len());
+    let mut revision_hashes = Vec::with_capacity(block.revisions.len());
+    let mut missing = Vec::new();
+    for (revision, at) in block.revisions.iter().zip(first..) {
+        let (leaf, hash) = prepare_revision(block, revision, at, hasher)?;
+        if let FullData::Missing(_) = revision.data {
+            missing.push(((block.number, revision.table_id, revision.document_id, revision.version), at));
+        }
+        revisions.push((leaf, tree::leaf_hash(&leaf.encode())));
+        revision_hashes.push(hash);
+    }
+    check_documents(block).map_err(fail)?;
+    let records = records(block).map_err(fail)?;
+    let info_hash = block.transaction_info.ion_hash_with(hasher);
+    let redaction_hash = block.redaction_info.map(RedactionInfo::ion_hash);
+    let entries = Entries::native(&revision_hashes, info_hash, block.origin_info_hash, redaction_hash);
+    let leaf = BlockLeaf {
+        imported: false,
+        strand: block.strand,
+        block: block.number,
+        transaction_id: block.transaction_id,
+        time_ms: block.time_ms,
+        first,
+        revisions: u32::try_from(revisions.len()).map_err(|_| fail("too many revisions".into()))?,
+        commitment: Hash::ZERO,
+    };
+    let mut prepared = PreparedBlock {
+        leaf,
+        blind: block.blind,
+        deleted: revisions.iter().filter(|(leaf, _)| leaf.deleted).count() as u64,
+        revisions,
+        entries_hash: entries.hash(),
+        entries: entries.list,
+        has_redaction: redaction_hash.is_some(),
+        block_hash: block.block_hash,
+        missing,
+        records,
+        statements: block.transaction_info.statements.len() as u64,
+        digests_not_recomputed: 0,
+        texts_redacted: 0,
+    };
+    for statement in &block.transaction_info.statements {
+        match &statement.text {
+            StatementText::Redacted(_) => prepared.texts_redacted += 1,
+            StatementText::Text(text) => {
+                let plain = qldb::statement_digest_with(hasher, text, &[]);
+                prepared.digests_not_recomputed += u64::from(plain != statement.digest);
+            }
+        }
+    }
+    Ok(prepared)
+}
+
+/// The leaf and QLDB's revision hash.
+fn prepare_revision(
+    block: &FullBlock<'_>,
+    revision: &FullRevision<'_>,
+    position: u64,
+    hasher: &mut Hasher,
+) -> Result<(RevisionLeaf, Hash), Failure> {
+    let fail = |text: &str| Failure::Revision {
+        block: block.number,
+        position,
+        document: revision.document_id,
+        version: revision.version,
+        text: text.to_owned(),
+    };
+    let data_hash = match &revision.data {
+        FullData::Value(value) => {
+            check_data(value).map_err(|problem| fail(&problem.to_string()))?;
+            Some(hasher.value(value))
+        }
+        FullData::Hashed(_) | FullData::Missing(_) if revision.table_id == Id::REDACTIONS => {
+            return Err(fail("a record of a redaction must be shown"));
+        }
+        FullData::Hashed(hash) | FullData::Missing(hash) => Some(*hash),
+        FullData::Deleted => None,
+    };
+    let metadata = Metadata {
+        id: revision.document_id,
+        version: revision.version,
+        tx_time_ms: block.time_ms,
+        tx_id: block.transaction_id,
+    };
+    let metadata_hash = metadata.ion_hash_with(hasher);
+    let commitment = match &data_hash {
+        Some(data_hash) => revision_commitment(&revision.blind, &metadata_hash, data_hash),
+        None => deleted_commitment(&revision.blind, &metadata_hash),
+    };
+    let leaf = RevisionLeaf {
+        deleted: data_hash.is_none(),
+        opaque: false,
+        imported: false,
+        table_id: revision.table_id,
+        document_id: revision.document_id,
+        version: revision.version,
+        block: block.number,
+        supersedes: revision.supersedes,
+        commitment,
+    };
+    Ok((leaf, qldb::revision_hash(metadata_hash, data_hash)))
+}
+
+/// The records of redactions in this block: redactionInfo lists each of them, and nothing else.
+fn records(block: &FullBlock<'_>) -> Result<Vec<RevisionKey>, String> {
+    let mut recorded = Vec::new();
+    for revision in block.revisions.iter().filter(|revision| revision.table_id == Id::REDACTIONS) {
+        let FullData::Value(value) = &revision.data else { continue };
+        let Some(record) = RedactionRecord::from_value(value) else {
+            return Err(format!("document {} is in the table of redactions and is no record", revision.document_id));
+        };
+        recorded.push((record.block, record.table_id, record.document_id, record.version));
+    }
+    let listed = block.redaction_info.map_or(&[][..], |info| &info.revisions);
+    let mut keys: Vec<RevisionKey> =
+        listed.iter().map(|r| (r.sequence_no, r.table_id, r.document_id, r.version)).collect();
+    recorded.sort_unstable();
+    keys.sort_unstable();
+    if keys != recorded || listed.iter().any(|r| r.strand != block.strand) {
+        return Err("redactionInfo does not list exactly the redactions that the block records".into());
+    }
+    Ok(recorded)
 }
 
 pub(crate) fn check_genesis(leaf: &GenesisLeaf, record: &[u8]) -> Result<GenesisFacts, String> {

@@ -258,3 +258,52 @@ fn trees_that_break_a_rule_fail_leaf_by_leaf() {
     assert_eq!(change(&|leaves| leaves[6][1] = 0x80), Rule::V5);
     assert_eq!(change(&|leaves| leaves[6].push(0)), Rule::V5);
 }
+
+/// `cargo test -p ledgerstone-digest --test it -- --ignored full::speed --nocapture`
+#[test]
+#[ignore = "prints how fast full verification is"]
+fn speed_of_one_row_transactions() {
+    const BLOCKS: u64 = 50_000;
+    let data = ion_value("{VIN:\"1N4AL11D75C109151\",penalty:90.25,owner:\"clerk\",year:2011,make:\"Audi\"}");
+    let origin = OriginInfo { user: "clerk".into(), door: "postgres".into(), client_token: None, signature: None };
+    let text = "INSERT INTO car VALUES ($1, $2, $3, $4, $5)";
+    let digest = Hash::sha256(&[b"digest"]);
+    let ledger = TestLedger::new(7);
+    let mut verifier = FullVerifier::new(Vec::new());
+    verifier.genesis(&ledger.genesis, &ledger.record).unwrap();
+    let start = std::time::Instant::now();
+    let mut prepared_in = std::time::Duration::ZERO;
+    let mut hasher = ion::Hasher::new();
+    for number in 0..BLOCKS {
+        let document_id = Id(Hash::sha256(&[&number.to_be_bytes()]).0[..16].try_into().unwrap());
+        let statement = StatementInfo { text: StatementText::Text(text.into()), start_time_ms: 1, digest };
+        let listed = DocumentInfo { document_id, table_name: "car".into(), table_id: TABLE, statements: vec![0] };
+        let info = TransactionInfo { statements: vec![statement], documents: vec![listed] };
+        let revisions = [FullRevision {
+            table_id: TABLE,
+            document_id,
+            version: 0,
+            supersedes: None,
+            blind: [1; 16],
+            data: FullData::Value(&data),
+        }];
+        let block = FullBlock {
+            strand: ledger.genesis.strand,
+            number,
+            transaction_id: document_id,
+            time_ms: 1_700_000_000_000 + number as i64,
+            blind: [2; 16],
+            revisions: &revisions,
+            transaction_info: &info,
+            origin_info_hash: origin.ion_hash(),
+            redaction_info: None,
+            block_hash: None,
+        };
+        let before = std::time::Instant::now();
+        let prepared = prepare(&block, verifier.frontier().size(), &mut hasher).unwrap();
+        prepared_in += before.elapsed();
+        verifier.accept(prepared).unwrap();
+    }
+    let all = start.elapsed();
+    println!("{BLOCKS} blocks in {all:?}, of which {prepared_in:?} can be done by other threads");
+}
