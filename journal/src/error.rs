@@ -26,7 +26,7 @@ pub enum Help {
 }
 
 impl Help {
-    fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Help::Restore => {
                 "run `ledgerstone verify DIR` to see the extent, keep a copy of the directory, and restore the file from a backup"

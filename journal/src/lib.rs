@@ -15,6 +15,7 @@
 //! | [`checkpoint`] | the recorded checkpoint and the task that signs the next |
 //! | [`keys`] | signing keys as files |
 //! | [`receipt`] | receipts and proofs, made from the journal and the tree |
+//! | [`verify`] | a whole directory re-derived and compared |
 //! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
 
@@ -39,6 +40,7 @@ pub mod slots;
 pub mod stored;
 pub mod transaction;
 pub mod tree;
+pub mod verify;
 pub(crate) mod wire;
 pub(crate) mod writer;
 
@@ -52,3 +54,4 @@ pub use stored::{StoredBlock, StoredRevision};
 pub use transaction::{
     Committed, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision, Sequence, Transaction,
 };
+pub use verify::{VerifyOptions, VerifyReport, verify_directory};

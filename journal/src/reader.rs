@@ -13,6 +13,7 @@ use ledgerstone_digest::leaf::GenesisLeaf;
 use ledgerstone_digest::{Hash, Id};
 
 use crate::derive::{BlockDeriver, BlockFacts, DerivedBlock, RevisionFacts, revision_leaf, transaction_info};
+use crate::dictionary::Texts;
 use crate::env::{Env, OpenMode, read_exact_at};
 use crate::error::{Damage, Help, ReadError};
 use crate::frame::{
@@ -325,7 +326,7 @@ impl Journal {
                 if head.first_position() > position {
                     return Err(self.stale_index(&segment, position));
                 }
-                let stored = stored_revision(&revision, &head, position, &segment).map_err(damage)?;
+                let stored = stored_revision(&revision, &head, position, &segment.index().texts).map_err(damage)?;
                 Ok((stored, head))
             }
             Place::Staged => {
@@ -393,7 +394,7 @@ impl Journal {
             if position + u64::from(revision.to_block) != head.position {
                 return Err(damage("a staged revision has another place".to_owned()));
             }
-            visit(stored_revision(&revision, head, position, &segment).map_err(|e| damage(e.0))?)?;
+            visit(stored_revision(&revision, head, position, &segment.index().texts).map_err(|e| damage(e.0))?)?;
             rest = rest.get(frame.length..).unwrap_or_default();
         }
         if rest.is_empty() { Ok(()) } else { Err(damage("a staged frame has bytes behind its revisions".to_owned())) }
@@ -424,7 +425,7 @@ impl Journal {
                 if position + u64::from(revision.to_block) != head.position {
                     return Err(self.stale_index(&segment, position));
                 }
-                revisions.push(stored_revision(&revision, &head, position, &segment).map_err(damage)?);
+                revisions.push(stored_revision(&revision, &head, position, &segment.index().texts).map_err(damage)?);
             }
         } else {
             for (ordinal, staged) in head.staged.iter().enumerate() {
@@ -537,17 +538,17 @@ fn load_texts(file: &SegmentFile, index: &mut Index) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn stored_revision(
+pub(crate) fn stored_revision(
     revision: &RevisionFrame<'_>,
     head: &BlockHead,
     position: u64,
-    segment: &Segment,
+    texts: &Texts,
 ) -> Result<StoredRevision, WireError> {
     let group = head
         .groups
         .get(revision.group as usize)
         .ok_or_else(|| WireError(format!("block {} has no group {}", head.number, revision.group)))?;
-    let data = revision.data(&segment.index().texts)?.map(Arc::new);
+    let data = revision.data(texts)?.map(Arc::new);
     Ok(StoredRevision {
         position,
         table_id: group.table_id,
@@ -574,7 +575,7 @@ fn stored_revision(
     })
 }
 
-fn stored_block(
+pub(crate) fn stored_block(
     head: BlockHead,
     revisions: Vec<StoredRevision>,
     strand: Id,

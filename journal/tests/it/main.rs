@@ -4,3 +4,4 @@ mod basics;
 mod model;
 mod proofs;
 mod support;
+mod verifying;

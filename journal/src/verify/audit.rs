@@ -1,0 +1,212 @@
+//! What is done with each block that the walk finds: digest's full verifier derives it again from its values, its
+//! leaves are compared with the tree's files, and the roots that somebody signed are remembered.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ledgerstone_digest::Hash;
+use ledgerstone_digest::checkpoint::Checkpoint;
+use ledgerstone_digest::full::{Failure, FullBlock, FullData, FullReport, FullRevision, FullVerifier};
+use ledgerstone_digest::leaf::Leaf;
+use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_digest::tree::leaf_hash;
+
+use super::level_files::LevelFiles;
+use super::report::VerifyReport;
+use super::walk::{Derived, Visitor};
+use crate::env::Storage;
+use crate::frame::Genesis;
+use crate::offsets::{self, Index};
+use crate::reader::genesis_leaf;
+use crate::scan::SegmentFile;
+use crate::segment::JOURNAL_DIR;
+use crate::stored::{StoredBlock, StoredRevision};
+
+/// Follows the blocks.
+pub(super) struct Audit<'a> {
+    storage: &'a dyn Storage,
+    dir: PathBuf,
+    verifier: FullVerifier,
+    levels: LevelFiles,
+    /// The roots at sizes that somebody signed; `None` where the size is no block boundary.
+    roots: BTreeMap<u64, Option<Hash>>,
+    /// The key that the genesis names.
+    pub(super) vkey: Option<VerifierKey>,
+}
+
+/// What of the audit outlives it, to compare checkpoints with.
+pub(super) struct Audited {
+    roots: BTreeMap<u64, Option<Hash>>,
+    /// The key that the genesis names.
+    pub(super) vkey: Option<VerifierKey>,
+    leaves: u64,
+    /// The walk reached the end.
+    whole: bool,
+}
+
+impl<'a> Audit<'a> {
+    pub(super) fn new(storage: &'a dyn Storage, dir: &Path, sizes: Vec<u64>, report: &mut VerifyReport) -> Audit<'a> {
+        Audit {
+            storage,
+            dir: dir.to_owned(),
+            verifier: FullVerifier::new(Vec::new()),
+            levels: LevelFiles::open(storage, dir, report),
+            roots: sizes.into_iter().map(|size| (size, None)).collect(),
+            vkey: None,
+        }
+    }
+
+    /// Judges what only the end shows. `whole` is false when the walk had to stop before it.
+    pub(super) fn finish(self, whole: bool, report: &mut VerifyReport) -> Audited {
+        let leaves = self.verifier.frontier().size();
+        count(self.verifier.report(), report);
+        report.leaves = leaves;
+        if whole {
+            report.root = Some(self.verifier.frontier().root());
+            self.levels.finish(report);
+            let journal = self.dir.join(JOURNAL_DIR);
+            match self.verifier.finish() {
+                Ok(found) => {
+                    count(&found, report);
+                    if found.redactions_unfinished > 0 {
+                        let what = format!(
+                            "{} recorded redactions are not carried out: their data is still there; start the \
+                             server, which finishes them",
+                            found.redactions_unfinished
+                        );
+                        report.unchecked(&journal, None, what);
+                    }
+                }
+                Err(failure) => report.broken(&journal, None, block_of(&failure), failure.to_string()),
+            }
+        }
+        Audited { roots: self.roots, vkey: self.vkey, leaves, whole }
+    }
+
+    fn push(&mut self, leaf: &Leaf, report: &mut VerifyReport) {
+        self.levels.push(leaf_hash(&leaf.encode()), report);
+    }
+
+    /// A size that may be signed: remembers the root if somebody did.
+    fn boundary(&mut self) {
+        let frontier = self.verifier.frontier();
+        if let Some(root) = self.roots.get_mut(&frontier.size()) {
+            *root = Some(frontier.root());
+        }
+    }
+}
+
+impl Audited {
+    /// What is wrong with a checkpoint of this ledger.
+    pub(super) fn compare(&self, checkpoint: &Checkpoint) -> Option<String> {
+        let (size, leaves) = (checkpoint.size, self.leaves);
+        if size > leaves {
+            // Where the walk stopped is reported already, and may be why.
+            let what = format!("it has {size} leaves, the journal only {leaves}: acknowledged data is missing");
+            return self.whole.then_some(what);
+        }
+        match self.roots.get(&size) {
+            Some(Some(root)) if *root == checkpoint.root => None,
+            Some(Some(root)) => {
+                let held = checkpoint.root;
+                Some(format!("its root at {size} leaves is {held}, this journal's is {root}: the ledger was rewritten"))
+            }
+            _ => Some(format!("its size {size} lies inside of a block of this journal")),
+        }
+    }
+}
+
+impl Visitor for Audit<'_> {
+    fn genesis(&mut self, genesis: &Genesis, report: &mut VerifyReport) -> Result<(), String> {
+        let leaf = genesis_leaf(genesis);
+        let facts = self.verifier.genesis(&leaf, &genesis.record).map_err(|failure| failure.to_string())?;
+        report.ledger_id = Some(genesis.ledger);
+        report.origin = Some(facts.origin);
+        report.vkey = Some(facts.log_key.to_string());
+        self.vkey = Some(facts.log_key);
+        self.push(&Leaf::Genesis(leaf), report);
+        self.boundary();
+        Ok(())
+    }
+
+    fn block(&mut self, block: &StoredBlock, report: &mut VerifyReport) -> Result<Derived, String> {
+        let revisions: Vec<FullRevision<'_>> = block.revisions.iter().map(full_revision).collect();
+        let full = FullBlock {
+            strand: block.strand,
+            number: block.number,
+            transaction_id: block.tx_id,
+            time_ms: block.time_ms,
+            blind: block.blind,
+            revisions: &revisions,
+            transaction_info: &block.info,
+            origin_info_hash: block.origin.ion_hash(),
+            redaction_info: block.redaction.as_ref(),
+            block_hash: Some(block.block_hash),
+        };
+        let derived = self.verifier.block(&full).map_err(|failure| failure.to_string())?;
+        let mut block_leaf = Hash::ZERO;
+        for leaf in &derived.leaves {
+            self.push(leaf, report);
+            if let Leaf::Block(leaf) = leaf {
+                block_leaf = Hash::sha256(&[&leaf.encode()]);
+            }
+        }
+        self.boundary();
+        Ok(Derived { block_leaf, block_hash: derived.opening.block_hash })
+    }
+
+    fn segment(&mut self, file: &SegmentFile, index: &Index, report: &mut VerifyReport) {
+        let number = file.header.number;
+        let path = offsets::offsets_path(&self.dir, number);
+        if !self.storage.exists(&path) {
+            return;
+        }
+        match offsets::load(self.storage, &self.dir, number, &file.header_hash) {
+            Some(stored) if stored.entries() == index.entries() && stored.dictionary == index.dictionary => {}
+            Some(_) => {
+                let what = "the offsets are not those of the segment; run `ledgerstone doctor` to rebuild them";
+                report.broken(&path, Some(0), None, what);
+            }
+            None => {
+                let what =
+                    "the offset file is torn, damaged or of an older state of its segment; the next start rebuilds it";
+                report.unchecked(&path, Some(0), what);
+            }
+        }
+    }
+}
+
+fn full_revision(revision: &StoredRevision) -> FullRevision<'_> {
+    let data = match (&revision.data, revision.data_hash) {
+        (Some(value), _) => FullData::Value(value),
+        (None, Some(hash)) => FullData::Missing(hash),
+        (None, None) => FullData::Deleted,
+    };
+    FullRevision {
+        table_id: revision.table_id,
+        document_id: revision.document_id,
+        version: revision.version,
+        supersedes: revision.supersedes,
+        blind: revision.blind,
+        data,
+    }
+}
+
+fn count(found: &FullReport, report: &mut VerifyReport) {
+    report.blocks = found.blocks;
+    report.revisions = found.revisions;
+    report.deleted = found.deleted;
+    report.redacted = found.redacted;
+    report.statements = found.statements;
+    report.digests_with_parameters = found.digests_not_recomputed;
+    report.digests_redacted = found.texts_redacted;
+    report.qldb_digest = found.qldb_digest;
+}
+
+fn block_of(failure: &Failure) -> Option<u64> {
+    match failure {
+        Failure::Block { number, .. } => Some(*number),
+        Failure::Revision { block, .. } | Failure::InsideBlock { block, .. } => Some(*block),
+        _ => None,
+    }
+}

@@ -1,0 +1,212 @@
+//! Compares the tree's level files with the leaf hashes that were derived from the journal.
+//!
+//! The hashes come one by one, so memory stays small however long the ledger is. Hashes below the size that
+//! `tree/state` records must be there and right; those beyond it were never synced, so a difference there means only
+//! that the last process ended in a crash.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::tree::Frontier;
+
+use super::report::VerifyReport;
+use crate::env::{File, OpenMode, Storage};
+use crate::slots::{self, Slot, read_up_to};
+use crate::tree::layout::{FAN_OUT, HASH_BYTES, STORED_LEVELS_MAX, count_at, level_path};
+use crate::tree::{STATE_FILE, STATE_MAGIC, TREE_DIR, complete_root, decode_state};
+
+const REBUILD: &str = "run `ledgerstone doctor` to rebuild the tree from the journal";
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The comparison, fed with leaf hashes in order.
+pub(super) struct LevelFiles {
+    dir: PathBuf,
+    levels: Vec<Level>,
+    frontier: Frontier,
+    /// The synced size and the root recorded for it.
+    state: Option<(u64, Hash)>,
+    root_at_state: Option<Hash>,
+}
+
+struct Level {
+    path: PathBuf,
+    file: Option<Arc<dyn File>>,
+    length: u64,
+    /// Bytes of the file from `buffer_at` on.
+    buffer: Vec<u8>,
+    buffer_at: u64,
+    /// Hashes derived so far, and those of them since the last complete tile.
+    count: u64,
+    tile: Vec<Hash>,
+    /// One finding for each level file is enough.
+    reported: bool,
+}
+
+impl LevelFiles {
+    /// Opens what is there. A missing `tree` directory is nothing to compare.
+    pub(super) fn open(storage: &dyn Storage, ledger_dir: &Path, report: &mut VerifyReport) -> LevelFiles {
+        let dir = ledger_dir.join(TREE_DIR);
+        let mut levels = Vec::new();
+        for stored in 0..STORED_LEVELS_MAX {
+            levels.push(Level::open(storage, level_path(&dir, stored), report));
+        }
+        let state = read_state(storage, &dir.join(STATE_FILE), report);
+        let frontier = Frontier::new();
+        let root_at_state = state.filter(|(size, _)| *size == 0).map(|_| frontier.root());
+        LevelFiles { dir, levels, frontier, state, root_at_state }
+    }
+
+    /// Compares the next leaf hash and the nodes it completes.
+    pub(super) fn push(&mut self, leaf: Hash, report: &mut VerifyReport) {
+        self.frontier.append(leaf);
+        let synced = self.state.map_or(0, |(size, _)| size);
+        if self.frontier.size() == synced {
+            self.root_at_state = Some(self.frontier.root());
+        }
+        let mut hash = leaf;
+        for (stored, level) in self.levels.iter_mut().enumerate() {
+            level.compare(hash, count_at(stored, synced), report);
+            level.tile.push(hash);
+            if (level.tile.len() as u64) < FAN_OUT {
+                break;
+            }
+            hash = complete_root(&level.tile);
+            level.tile.clear();
+        }
+    }
+
+    /// Compares what is left: lengths and the recorded root.
+    pub(super) fn finish(mut self, report: &mut VerifyReport) {
+        let size = self.frontier.size();
+        for level in &mut self.levels {
+            if level.length > level.count * HASH_BYTES && !level.reported {
+                let offset = Some(level.count * HASH_BYTES);
+                let what = format!("the level file goes on after the last of {size} leaves; {REBUILD}");
+                report.broken(&level.path, offset, None, what);
+            }
+        }
+        let path = self.dir.join(STATE_FILE);
+        match (self.state, self.root_at_state) {
+            (Some((state, _)), _) if state > size => {
+                report.broken(&path, None, None, format!("records {state} leaves, the journal has {size}; {REBUILD}"));
+            }
+            (Some((state, recorded)), Some(root)) if root != recorded => {
+                let what = format!("records root {recorded} at {state} leaves, the journal gives {root}; {REBUILD}");
+                report.broken(&path, None, None, what);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Level {
+    fn open(storage: &dyn Storage, path: PathBuf, report: &mut VerifyReport) -> Level {
+        let (file, length) = match storage.open(&path, OpenMode::Read).and_then(|file| Ok((file.len()?, file))) {
+            Ok((length, file)) => (Some(file), length),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    report.unchecked(&path, None, error.to_string());
+                }
+                (None, 0)
+            }
+        };
+        Level { path, file, length, buffer: Vec::new(), buffer_at: 0, count: 0, tile: Vec::new(), reported: false }
+    }
+
+    fn compare(&mut self, hash: Hash, synced: u64, report: &mut VerifyReport) {
+        let (index, offset) = (self.count, self.count * HASH_BYTES);
+        self.count += 1;
+        if self.reported {
+            return;
+        }
+        let found = match self.read(offset) {
+            Ok(found) => found,
+            Err(error) => {
+                self.reported = true;
+                report.unchecked(&self.path, Some(offset), error.to_string());
+                return;
+            }
+        };
+        match found {
+            Some(found) if found == hash => {}
+            None if index >= synced => {}
+            Some(_) if index >= synced => {
+                self.reported = true;
+                let what = "differs from the journal behind what was synced: the server ended in a crash; the next start derives it again";
+                report.unchecked(&self.path, Some(offset), what);
+            }
+            None => {
+                self.reported = true;
+                report.broken(&self.path, Some(offset), None, format!("the level file ends early; {REBUILD}"));
+            }
+            Some(found) => {
+                self.reported = true;
+                let what = format!("holds {found} where the journal gives {hash}; {REBUILD}");
+                report.broken(&self.path, Some(offset), None, what);
+            }
+        }
+    }
+
+    fn read(&mut self, offset: u64) -> io::Result<Option<Hash>> {
+        let Some(file) = &self.file else { return Ok(None) };
+        if offset + HASH_BYTES > self.length {
+            return Ok(None);
+        }
+        if offset < self.buffer_at || offset + HASH_BYTES > self.buffer_at + self.buffer.len() as u64 {
+            self.buffer.resize(BUFFER_BYTES, 0);
+            let read = read_up_to(&**file, &mut self.buffer, offset)?;
+            self.buffer.truncate(read);
+            self.buffer_at = offset;
+        }
+        let at = (offset - self.buffer_at) as usize;
+        Ok(self.buffer.get(at..at + HASH_BYTES as usize).and_then(Hash::from_slice))
+    }
+}
+
+fn read_state(storage: &dyn Storage, path: &Path, report: &mut VerifyReport) -> Option<(u64, Hash)> {
+    let slots = read_slots(storage, path, STATE_MAGIC, report)?;
+    let (_, payload) = slots::newest(&slots)?;
+    let state = decode_state(payload);
+    if state.is_none() {
+        report.broken(path, Some(0), None, format!("does not hold a size and a root; {REBUILD}"));
+    }
+    state
+}
+
+/// Reads a slot file and reports every slot that is neither empty nor whole. `None` if the file is not there.
+pub(super) fn read_slots(
+    storage: &dyn Storage,
+    path: &Path,
+    magic: [u8; 8],
+    report: &mut VerifyReport,
+) -> Option<[Slot; 2]> {
+    let read = storage.open(path, OpenMode::Read).and_then(|file| {
+        let mut bytes = vec![0; slots::FILE_BYTES];
+        let read = read_up_to(&*file, &mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok((bytes, file.len()?))
+    });
+    let (bytes, length) = match read {
+        Ok(found) => found,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                report.unchecked(path, None, error.to_string());
+            }
+            return None;
+        }
+    };
+    report.bytes += bytes.len() as u64;
+    if length > slots::FILE_BYTES as u64 {
+        report.broken(path, Some(slots::FILE_BYTES as u64), None, "bytes stand behind the two slots");
+    }
+    let slots = slots::inspect(&bytes, magic);
+    for (which, slot) in slots.iter().enumerate() {
+        if let Slot::Broken(what) = slot {
+            let what = format!("this slot is torn or damaged ({what}); the next checkpoint overwrites the older slot");
+            report.unchecked(path, Some((which * slots::SLOT_BYTES) as u64), what);
+        }
+    }
+    Some(slots)
+}
