@@ -554,7 +554,7 @@ fn records(block: &FullBlock<'_>) -> Result<Vec<RevisionKey>, String> {
     Ok(recorded)
 }
 
-pub(crate) fn check_genesis(leaf: &GenesisLeaf, record: &[u8]) -> Result<GenesisFacts, String> {
+pub fn check_genesis(leaf: &GenesisLeaf, record: &[u8]) -> Result<GenesisFacts, String> {
     const RECORD_LIMITS: Limits = Limits { bytes_max: 1 << 20, depth_max: 8, values_max: 64 };
     if Hash::sha256(&[record]) != leaf.record_hash {
         return Err("the record is not the one that the genesis leaf names".into());

@@ -7,6 +7,8 @@ pub mod catalogue;
 mod compact;
 pub mod database;
 pub mod error;
+#[cfg(feature = "analytics")]
+pub mod export;
 pub mod index;
 pub mod instance;
 mod literal;

@@ -1,0 +1,65 @@
+//! What an export holds, as `manifest.json`: nothing in it is believed when the export is verified.
+
+use serde::{Deserialize, Serialize};
+
+use super::columns::TypedColumn;
+
+/// The version of the export's layout.
+pub const FORMAT: u32 = 1;
+pub const MANIFEST_FILE: &str = "manifest.json";
+pub const GENESIS_FILE: &str = "genesis.ion";
+pub const CHECKPOINT_FILE: &str = "checkpoint";
+
+/// `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format: u32,
+    pub origin: String,
+    /// The checkpoint's size: every leaf below it is here.
+    pub size: u64,
+    pub scope: Scope,
+    pub tables: Vec<TableEntry>,
+    /// Every other file, with its hash.
+    pub files: Vec<FileEntry>,
+}
+
+/// Which revisions of a table are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// All of them.
+    History,
+    /// Those that are neither deletions nor superseded at the checkpoint.
+    Current,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableEntry {
+    pub id: String,
+    pub name: String,
+    /// System tables are exported whole whatever the scope: they give the names.
+    pub system: bool,
+    pub columns: Vec<TypedColumn>,
+    pub rows: u64,
+    pub files: Vec<DataFile>,
+}
+
+/// A Parquet file of one table, in position order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataFile {
+    pub path: String,
+    pub bytes: u64,
+    pub sha256: String,
+    pub rows: u64,
+    pub first_position: u64,
+    pub last_position: u64,
+}
+
+/// Another file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileEntry {
+    pub path: String,
+    pub bytes: u64,
+    pub sha256: String,
+}

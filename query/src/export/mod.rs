@@ -1,0 +1,329 @@
+//! The Parquet export: all revisions of the tables, or the current ones, with everything that is needed to verify them
+//! without the server (docs/format.md, "Export"; CONTRACT section 7 of the design).
+//!
+//! An export is a directory: the leaves as a static transparency log (`tile/…`, C2SP tlog-tiles), the checkpoint, the
+//! genesis record, one Parquet file or more per table, and a manifest. It is made under a temporary name and renamed.
+
+pub mod columns;
+pub mod manifest;
+pub mod rows;
+mod source;
+mod tiles;
+mod verify;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
+use ledgerstone_digest::ion::{encode, ion_hash};
+use ledgerstone_digest::qldb::revision_hash;
+use ledgerstone_digest::{Id, block::Metadata};
+use ledgerstone_journal::{StoredBlock, StoredRevision};
+
+use crate::catalogue::SALT_FIELD;
+use columns::Observer;
+use manifest::{CHECKPOINT_FILE, FORMAT, GENESIS_FILE, MANIFEST_FILE, Manifest, Scope, TableEntry};
+use rows::{FIXED_COLUMNS, Row};
+
+pub use source::{ExportError, Source};
+pub use verify::{ExportProblem, ExportReport, VerifyExportOptions, verify_export};
+
+/// Names of the system tables in an export, by the last byte of their id.
+pub const SYSTEM_TABLES: [(u8, &str); 5] =
+    [(1, "tables"), (2, "indexes"), (3, "redactions"), (4, "keys"), (5, "principals")];
+
+/// What to export and how.
+#[derive(Debug, Clone)]
+pub struct ExportOptions {
+    pub scope: Scope,
+    /// Names or ids; empty: every table.
+    pub tables: Vec<String>,
+    /// Rows of one Parquet row group.
+    pub group_rows_max: usize,
+    /// Bytes of Ion data held per table before a row group is written.
+    pub group_bytes_max: usize,
+    /// Rows of one Parquet file.
+    pub file_rows_max: u64,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        ExportOptions {
+            scope: Scope::History,
+            tables: Vec::new(),
+            group_rows_max: 64 << 10,
+            group_bytes_max: 64 << 20,
+            file_rows_max: 16 << 20,
+        }
+    }
+}
+
+/// How far an export has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Leaves read, both passes together.
+    pub done: u64,
+    /// Leaves to read in all.
+    pub total: u64,
+}
+
+/// Exports into a directory that must not exist yet. `progress` is called between blocks and says whether to go on.
+pub fn export(
+    source: &dyn Source,
+    directory: &Path,
+    options: &ExportOptions,
+    progress: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Manifest, ExportError> {
+    if directory.exists() {
+        return Err(ExportError::Exists(directory.to_owned()));
+    }
+    let partial = Partial::create(directory)?;
+    let note = source.checkpoint()?;
+    let checkpoint = UnverifiedCheckpoint::parse(&note).map_err(|e| ExportError::Journal(e.to_string()))?;
+    let (origin, size) = (checkpoint.unverified().origin.clone(), checkpoint.unverified().size);
+
+    let mut survey = Survey::new(chosen_tables(source, options)?, size);
+    let mut leaves = tiles::TileWriter::new(&partial.path);
+    leaves.append(&source.genesis_leaf()?)?;
+    each_block(source, size, &mut |block, entries| {
+        entries.iter().try_for_each(|entry| leaves.append(entry))?;
+        survey.observe(block);
+        step(progress, block.position + 1, size)
+    })?;
+    leaves.finish()?;
+
+    let mut tables = survey.into_writers(&partial.path, options);
+    each_block(source, size, &mut |block, _| {
+        for revision in &block.revisions {
+            if let Some(table) = tables.get_mut(&revision.table_id)
+                && table.takes(revision.position)
+            {
+                let (row, data) = row_of(revision, block.strand);
+                table.writer.push(row, data.as_deref())?;
+            }
+        }
+        step(progress, size + block.position + 1, size)
+    })?;
+
+    let mut entries: Vec<TableEntry> = Vec::new();
+    for (_, table) in tables {
+        entries.push(table.writer.finish(table.name, table.system)?);
+    }
+    partial.write(GENESIS_FILE, &source.genesis_record()?)?;
+    partial.write(CHECKPOINT_FILE, note.as_bytes())?;
+    let files =
+        [GENESIS_FILE, CHECKPOINT_FILE].map(|name| partial.entry(name)).into_iter().collect::<Result<_, _>>()?;
+    let manifest = Manifest { format: FORMAT, origin, size, scope: options.scope, tables: entries, files };
+    let text = serde_json::to_vec_pretty(&manifest).map_err(|e| ExportError::Journal(e.to_string()))?;
+    partial.write(MANIFEST_FILE, &text)?;
+    partial.publish(directory)?;
+    Ok(manifest)
+}
+
+fn step(progress: &mut dyn FnMut(Progress) -> bool, done: u64, size: u64) -> Result<(), ExportError> {
+    if progress(Progress { done, total: 2 * size }) { Ok(()) } else { Err(ExportError::Cancelled) }
+}
+
+type TakeBlock<'a> = &'a mut dyn FnMut(&StoredBlock, &[Vec<u8>]) -> Result<(), ExportError>;
+
+fn each_block(source: &dyn Source, size: u64, take: TakeBlock<'_>) -> Result<(), ExportError> {
+    let (mut number, mut end) = (0, 1);
+    while end < size {
+        let (block, leaves) = source.block(number)?;
+        take(&block, &leaves)?;
+        end = block.position + 1;
+        number += 1;
+    }
+    Ok(())
+}
+
+/// The tables asked for, by id, and the system tables.
+fn chosen_tables(source: &dyn Source, options: &ExportOptions) -> Result<BTreeMap<Id, Chosen>, ExportError> {
+    let all = source.tables();
+    let mut chosen: BTreeMap<Id, Chosen> = SYSTEM_TABLES
+        .iter()
+        .map(|(n, name)| {
+            (Id::system(*n), Chosen { name: name.to_string(), system: true, observer: Observer::default() })
+        })
+        .collect();
+    let wanted = |id: &Id, name: &str| {
+        options.tables.is_empty() || options.tables.iter().any(|t| t == name || *t == id.to_string())
+    };
+    let there = |t: &&String| all.iter().any(|(id, name)| *t == name || **t == id.to_string());
+    if let Some(missing) = options.tables.iter().find(|t| !there(t)) {
+        return Err(ExportError::NoTable(missing.clone()));
+    }
+    for (id, name) in all.into_iter().filter(|(id, name)| wanted(id, name)) {
+        chosen.insert(id, Chosen { name, system: false, observer: Observer::default() });
+    }
+    Ok(chosen)
+}
+
+struct Chosen {
+    name: String,
+    system: bool,
+    observer: Observer,
+}
+
+/// The first pass: which columns each table has, and which revisions are not current.
+struct Survey {
+    tables: BTreeMap<Id, Chosen>,
+    /// One bit per position: superseded or a deletion.
+    past: Vec<u64>,
+}
+
+impl Survey {
+    fn new(tables: BTreeMap<Id, Chosen>, size: u64) -> Self {
+        Survey { tables, past: vec![0; (size as usize).div_ceil(64)] }
+    }
+
+    fn observe(&mut self, block: &StoredBlock) {
+        for revision in &block.revisions {
+            if let Some(before) = revision.supersedes {
+                set_bit(&mut self.past, before);
+            }
+            if revision.deleted {
+                set_bit(&mut self.past, revision.position);
+            }
+            if let (Some(table), Some(data)) = (self.tables.get_mut(&revision.table_id), &revision.data)
+                && let Some(document) = data.as_struct()
+            {
+                table.observer.observe(document, SALT_FIELD);
+            }
+        }
+    }
+
+    fn into_writers(self, folder: &Path, options: &ExportOptions) -> BTreeMap<Id, Writing> {
+        let past = std::sync::Arc::new(self.past);
+        let current = options.scope == Scope::Current;
+        self.tables
+            .into_iter()
+            .map(|(id, chosen)| {
+                let columns = chosen.observer.columns(&FIXED_COLUMNS);
+                let writer = writer::TableWriter::new(folder, id, columns, options);
+                let past = (current && !chosen.system).then(|| past.clone());
+                (id, Writing { name: chosen.name, system: chosen.system, writer, past })
+            })
+            .collect()
+    }
+}
+
+struct Writing {
+    name: String,
+    system: bool,
+    writer: writer::TableWriter,
+    /// Positions to leave out, when only current revisions are exported.
+    past: Option<std::sync::Arc<Vec<u64>>>,
+}
+
+impl Writing {
+    fn takes(&self, position: u64) -> bool {
+        self.past.as_ref().is_none_or(|past| !get_bit(past, position))
+    }
+}
+
+pub(crate) fn set_bit(bits: &mut [u64], position: u64) {
+    if let Some(word) = bits.get_mut((position / 64) as usize) {
+        *word |= 1 << (position % 64);
+    }
+}
+
+pub(crate) fn get_bit(bits: &[u64], position: u64) -> bool {
+    bits.get((position / 64) as usize).is_some_and(|word| word & (1 << (position % 64)) != 0)
+}
+
+type Document = std::sync::Arc<ledgerstone_digest::ion::Value>;
+
+/// A struct borrowed from shared data.
+struct Data(Document);
+
+impl std::ops::Deref for Data {
+    type Target = ledgerstone_digest::ion::Struct;
+
+    fn deref(&self) -> &Self::Target {
+        static EMPTY: std::sync::LazyLock<ledgerstone_digest::ion::Struct> = std::sync::LazyLock::new(Default::default);
+        self.0.as_struct().unwrap_or(&EMPTY)
+    }
+}
+
+fn row_of(revision: &StoredRevision, strand: Id) -> (Row, Option<Data>) {
+    let metadata = Metadata {
+        id: revision.document_id,
+        version: revision.version,
+        tx_time_ms: revision.time_ms,
+        tx_id: revision.tx_id,
+    };
+    let data_hash = revision.data.as_ref().map(|data| ion_hash(data)).or(revision.data_hash);
+    let row = Row {
+        position: revision.position,
+        document_id: revision.document_id,
+        version: revision.version,
+        time_ms: revision.time_ms,
+        transaction_id: revision.tx_id,
+        block: revision.block,
+        strand,
+        supersedes: revision.supersedes,
+        deleted: revision.deleted,
+        hash: revision_hash(metadata.ion_hash(), data_hash),
+        data_hash: revision.data_hash,
+        blind: revision.blind,
+        ion: revision.data.as_ref().map(|data| encode(data)),
+    };
+    (row, revision.data.clone().map(Data))
+}
+
+/// The directory under its temporary name; removed again unless it is published.
+struct Partial {
+    path: PathBuf,
+    published: bool,
+}
+
+impl Partial {
+    fn create(target: &Path) -> Result<Self, ExportError> {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".partial-{}", std::process::id()));
+        let path = target.with_file_name(name);
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(file_error("remove", &path))?;
+        }
+        fs::create_dir_all(&path).map_err(file_error("create", &path))?;
+        Ok(Partial { path, published: false })
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
+        writer::write_synced(&self.path.join(name), bytes)
+    }
+
+    fn entry(&self, name: &str) -> Result<manifest::FileEntry, ExportError> {
+        let (bytes, sha256) = writer::size_and_hash(&self.path.join(name))?;
+        Ok(manifest::FileEntry { path: name.to_owned(), bytes, sha256 })
+    }
+
+    /// The rename is what makes the export exist.
+    fn publish(mut self, target: &Path) -> Result<(), ExportError> {
+        sync_directory(&self.path)?;
+        fs::rename(&self.path, target).map_err(file_error("rename to", target))?;
+        self.published = true;
+        sync_directory(target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.published {
+            // Best effort: what stays has a name that says it is partial, and the next export removes it.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), ExportError> {
+    fs::File::open(path).and_then(|d| d.sync_all()).map_err(file_error("sync", path))
+}
+
+pub(crate) fn file_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ExportError {
+    let path = path.to_owned();
+    move |source| ExportError::File { action, path, source }
+}
