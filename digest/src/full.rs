@@ -554,6 +554,8 @@ fn records(block: &FullBlock<'_>) -> Result<Vec<RevisionKey>, String> {
     Ok(recorded)
 }
 
+/// What a genesis leaf and its record say, if they belong together: the record is the one that the leaf names, the origin
+/// ends with the ledger's id, and the key is of the origin.
 pub fn check_genesis(leaf: &GenesisLeaf, record: &[u8]) -> Result<GenesisFacts, String> {
     const RECORD_LIMITS: Limits = Limits { bytes_max: 1 << 20, depth_max: 8, values_max: 64 };
     if Hash::sha256(&[record]) != leaf.record_hash {

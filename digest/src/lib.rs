@@ -1,4 +1,17 @@
 //! Hashes, trees, checkpoints, receipts and the offline verifier. Bytes in, bytes out: no files, no sockets, no clock.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`hash`], [`id`] | SHA-256 values; 128-bit ids and their text |
+//! | [`ion`] | the Ion data model, its text and binary forms, Ion Hash |
+//! | [`qldb`], [`block`] | QLDB's hashes; what a block says beside its revisions |
+//! | [`leaf`] | the entries of the ledger's tree and their commitments |
+//! | [`tree`], [`tiles`] | the Merkle tree of RFC 9162 and its proofs; the layout of tiles |
+//! | [`note`], [`checkpoint`], [`tlog_proof`] | signed notes, checkpoints, proof files for stock tools |
+//! | [`receipt`], [`verifier`], [`redaction`] | receipts, and what they show to whom |
+//! | [`validity`], [`full`], [`export`] | the rules of a valid tree; whole ledgers; exports |
+//!
+//! Names with `unverified` or `unauthenticated` in them hold what nothing vouches for yet.
 #![forbid(unsafe_code)]
 
 pub mod block;

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod export;
 mod full;
+mod hostile;
 mod ion_differential;
 mod ion_generate;
 mod ion_hostile;
