@@ -26,6 +26,7 @@ pub mod note;
 pub mod qldb;
 pub mod receipt;
 pub mod redaction;
+mod refusal;
 pub mod tiles;
 pub mod tlog_proof;
 pub mod tree;
