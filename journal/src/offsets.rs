@@ -61,7 +61,6 @@ impl Index {
     }
 
     /// How many positions.
-    #[allow(dead_code, reason = "for verifying a directory")]
     pub fn positions(&self) -> u64 {
         self.entries.len() as u64
     }
@@ -73,6 +72,12 @@ impl Index {
             marked if marked & BLOCK_MARK != 0 => Place::Head(marked & !BLOCK_MARK),
             offset => Place::Frame(offset),
         })
+    }
+
+    /// The index and the head's offset of the last block.
+    pub fn last_block(&self) -> Option<(u64, u32)> {
+        let at = *self.blocks.last()?;
+        Some((u64::from(at), self.entries.get(at as usize)? & !BLOCK_MARK))
     }
 
     /// The index (position from the segment's first) of a block's leaf.

@@ -203,8 +203,37 @@ impl Journal {
         let file = SegmentFile::open(&*self.env.storage, &self.dir, number, OpenMode::Read)?;
         let index = load_index(&self.env, &self.dir, &file)?;
         let segment = Arc::new(Segment { file, index: RwLock::new(index) });
+        self.must_lead_to_next(&segment)?;
         self.keep(Arc::clone(&segment));
         Ok(segment)
+    }
+
+    /// Compares the end of a full segment with the start of the next one, so that a segment of another history is
+    /// noticed before anything is read from it.
+    fn must_lead_to_next(&self, segment: &Segment) -> Result<(), ReadError> {
+        let next = {
+            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+            segments.get(segment.file.header.number as usize + 1).copied()
+        };
+        let Some(next) = next else { return Ok(()) };
+        let (positions, last) = {
+            let index = segment.index();
+            (index.positions(), index.last_block())
+        };
+        let mut block_hash = segment.file.header.chain.block_hash;
+        let mut offset = 0;
+        if let Some((at, head)) = last {
+            offset = u64::from(head);
+            let mut frames = Frames::new(&segment.file, FRAME_READ_BYTES);
+            let head = self.head_at(segment, &mut frames, offset, segment.first_position() + at)?;
+            block_hash = Some(head.block_hash);
+        }
+        if segment.first_position() + positions == next.chain.next_position && block_hash == next.chain.block_hash {
+            return Ok(());
+        }
+        let what =
+            format!("the segment does not lead to segment {}: one of the two is of another history", next.number);
+        Err(segment.file.damage(offset, what).into())
     }
 
     fn keep(&self, segment: Arc<Segment>) {

@@ -300,6 +300,9 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     let strand = genesis.strand;
     let active = Segment { file: last, index: std::sync::RwLock::new(index) };
     let journal = Arc::new(Journal::new(env.clone(), dir, genesis, headers, active));
+    if let Some(before) = segment.checked_sub(1) {
+        journal.segment(before)?;
+    }
     chain.block_leaf = last_block_leaf(&journal, &chain)?;
     let leaves: Arc<dyn Leaves> = Arc::<Journal>::clone(&journal);
     let notary =

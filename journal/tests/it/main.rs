@@ -1,6 +1,8 @@
 //! The journal from outside, as the query engine and an operator see it.
 
 mod basics;
+mod commits;
+mod damage;
 mod model;
 mod proofs;
 mod support;

@@ -1,0 +1,195 @@
+//! Group commit, failures of the disk, clocks.
+
+use ledgerstone_journal::env::ManualClock;
+use ledgerstone_journal::env::sim::{Fault, Sim};
+use ledgerstone_journal::{ClockError, CommitError, Ledger};
+
+use crate::support::*;
+
+fn sim() -> (Sim, std::sync::Arc<Ledger>, Hooks) {
+    let sim = Sim::new(1);
+    create(&sim.env(), &dir());
+    let (ledger, hooks) = open(&sim.env(), &dir(), options()).unwrap();
+    (sim, ledger, hooks)
+}
+
+#[test]
+fn a_group_of_transactions_shares_one_write_and_one_sync() {
+    let (sim, ledger, _) = sim();
+    let before = sim.disk.counts();
+    let futures: Vec<_> = (0..50).map(|n| ledger.submit(transaction(n, vec![first(n, 10)]))).collect();
+    ledger.drive();
+    let after = sim.disk.counts();
+    assert_eq!((after.writes - before.writes, after.syncs - before.syncs), (1, 1));
+    for (n, future) in futures.into_iter().enumerate() {
+        assert_eq!(future.wait().unwrap().block, n as u64);
+    }
+    commit(&ledger, 60, 10).unwrap();
+    assert_eq!(sim.disk.counts().syncs - after.syncs, 1);
+}
+
+#[test]
+fn a_failed_sync_makes_outcomes_unknown_and_stops_writes_not_reads() {
+    let (sim, ledger, hooks) = sim();
+    let kept = commit(&ledger, 1, 10).unwrap();
+    sim.disk.inject(Fault::Sync(".seg".to_owned()));
+    let futures: Vec<_> = (2..5).map(|n| ledger.submit(transaction(n, vec![first(n, 10)]))).collect();
+    ledger.drive();
+    for future in futures {
+        assert!(matches!(future.wait(), Err(CommitError::OutcomeUnknown { .. })));
+    }
+    assert_eq!(hooks.0.lock().unwrap().dropped, 1);
+    let syncs = sim.disk.counts().syncs;
+    assert!(matches!(commit(&ledger, 9, 10), Err(CommitError::Stopped { .. })));
+    assert_eq!(sim.disk.counts().syncs, syncs, "a failed sync is never repeated");
+    assert_eq!(ledger.snapshot(), kept.snapshot());
+    assert_eq!(ledger.read_revision(kept.first_position).unwrap().document_id, id(1));
+    assert!(ledger.stopped().is_some());
+    drop(ledger);
+    sim.disk.crash();
+    let (ledger, _) = open(&sim.env(), &dir(), options()).unwrap();
+    assert!(ledger.snapshot() == kept.snapshot() || ledger.snapshot() == kept.snapshot() + 6);
+    commit(&ledger, 10, 10).unwrap();
+}
+
+#[test]
+fn a_full_disk_refuses_and_writing_goes_on_when_there_is_space() {
+    let (sim, ledger, hooks) = sim();
+    let kept = commit(&ledger, 1, 10).unwrap();
+    sim.disk.set_room(Some(100));
+    let futures: Vec<_> = (2..5).map(|n| ledger.submit(transaction(n, vec![first(n, 10)]))).collect();
+    ledger.drive();
+    for future in futures {
+        assert!(matches!(future.wait(), Err(CommitError::NoSpace { .. })));
+    }
+    assert_eq!(hooks.0.lock().unwrap().dropped, 1);
+    sim.disk.set_room(None);
+    let next = commit(&ledger, 6, 10).unwrap();
+    assert_eq!((next.block, next.first_position), (kept.block + 1, kept.snapshot()));
+    drop(ledger);
+    sim.disk.crash();
+    let (ledger, _) = open(&sim.env(), &dir(), options()).unwrap();
+    assert_eq!(ledger.snapshot(), next.snapshot());
+}
+
+#[test]
+fn no_room_for_a_new_segment_is_a_refusal_too() {
+    let (sim, ledger, _) = sim();
+    let mut n = 0;
+    let mut refused = 0;
+    while refused < 3 {
+        n += 1;
+        // Room for the rest of this segment, not for the next one.
+        sim.disk.set_room(Some(20_000));
+        match commit(&ledger, n, 9000) {
+            Ok(_) => {}
+            Err(CommitError::NoSpace { .. }) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    sim.disk.set_room(None);
+    for n in 1000..1020 {
+        commit(&ledger, n, 9000).unwrap();
+    }
+    let end = ledger.snapshot();
+    ledger.close().unwrap();
+    drop(ledger);
+    let (ledger, _) = open(&sim.env(), &dir(), options()).unwrap();
+    assert_eq!(ledger.snapshot(), end);
+    assert!(ledger.blocks(0).all(|b| b.is_ok()));
+}
+
+#[test]
+fn a_large_transaction_is_written_ahead_and_read_back() {
+    let (sim, ledger, _) = sim();
+    drop(ledger);
+    sim.disk.kill();
+    let mut options = options();
+    options.staged_above_bytes = 20_000;
+    let (ledger, _) = open(&sim.env(), &dir(), options).unwrap();
+    // More than a staged frame holds, in segments of 64 KiB.
+    let revisions = (0..300).map(|n| first(n, 9000)).collect();
+    let future = ledger.submit(transaction(1, revisions));
+    ledger.drive();
+    let committed = future.wait().unwrap();
+    commit(&ledger, 999, 10).unwrap();
+    let leaves: Vec<_> = [1, 77, 300, 301].iter().map(|p| ledger.leaf(*p).unwrap()).collect();
+    ledger.close().unwrap();
+    drop(ledger);
+    let (ledger, _) = open(&sim.env(), &dir(), crate::support::options()).unwrap();
+    assert_eq!(committed.revisions, 300);
+    for n in [0, 150, 299] {
+        let revision = ledger.read_revision(committed.first_position + n).unwrap();
+        assert_eq!((revision.document_id, revision.data), (id(n), Some(document(n, 9000))));
+    }
+    assert_eq!(ledger.read_block(0).unwrap().revisions.len(), 300);
+    let again: Vec<_> = [1, 77, 300, 301].iter().map(|p| ledger.leaf(*p).unwrap()).collect();
+    assert_eq!(leaves, again);
+}
+
+#[test]
+fn times_never_decrease_and_a_clock_that_jumps_stops_writes() {
+    let (sim, ledger, _) = sim();
+    let start = ManualClock::START_MS;
+    let a = commit(&ledger, 1, 10).unwrap();
+    sim.clock.set_wall_ms(a.time_ms - 500);
+    let b = commit(&ledger, 2, 10).unwrap();
+    assert_eq!(b.time_ms, a.time_ms);
+    sim.clock.set_wall_ms(a.time_ms - 5000);
+    assert!(matches!(commit(&ledger, 3, 10), Err(CommitError::Clock(ClockError::Behind { .. }))));
+    sim.clock.set_wall_ms(start + 5000);
+    let c = commit(&ledger, 3, 10).unwrap();
+    assert!(c.time_ms >= start + 5000);
+    sim.clock.set_wall_ms(start + 100_000);
+    for n in 0..2 {
+        let error = commit(&ledger, 4 + n, 10);
+        assert!(matches!(error, Err(CommitError::Clock(ClockError::Jumped { .. }))));
+        sim.clock.set_wall_ms(start + 6000);
+    }
+    sim.clock.set_wall_ms(start + 100_000);
+    ledger.accept_clock();
+    assert!(commit(&ledger, 6, 10).unwrap().time_ms >= start + 100_000);
+}
+
+#[test]
+fn after_settling_no_block_gets_that_time() {
+    let (sim, ledger, _) = sim();
+    let a = commit(&ledger, 1, 10).unwrap();
+    sim.clock.advance_ms(100);
+    let time = a.time_ms + 90;
+    ledger.settle(time).unwrap();
+    sim.clock.set_wall_ms(a.time_ms);
+    let b = commit(&ledger, 2, 10).unwrap();
+    assert!(b.time_ms > time);
+    assert_eq!(ledger.last_block_at_or_before(time).unwrap(), Some((0, a.snapshot())));
+}
+
+#[test]
+fn what_does_not_follow_is_refused() {
+    let (_sim, ledger, _) = sim();
+    let bad = [
+        ledgerstone_journal::NewRevision { version: 1, ..first(1, 1) },
+        ledgerstone_journal::NewRevision { supersedes: Some(0), version: 1, ..first(1, 1) },
+        ledgerstone_journal::NewRevision { supersedes: Some(100), version: 1, ..first(1, 1) },
+        ledgerstone_journal::NewRevision { data: Some(std::sync::Arc::new(5.into_value())), ..first(1, 1) },
+    ];
+    for revision in bad {
+        let future = ledger.submit(transaction(1, vec![revision]));
+        ledger.drive();
+        assert!(matches!(future.wait(), Err(CommitError::Refused(_))));
+    }
+    let future = ledger.submit(transaction(1, vec![]));
+    ledger.drive();
+    assert!(matches!(future.wait(), Err(CommitError::Refused(_))));
+    assert_eq!(ledger.snapshot(), 1);
+}
+
+trait IntoValue {
+    fn into_value(self) -> ledgerstone_digest::ion::Value;
+}
+
+impl IntoValue for i64 {
+    fn into_value(self) -> ledgerstone_digest::ion::Value {
+        ledgerstone_digest::ion::Value::int(self)
+    }
+}
