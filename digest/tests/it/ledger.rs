@@ -120,7 +120,7 @@ impl TestLedger {
         self.commit_with(changes, statement, None);
     }
 
-    fn commit_with(&mut self, changes: &[Change], statement: &str, redaction: Option<RedactionInfo>) {
+    pub fn commit_with(&mut self, changes: &[Change], statement: &str, redaction: Option<RedactionInfo>) {
         let (number, first, ledger) = (self.blocks.len() as u64, self.size(), self.genesis.ledger_id);
         let time_ms = 1_700_000_001_000 + number as i64;
         let mut revisions = Vec::new();

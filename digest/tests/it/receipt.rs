@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use ledgerstone_digest::block::{RedactedRevision, RedactionInfo};
 use ledgerstone_digest::ion::{self, Value};
 use ledgerstone_digest::leaf::Leaf;
 use ledgerstone_digest::note::{self, Note, SigningKey};
 use ledgerstone_digest::receipt::*;
+use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::tree;
 use ledgerstone_digest::verifier::*;
 use ledgerstone_digest::{Hash, Id};
@@ -492,6 +494,20 @@ fn only_a_true_record_of_this_revision_makes_it_redacted() {
 }
 
 #[test]
+fn a_record_from_before_the_revision_explains_nothing() {
+    let mut ledger = TestLedger::new(7);
+    let (table_id, document_id, version) = (TABLE, CAR, 0);
+    let record = RedactionRecord { block: 1, table_id, document_id, version, user: "officer".into() };
+    let strand = ledger.genesis.strand;
+    let info =
+        RedactionInfo { revisions: vec![RedactedRevision { strand, sequence_no: 1, table_id, document_id, version }] };
+    ledger.commit_with(&[(Id::REDACTIONS, Id([0x33; 16]), Some(record.to_value()))], "SELECT 1", Some(info));
+    ledger.commit(&[(TABLE, CAR, Some(ion_value("{VIN:\"1\"}")))], "INSERT INTO car VALUES (?)");
+    ledger.blocks[1].revisions[0].missing = true;
+    refused_as(check(&ledger, &ledger.receipt(3, 5), 3), Broken::RecordTooEarly);
+}
+
+#[test]
 fn a_transactions_receipt_shows_all_its_revisions() {
     let ledger = TestLedger::example(7);
     let receipt = ledger.transaction_receipt(1, SIZE);
@@ -611,4 +627,32 @@ fn refused(ledger: &TestLedger) -> Vec<serde_json::Value> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `cargo test -p ledgerstone-digest --test it -- --ignored receipt::speed --nocapture`
+#[test]
+#[ignore = "prints how large a receipt is in a tree of a million leaves, and how fast"]
+fn speed_and_size_at_a_million_leaves() {
+    const ROUNDS: u32 = 2000;
+    let mut ledger = TestLedger::example(7);
+    while ledger.size() < 1_000_000 {
+        ledger.tree.append(tree::leaf_hash(&ledger.size().to_be_bytes()));
+    }
+    let mut receipt = ledger.receipt(CAR_1, 1_000_000);
+    receipt.checkpoint = ledger.checkpoint(1_000_000).sign(&ledger.key).unwrap();
+    let (trust, expectation) = (Trust::in_key(ledger.key.verifier().clone()), expect(&ledger, CAR_1));
+    let bytes = receipt.encode();
+    let time = |work: &dyn Fn()| {
+        let start = std::time::Instant::now();
+        (0..ROUNDS).for_each(|_| work());
+        start.elapsed() / ROUNDS
+    };
+    let read = time(&|| drop(Receipt::decode(&bytes).unwrap()));
+    let signature = time(&|| drop(verify_signatures(&receipt.checkpoint, &trust, ledger.origin()).unwrap()));
+    let all = time(&|| drop(verify(&receipt, &trust, &expectation).unwrap()));
+    let proof = time(&|| drop(tree::inclusion_proof(1_000_000, &[CAR_1, CAR_1 + 1], &ledger.tree).unwrap()));
+    println!(
+        "{} bytes; read {read:?}, verify {all:?} of which signature {signature:?}; proof made in {proof:?}",
+        bytes.len()
+    );
 }
