@@ -252,7 +252,7 @@ enum Number {
     NegativeInfinity,
     Finite { negative: bool, exponent: i64, digits: Vec<u8> },
     Infinity,
-    NotANumber,
+    Nan,
 }
 
 impl Number {
@@ -276,7 +276,7 @@ impl Number {
 
     fn of_float(float: f64) -> Number {
         if float.is_nan() {
-            return Number::NotANumber;
+            return Number::Nan;
         }
         if float.is_infinite() {
             return if float > 0.0 { Number::Infinity } else { Number::NegativeInfinity };
@@ -313,7 +313,7 @@ impl Number {
         match self {
             Number::NegativeInfinity => out.push(0x10),
             Number::Infinity => out.push(0x50),
-            Number::NotANumber => out.push(0x60),
+            Number::Nan => out.push(0x60),
             Number::Finite { digits, .. } if digits.is_empty() => out.push(0x30),
             Number::Finite { negative, exponent, digits } => {
                 out.push(if *negative { 0x20 } else { 0x40 });
@@ -351,7 +351,7 @@ impl Ord for Number {
             Number::Finite { negative: true, .. } => 1,
             Number::Finite { .. } => 3,
             Number::Infinity => 4,
-            Number::NotANumber => 5,
+            Number::Nan => 5,
         };
         match (self, other) {
             (
@@ -407,4 +407,148 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year_of_era = year.rem_euclid(400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledgerstone_digest::ion::{Annotated, IonType};
+    use proptest::prelude::*;
+
+    fn number() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            (-20i64..20).prop_map(Value::int),
+            any::<i64>().prop_map(Value::int),
+            (-1000i64..1000, -4i32..4).prop_map(|(c, e)| Value::Decimal(Decimal::new(c, e))),
+            (any::<i64>(), -400i32..400).prop_map(|(c, e)| Value::Decimal(Decimal::new(c, e))),
+            (-40i32..40).prop_map(|n| Value::Float(f64::from(n) / 8.0)),
+            any::<f64>().prop_map(Value::Float),
+            Just(Value::Float(f64::NAN)),
+            Just(Value::Float(f64::INFINITY)),
+            Just(Value::Float(f64::NEG_INFINITY)),
+            Just(Value::Float(-0.0)),
+        ]
+    }
+
+    fn timestamp() -> impl Strategy<Value = Value> {
+        (-100_000i64..100_000, 0u128..1000, 0u8..4, -3i16..3).prop_map(|(seconds, fraction, digits, offset)| {
+            let fraction = (fraction % 10u128.pow(u32::from(digits)), digits);
+            let instant = Timestamp::from_epoch_seconds(seconds, fraction).unwrap();
+            Value::Timestamp(instant.at_offset(Some(offset * 60)).unwrap())
+        })
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        proptest::collection::vec(prop_oneof![Just('\0'), Just('a'), Just('b'), Just('é'), Just('\u{1}')], 0..4)
+            .prop_map(|chars| chars.into_iter().collect())
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            number(),
+            timestamp(),
+            text().prop_map(Value::string),
+            text().prop_map(Value::symbol),
+            any::<bool>().prop_map(Value::Bool),
+            Just(Value::NULL),
+            Just(Value::Null(IonType::String)),
+            Just(Value::Symbol(Symbol::UNKNOWN)),
+            proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(255)], 0..4).prop_map(Value::blob),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Sexp),
+                proptest::collection::vec((text(), inner.clone()), 0..4).prop_map(|fields| Value::Struct(
+                    Struct::from_fields(fields.iter().map(|(n, v)| (n.as_str(), v.clone())))
+                )),
+                inner.prop_filter("not twice", |v| v.annotations().is_empty()).prop_map(|value| Value::Annotated(
+                    Box::new(Annotated { annotations: vec![Symbol::from("a")], value })
+                )),
+            ]
+        })
+    }
+
+    /// The decimal expansion as a fraction of big integers: another way to compare finite numbers.
+    fn exact(value: &Value) -> Option<(num_bigint::BigInt, i64)> {
+        match value {
+            Value::Int(i) => Some((i.to_bigint(), 0)),
+            Value::Decimal(d) => Some((d.coefficient().to_bigint(), i64::from(d.exponent()))),
+            Value::Float(f) if f.is_finite() => {
+                let text = format!("{f:e}");
+                let (mantissa, exponent) = text.split_once('e').unwrap();
+                let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+                let digits: num_bigint::BigInt = format!("{whole}{fraction}").parse().unwrap();
+                Some((digits, exponent.parse::<i64>().unwrap() - fraction.len() as i64))
+            }
+            _ => None,
+        }
+    }
+
+    fn naive(a: &Value, b: &Value) -> Option<Ordering> {
+        let ((a, ea), (b, eb)) = (exact(a)?, exact(b)?);
+        let least = ea.min(eb);
+        let scaled = |n: num_bigint::BigInt, e: i64| n * num_bigint::BigInt::from(10).pow((e - least) as u32);
+        Some(scaled(a, ea).cmp(&scaled(b, eb)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn bytes_order_as_values_do(a in value(), b in value()) {
+            prop_assert_eq!(Key::one(&a).cmp(&Key::one(&b)), compare(Some(&a), Some(&b)));
+        }
+
+        #[test]
+        fn numbers_order_by_value(a in number(), b in number()) {
+            if let Some(order) = naive(&a, &b) {
+                prop_assert_eq!(compare(Some(&a), Some(&b)), order);
+                prop_assert_eq!(Key::one(&a).cmp(&Key::one(&b)), order);
+            }
+        }
+
+        #[test]
+        fn several_values_order_one_after_another(a in (value(), value()), b in (value(), value())) {
+            let order = compare(Some(&a.0), Some(&b.0)).then_with(|| compare(Some(&a.1), Some(&b.1)));
+            let (first, second) = (Key::of([Some(&a.0), Some(&a.1)]), Key::of([Some(&b.0), Some(&b.1)]));
+            prop_assert_eq!(first.cmp(&second), order);
+            let prefix = Key::one(&a.0);
+            prop_assert!(prefix.is_prefix_of(&first));
+            prop_assert_eq!(prefix.is_prefix_of(&second), equal(&a.0, &b.0));
+            prop_assert!(first < prefix.after_prefix());
+            if prefix < Key::one(&b.0) {
+                prop_assert!(prefix.after_prefix() < second);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_numbers_of_any_type_are_one_key() {
+        let ones = [
+            Value::int(1),
+            Value::Decimal(Decimal::new(100i64, -2)),
+            Value::Decimal(Decimal::new(1i64, 0)),
+            Value::Float(1.0),
+        ];
+        for one in &ones {
+            assert_eq!(Key::one(one), Key::one(&Value::int(1)), "{one:?}");
+        }
+        assert_eq!(Key::one(&Value::Float(0.1)), Key::one(&Value::Decimal(Decimal::new(1i64, -1))));
+        assert_eq!(Key::one(&Value::Float(-0.0)), Key::one(&Value::int(0)));
+    }
+
+    #[test]
+    fn nulls_come_last_and_missing_after_them() {
+        let struct_ = Value::Struct(Struct::default());
+        assert!(Key::one(&struct_) < Key::one(&Value::NULL));
+        assert!(Key::one(&Value::NULL) < Key::of([None]));
+        assert_eq!(Key::one(&Value::NULL), Key::one(&Value::Null(IonType::Int)));
+    }
+
+    #[test]
+    fn deep_values_neither_overflow_nor_disagree() {
+        let deep = |n: usize| (0..n).fold(Value::int(1), |inner, _| Value::List(vec![inner]));
+        assert_eq!(Key::one(&deep(500)).cmp(&Key::one(&deep(501))), compare(Some(&deep(500)), Some(&deep(501))));
+    }
 }

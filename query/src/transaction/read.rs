@@ -206,7 +206,8 @@ impl<'a> Reader<'a> {
         if index.table_id != table.id {
             return Err(QueryError::internal(format!("index {} is not of table {}", index.id, table.id)));
         }
-        if !index.covers(self.at) && !(self.current && self.is_own_index(index)) {
+        let covered = index.covers(self.at) || (self.current && self.is_own_index(index));
+        if !covered {
             return Err(QueryError::internal(format!("index \"{}\" does not cover position {}", index.name, self.at)));
         }
         Ok(())

@@ -1,4 +1,6 @@
 //! The integration tests of the query crate: one binary, a module per subject.
 
 mod store_basic;
+mod store_conflict;
+mod store_model;
 mod support;
