@@ -5,6 +5,7 @@
 //! genesis record, one Parquet file or more per table, and a manifest. It is made under a temporary name and renamed.
 
 pub mod columns;
+mod database;
 pub mod manifest;
 pub mod rows;
 mod source;

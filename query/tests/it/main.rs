@@ -1,5 +1,7 @@
 //! The integration tests of the query crate: one binary, a module per subject.
 
+#[cfg(feature = "analytics")]
+mod export;
 mod store_basic;
 mod store_conflict;
 mod store_model;
