@@ -101,6 +101,8 @@ pub enum OpenError {
     Checkpoint(String),
     #[error("the tree cannot be used: {0}")]
     Tree(String),
+    #[error("a redaction that was begun cannot be finished: {0}")]
+    Redaction(String),
     #[error(transparent)]
     Read(#[from] ReadError),
 }

@@ -25,9 +25,10 @@ use crate::offsets::Index;
 use crate::reader::{Journal, Segment};
 use crate::receipt::{Prover, ReceiptError, ReceiptOptions};
 use crate::recovery::{self, CreateOptions, OpenOptions, Recovered};
+use crate::redaction::{self, RedactError};
 use crate::sequencer::{Batch, Sequencer, Tail};
 use crate::stored::{StoredBlock, StoredRevision};
-use crate::transaction::{Publish, Sequence, Transaction};
+use crate::transaction::{Committed, Publish, Sequence, Transaction};
 use crate::writer::{WriteFailure, Writer};
 
 /// An open ledger. Dropping it closes it.
@@ -41,6 +42,8 @@ pub struct Ledger {
     /// Present if there are no threads.
     manual: Option<Mutex<Engine>>,
     lock: Mutex<Option<Box<dyn Lock>>>,
+    /// One redaction at a time.
+    redacting: Mutex<()>,
 }
 
 /// What the threads share.
@@ -77,6 +80,8 @@ enum Request {
     /// No block at or before this time any more; the answer is the position the next block gets.
     Floor(i64, futures_channel::oneshot::Sender<u64>),
     AcceptClock,
+    /// The next transaction begins a new segment.
+    Roll,
 }
 
 /// The sequencer's side.
@@ -301,6 +306,38 @@ impl Ledger {
         self.prover().tile(level, index, width)
     }
 
+    /// Commits a redaction and carries it out: the data of the revisions that `transaction.redaction` names, and the
+    /// statements of their transactions, leave the journal's files; their hashes stay. The transaction holds one record
+    /// for each in the table of redactions. Blocks until done; a crash in between is finished by the next start.
+    pub fn redact(&self, transaction: Transaction) -> Result<Committed, RedactError> {
+        let _one = self.redacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let blocks = self.block_count()?.unwrap_or(0);
+        redaction::check(&self.journal, &transaction, blocks)?;
+        let (storage, dir) = (&*self.journal.env.storage, &self.journal.dir);
+        if storage.exists(&dir.join(redaction::REDACTION_FILE)) {
+            let what = "an earlier redaction is not carried out yet; the next start finishes it";
+            return Err(RedactError::Refused(what.to_owned()));
+        }
+        let pending = redaction::Pending { tx_id: transaction.id, from_block: blocks };
+        redaction::begin(storage, dir, pending)?;
+        self.shared.state().requests.push(Request::Roll);
+        let future = self.submit(transaction);
+        self.drive();
+        let committed = match future.wait() {
+            Ok(committed) => committed,
+            // It may be there after all: the next start looks.
+            Err(error @ CommitError::OutcomeUnknown { .. }) => return Err(error.into()),
+            Err(error) => {
+                redaction::end(storage, dir)?;
+                return Err(error.into());
+            }
+        };
+        match redaction::carry_out(&self.journal, committed.block, pending) {
+            Ok(()) => Ok(committed),
+            Err(error) => Err(RedactError::Unfinished { committed, cause: Box::new(error) }),
+        }
+    }
+
     fn prover(&self) -> Prover<'_> {
         Prover { journal: &self.journal, notary: &self.notary }
     }
@@ -414,6 +451,7 @@ impl Recovered {
             threads: Mutex::new(Vec::new()),
             manual: None,
             lock: Mutex::new(Some(lock)),
+            redacting: Mutex::new(()),
         };
         if options.threads {
             let spawned = spawn(&shared, front, back).and_then(|threads| {
@@ -564,6 +602,7 @@ impl Front {
                     shared.waiting.notify_all();
                 }
                 Request::AcceptClock => self.sequencer.accept_clock(),
+                Request::Roll => self.sequencer.roll(),
             }
         }
         let stopped = shared.state().stopped.clone();

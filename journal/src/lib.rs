@@ -14,6 +14,7 @@
 //! | [`tree`] | the Merkle tree's level files |
 //! | [`checkpoint`] | the recorded checkpoint and the task that signs the next |
 //! | [`keys`] | signing keys as files |
+//! | [`redaction`] | data that leaves the journal while its hash stays |
 //! | [`receipt`] | receipts and proofs, made from the journal and the tree |
 //! | [`verify`] | a whole directory re-derived and compared |
 //! | [`slots`] | small facts that survive a torn write |
@@ -33,6 +34,7 @@ pub(crate) mod offsets;
 pub(crate) mod reader;
 pub mod receipt;
 pub mod recovery;
+pub mod redaction;
 pub(crate) mod scan;
 pub mod segment;
 pub(crate) mod sequencer;
@@ -50,6 +52,7 @@ pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, O
 pub use ledger::Ledger;
 pub use receipt::{ReceiptError, ReceiptOptions};
 pub use recovery::{CreateOptions, OpenOptions, Recovered};
+pub use redaction::RedactError;
 pub use stored::{StoredBlock, StoredRevision};
 pub use transaction::{
     Committed, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision, Sequence, Transaction,

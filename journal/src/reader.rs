@@ -262,6 +262,11 @@ impl Journal {
         self.segment(number)
     }
 
+    /// The number of the segment that a position's block head, or genesis, stands in.
+    pub fn segment_number_of(&self, position: u64) -> Result<u64, ReadError> {
+        Ok(self.segment_by(position, |s| s.chain.next_position)?.file.header.number)
+    }
+
     fn place(&self, position: u64) -> Result<(Arc<Segment>, Place), ReadError> {
         let segment = self.segment_by(position, |s| s.chain.next_position)?;
         let place = segment.index().place(position - segment.first_position());

@@ -20,6 +20,7 @@ use crate::env::{EntryKind, Env, File, Lock, OpenMode, write_all_at};
 use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
 use crate::frame::{FrameKind, Genesis, put_frame};
 use crate::reader::{Journal, Segment, genesis_leaf};
+use crate::redaction;
 use crate::scan::{ScanError, Scanned, SegmentFile, Tail as FileTail};
 use crate::segment::{
     Chain, FIRST_SEGMENT_BYTES, JOURNAL_DIR, NEXT_SEGMENT, PAGE_BYTES, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SegmentHeader,
@@ -264,6 +265,7 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
         std::io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_path_buf()),
         _ => OpenError::File(FileError { path: lock_path, action: "lock it", source }),
     })?;
+    let redaction = redaction::recover(storage, dir).map_err(|e| OpenError::Redaction(e.to_string()))?;
     let mut segments = segments(env, dir)?;
     let genesis = read_genesis(&segments)?;
     check_key(&genesis, &options.key)?;
@@ -308,6 +310,11 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     let notary =
         Notary::open(Arc::clone(&env.storage), dir, leaves, recorded, options.key.clone(), chain.next_position)
             .map_err(checkpoint_error)?;
+    if let Some(pending) = redaction
+        && let Err(error) = redaction::resume(&journal, pending, chain.next_block)
+    {
+        tracing::error!(%error, "a recorded redaction is not carried out yet; the next start tries again");
+    }
     let tail = Tail { segment, nonce, length, offset: end, dictionary: texts.len(), chain };
     let sequencer = SequencerOptions {
         ledger,

@@ -198,6 +198,15 @@ impl Sequencer {
         self.ready.pop_front()
     }
 
+    /// The next transaction begins a new segment, so that what was committed before stands in segments that nobody
+    /// writes to any more.
+    pub fn roll(&mut self) {
+        self.close_batch();
+        if self.tail.offset > PAGE_BYTES {
+            self.begin_segment(0);
+        }
+    }
+
     /// A batch is durable: what was kept to go back behind it can go.
     pub fn durable(&mut self, tail: &Tail) {
         self.left.retain(|(segment, _)| *segment >= tail.segment);

@@ -21,6 +21,7 @@ pub use report::{Compared, Finding, Verdict, VerifyReport};
 use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_MAGIC};
 use crate::env::{Entry, EntryKind, Env, OpenMode, Storage};
 use crate::recovery::LOCK_FILE;
+use crate::redaction::{REDACTION_FILE, REDACTION_MAGIC};
 use crate::segment::{JOURNAL_DIR, NEXT_SEGMENT, segment_number, segment_path};
 use crate::slots::{self, Slot, read_up_to};
 use audit::{Audit, Audited};
@@ -53,6 +54,10 @@ pub fn verify_directory(env: &Env, dir: &Path, options: VerifyOptions<'_>) -> Ve
         lock => lock,
     };
     let kept = kept_checkpoint(dir, checkpoint.as_deref(), vkey.as_ref(), &mut report);
+    let redaction = dir.join(REDACTION_FILE);
+    if read_slots(storage, &redaction, REDACTION_MAGIC, &mut report).is_some() {
+        report.unchecked(&redaction, Some(0), "a redaction is under way; start the server, which finishes it");
+    }
     let recorded = recorded_checkpoints(storage, dir, &mut report);
     let segments = match segments(storage, dir, &mut report) {
         Some(segments) => segments,

@@ -5,5 +5,6 @@ mod commits;
 mod damage;
 mod model;
 mod proofs;
+mod redacting;
 mod support;
 mod verifying;

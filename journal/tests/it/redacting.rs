@@ -1,0 +1,293 @@
+//! Redaction: data and statement texts leave the files, every hash stays, and what was handed out before still holds.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ledgerstone_digest::Id;
+use ledgerstone_digest::block::{RedactedRevision, RedactionInfo, StatementText};
+use ledgerstone_digest::receipt::Receipt;
+use ledgerstone_digest::redaction::RedactionRecord;
+use ledgerstone_digest::tree::verify_consistency;
+use ledgerstone_digest::verifier::{
+    Expectation, Trust, Verdict as ReceiptVerdict, VerdictKind, verify, verify_transaction,
+};
+use ledgerstone_journal::env::sim::Sim;
+use ledgerstone_journal::env::{EntryKind, Storage, read_file};
+use ledgerstone_journal::verify::{Verdict, VerifyOptions, VerifyReport, verify_directory};
+use ledgerstone_journal::{Committed, Env, Ledger, NewRevision, OpenOptions, RedactError, Transaction};
+
+use crate::support::*;
+
+/// Repeated in the documents that are redacted, and nowhere else.
+const SECRET: &str = "q7-secret-q7";
+const SECRET_STATEMENT: &str = "INSERT INTO t VALUES ('w9-literal-w9')";
+
+fn small_segments() -> OpenOptions {
+    let mut options = options();
+    options.segment_bytes = 32 << 10;
+    options.staged_above_bytes = 12 << 10;
+    options
+}
+
+fn secret(n: u64) -> NewRevision {
+    use ledgerstone_digest::ion::{Struct, Value};
+    let data = Value::Struct(Struct::from_fields([
+        ("number", Value::int(n as i64)),
+        ("field-q7-secret-q7", Value::string(SECRET.repeat(20))),
+    ]));
+    NewRevision { data: Some(Arc::new(data)), ..first(n, 0) }
+}
+
+fn run(ledger: &Ledger, transaction: Transaction) -> Committed {
+    let future = ledger.submit(transaction);
+    ledger.drive();
+    future.wait().unwrap()
+}
+
+/// Ordinary blocks around one with a secret in it. Returns the secret's block.
+fn fill(ledger: &Ledger) -> Committed {
+    for n in 1..5 {
+        commit(ledger, n, 300).unwrap();
+    }
+    let mut secretive = transaction(10, vec![first(11, 20), secret(12), first(13, 20)]);
+    secretive.statements[0].text = StatementText::Text(SECRET_STATEMENT.into());
+    let committed = run(ledger, secretive);
+    for n in 20..24 {
+        commit(ledger, n, 300).unwrap();
+    }
+    committed
+}
+
+fn target(ledger: &Ledger, committed: &Committed, document: u64) -> RedactedRevision {
+    RedactedRevision {
+        strand: ledger.strand(),
+        sequence_no: committed.block,
+        table_id: TABLE,
+        document_id: id(document),
+        version: 0,
+    }
+}
+
+fn redaction(n: u64, targets: &[RedactedRevision]) -> Transaction {
+    let records = targets.iter().zip(0..).map(|(target, at)| {
+        let record = RedactionRecord {
+            block: target.sequence_no,
+            table_id: target.table_id,
+            document_id: target.document_id,
+            version: target.version,
+            user: "clerk".into(),
+        };
+        let data = Some(Arc::new(record.to_value()));
+        NewRevision { table_id: Id::REDACTIONS, data, listed: None, ..first(n * 100 + at, 0) }
+    });
+    let mut transaction = transaction(n, records.collect());
+    transaction.redaction = Some(RedactionInfo { revisions: targets.to_vec() });
+    transaction
+}
+
+fn expect(document: u64) -> Expectation {
+    Expectation {
+        origin: key().name().to_owned(),
+        table_id: TABLE,
+        document_id: id(document),
+        version: Some(0),
+        content: None,
+    }
+}
+
+fn judge(receipt: &Receipt, document: u64) -> ReceiptVerdict {
+    let receipt = Receipt::decode(&receipt.encode()).unwrap();
+    verify(&receipt, &Trust::in_key(key().verifier().clone()), &expect(document)).unwrap()
+}
+
+fn files_with(storage: &dyn Storage, path: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in storage.read_dir(path).unwrap() {
+        let inner = path.join(&entry.name);
+        if entry.kind == EntryKind::Directory {
+            found.extend(files_with(storage, &inner, text));
+        } else if read_file(storage, &inner, 1 << 30).unwrap().windows(text.len()).any(|w| w == text.as_bytes()) {
+            found.push(inner);
+        }
+    }
+    found
+}
+
+fn check(env: &Env) -> VerifyReport {
+    verify_directory(env, &dir(), VerifyOptions::default())
+}
+
+#[test]
+fn data_and_text_go_and_everything_still_verifies() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    let committed = fill(&ledger);
+    let position = committed.first_position + 1;
+    let before = ledger.receipt(position).unwrap();
+    let neighbour = ledger.read_revision(position + 1).unwrap().data;
+    let checkpoint = ledger.checkpoint().unwrap().checkpoint;
+    let leaves: Vec<_> = (0..ledger.snapshot()).map(|at| ledger.leaf(at).unwrap()).collect();
+    assert_eq!(files_with(&*env.storage, &dir(), SECRET).len(), 1);
+
+    let recorded = ledger.redact(redaction(30, &[target(&ledger, &committed, 12)])).unwrap();
+    for gone in [SECRET, SECRET_STATEMENT, "w9-literal-w9", "field-q7"] {
+        assert_eq!(files_with(&*env.storage, &dir(), gone), Vec::<PathBuf>::new(), "{gone}");
+    }
+    commit(&ledger, 40, 10).unwrap();
+    for reopened in [false, true] {
+        let ledger = match reopened {
+            false => Arc::clone(&ledger),
+            true => {
+                ledger.close().unwrap();
+                open(&env, &dir(), small_segments()).unwrap().0
+            }
+        };
+        let revision = ledger.read_revision(position).unwrap();
+        assert!(revision.redacted && revision.data.is_none());
+        assert_eq!(revision.redaction_record, Some(recorded.first_position));
+        assert_eq!(ledger.read_revision(position + 1).unwrap().data, neighbour);
+        for (at, leaf) in leaves.iter().enumerate() {
+            assert_eq!(&ledger.leaf(at as u64).unwrap(), leaf, "leaf {at}");
+        }
+        assert_eq!(judge(&before, 12).kind, VerdictKind::Verified, "a receipt from before");
+        let verdict = judge(&ledger.receipt(position).unwrap(), 12);
+        let VerdictKind::Redacted { record, .. } = verdict.kind else { panic!("{:?}", verdict.kind) };
+        assert_eq!((record.document_id, &*record.user), (id(12), "clerk"));
+        assert_eq!(verdict.data_hash, revision.data_hash);
+        assert_eq!(judge(&ledger.receipt(position + 1).unwrap(), 13).kind, VerdictKind::Verified);
+        let whole = ledger.transaction_receipt(committed.block).unwrap();
+        verify_transaction(&whole, &Trust::in_key(key().verifier().clone()), key().name()).unwrap();
+        let newest = ledger.checkpoint().unwrap().checkpoint;
+        let proof = ledger.consistency(checkpoint.size, newest.size).unwrap();
+        verify_consistency(checkpoint.size, newest.size, &checkpoint.root, &newest.root, &proof).unwrap();
+    }
+    drop(ledger);
+    let report = check(&env);
+    assert_eq!(report.findings, []);
+    assert_eq!((report.redacted, report.digests_redacted), (1, 1));
+}
+
+#[test]
+fn what_cannot_be_redacted_is_refused_and_nothing_changes() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    let committed = fill(&ledger);
+    let good = target(&ledger, &committed, 12);
+    let snapshot = ledger.snapshot();
+    let wrong = [
+        RedactedRevision { version: 1, ..good },
+        RedactedRevision { document_id: id(99), ..good },
+        RedactedRevision { table_id: Id::TABLES, ..good },
+        RedactedRevision { sequence_no: 1000, ..good },
+        RedactedRevision { strand: id(5), ..good },
+    ];
+    for target in wrong {
+        assert!(matches!(ledger.redact(redaction(30, &[target])), Err(RedactError::Refused(_))), "{target:?}");
+    }
+    assert!(matches!(ledger.redact(redaction(30, &[good, good])), Err(RedactError::Refused(_))));
+    let mut unlisted = redaction(30, &[good]);
+    unlisted.redaction = None;
+    assert!(matches!(ledger.redact(unlisted), Err(RedactError::Refused(_))));
+    let mut unrecorded = redaction(30, &[good]);
+    unrecorded.revisions = vec![first(50, 1)];
+    assert!(matches!(ledger.redact(unrecorded), Err(RedactError::Refused(_))));
+    assert_eq!(ledger.snapshot(), snapshot);
+    ledger.redact(redaction(31, &[good])).unwrap();
+    let again = ledger.redact(redaction(32, &[good]));
+    assert!(matches!(again, Err(RedactError::Refused(what)) if what.contains("already")));
+    drop(ledger);
+    assert_eq!(check(&env).verdict(), Verdict::Holds);
+}
+
+#[test]
+fn revisions_written_ahead_are_redacted_in_their_segments() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    commit(&ledger, 1, 10).unwrap();
+    let mut many: Vec<_> = (100..220).map(|n| first(n, 40_000)).collect();
+    many.insert(5, secret(12));
+    many.insert(110, secret(13));
+    let committed = run(&ledger, transaction(10, many));
+    commit(&ledger, 2, 10).unwrap();
+    assert!(files_with(&*env.storage, &dir(), SECRET).len() > 1, "they stand in several segments");
+    let targets = [12, 13].map(|n| target(&ledger, &committed, n));
+    ledger.redact(redaction(30, &targets)).unwrap();
+    assert_eq!(files_with(&*env.storage, &dir(), SECRET), Vec::<PathBuf>::new());
+    for (at, document) in [(5, 12), (110, 13)] {
+        let verdict = judge(&ledger.receipt(committed.first_position + at).unwrap(), document);
+        assert!(matches!(verdict.kind, VerdictKind::Redacted { .. }));
+    }
+    assert!(ledger.read_revision(committed.first_position + 30).unwrap().data.is_some());
+    drop(ledger);
+    let report = check(&env);
+    assert_eq!((report.findings, report.redacted), (vec![], 2));
+}
+
+#[test]
+fn many_redactions_one_after_the_other() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    let placed: Vec<_> = (0..20).map(|n| run(&ledger, transaction(n + 10, vec![secret(n + 500)]))).collect();
+    for (n, committed) in (0..).zip(&placed) {
+        ledger.redact(redaction(n + 100, &[target(&ledger, committed, n + 500)])).unwrap();
+    }
+    assert_eq!(files_with(&*env.storage, &dir(), SECRET), Vec::<PathBuf>::new());
+    drop(ledger);
+    let report = check(&env);
+    assert_eq!((report.findings, report.redacted), (vec![], 20));
+}
+
+#[test]
+fn a_redaction_interrupted_anywhere_is_finished_or_never_happened() {
+    let (mut finished, mut never) = (0, 0);
+    for stop in 0.. {
+        let sim = Sim::new(stop);
+        let env = sim.env();
+        create_sized(&env, &dir(), 16 << 10);
+        env.storage.sync_dir("/data".as_ref()).unwrap();
+        env.storage.sync_dir("/".as_ref()).unwrap();
+        let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+        let committed = fill(&ledger);
+        let kept = ledger.checkpoint().unwrap().checkpoint;
+        let before = ledger.receipt(committed.first_position + 1).unwrap();
+        let transaction = redaction(30, &[target(&ledger, &committed, 12)]);
+        sim.disk.stop_after(stop);
+        let done = ledger.redact(transaction).is_ok();
+        drop(ledger);
+        sim.disk.crash();
+
+        let (ledger, _) = open(&env, &dir(), small_segments()).unwrap_or_else(|e| panic!("stop {stop}: {e}"));
+        let revision = ledger.read_revision(committed.first_position + 1).unwrap();
+        let newest = ledger.checkpoint().unwrap().checkpoint;
+        let proof = ledger.consistency(kept.size, newest.size).unwrap();
+        verify_consistency(kept.size, newest.size, &kept.root, &newest.root, &proof).unwrap();
+        judge(&before, 12);
+        let verdict = judge(&ledger.receipt(committed.first_position + 1).unwrap(), 12);
+        assert!(revision.redacted || !done, "stop {stop}: what was acknowledged is gone");
+        match revision.redacted {
+            true => {
+                finished += 1;
+                assert!(matches!(verdict.kind, VerdictKind::Redacted { .. }));
+                assert_eq!(files_with(&*env.storage, &dir(), SECRET), Vec::<PathBuf>::new(), "stop {stop}");
+            }
+            false => {
+                never += 1;
+                assert_eq!(verdict.kind, VerdictKind::Verified);
+                ledger.redact(redaction(31, &[target(&ledger, &committed, 12)])).unwrap();
+            }
+        }
+        commit(&ledger, 60, 10).unwrap();
+        ledger.close().unwrap();
+        drop(ledger);
+        let report = check(&env);
+        assert_eq!((report.findings, report.redacted), (vec![], 1), "stop {stop}");
+        if done {
+            break;
+        }
+    }
+    assert!(finished > 5 && never > 2, "{finished} finished, {never} never happened");
+}
