@@ -10,6 +10,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledgerstone_digest::id::Id;
 
@@ -17,10 +18,13 @@ pub use table::{
     Check, Column, Index, IndexStatus, METADATA_FIELDS, PathStep, SALT_FIELD, Table, TableStatus, path_text, value_at,
 };
 
+/// Versions given out in this process; 0 is the empty catalogue's.
+static NEXT_VERSION: AtomicU64 = AtomicU64::new(1);
+
 /// All tables and indexes at one position.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
-    /// Grows with every change; plans are cached under it.
+    /// Another one for every state, in this process; plans are cached under it. Two ledgers may share the empty one's.
     pub version: u64,
     tables: BTreeMap<Id, Arc<Table>>,
     names: BTreeMap<Arc<str>, Id>,
@@ -81,6 +85,7 @@ impl Catalogue {
             self.indexes.insert(index.id, table.id);
         }
         self.tables.insert(table.id, Arc::new(table));
-        self.version += 1;
+        // Never the number of another state, also of one that a transaction made for itself and gave up.
+        self.version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
     }
 }

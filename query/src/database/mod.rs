@@ -33,6 +33,7 @@ pub use tokens::{TOKEN_BYTES_MAX, TOKENS_KEPT_MAX};
 use crate::catalogue::{Catalogue, IndexStatus};
 use crate::error::{QueryError, Result, SqlState};
 use crate::transaction::conflict::Validator;
+use crate::transaction::redact::hide;
 use crate::transaction::{Doc, body_digest, without_salt};
 use state::Publisher;
 
@@ -246,8 +247,16 @@ impl Database {
         if let Some(doc) = self.state.cache.get(position) {
             return Ok(doc);
         }
-        let doc = Arc::new(doc_of(self.log.read_revision(position).map_err(read_error)?));
+        let mut doc = doc_of(self.log.read_revision(position).map_err(read_error)?);
+        if self.state.is_redacted(position) && doc.data.is_some() {
+            doc = hide(doc);
+        }
+        let doc = Arc::new(doc);
         self.state.cache.put(doc.clone());
+        // A redaction may have been published since this was read.
+        if doc.data.is_some() && self.state.is_redacted(position) {
+            self.state.cache.remove(position);
+        }
         Ok(doc)
     }
 

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
-use ledgerstone_journal::{Publish, PublishedBlock};
+use ledgerstone_digest::redaction::RedactionRecord;
+use ledgerstone_journal::{Publish, PublishedBlock, PublishedRevision};
 
 use super::cache::RevisionCache;
 use super::tokens::Tokens;
@@ -35,6 +36,8 @@ pub struct State {
     newest_time_ms: AtomicI64,
     identities: Mutex<HashMap<(Id, Arc<str>), i64>>,
     ids: Mutex<u128>,
+    /// Positions whose redaction is recorded.
+    redacted: RwLock<HashSet<u64>>,
     /// Unique indexes in which two documents were found with one key.
     duplicates: Mutex<HashSet<Id>>,
 }
@@ -53,6 +56,7 @@ impl State {
             newest_time_ms: AtomicI64::new(i64::MIN),
             identities: Mutex::default(),
             ids: Mutex::new(0),
+            redacted: RwLock::default(),
             duplicates: Mutex::default(),
         }
     }
@@ -201,6 +205,9 @@ impl State {
             if let Some(table) = table {
                 self.after_revision(table, revision.document_id, revision.data.as_deref(), keys);
             }
+            if revision.table_id == Id::REDACTIONS {
+                self.forget_redacted(revision);
+            }
             if !replaying && (revision.deleted || revision.data.is_some()) {
                 let (data, salt) = match (prepared, &revision.data) {
                     (Some(write), _) => (write.data.clone(), write.salt.clone()),
@@ -232,6 +239,23 @@ impl State {
         self.newest_time_ms.store(committed.time_ms, Ordering::Release);
         self.publish_catalogue(catalogue, committed.snapshot());
         Ok(())
+    }
+
+    pub fn is_redacted(&self, position: u64) -> bool {
+        self.redacted.read().unwrap_or_else(PoisonError::into_inner).contains(&position)
+    }
+
+    /// The data that a record says was redacted is handed out no more, whether the journal has erased it yet or not.
+    fn forget_redacted(&self, revision: &PublishedRevision) {
+        let Some(record) = revision.data.as_deref().and_then(RedactionRecord::from_value) else { return };
+        let revisions = self.rows.revisions(record.table_id, record.document_id, revision.position);
+        // Versions count from 0 without gaps.
+        let position = usize::try_from(record.version).ok().and_then(|n| revisions.get(n));
+        if let Some(position) = position.copied() {
+            self.redacted.write().unwrap_or_else(PoisonError::into_inner).insert(position);
+            self.cache.remove(position);
+            self.rows.forget_keys(record.table_id, record.document_id, position);
+        }
     }
 
     /// What a definition means for the row index.

@@ -136,6 +136,33 @@ impl IndexRows {
         }
     }
 
+    /// Takes [position, next) out of what a document had its keys for.
+    fn cut(&mut self, id: Id, position: u64, next: u64) {
+        let covers = |from: u64, to: u64| from <= position && position < to;
+        let old = self.old.iter().filter(|((_, to, other), from)| *other == id && covers(**from, *to));
+        let old: Vec<(Key, u64, u64)> = old.map(|((key, to, _), from)| (key.clone(), *from, *to)).collect();
+        for (key, from, to) in old {
+            self.old.remove(&(key.clone(), to, id));
+            if from < position {
+                self.old.insert((key.clone(), position, id), from);
+            }
+            if next < to {
+                self.old.insert((key, to, id), next);
+            }
+        }
+        let current = self.current.iter().filter(|((_, other), from)| *other == id && covers(**from, u64::MAX));
+        let current: Vec<(Key, u64)> = current.map(|((key, _), from)| (key.clone(), *from)).collect();
+        for (key, from) in current {
+            if from < position {
+                self.old.insert((key.clone(), position, id), from);
+            }
+            self.current.insert((key, id), next);
+        }
+        // The queue of recent losses does not know: until new ones come, snapshots walk `old`.
+        self.recent_floor = self.recent.back().map_or(0, |l| l.to + 1).max(self.recent_floor).max(next + 1);
+        self.recent.clear();
+    }
+
     /// What was lost after a snapshot that saw it, among keys from `low` to before `high` that are `wanted`. Once `enough`
     /// are found, the rest of the key they end in is all that is added.
     fn lost_after(
@@ -410,10 +437,7 @@ impl Rows for MemoryRows {
         let mut table = write(&table);
         let Some(next) = table.chain(&id).and_then(|c| c.positions.from(position + 1)) else { return };
         for rows in table.indexes.values_mut() {
-            // An interval that covers more revisions than this one stays: the others still have the key.
-            let gone = |from: u64, to: u64| from == position && to == next;
-            rows.old.retain(|(_, to, other), from| *other != id || !gone(*from, *to));
-            rows.recent.retain(|l| l.id != id || !gone(l.from, l.to));
+            rows.cut(id, position, next);
         }
     }
 

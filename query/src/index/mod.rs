@@ -87,7 +87,8 @@ pub trait Rows: Send + Sync {
     /// holder of the same key, if there is one.
     fn backfill(&self, table: Id, index: Id, id: Id, from_position: u64, position: u64, key: &Key) -> Option<Id>;
 
-    /// Forgets keys of a document's revision that is no longer current, since its data has been redacted.
+    /// Forgets the keys of a document's revision that is no longer current: its data has been redacted, and a replay
+    /// would not find them either.
     fn forget_keys(&self, table: Id, id: Id, position: u64);
 
     /// Documents that are current now.

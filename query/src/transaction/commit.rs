@@ -127,7 +127,7 @@ impl Transaction {
                 client_token: self.client_token.clone(),
                 signature: None,
             },
-            redaction: None,
+            redaction: self.redaction.take(),
             payload: Box::new(payload),
         }))
     }

@@ -7,13 +7,14 @@ mod overlay;
 pub(crate) mod payload;
 mod read;
 pub mod read_set;
+pub(crate) mod redact;
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::Hash;
-use ledgerstone_digest::block::{StatementInfo, StatementText};
+use ledgerstone_digest::block::{RedactionInfo, StatementInfo, StatementText};
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::qldb::statement_digest;
@@ -48,6 +49,7 @@ pub struct Transaction {
     definitions: BTreeSet<Id>,
     names: BTreeSet<Arc<str>>,
     statements: Vec<StatementInfo>,
+    redaction: Option<RedactionInfo>,
     /// Where the running statement's writes begin.
     statement_mark: usize,
 }
@@ -98,6 +100,7 @@ impl Transaction {
             definitions: BTreeSet::new(),
             names: BTreeSet::new(),
             statements: Vec::new(),
+            redaction: None,
             statement_mark: 0,
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use ledgerstone_digest::ion::Value;
-use ledgerstone_query::ast::{CreateIndex, Expr, ExprKind, Span, Statement};
+use ledgerstone_query::ast::{AlterTable, CreateIndex, Expr, ExprKind, Span, Statement};
 use ledgerstone_query::error::SqlState;
 use ledgerstone_query::index::Key;
 use ledgerstone_query::session::Dialect;
@@ -220,6 +220,103 @@ fn an_index_on_a_full_table_is_built_and_a_unique_one_refused() {
         let t = table(&tx, "person");
         let texts: Vec<&str> = t.indexes.iter().map(|i| i.status.text()).collect();
         assert_eq!(texts, ["ONLINE", "FAILED"]);
+        drop(tx);
+        memory.reopen();
+    }
+}
+
+#[test]
+fn a_redacted_revision_shows_its_hash_and_nothing_else() {
+    let mut memory = Memory::new(8);
+    memory.create_schemaless("person");
+    memory.ddl(&index_on("person", "city", false), Dialect::PartiQl);
+    let (doc, committed) = memory.run(|tx| tx.insert(&table(tx, "person"), person(1, "Oslo")).unwrap());
+    let (block, then) = (committed.unwrap().block, committed.unwrap().snapshot());
+    let strand = memory.database.ledger().strand();
+    let redact = |tx: &mut Transaction| tx.redact(strand, block, doc.table_id, doc.id);
+    let current = redact(&mut memory.begin()).unwrap_err();
+    assert_eq!(current.code, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "the current revision stays");
+    memory.run(|tx| {
+        let t = table(tx, "person");
+        let doc = tx.get(&t, doc.id, View::Current).unwrap().unwrap();
+        tx.replace(&t, &doc, person(1, "Oslo")).unwrap();
+    });
+    let mut other = memory.begin();
+    redact(&mut other).unwrap();
+    memory.run(|tx| redact(tx).unwrap());
+    assert!(other.commit_blocking().unwrap_err().is_retryable(), "one record for one redaction");
+    for _ in 0..2 {
+        let tx = memory.begin();
+        let t = table(&tx, "person");
+        let history: Vec<_> = tx.history(&t, Some(doc.id), None, None).unwrap().map(Result::unwrap).collect();
+        assert_eq!(history.len(), 2);
+        assert!(history[0].data.is_none() && history[0].data_hash.is_some() && !history[0].is_deletion());
+        assert!(history[1].data.is_some());
+        let index = t.index_on_field("city").unwrap();
+        let key = Key::one(&Value::string("Oslo"));
+        assert_eq!(tx.lookup(&t, index, &key, View::Current).unwrap().len(), 1);
+        assert_eq!(tx.lookup(&t, index, &key, View::AsOf(then)).unwrap().len(), 0);
+        assert_eq!(redact(&mut memory.begin()).unwrap_err().code, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+        drop(tx);
+        memory.reopen();
+    }
+}
+
+#[test]
+fn a_dropped_table_keeps_its_history_and_comes_back() {
+    let mut memory = Memory::new(9);
+    memory.create_schemaless("t");
+    let (id, _) = memory.run(|tx| {
+        let t = table(tx, "t");
+        tx.insert(&t, record(&[("a", Value::int(1))])).unwrap();
+        t.id
+    });
+    memory.ddl(&Statement::DropTable { names: vec![table_name("t")], if_exists: false }, Dialect::PartiQl);
+    memory.reopen();
+    let mut tx = memory.begin();
+    assert!(tx.table("t").unwrap().is_none());
+    let dropped = tx.table_by_id(id).unwrap().unwrap();
+    assert_eq!(dropped.status.text(), "INACTIVE");
+    assert_eq!(tx.history(&dropped, None, None, None).unwrap().count(), 1);
+    let refused = tx.insert(&dropped, record(&[])).unwrap_err();
+    assert_eq!(refused.code, SqlState::UNDEFINED_TABLE);
+    let undrop = Statement::UndropTable { table_id: name(&id.to_string()) };
+    memory.ddl(&undrop, Dialect::PartiQl);
+    let again = ledgerstone_query::catalogue::ddl::apply(&mut memory.begin(), &undrop, "", Dialect::PartiQl);
+    assert_eq!(again.unwrap_err().code, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+    let tx = memory.begin();
+    assert_eq!(tx.scan(&table(&tx, "t"), View::Current).unwrap().count(), 1);
+}
+
+#[test]
+fn columns_are_renamed_dropped_and_added_in_documents() {
+    let mut memory = Memory::new(10);
+    memory.ddl(&create_table("t", &[("id", "int4", "p"), ("a", "text", "u"), ("b", "text", "")]), Dialect::Sql);
+    memory.run(|tx| {
+        let t = table(tx, "t");
+        for n in 0..3 {
+            let a = Value::string(format!("a{n}"));
+            tx.insert(&t, record(&[("id", Value::int(n)), ("a", a), ("b", Value::string("b"))])).unwrap();
+        }
+    });
+    let then = memory.database.snapshot();
+    let alter = |memory: &Memory, action| {
+        memory.ddl(&Statement::AlterTable { table: table_name("t"), action: Box::new(action) }, Dialect::Sql);
+    };
+    alter(&memory, AlterTable::RenameColumn { from: name("a"), to: name("c") });
+    alter(&memory, AlterTable::DropColumn { name: name("b"), if_exists: false });
+    for _ in 0..2 {
+        let tx = memory.begin();
+        let t = table(&tx, "t");
+        let docs: Vec<_> = tx.scan(&t, View::Current).unwrap().map(Result::unwrap).collect();
+        assert_eq!(docs[1].data.as_deref(), Some(&record(&[("id", Value::int(1)), ("c", Value::string("a1"))])));
+        assert_eq!(docs[1].version, 2);
+        let index = t.index_on_field("c").unwrap();
+        assert_eq!(index.status.text(), "ONLINE");
+        let key = Key::one(&Value::string("a2"));
+        assert_eq!(tx.lookup(&t, index, &key, View::Current).unwrap().len(), 1);
+        let before = tx.scan(&t, View::AsOf(then)).unwrap().next().unwrap().unwrap();
+        assert_eq!(field(&before, "b"), Value::string("b"));
         drop(tx);
         memory.reopen();
     }
