@@ -16,6 +16,7 @@
 //! | [`keys`] | signing keys as files |
 //! | [`redaction`] | data that leaves the journal while its hash stays |
 //! | [`receipt`] | receipts and proofs, made from the journal and the tree |
+//! | [`doctor`] | derived files made again |
 //! | [`verify`] | a whole directory re-derived and compared |
 //! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod checkpoint;
 pub mod commit;
 pub(crate) mod derive;
 pub mod dictionary;
+pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod frame;
@@ -47,6 +49,7 @@ pub(crate) mod wire;
 pub(crate) mod writer;
 
 pub use commit::CommitFuture;
+pub use doctor::{DoctorReport, rebuild_derived};
 pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
 pub use ledger::Ledger;

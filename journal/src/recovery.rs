@@ -330,7 +330,7 @@ fn checkpoint_error(error: CheckpointError) -> OpenError {
     OpenError::Checkpoint(error.to_string())
 }
 
-fn read_genesis(segments: &[SegmentFile]) -> Result<Genesis, OpenError> {
+pub(crate) fn read_genesis(segments: &[SegmentFile]) -> Result<Genesis, OpenError> {
     let Some(first) = segments.first() else { return Err(OpenError::Tree("no segment".to_owned())) };
     let batch = first.batch(PAGE_BYTES, 0)?;
     let genesis = batch.map_err(|what| first.damage(PAGE_BYTES, what)).and_then(|(header, bytes)| {
