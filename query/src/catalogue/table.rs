@@ -107,7 +107,7 @@ impl Table {
     }
 
     pub fn primary_key(&self) -> Option<&Arc<Index>> {
-        self.indexes.iter().find(|i| i.primary)
+        self.indexes.iter().find(|i| i.primary && i.status != IndexStatus::Failed)
     }
 
     /// An index by name.

@@ -111,4 +111,8 @@ impl Database {
 fn duplicates(index: &Index) -> QueryError {
     QueryError::new(SqlState::UNIQUE_VIOLATION, format!("could not create unique index \"{}\"", index.name))
         .detail("Two documents have the same key.")
+        .hint(format!(
+            "The index stays behind as FAILED and is not used: DROP INDEX \"{}\", mend the documents, and make it again.",
+            index.name
+        ))
 }

@@ -3,6 +3,9 @@
 #[cfg(feature = "analytics")]
 mod export;
 mod store_basic;
+mod store_concurrent;
 mod store_conflict;
+mod store_definitions;
+mod store_instance;
 mod store_model;
 mod support;

@@ -317,7 +317,7 @@ fn drop_indexes(tx: &mut Transaction, names: &[Name], on: Option<&TableName>, if
             }
         };
         match found {
-            Some((_, index)) if index.primary => {
+            Some((_, index)) if index.primary && index.status != IndexStatus::Failed => {
                 return Err(QueryError::new(
                     SqlState::DEPENDENT_OBJECTS,
                     format!("cannot drop index \"{}\": it is the primary key", index.name),

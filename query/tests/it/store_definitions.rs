@@ -1,0 +1,145 @@
+//! What definitions refuse, and that the catalogue after a restart is the one before.
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
+use ledgerstone_query::ast::{AlterTable, CreateIndex, Expr, ExprKind, Span, Statement, TableConstraint};
+use ledgerstone_query::catalogue::{Table, ddl};
+use ledgerstone_query::error::SqlState;
+use ledgerstone_query::session::Dialect;
+
+use crate::support::{Memory, create_table, name, record, table, table_name};
+
+fn refused(memory: &Memory, statement: &Statement) -> SqlState {
+    let mut tx = memory.begin();
+    ddl::apply(&mut tx, statement, "", Dialect::Sql).unwrap_err().code
+}
+
+fn alter(action: AlterTable) -> Statement {
+    Statement::AlterTable { table: table_name("t"), action: Box::new(action) }
+}
+
+fn unique(columns: &[&str]) -> TableConstraint {
+    TableConstraint::Unique { name: None, columns: columns.iter().map(|c| name(c)).collect() }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_name() {
+    let memory = Memory::new(1);
+    memory.ddl(&create_table("t", &[("id", "int4", "p"), ("a", "text", "")]), Dialect::Sql);
+    memory.ddl(&create_table("loose", &[]), Dialect::Sql);
+    memory.run(|tx| {
+        let t = table(tx, "t");
+        tx.insert(&t, record(&[("id", Value::int(1))])).unwrap();
+    });
+    for (statement, code) in [
+        (create_table("t", &[]), SqlState::DUPLICATE_TABLE),
+        (create_table("t_pkey", &[]), SqlState::DUPLICATE_TABLE),
+        (create_table("_ql_x", &[]), SqlState::RESERVED_NAME),
+        (create_table("pg_x", &[]), SqlState::RESERVED_NAME),
+        (create_table(&"x".repeat(129), &[]), SqlState::NAME_TOO_LONG),
+        (create_table("", &[]), SqlState::NAME_TOO_LONG),
+        (create_table("u", &[("a", "int4", ""), ("a", "int4", "")]), SqlState::DUPLICATE_COLUMN),
+        (create_table("u", &[("a", "nonsense", "")]), SqlState::UNDEFINED_OBJECT),
+        (create_table("u", &[("a", "int4", "p"), ("b", "int4", "p")]), SqlState::INVALID_TABLE_DEFINITION),
+        (create_table("u", &[("a", "text", "i")]), SqlState::INVALID_TABLE_DEFINITION),
+        (create_table("u", &[("_ql_salt", "text", "")]), SqlState::RESERVED_NAME),
+        (Statement::DropTable { names: vec![table_name("nope")], if_exists: false }, SqlState::UNDEFINED_TABLE),
+        (Statement::UndropTable { table_id: name("nope") }, SqlState::UNDEFINED_TABLE),
+        (Statement::UndropTable { table_id: name(&Id::TABLES.to_string()) }, SqlState::UNDEFINED_TABLE),
+        (Statement::DropIndex { names: vec![name("t_pkey")], on: None, if_exists: false }, SqlState::DEPENDENT_OBJECTS),
+        (Statement::DropIndex { names: vec![name("nope")], on: None, if_exists: false }, SqlState::UNDEFINED_OBJECT),
+        (alter(AlterTable::SetNotNull(name("a"))), SqlState::NOT_NULL_VIOLATION),
+        (alter(AlterTable::SetNotNull(name("b"))), SqlState::UNDEFINED_COLUMN),
+        (alter(AlterTable::DropNotNull(name("id"))), SqlState::INVALID_TABLE_DEFINITION),
+        (alter(AlterTable::RenameTo(name("loose"))), SqlState::DUPLICATE_TABLE),
+        (alter(AlterTable::RenameColumn { from: name("a"), to: name("id") }), SqlState::DUPLICATE_COLUMN),
+        (alter(AlterTable::AddConstraint(unique(&["nope"]))), SqlState::UNDEFINED_COLUMN),
+        (alter(AlterTable::AddConstraint(unique(&["a", "a"]))), SqlState::DUPLICATE_COLUMN),
+        (alter(AlterTable::DropConstraint { name: name("nope"), if_exists: false }), SqlState::UNDEFINED_OBJECT),
+        (
+            Statement::AlterTable {
+                table: table_name("loose"),
+                action: Box::new(AlterTable::DropColumn { name: name("a"), if_exists: false }),
+            },
+            SqlState::WRONG_OBJECT_TYPE,
+        ),
+    ] {
+        assert_eq!(refused(&memory, &statement), code, "{statement:?}");
+    }
+    // Nothing of it is left, and the table still works.
+    let tx = memory.begin();
+    assert_eq!(tx.catalogue().tables().count(), 2);
+}
+
+#[test]
+fn the_catalogue_after_a_restart_is_the_one_before() {
+    let mut memory = Memory::new(2);
+    memory.ddl(&create_table("t", &[("id", "int8", "p"), ("a", "text", "un"), ("n", "numeric", "")]), Dialect::Sql);
+    memory.ddl(&create_table("Loose", &[]), Dialect::PartiQl);
+    memory.run(|tx| {
+        let loose = table(tx, "Loose");
+        tx.insert(&loose, record(&[("a", record(&[("b", Value::int(1))]))])).unwrap();
+    });
+    let path = |text: &str| Expr { kind: ExprKind::Name(name(text)), span: Span::default() };
+    let nested =
+        ExprKind::Path { base: Box::new(path("a")), steps: vec![ledgerstone_query::ast::PathStep::Field(name("b"))] };
+    memory.ddl(
+        &Statement::CreateIndex(Box::new(CreateIndex {
+            name: None,
+            table: table_name("Loose"),
+            columns: vec![Expr { kind: nested, span: Span::default() }, path("c")],
+            unique: false,
+            if_not_exists: false,
+        })),
+        Dialect::Sql,
+    );
+    memory.ddl(&alter(AlterTable::DropNotNull(name("a"))), Dialect::Sql);
+    memory.ddl(&alter(AlterTable::RenameTo(name("t2"))), Dialect::Sql);
+    let all = |memory: &Memory| -> Vec<Table> { memory.begin().catalogue().tables().map(|t| (**t).clone()).collect() };
+    let before = all(&memory);
+    assert_eq!(before[1].indexes[0].paths_text(), "a.b, c");
+    assert_eq!((before[0].salted, before[1].salted), (true, false));
+    memory.reopen();
+    assert_eq!(all(&memory), before);
+}
+
+#[test]
+fn identity_values_go_on_after_a_restart() {
+    let mut memory = Memory::new(3);
+    memory.ddl(&create_table("t", &[("id", "int4", "pi")]), Dialect::Sql);
+    let mut last = 0;
+    for _ in 0..3 {
+        memory.run(|tx| {
+            let t = table(tx, "t");
+            for _ in 0..3 {
+                let id = tx.next_identity(&t, &t.columns[0]).unwrap();
+                assert!(id > last);
+                last = id;
+                tx.insert(&t, record(&[("id", Value::int(id))])).unwrap();
+            }
+        });
+        memory.reopen();
+    }
+    assert_eq!(last, 9);
+}
+
+#[test]
+fn a_table_and_its_documents_may_come_in_one_transaction() {
+    let mut memory = Memory::new(4);
+    memory.run(|tx| {
+        ddl::apply(tx, &create_table("t", &[("id", "int4", "p"), ("g", "int4", "u")]), "", Dialect::Sql).unwrap();
+        let t = table(tx, "t");
+        for n in 0..5 {
+            tx.insert(&t, record(&[("id", Value::int(n)), ("g", Value::int(n))])).unwrap();
+        }
+        tx.check_unique().unwrap();
+    });
+    for _ in 0..2 {
+        let mut tx = memory.begin();
+        let t = table(&tx, "t");
+        assert!(t.indexes.iter().all(|i| i.status.text() == "ONLINE" && i.from_position == 0));
+        tx.insert(&t, record(&[("id", Value::int(7)), ("g", Value::int(3))])).unwrap();
+        assert_eq!(tx.commit_blocking().unwrap_err().code, SqlState::UNIQUE_VIOLATION);
+        memory.reopen();
+    }
+}
