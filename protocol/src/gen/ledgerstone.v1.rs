@@ -52,24 +52,37 @@ pub struct BeginRequest {
     pub session: ::prost::alloc::string::String,
     #[prost(bool, tag = "2")]
     pub read_only: bool,
+    /// Makes a retry after an unknown outcome safe: the same token with the same statements commits once.
+    #[prost(string, tag = "3")]
+    pub client_token: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct BeginResponse {
-    /// sees exactly the revisions at positions below this one
-    #[prost(uint64, tag = "1")]
-    pub snapshot: u64,
-}
+pub struct BeginResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CommitRequest {
     #[prost(string, tag = "1")]
     pub session: ::prost::alloc::string::String,
-    /// Makes a retry after an unknown outcome safe: the same token with the same statements commits once.
-    #[prost(string, tag = "2")]
-    pub client_token: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CommitResponse {
     /// absent when nothing was written
+    #[prost(message, optional, tag = "1")]
+    pub commit: ::core::option::Option<CommitAddress>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindCommitRequest {
+    #[prost(string, tag = "1")]
+    pub ledger: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub client_token: ::prost::alloc::string::String,
+    /// The digests of the transaction's statements, 32 bytes each, in order. When they are given and the token has
+    /// committed another transaction, the answer is an error.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub statement_digests: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindCommitResponse {
+    /// absent: nothing was committed with this token
     #[prost(message, optional, tag = "1")]
     pub commit: ::core::option::Option<CommitAddress>,
 }
@@ -89,7 +102,7 @@ pub struct ExecuteRequest {
     /// Ion binary, one value each; an empty one is SQL's NULL.
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub parameters: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-    /// For a statement in a transaction of its own; otherwise give it to Commit.
+    /// For a statement in a transaction of its own; otherwise give it to Begin.
     #[prost(string, tag = "4")]
     pub client_token: ::prost::alloc::string::String,
     /// 0: the server's choice
@@ -144,6 +157,9 @@ pub struct Done {
     pub tag: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub commit: ::core::option::Option<CommitAddress>,
+    /// What the statement adds to its transaction's body: 32 bytes, or empty if it adds nothing. FindCommit takes these.
+    #[prost(bytes = "vec", tag = "3")]
+    pub statement_digest: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LedgerDescription {
@@ -485,6 +501,31 @@ pub mod ledger_service_client {
                 .insert(GrpcMethod::new("ledgerstone.v1.LedgerService", "Rollback"));
             self.inner.unary(req, path, codec).await
         }
+        /// What a client token has committed, for a client that does not know the outcome of its commit.
+        pub async fn find_commit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FindCommitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FindCommitResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ledgerstone.v1.LedgerService/FindCommit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ledgerstone.v1.LedgerService", "FindCommit"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Runs one statement, in the session's open transaction or in one of its own. The answer is a description of the
         /// columns, then rows in chunks, then exactly one `done`.
         pub async fn execute(
@@ -701,6 +742,14 @@ pub mod ledger_service_server {
             request: tonic::Request<super::RollbackRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RollbackResponse>,
+            tonic::Status,
+        >;
+        /// What a client token has committed, for a client that does not know the outcome of its commit.
+        async fn find_commit(
+            &self,
+            request: tonic::Request<super::FindCommitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FindCommitResponse>,
             tonic::Status,
         >;
         /// Server streaming response type for the Execute method.
@@ -1043,6 +1092,51 @@ pub mod ledger_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RollbackSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ledgerstone.v1.LedgerService/FindCommit" => {
+                    #[allow(non_camel_case_types)]
+                    struct FindCommitSvc<T: LedgerService>(pub Arc<T>);
+                    impl<
+                        T: LedgerService,
+                    > tonic::server::UnaryService<super::FindCommitRequest>
+                    for FindCommitSvc<T> {
+                        type Response = super::FindCommitResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FindCommitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LedgerService>::find_commit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FindCommitSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1530,6 +1624,12 @@ pub struct GetBlockResponse {
     /// its revision leaves, then its block leaf
     #[prost(bytes = "vec", repeated, tag = "5")]
     pub leaves: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// of those leaves, 16 bytes each
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    pub blinds: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Ion binary: QLDB's block struct has no place for it
+    #[prost(bytes = "vec", tag = "7")]
+    pub origin_info: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamBlocksRequest {
