@@ -41,6 +41,7 @@ pub(crate) struct BlockDeriver<'a> {
     facts: BlockFacts,
     hasher: &'a mut Hasher,
     revision_hashes: Vec<Hash>,
+    revision_leaves: Vec<RevisionLeaf>,
     leaf_hashes: Vec<Hash>,
 }
 
@@ -48,6 +49,7 @@ pub(crate) struct BlockDeriver<'a> {
 pub(crate) struct DerivedBlock {
     /// Of the revisions, then of the block.
     pub leaf_hashes: Vec<Hash>,
+    pub revision_leaves: Vec<RevisionLeaf>,
     pub leaf: BlockLeaf,
     /// H(the block leaf's entry): what the next block's commitment holds.
     pub leaf_entry_hash: Hash,
@@ -56,13 +58,20 @@ pub(crate) struct DerivedBlock {
 
 impl<'a> BlockDeriver<'a> {
     pub fn new(facts: BlockFacts, hasher: &'a mut Hasher) -> Self {
-        BlockDeriver { facts, hasher, revision_hashes: Vec::new(), leaf_hashes: Vec::new() }
+        BlockDeriver {
+            facts,
+            hasher,
+            revision_hashes: Vec::new(),
+            revision_leaves: Vec::new(),
+            leaf_hashes: Vec::new(),
+        }
     }
 
     pub fn revision(&mut self, revision: &RevisionFacts) {
         let (leaf, metadata) = revision_leaf(&self.facts, revision, self.hasher);
         self.revision_hashes.push(revision_hash(metadata, revision.data_hash));
         self.leaf_hashes.push(leaf_hash(&leaf.encode()));
+        self.revision_leaves.push(leaf);
     }
 
     pub fn finish(
@@ -96,7 +105,13 @@ impl<'a> BlockDeriver<'a> {
         };
         let entry = leaf.encode();
         self.leaf_hashes.push(leaf_hash(&entry));
-        DerivedBlock { leaf_hashes: self.leaf_hashes, leaf, leaf_entry_hash: Hash::sha256(&[&entry]), opening }
+        DerivedBlock {
+            leaf_hashes: self.leaf_hashes,
+            revision_leaves: self.revision_leaves,
+            leaf,
+            leaf_entry_hash: Hash::sha256(&[&entry]),
+            opening,
+        }
     }
 }
 

@@ -441,23 +441,38 @@ impl Journal {
             return Err(ReadError::Kind { position: block_position, found: "a revision", wanted: "a block" });
         };
         let mut frames = Frames::new(&segment.file, FRAME_READ_BYTES);
-        let head = self.head_at(&segment, &mut frames, u64::from(offset), block_position)?;
+        let (head, revisions) = self.block_in(&segment, &mut frames, u64::from(offset), block_position)?;
+        let previous_block_hash = self.previous_block_hash(&head)?;
+        Ok(stored_block(head, revisions, self.genesis.strand, previous_block_hash))
+    }
+
+    /// A block's head and revisions, the head's frame being at `offset` of this segment.
+    fn block_in(
+        &self,
+        segment: &Segment,
+        frames: &mut Frames<'_>,
+        offset: u64,
+        block_position: u64,
+    ) -> Result<(BlockHead, Vec<StoredRevision>), ReadError> {
+        let head = self.head_at(segment, frames, offset, block_position)?;
         let mut revisions = Vec::with_capacity((head.revisions as usize).min(1 << 16));
         let mut first = head.first_position();
         if head.staged.is_empty() {
-            frames.read_bytes = if head.revisions > 4 { WINDOW_BYTES } else { FRAME_READ_BYTES };
+            if head.revisions > 4 {
+                frames.read_bytes = WINDOW_BYTES;
+            }
             for position in first..head.position {
                 let place = segment.index().place(position - segment.first_position());
-                let Some(Place::Frame(offset)) = place else { return Err(self.stale_index(&segment, position)) };
+                let Some(Place::Frame(offset)) = place else { return Err(self.stale_index(segment, position)) };
                 let offset = u64::from(offset);
                 let frame = frames.at(offset)?;
                 let damage = |e: WireError| segment.file.damage(offset, e.0);
                 if frame.kind != FrameKind::Revision {
-                    return Err(self.stale_index(&segment, position));
+                    return Err(self.stale_index(segment, position));
                 }
                 let revision = RevisionFrame::decode(frame.payload).map_err(damage)?;
                 if position + u64::from(revision.to_block) != head.position {
-                    return Err(self.stale_index(&segment, position));
+                    return Err(self.stale_index(segment, position));
                 }
                 revisions.push(stored_revision(&revision, &head, position, &segment.index().texts).map_err(damage)?);
             }
@@ -470,8 +485,44 @@ impl Journal {
                 first += u64::from(staged.revisions);
             }
         }
-        let previous_block_hash = self.previous_block_hash(&head)?;
-        Ok(stored_block(head, revisions, self.genesis.strand, previous_block_hash))
+        Ok((head, revisions))
+    }
+
+    /// The blocks that end at `from` or later and before `to`, one behind the other, nothing derived. `to` is durable.
+    pub fn blocks_between<E: From<ReadError>>(
+        &self,
+        from: u64,
+        to: u64,
+        each: &mut dyn FnMut(StoredBlock) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let read_bytes = if to.saturating_sub(from) > 64 { WINDOW_BYTES } else { FRAME_READ_BYTES };
+        let mut next = self.block_from(from)?;
+        let mut previous: Option<Hash> = None;
+        while let Some(first) = next.filter(|position| *position < to) {
+            let segment = self.segment_by(first, |s| s.chain.next_position)?;
+            let mut frames = Frames::new(&segment.file, read_bytes);
+            let mut number = segment.index().block_from(first - segment.first_position());
+            let mut last = first;
+            loop {
+                let Some(index) = segment.index().block(number) else { break };
+                let position = segment.first_position() + index;
+                let place = segment.index().place(index);
+                let Some(Place::Head(offset)) = place else { return Err(self.stale_index(&segment, position).into()) };
+                if position >= to {
+                    return Ok(());
+                }
+                let (head, revisions) = self.block_in(&segment, &mut frames, u64::from(offset), position)?;
+                let before = match previous {
+                    Some(before) => Some(before),
+                    None => self.previous_block_hash(&head)?,
+                };
+                previous = Some(head.block_hash);
+                each(stored_block(head, revisions, self.genesis.strand, before))?;
+                (number, last) = (number + 1, position);
+            }
+            next = self.block_from(last + 1)?;
+        }
+        Ok(())
     }
 
     /// The hash of the block before, from that block's head or, for a segment's first block, from its header.
@@ -487,10 +538,16 @@ impl Journal {
     /// A block, its hashes derived and compared with the stored ones.
     pub fn block(&self, block_position: u64, hasher: &mut Hasher) -> Result<(StoredBlock, DerivedBlock), ReadError> {
         let block = self.raw_block(block_position)?;
-        let derived = derive(&block, hasher);
+        let derived = self.derived(&block, hasher)?;
+        Ok((block, derived))
+    }
+
+    /// The hashes of a block that was read, compared with the stored one.
+    pub fn derived(&self, block: &StoredBlock, hasher: &mut Hasher) -> Result<DerivedBlock, ReadError> {
+        let derived = derive(block, hasher);
         if derived.opening.block_hash != block.block_hash {
-            let (segment, _) = self.place(block_position)?;
-            let offset = match self.place(block_position)?.1 {
+            let (segment, place) = self.place(block.position)?;
+            let offset = match place {
                 Place::Head(offset) | Place::Frame(offset) => u64::from(offset),
                 Place::Staged => 0,
             };
@@ -500,7 +557,7 @@ impl Journal {
             );
             return Err(segment.file.damage(offset, what).into());
         }
-        Ok((block, derived))
+        Ok(derived)
     }
 
     /// A block for replaying: nothing is derived.

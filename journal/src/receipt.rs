@@ -4,20 +4,20 @@
 //! and compared with the stored one, and the finished proof is compared with the signed root. A proof that would not
 //! verify is never served; it says that the tree's files are damaged.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::block::Metadata;
-use ledgerstone_digest::ion::{Hasher, Value};
-use ledgerstone_digest::leaf::RevisionLeaf;
+use ledgerstone_digest::ion::{Hasher, Value, ion_hash};
 use ledgerstone_digest::receipt::{Content, OpenedBlock, Receipt, ReceiptRevision, RedactionPart, RevisionOpening};
 use ledgerstone_digest::tlog_proof::TlogProof;
 use ledgerstone_digest::tree::{self as merkle, ProofError, VerifyError, leaf_hash};
 
 use crate::checkpoint::{CheckpointError, Notary, Signed};
-use crate::derive::{BlockFacts, DerivedBlock, revision_leaf};
+use crate::derive::DerivedBlock;
 use crate::error::ReadError;
-use crate::reader::{Journal, revision_facts};
+use crate::reader::Journal;
 use crate::stored::{StoredBlock, StoredRevision};
 use crate::tree::TreeError;
 
@@ -88,20 +88,18 @@ impl Prover<'_> {
     /// The receipt of one revision.
     pub fn receipt(&self, position: u64, options: ReceiptOptions) -> Result<Receipt, ReceiptError> {
         let (block, derived) = self.block_of(position)?;
-        let at =
-            position.checked_sub(block.first_position).and_then(|at| block.revisions.get(usize::try_from(at).ok()?));
-        let Some(revision) = at else {
-            let found = if position == 0 { "the genesis" } else { "a block" };
-            return Err(ReadError::Kind { position, found, wanted: "a revision" }.into());
-        };
-        self.build(&block, &derived, std::slice::from_ref(revision), options)
+        let at = (position - block.first_position) as usize;
+        if position == block.position {
+            return Err(ReadError::Kind { position, found: "a block", wanted: "a revision" }.into());
+        }
+        self.build(&block, &derived, at..at + 1, options)
     }
 
     /// The receipt of a whole transaction: all its revisions.
     pub fn transaction_receipt(&self, block: u64, options: ReceiptOptions) -> Result<Receipt, ReceiptError> {
         let position = self.journal.block_position(block)?;
         let (block, derived) = self.journal.block(position, &mut Hasher::new())?;
-        self.build(&block, &derived, &block.revisions, options)
+        self.build(&block, &derived, 0..block.revisions.len(), options)
     }
 
     /// The proof that the tree of `to` leaves begins with the tree of `from` leaves.
@@ -174,29 +172,30 @@ impl Prover<'_> {
             return Err(ReadError::Kind { position, found: "the genesis", wanted: "a revision" }.into());
         }
         let leaf = self.block_leaf_of(position)?;
-        Ok(self.journal.block(leaf, &mut Hasher::new())?)
+        let found = self.journal.block(leaf, &mut Hasher::new())?;
+        match found.0.first_position <= position {
+            true => Ok(found),
+            false => Err(ReadError::Kind { position, found: "no leaf of a block", wanted: "a revision" }.into()),
+        }
     }
 
     fn build(
         &self,
         block: &StoredBlock,
         derived: &DerivedBlock,
-        revisions: &[StoredRevision],
+        of_block: Range<usize>,
         options: ReceiptOptions,
     ) -> Result<Receipt, ReceiptError> {
-        let mut hasher = Hasher::new();
-        let records = self.records(revisions)?;
+        let records = self.records(block.revisions.get(of_block.clone()).unwrap_or_default())?;
         let boundary = records.iter().map(|(block, _, _)| block.position).fold(block.position, u64::max) + 1;
         let signed = self.notary.checkpoint_reaching(boundary)?;
-        let shown =
-            revisions.iter().map(|revision| show(block, revision, options.data, &mut hasher)).collect::<Vec<_>>();
+        let shown: Vec<_> = of_block.filter_map(|at| show(block, derived, at, options.data)).collect();
         let proof = self.prove(&signed, &shown, block, derived)?;
         let mut redactions = Vec::with_capacity(records.len());
-        for (block, derived, at) in &records {
-            let record = show(block, &block.revisions[*at], true, &mut hasher);
-            let proof = self.prove(&signed, std::slice::from_ref(&record), block, derived)?;
+        for (block, derived, record) in &records {
+            let proof = self.prove(&signed, std::slice::from_ref(record), block, derived)?;
             redactions.push(RedactionPart {
-                revision: record,
+                revision: record.clone(),
                 block_leaf: derived.leaf,
                 block_position: block.position,
                 proof,
@@ -213,16 +212,17 @@ impl Prover<'_> {
         })
     }
 
-    /// The records of the redactions of these revisions: block, its hashes, and which of its revisions it is.
-    fn records(&self, revisions: &[StoredRevision]) -> Result<Vec<(StoredBlock, DerivedBlock, usize)>, ReceiptError> {
+    /// The records of the redactions of these revisions, each with its block.
+    fn records(
+        &self,
+        revisions: &[StoredRevision],
+    ) -> Result<Vec<(StoredBlock, DerivedBlock, ReceiptRevision)>, ReceiptError> {
         let mut records = Vec::new();
         for position in revisions.iter().filter_map(|revision| revision.redaction_record) {
             let (block, derived) = self.block_of(position)?;
-            let at = position.saturating_sub(block.first_position) as usize;
-            if block.revisions.len() <= at {
-                return Err(ReadError::Kind { position, found: "a block", wanted: "a redaction's record" }.into());
-            }
-            records.push((block, derived, at));
+            let record = show(&block, &derived, (position - block.first_position) as usize, true);
+            let wrong = ReadError::Kind { position, found: "a block", wanted: "a redaction's record" };
+            records.push((block, derived, record.ok_or(wrong)?));
         }
         Ok(records)
     }
@@ -258,17 +258,20 @@ fn metadata(revision: &StoredRevision) -> Value {
     .to_value()
 }
 
-fn show(block: &StoredBlock, revision: &StoredRevision, data: bool, hasher: &mut Hasher) -> ReceiptRevision {
-    let facts = revision_facts(revision);
-    let (leaf, _): (RevisionLeaf, Hash) = revision_leaf(&block_facts(block), &facts, hasher);
+/// What the receipt shows of one revision.
+fn show(block: &StoredBlock, derived: &DerivedBlock, at: usize, data: bool) -> Option<ReceiptRevision> {
+    let (revision, leaf) = (block.revisions.get(at)?, derived.revision_leaves.get(at)?);
     let metadata = metadata(revision);
-    let content = match (&revision.data, facts.data_hash) {
-        (Some(document), _) if data => Content::Data { metadata, data: Arc::clone(document) },
-        (_, Some(data_hash)) => Content::DataHash { metadata, data_hash },
-        (_, None) => Content::Deleted { metadata },
+    let content = match &revision.data {
+        Some(document) if data => Content::Data { metadata, data: Arc::clone(document) },
+        Some(document) => Content::DataHash { metadata, data_hash: ion_hash(document) },
+        None => match revision.data_hash {
+            Some(data_hash) => Content::DataHash { metadata, data_hash },
+            None => Content::Deleted { metadata },
+        },
     };
     let opening = Some(RevisionOpening { blind: revision.blind, content });
-    ReceiptRevision { position: revision.position, leaf, opening }
+    Some(ReceiptRevision { position: revision.position, leaf: *leaf, opening })
 }
 
 fn open(block: &StoredBlock, derived: &DerivedBlock) -> OpenedBlock {
@@ -278,18 +281,5 @@ fn open(block: &StoredBlock, derived: &DerivedBlock) -> OpenedBlock {
         transaction_info: Some(block.info.to_value()),
         origin_info: Some(block.origin.to_value()),
         redaction_info: block.redaction.as_ref().map(|redaction| redaction.to_value()),
-    }
-}
-
-fn block_facts(block: &StoredBlock) -> BlockFacts {
-    BlockFacts {
-        strand: block.strand,
-        number: block.number,
-        tx_id: block.tx_id,
-        time_ms: block.time_ms,
-        first_position: block.first_position,
-        blind: block.blind,
-        previous_block_hash: block.previous_block_hash,
-        previous_leaf: block.previous_leaf,
     }
 }

@@ -391,19 +391,28 @@ impl Leaves for Journal {
         }
         let mut hasher = Hasher::new();
         let mut previous: Option<Hash> = None;
-        while position < to {
-            let end = self.block_from(position).map_err(|e| e.to_string())?;
-            let end = end.ok_or_else(|| format!("position {position} is in no block"))?;
-            let (block, derived) = self.block(end, &mut hasher).map_err(|e| e.to_string())?;
+        let read: Result<(), Unreadable> = self.blocks_between(position, to, &mut |block| {
+            let derived = self.derived(&block, &mut hasher)?;
             if previous.is_some() && block.previous_leaf != previous {
-                return Err(format!("block {} does not name the leaf of the block before it", block.number));
+                let number = block.number;
+                return Err(Unreadable(format!("block {number} does not name the leaf of the block before it")));
             }
             previous = Some(derived.leaf_entry_hash);
-            let skip = position - block.first_position;
+            let skip = position.saturating_sub(block.first_position);
             derived.leaf_hashes.iter().skip(skip as usize).for_each(|hash| each(*hash));
-            position = end + 1;
-        }
-        Ok(())
+            position = block.position + 1;
+            Ok(())
+        });
+        read.map_err(|Unreadable(what)| what)
+    }
+}
+
+/// Why leaves cannot be derived.
+struct Unreadable(String);
+
+impl From<ReadError> for Unreadable {
+    fn from(error: ReadError) -> Self {
+        Unreadable(error.to_string())
     }
 }
 
@@ -423,13 +432,7 @@ impl Recovered {
         from_position: u64,
         each: &mut dyn FnMut(PublishedBlock) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut next = self.journal.block_from(from_position)?;
-        while let Some(position) = next {
-            let block = self.journal.replayed_block(position)?;
-            each(replayed(block))?;
-            next = if position + 1 < self.end() { self.journal.block_from(position + 1)? } else { None };
-        }
-        Ok(())
+        self.journal.blocks_between(from_position, self.end(), &mut |block| each(replayed(block)))
     }
 }
 
