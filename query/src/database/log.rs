@@ -2,8 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use futures_channel::oneshot;
+use ledgerstone_journal::redaction::RedactError;
 use ledgerstone_journal::{CommitError, Committed, Ledger, ReadError, StoredBlock, StoredRevision, Transaction};
+
+use crate::error::{QueryError, SqlState};
 
 /// A journal that runs.
 pub(crate) trait Log: Send + Sync {
@@ -26,30 +31,67 @@ pub(crate) trait Log: Send + Sync {
 /// Resolves when the transaction is durable and published, or refused.
 pub(crate) type Submitted = Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send>>;
 
-impl Log for Ledger {
+/// The journal that there is.
+pub(crate) struct Journal(pub Arc<Ledger>);
+
+impl Log for Journal {
     fn snapshot(&self) -> u64 {
-        Ledger::snapshot(self)
+        self.0.snapshot()
     }
 
     fn read_revision(&self, position: u64) -> Result<StoredRevision, ReadError> {
-        Ledger::read_revision(self, position)
+        self.0.read_revision(position)
     }
 
     fn read_block(&self, number: u64) -> Result<StoredBlock, ReadError> {
-        Ledger::read_block(self, number)
+        self.0.read_block(number)
     }
 
     fn end_at_time(&self, time_ms: i64) -> Result<Option<u64>, ReadError> {
         // A ledger that is closing has no blocks to come, so what is published is all there is.
-        let _ = self.settle(time_ms);
-        Ok(self.last_block_at_or_before(time_ms)?.map(|(_, end)| end))
+        let _ = self.0.settle(time_ms);
+        Ok(self.0.last_block_at_or_before(time_ms)?.map(|(_, end)| end))
     }
 
     fn end_of_block(&self, number: u64) -> Result<u64, ReadError> {
-        Ok(Ledger::read_block(self, number)?.position + 1)
+        Ok(self.0.read_block(number)?.position + 1)
     }
 
     fn submit(&self, transaction: Transaction) -> Submitted {
-        Box::pin(Ledger::submit(self, transaction))
+        if transaction.redaction.is_none() {
+            return Box::pin(self.0.submit(transaction));
+        }
+        // Writing segments again takes its time, and blocks.
+        let (done, answer) = oneshot::channel();
+        let ledger = self.0.clone();
+        let thread = std::thread::Builder::new().name("redaction".into()).spawn(move || {
+            // Nobody may be waiting any more.
+            let _ = done.send(redacted(ledger.redact(transaction)));
+        });
+        Box::pin(async move {
+            thread.map_err(|error| {
+                refused(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
+            })?;
+            let ended = |_| CommitError::OutcomeUnknown { cause: "the thread of the redaction ended early".to_owned() };
+            answer.await.unwrap_or_else(|canceled| Err(ended(canceled)))
+        })
     }
+}
+
+fn redacted(outcome: Result<Committed, RedactError>) -> Result<Committed, CommitError> {
+    match outcome {
+        Ok(committed) => Ok(committed),
+        // It has committed, nobody is handed the data any more, and the next start removes it.
+        Err(RedactError::Unfinished { committed, cause }) => {
+            tracing::error!(block = committed.block, %cause, "a redaction is recorded but not carried out yet");
+            Ok(committed)
+        }
+        Err(RedactError::Commit(error)) => Err(error),
+        Err(RedactError::Refused(why)) => Err(refused(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, why)),
+        Err(other) => Err(refused(SqlState::IO_ERROR, other.to_string())),
+    }
+}
+
+fn refused(code: SqlState, message: String) -> CommitError {
+    CommitError::Refused(Box::new(QueryError::new(code, message)))
 }

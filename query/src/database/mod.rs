@@ -26,6 +26,7 @@ use ledgerstone_journal::{
     Committed, CreateError, CreateOptions, Env, Ledger, OpenError, OpenOptions, ReadError, StoredRevision,
 };
 
+use log::Journal;
 pub(crate) use log::Log;
 pub(crate) use state::{State, unique_violation};
 pub use tokens::{TOKEN_BYTES_MAX, TOKENS_KEPT_MAX};
@@ -121,7 +122,7 @@ impl Database {
         state.opened(recovered.end());
         let validator = Box::new(Validator::new(state.clone()));
         let ledger = recovered.start(validator, Box::new(Publisher(state.clone())));
-        let log: Arc<dyn Log> = ledger.clone();
+        let log: Arc<dyn Log> = Arc::new(Journal(ledger.clone()));
         let database = Arc::new(Database { name: name.into(), env: env.clone(), options, state, log, ledger });
         database.complete_indexes()?;
         Ok(database)
