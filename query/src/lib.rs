@@ -2,13 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+pub mod bind;
 pub mod catalogue;
 #[cfg(test)]
 mod compact;
 pub mod database;
 pub mod error;
+pub mod exec;
 #[cfg(feature = "analytics")]
 pub mod export;
+pub mod function;
 pub mod index;
 pub mod instance;
 mod literal;
@@ -17,6 +20,7 @@ pub mod session;
 pub mod sql;
 pub mod transaction;
 pub mod types;
+pub mod value;
 
 use ast::{Span, Statement};
 

@@ -7,6 +7,7 @@
 pub mod ddl;
 pub mod system_tables;
 mod table;
+pub mod virtual_tables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use ledgerstone_digest::id::Id;
 pub use table::{
     Check, Column, Index, IndexStatus, METADATA_FIELDS, PathStep, SALT_FIELD, Table, TableStatus, path_text, value_at,
 };
+pub use virtual_tables::{VirtualTable, virtual_table};
 
 /// Versions given out in this process; 0 is the empty catalogue's.
 static NEXT_VERSION: AtomicU64 = AtomicU64::new(1);

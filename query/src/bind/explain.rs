@@ -1,0 +1,188 @@
+//! `EXPLAIN`: the executor, the operators, and the way into each table.
+
+use super::plan::{
+    Access, Body, DistinctPlan, InsertRows, Node, Plan, QueryBody, QueryPlan, SelectPlan, Source, TableSource, ViewPlan,
+};
+use crate::ast::{JoinKind, SetOp};
+
+pub(super) fn lines(plan: &Plan) -> Vec<String> {
+    let mut out = vec!["Executor: documents".to_owned()];
+    let mut writer = Writer { out: &mut out };
+    match &plan.body {
+        Body::Query(query) => writer.query(query, 0),
+        Body::Insert(insert) => {
+            writer.line(0, format!("Insert into {}", insert.table.name));
+            match &insert.source {
+                InsertRows::Columns { query, .. }
+                | InsertRows::Fields { query, .. }
+                | InsertRows::DocumentQuery(query) => {
+                    writer.query(query, 1);
+                }
+                InsertRows::Defaults => writer.line(1, "Defaults"),
+                InsertRows::Documents { .. } => writer.line(1, "Documents"),
+            }
+        }
+        Body::Update(update) => {
+            writer.line(0, format!("Update {}", update.table.name));
+            writer.node(&update.from, 1);
+        }
+        Body::Delete(delete) => {
+            writer.line(0, format!("Delete from {}", delete.table.name));
+            writer.node(&delete.from, 1);
+        }
+    }
+    for cte in &plan.ctes {
+        let kind = if cte.step.is_some() { "Recursive WITH" } else { "WITH" };
+        writer.line(0, format!("{kind} {}", cte.name));
+        writer.query(&cte.query, 1);
+        if let Some(step) = &cte.step {
+            writer.query(step, 1);
+        }
+    }
+    out
+}
+
+struct Writer<'o> {
+    out: &'o mut Vec<String>,
+}
+
+impl Writer<'_> {
+    fn line(&mut self, indent: usize, text: impl Into<String>) {
+        self.out.push(format!("{}{}", "  ".repeat(indent), text.into()));
+    }
+
+    fn query(&mut self, query: &QueryPlan, indent: usize) {
+        let mut indent = indent;
+        if query.limit.is_some() || query.offset.is_some() {
+            self.line(indent, "Limit");
+            indent += 1;
+        }
+        match &query.body {
+            QueryBody::Select(select) => self.select(select, indent),
+            QueryBody::Set { op, all, left, right, order, .. } => {
+                if !order.is_empty() {
+                    self.line(indent, "Sort");
+                    indent += 1;
+                }
+                let name = match op {
+                    SetOp::Union => "Union",
+                    SetOp::Intersect => "Intersect",
+                    SetOp::Except => "Except",
+                };
+                self.line(indent, format!("{name}{}", if *all { " all" } else { "" }));
+                self.query(left, indent + 1);
+                self.query(right, indent + 1);
+            }
+            QueryBody::Values { rows, .. } => self.line(indent, format!("Values ({} rows)", rows.len())),
+            QueryBody::Nested { query, order } => {
+                if !order.is_empty() {
+                    self.line(indent, "Sort");
+                    indent += 1;
+                }
+                self.query(query, indent);
+            }
+        }
+    }
+
+    fn select(&mut self, select: &SelectPlan, indent: usize) {
+        let mut indent = indent;
+        let mut step = |writer: &mut Self, text: String| {
+            writer.line(indent, text);
+            indent += 1;
+        };
+        if !select.order.is_empty() && !select.ordered {
+            step(self, "Sort".to_owned());
+        }
+        match select.distinct {
+            DistinctPlan::No => {}
+            DistinctPlan::Yes => step(self, "Distinct".to_owned()),
+            DistinctPlan::On(_) => step(self, "Distinct on".to_owned()),
+        }
+        if !select.windows.is_empty() {
+            step(self, format!("Window ({})", select.windows.len()));
+        }
+        if let Some(group) = &select.group {
+            step(self, format!("Aggregate ({} keys, {} aggregates)", group.keys.len(), group.aggregates.len()));
+        }
+        if !select.filter.is_empty() {
+            step(self, "Filter".to_owned());
+        }
+        match &select.from {
+            Some(node) => self.node(node, indent),
+            None => self.line(indent, "One row"),
+        }
+    }
+
+    fn node(&mut self, node: &Node, indent: usize) {
+        match node {
+            Node::Filter { input, .. } => {
+                self.line(indent, "Filter");
+                self.node(input, indent + 1);
+            }
+            Node::Source(source) => {
+                let Some(input) = &source.input else { return self.source(&source.source, &source.label, indent) };
+                let kind = if source.outer { "Left lookup join" } else { "Lookup join" };
+                self.line(indent, kind);
+                self.node(input, indent + 1);
+                self.source(&source.source, &source.label, indent + 1);
+            }
+            Node::Hash(join) => {
+                self.line(indent, format!("Hash join{}", kind(join.kind)));
+                self.node(&join.left, indent + 1);
+                self.node(&join.right, indent + 1);
+            }
+            Node::Loop(join) => {
+                self.line(indent, format!("Nested loop{}", kind(join.kind)));
+                self.node(&join.left, indent + 1);
+                self.node(&join.right, indent + 1);
+            }
+        }
+    }
+
+    fn source(&mut self, source: &Source, label: &str, indent: usize) {
+        match source {
+            Source::Table(table) => self.line(indent, table_line(table, label)),
+            Source::Query { query, .. } => {
+                self.line(indent, format!("Subquery {label}"));
+                self.query(query, indent + 1);
+            }
+            Source::Cte { .. } => self.line(indent, format!("WITH query {label}")),
+            Source::Virtual { table, .. } => self.line(indent, format!("Catalogue {}", table.name())),
+            Source::Function { .. } => self.line(indent, format!("Function {label}")),
+            Source::Collection { .. } => self.line(indent, format!("Elements of {label}")),
+            Source::Unpivot { .. } => self.line(indent, format!("Fields of {label}")),
+        }
+    }
+}
+
+fn kind(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Left => " (left)",
+        JoinKind::Right => " (right)",
+        JoinKind::Full => " (full)",
+        JoinKind::Inner | JoinKind::Cross => "",
+    }
+}
+
+fn table_line(table: &TableSource, label: &str) -> String {
+    let view = match table.view {
+        ViewPlan::Current => "",
+        ViewPlan::AsOfTime(_) => " as of a time",
+        ViewPlan::AsOfBlock(_) => " as of a block",
+        ViewPlan::History { .. } => ", history",
+    };
+    let way = match &table.access {
+        Access::Scan => "Scan".to_owned(),
+        Access::Ids(_) | Access::IdList(_) => "Document id lookup".to_owned(),
+        Access::Index { index, keys } => {
+            let what = if index.primary { "Primary key lookup" } else { "Index lookup" };
+            let part = if keys.len() < index.paths.len() { ", prefix" } else { "" };
+            format!("{what} using {} ({}{part})", index.name, index.paths_text())
+        }
+        Access::Range { index, descending, .. } => {
+            let direction = if *descending { ", backwards" } else { "" };
+            format!("Index range using {} ({}{direction})", index.name, index.paths_text())
+        }
+    };
+    format!("{way} on {label}{view}")
+}

@@ -1,0 +1,128 @@
+//! The binder: names, types and coercions of a statement resolved once, by the rules of its dialect; access paths
+//! chosen (DESIGN section 7, "Two front ends, one catalogue, one binder").
+
+mod access;
+mod call;
+mod dml;
+mod explain;
+mod expr;
+mod from;
+mod join;
+mod operator;
+pub mod plan;
+mod query;
+mod scope;
+mod types;
+mod walk;
+
+use std::sync::Arc;
+
+use crate::ast::{Name, Statement};
+use crate::catalogue::Table;
+use crate::error::{QueryError, Result};
+use crate::session::{Dialect, SessionInfo};
+use crate::transaction::Transaction;
+use crate::types::SqlType;
+use plan::{Body, Cte, Plan, ResultColumn, Step};
+use query::CteName;
+use scope::Level;
+
+pub use plan::Datum;
+
+/// The most columns a result may have, as in PostgreSQL.
+pub const COLUMNS_MAX: usize = 1664;
+
+/// What binding needs to know.
+pub struct PlanContext<'a> {
+    pub tx: &'a Transaction,
+    /// The statement's text, which spans point into.
+    pub text: &'a str,
+    pub dialect: Dialect,
+    /// Types the client gave its parameters, as far as it did.
+    pub parameter_types: &'a [Option<SqlType>],
+    pub session: &'a SessionInfo,
+}
+
+/// Binds a query or a statement that changes documents. Everything else is not planned here.
+pub fn plan(ctx: &mut PlanContext<'_>, statement: &Statement) -> Result<Arc<Plan>> {
+    let mut binder = Binder::new(ctx);
+    let (body, columns) = match statement {
+        Statement::Query(query) => {
+            let (plan, columns) = binder.query(query)?;
+            (Body::Query(Box::new(plan)), Some(columns))
+        }
+        Statement::Insert(insert) => binder.insert(insert)?,
+        Statement::Update(update) => binder.update(update)?,
+        Statement::Delete(delete) => binder.delete(delete)?,
+        Statement::Explain { statement, .. } => return plan(ctx, statement),
+        _ => return Err(QueryError::internal("this statement is not planned by the binder")),
+    };
+    Ok(Arc::new(binder.finish(ctx, body, columns)))
+}
+
+/// A plan that inserts the documents of its one parameter, a list: what COPY runs.
+pub(crate) fn insert_documents(ctx: &mut PlanContext<'_>, table: &Arc<Table>) -> Result<Plan> {
+    let mut binder = Binder::new(ctx);
+    let body = binder.insert_parameter(table)?;
+    Ok(binder.finish(ctx, body, None))
+}
+
+pub(crate) struct Binder<'a> {
+    tx: &'a Transaction,
+    partiql: bool,
+    session: &'a SessionInfo,
+    params: Vec<Option<SqlType>>,
+    tables: Vec<Arc<Table>>,
+    ctes: Vec<Cte>,
+    cte_names: Vec<CteName>,
+    levels: Vec<Level>,
+    ids: usize,
+    /// The query being bound has a LIMIT.
+    limited: bool,
+    /// Variables that range over lists: their slot, the list, and the slot of the element's number.
+    element_places: Vec<(u32, plan::Ex, u32)>,
+}
+
+impl<'a> Binder<'a> {
+    fn new(ctx: &PlanContext<'a>) -> Self {
+        Binder {
+            tx: ctx.tx,
+            partiql: ctx.dialect == Dialect::PartiQl,
+            session: ctx.session,
+            params: ctx.parameter_types.to_vec(),
+            tables: vec![],
+            ctes: vec![],
+            cte_names: vec![],
+            levels: vec![],
+            ids: 0,
+            limited: false,
+            element_places: vec![],
+        }
+    }
+
+    fn next_id(&mut self) -> usize {
+        self.ids += 1;
+        self.ids - 1
+    }
+
+    fn finish(self, ctx: &PlanContext<'_>, body: Body, columns: Option<Vec<query::OutputColumn>>) -> Plan {
+        Plan {
+            columns: columns.map(|c| c.into_iter().map(|(name, ty)| ResultColumn { name, ty }).collect()),
+            // A parameter nothing gave a type is text.
+            parameter_types: self.params.into_iter().map(|t| t.unwrap_or(SqlType::Text)).collect(),
+            catalogue_version: ctx.tx.catalogue().version,
+            dialect: ctx.dialect,
+            body,
+            tables: self.tables,
+            ctes: self.ctes,
+        }
+    }
+}
+
+/// A field step for a name: exact in PartiQL and in quotes, otherwise as written with any case as second choice.
+fn field_step(name: &Name, partiql: bool) -> Step {
+    match partiql || name.quoted {
+        true => Step::Field { name: name.text.clone(), any_case: false },
+        false => Step::Field { name: name.written.clone(), any_case: true },
+    }
+}

@@ -1,0 +1,119 @@
+//! COPY … FROM: text fields become typed documents of a table.
+
+use ledgerstone_digest::ion::{Struct, Symbol, Value};
+
+use super::eval::storable;
+use crate::bind::{self, PlanContext};
+use crate::catalogue::Table;
+use crate::error::{QueryError, Result, SqlState};
+use crate::session::SessionInfo;
+use crate::transaction::Transaction;
+use crate::types::SqlType;
+use crate::value::text;
+
+use std::sync::Arc;
+
+/// A table made ready to take rows of text fields.
+pub struct CopyTarget {
+    table: Arc<Table>,
+    /// Which declared column each field goes to; for a schemaless table the names of the fields.
+    columns: Vec<Field>,
+    insert: bind::plan::Plan,
+}
+
+struct Field {
+    name: Arc<str>,
+    ty: SqlType,
+}
+
+impl CopyTarget {
+    /// Resolves the columns (all of them, in order, if none are named).
+    pub fn new(table: &Arc<Table>, columns: &[Arc<str>], ctx: &mut PlanContext<'_>) -> Result<CopyTarget> {
+        let mut fields = Vec::new();
+        if !table.is_declared() && columns.is_empty() {
+            fields.push(Field { name: Arc::from(""), ty: SqlType::Jsonb });
+        } else if columns.is_empty() {
+            fields.extend(table.columns.iter().map(|c| Field { name: c.name.clone(), ty: c.ty.clone() }));
+        }
+        for name in columns {
+            fields.push(match table.column(name) {
+                Some(column) => Field { name: column.name.clone(), ty: column.ty.clone() },
+                None if !table.is_declared() => Field { name: name.clone(), ty: SqlType::Text },
+                None => {
+                    return Err(QueryError::new(
+                        SqlState::UNDEFINED_COLUMN,
+                        format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
+                    ));
+                }
+            });
+        }
+        let insert = bind::insert_documents(ctx, table)?;
+        Ok(CopyTarget { table: table.clone(), columns: fields, insert })
+    }
+
+    /// Fields a row has.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Names and types of the fields, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&Arc<str>, &SqlType)> {
+        self.columns.iter().map(|f| (&f.name, &f.ty))
+    }
+
+    /// Inserts rows of fields; `None` is NULL. `first_line` numbers the first row, for messages.
+    pub fn insert(
+        &self,
+        rows: &[Vec<Option<String>>],
+        first_line: u64,
+        tx: &mut Transaction,
+        session: &SessionInfo,
+    ) -> Result<u64> {
+        let now = session.transaction_time_ms.saturating_mul(1000);
+        let mut documents = Vec::with_capacity(rows.len());
+        for (i, row) in rows.iter().enumerate() {
+            let line = first_line + i as u64;
+            documents.push(self.document(row, now).map_err(|e| {
+                let place = format!("COPY {}, line {line}", self.table.name);
+                let detail = e.detail.clone().map_or_else(|| place.clone(), |d| format!("{d} ({place})"));
+                QueryError { detail: Some(detail), ..e }
+            })?);
+        }
+        let outcome = super::run(&self.insert, tx, &[Some(Value::List(documents))], session)?;
+        match outcome {
+            super::Outcome::Affected { count, .. } => Ok(count),
+            super::Outcome::Rows { .. } => Err(QueryError::internal("COPY answered with rows")),
+        }
+    }
+
+    fn document(&self, row: &[Option<String>], now: i64) -> Result<Value> {
+        if row.len() != self.columns.len() {
+            let what =
+                if row.len() < self.columns.len() { "missing data for column" } else { "extra data after column" };
+            let column = self.columns.get(row.len()).or(self.columns.last()).map_or("", |f| &f.name);
+            return Err(QueryError::new(SqlState::BAD_COPY_FORMAT, format!("{what} \"{column}\"")).detail(format!(
+                "{} fields are expected, {} were found.",
+                self.columns.len(),
+                row.len()
+            )));
+        }
+        let mut fields = Vec::with_capacity(row.len());
+        for (field, value) in self.columns.iter().zip(row) {
+            let value = match value {
+                Some(value) => storable(text::parse(value, &field.ty, now)?, &field.ty),
+                // An explicit NULL keeps the default away.
+                None if self.table.is_declared() => Value::NULL,
+                None => continue,
+            };
+            if field.name.is_empty() {
+                return Ok(value);
+            }
+            fields.push((Symbol::new(field.name.clone()), value));
+        }
+        Ok(Value::Struct(Struct { fields }))
+    }
+}

@@ -1,0 +1,105 @@
+//! The document executor: runs bound statements over Ion documents through the row index. It can run every operator, so
+//! it is what every other executor is measured against.
+
+mod arithmetic;
+pub mod copy;
+mod dml;
+mod eval;
+mod query;
+mod run;
+mod source;
+mod window;
+
+use ledgerstone_digest::id::Id;
+
+pub use run::{RECURSION_ROWS_MAX, Row, STATEMENT_MEMORY_BYTES_MAX};
+
+pub(crate) use arithmetic::symbol;
+pub(crate) use source::slots_of;
+pub(crate) use window::default_frame;
+
+use crate::bind::plan::{Body, Datum, Plan};
+use crate::error::{QueryError, Result, SqlState};
+use crate::session::SessionInfo;
+use crate::transaction::Transaction;
+use run::{Flow, Run};
+
+/// What a statement did.
+#[derive(Debug)]
+pub enum Outcome {
+    Rows {
+        rows: Vec<Row>,
+    },
+    Affected {
+        /// `INSERT`, `UPDATE` or `DELETE`.
+        command: &'static str,
+        count: u64,
+        /// Rows of RETURNING, or QLDB's `{documentId}` rows.
+        returning: Option<Vec<Row>>,
+        document_ids: Vec<Id>,
+    },
+}
+
+/// Runs a plan with these parameters, cast to [`Plan::parameter_types`] already by the door or here.
+pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &SessionInfo) -> Result<Outcome> {
+    match &plan.body {
+        Body::Query(_) => {
+            let mut rows = Vec::new();
+            run_query(plan, tx, params, session, &mut |row| {
+                rows.push(row);
+                Ok(true)
+            })?;
+            Ok(Outcome::Rows { rows })
+        }
+        _ => {
+            check_run(plan, tx, params)?;
+            dml::run(plan, tx, params, session)
+        }
+    }
+}
+
+/// Runs a query, handing over row after row; the sink says whether it wants more. For results too large to hold.
+pub fn run_query(
+    plan: &Plan,
+    tx: &Transaction,
+    params: &[Datum],
+    session: &SessionInfo,
+    sink: &mut dyn FnMut(Row) -> Result<bool>,
+) -> Result<()> {
+    check_run(plan, tx, params)?;
+    let Body::Query(query) = &plan.body else {
+        return Err(QueryError::internal("this statement is not a query"));
+    };
+    let run = Run::new(plan, tx, params, session);
+    run.check_cancelled()?;
+    let streaming = std::cell::Cell::new(0_usize);
+    run.query(query, None, None, &mut |row| {
+        streaming.set(streaming.get() + 1);
+        run.tick()?;
+        Ok(if sink(row)? { Flow::More } else { Flow::Stop })
+    })
+}
+
+/// Parameters are all there, and each table is still what it was when the plan was made; reading it is recorded.
+fn check_run(plan: &Plan, tx: &Transaction, params: &[Datum]) -> Result<()> {
+    if params.len() < plan.parameter_types.len() {
+        return Err(QueryError::new(
+            SqlState::UNDEFINED_PARAMETER,
+            format!("{} parameters are needed, {} were given", plan.parameter_types.len(), params.len()),
+        ));
+    }
+    for table in &plan.tables {
+        let now = tx.table_by_id(table.id)?;
+        let same = now.as_ref().is_some_and(|t| {
+            std::sync::Arc::ptr_eq(t, table) || t.definition_version == table.definition_version && t == table
+        });
+        if !same {
+            return Err(QueryError::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("the definition of \"{}\" has changed since the statement was prepared", table.name),
+            )
+            .hint("Prepare it again."));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Array functions (PostgreSQL's documentation, 9.19). Arrays have one dimension here and count from 1.
+
+use ledgerstone_digest::ion::Value;
+
+use super::ty::{ANY, ARRAY, INT4, R_BOOL, R_INT4, R_TEXT, TEXT};
+use super::{Returns, Scalar, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at, value_at};
+use crate::bind::plan::Datum;
+use crate::error::Result;
+use crate::value::compare::compare;
+use crate::value::text::format_untyped;
+
+pub(super) static FUNCTIONS: &[Scalar] = &[
+    strict("array_length", &[ARRAY, INT4], R_INT4, |_, a| match (list_at(a, 0)?.len(), int_at(a, 1)?) {
+        (0, _) => Ok(None),
+        (n, 1) => some_int(n as i64),
+        _ => Ok(None),
+    }),
+    strict("array_upper", &[ARRAY, INT4], R_INT4, |_, a| match (list_at(a, 0)?.len(), int_at(a, 1)?) {
+        (0, _) => Ok(None),
+        (n, 1) => some_int(n as i64),
+        _ => Ok(None),
+    }),
+    strict("array_lower", &[ARRAY, INT4], R_INT4, |_, a| {
+        if list_at(a, 0)?.is_empty() || int_at(a, 1)? != 1 { Ok(None) } else { some_int(1) }
+    }),
+    strict("array_ndims", &[ARRAY], R_INT4, |_, a| if list_at(a, 0)?.is_empty() { Ok(None) } else { some_int(1) }),
+    strict("cardinality", &[ARRAY], R_INT4, |_, a| some_int(list_at(a, 0)?.len() as i64)),
+    lenient("array_append", &[ARRAY, ANY], Returns::Same(0), |_, a| {
+        let mut items = items(a, 0)?;
+        items.push(element(a, 1));
+        Ok(Some(Value::List(items)))
+    }),
+    lenient("array_prepend", &[ANY, ARRAY], Returns::Same(1), |_, a| {
+        let mut items = items(a, 1)?;
+        items.insert(0, element(a, 0));
+        Ok(Some(Value::List(items)))
+    }),
+    lenient("array_cat", &[ARRAY, ARRAY], Returns::Same(0), |_, a| {
+        if a.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let mut both = items(a, 0)?;
+        both.extend(items(a, 1)?);
+        Ok(Some(Value::List(both)))
+    }),
+    lenient("array_position", &[ARRAY, ANY], R_INT4, |_, a| {
+        if a.first().is_none_or(Option::is_none) {
+            return Ok(None);
+        }
+        let wanted = element(a, 1);
+        match list_at(a, 0)?.iter().position(|v| same(v, &wanted)) {
+            Some(at) => some_int(at as i64 + 1),
+            None => Ok(None),
+        }
+    }),
+    lenient("array_remove", &[ARRAY, ANY], Returns::Same(0), |_, a| {
+        if a.first().is_none_or(Option::is_none) {
+            return Ok(None);
+        }
+        let gone = element(a, 1);
+        Ok(Some(Value::List(list_at(a, 0)?.iter().filter(|v| !same(v, &gone)).cloned().collect())))
+    }),
+    lenient("array_to_string", &[ARRAY, TEXT], R_TEXT, |_, a| join(a)),
+    lenient("array_to_string", &[ARRAY, TEXT, TEXT], R_TEXT, |_, a| join(a)),
+    strict("ledgerstone_array_contains", &[ARRAY, ARRAY], R_BOOL, |_, a| {
+        let (all, some) = (list_at(a, 0)?, list_at(a, 1)?);
+        some_bool(some.iter().all(|v| !v.is_null() && all.iter().any(|w| same(w, v))))
+    }),
+];
+
+fn items(a: &[Datum], i: usize) -> Result<Vec<Value>> {
+    match a.get(i) {
+        Some(Some(_)) => Ok(list_at(a, i)?.to_vec()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn element(a: &[Datum], i: usize) -> Value {
+    value_at(a, i).cloned().unwrap_or(Value::NULL)
+}
+
+/// NULLs count as the same here, as `array_position` and `array_remove` have it.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a.is_null(), b.is_null()) {
+        (false, false) => compare(a, b).is_eq(),
+        (x, y) => x && y,
+    }
+}
+
+fn join(a: &[Datum]) -> Result<Datum> {
+    if a.iter().take(2).any(Option::is_none) {
+        return Ok(None);
+    }
+    let null = match a.get(2) {
+        Some(Some(_)) => Some(text_at(a, 2)?.to_owned()),
+        _ => None,
+    };
+    let shown = list_at(a, 0)?.iter().filter_map(|v| if v.is_null() { null.clone() } else { Some(format_untyped(v)) });
+    some_text(shown.collect::<Vec<_>>().join(text_at(a, 1)?))
+}

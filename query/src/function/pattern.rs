@@ -1,0 +1,166 @@
+//! LIKE and regular expressions (PostgreSQL's documentation, 9.7). Regular expressions are those of the `regex-lite`
+//! crate: linear time, no look-around or back-references, which are refused by name.
+
+use ledgerstone_digest::ion::Value;
+use regex_lite::{Regex, RegexBuilder};
+
+use super::ty::{INT4, R_BOOL, R_INT4, R_TEXT, TEXT};
+use super::{Returns, Scalar, int_at, some_bool, some_int, some_text, strict, text_at};
+use crate::error::{QueryError, Result, SqlState};
+
+pub(super) static FUNCTIONS: &[Scalar] = &[
+    strict("regexp_replace", &[TEXT, TEXT, TEXT], R_TEXT, |_, a| {
+        replace(text_at(a, 0)?, text_at(a, 1)?, text_at(a, 2)?, "")
+    }),
+    strict("regexp_replace", &[TEXT, TEXT, TEXT, TEXT], R_TEXT, |_, a| {
+        replace(text_at(a, 0)?, text_at(a, 1)?, text_at(a, 2)?, text_at(a, 3)?)
+    }),
+    strict("regexp_match", &[TEXT, TEXT], Returns::TextArray, |_, a| {
+        let Some(found) = regex(text_at(a, 1)?, false)?.captures(text_at(a, 0)?) else { return Ok(None) };
+        let groups: Vec<Value> = match found.len() {
+            1 => found.get(0).into_iter().map(|m| Value::string(m.as_str())).collect(),
+            n => (1..n).map(|i| found.get(i).map_or(Value::NULL, |m| Value::string(m.as_str()))).collect(),
+        };
+        Ok(Some(Value::List(groups)))
+    }),
+    strict("regexp_count", &[TEXT, TEXT], R_INT4, |_, a| {
+        some_int(regex(text_at(a, 1)?, false)?.find_iter(text_at(a, 0)?).count() as i64)
+    }),
+    strict("regexp_like", &[TEXT, TEXT], R_BOOL, |_, a| {
+        some_bool(regex(text_at(a, 1)?, false)?.is_match(text_at(a, 0)?))
+    }),
+    strict("regexp_substr", &[TEXT, TEXT], R_TEXT, |_, a| {
+        Ok(regex(text_at(a, 1)?, false)?.find(text_at(a, 0)?).map(|m| Value::string(m.as_str())))
+    }),
+    strict("regexp_split_to_array", &[TEXT, TEXT], Returns::TextArray, |_, a| {
+        let parts = regex(text_at(a, 1)?, false)?.split(text_at(a, 0)?).map(Value::string).collect();
+        Ok(Some(Value::List(parts)))
+    }),
+    // SUBSTRING(text FROM pattern)
+    strict("substring", &[TEXT, TEXT], R_TEXT, |_, a| {
+        let Some(found) = regex(text_at(a, 1)?, false)?.captures(text_at(a, 0)?) else { return Ok(None) };
+        match found.get(1).or_else(|| found.get(0)) {
+            Some(m) => some_text(m.as_str()),
+            None => Ok(None),
+        }
+    }),
+    strict("regexp_instr", &[TEXT, TEXT, INT4], R_INT4, |_, a| {
+        let skip = (int_at(a, 2)?.max(1) - 1) as usize;
+        let text = text_at(a, 0)?;
+        let from = text.char_indices().nth(skip).map_or(text.len(), |(i, _)| i);
+        let rest = text.get(from..).unwrap_or("");
+        some_int(match regex(text_at(a, 1)?, false)?.find(rest) {
+            Some(m) => (skip + rest.get(..m.start()).map_or(0, |t| t.chars().count()) + 1) as i64,
+            None => 0,
+        })
+    }),
+];
+
+fn replace(text: &str, pattern: &str, by: &str, flags: &str) -> Result<crate::bind::plan::Datum> {
+    let regex = regex(pattern, flags.contains('i'))?;
+    // PostgreSQL writes groups \1 and the match \&; the crate writes them ${1} and ${0}.
+    let mut template = String::new();
+    let mut chars = by.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '$' => template.push_str("$$"),
+            '\\' => match chars.next() {
+                Some(d) if d.is_ascii_digit() => template.push_str(&format!("${{{d}}}")),
+                Some('&') => template.push_str("${0}"),
+                Some(other) => template.push(other),
+                None => template.push('\\'),
+            },
+            other => template.push(other),
+        }
+    }
+    some_text(match flags.contains('g') {
+        true => regex.replace_all(text, template.as_str()).into_owned(),
+        false => regex.replace(text, template.as_str()).into_owned(),
+    })
+}
+
+/// Compiles a pattern; 2201B if it is none.
+pub(crate) fn regex(pattern: &str, any_case: bool) -> Result<Regex> {
+    RegexBuilder::new(pattern)
+        .case_insensitive(any_case)
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|e| QueryError::new(SqlState("2201B"), format!("invalid regular expression: {e}")))
+}
+
+/// LIKE: `%` any characters, `_` one; `escape` takes the next character as itself.
+pub(crate) fn like(text: &str, pattern: &str, escape: Option<char>, any_case: bool) -> Result<bool> {
+    if any_case {
+        return like(&text.to_lowercase(), &pattern.to_lowercase(), escape, false);
+    }
+    let tokens = tokens(pattern, escape)?;
+    let text: Vec<char> = text.chars().collect();
+    // Greedy matching with one place to go back to: linear in practice, quadratic at worst.
+    let (mut t, mut p) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match tokens.get(p) {
+            Some(Token::Any) => {
+                retry = Some((p, t));
+                p += 1;
+            }
+            Some(Token::One) => (t, p) = (t + 1, p + 1),
+            Some(Token::Char(c)) if text.get(t) == Some(c) => (t, p) = (t + 1, p + 1),
+            _ => match retry {
+                Some((at, from)) => {
+                    retry = Some((at, from + 1));
+                    (t, p) = (from + 1, at + 1);
+                }
+                None => return Ok(false),
+            },
+        }
+    }
+    Ok(tokens.get(p..).unwrap_or_default().iter().all(|t| matches!(t, Token::Any)))
+}
+
+enum Token {
+    Any,
+    One,
+    Char(char),
+}
+
+fn tokens(pattern: &str, escape: Option<char>) -> Result<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        tokens.push(match c {
+            c if Some(c) == escape => Token::Char(chars.next().ok_or_else(|| {
+                QueryError::new(SqlState::INVALID_ESCAPE, "LIKE pattern must not end with escape character")
+            })?),
+            '%' => Token::Any,
+            '_' => Token::One,
+            c => Token::Char(c),
+        });
+    }
+    Ok(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn like_matches_what_it_should() {
+        for (text, pattern, matches) in [
+            ("abc", "abc", true),
+            ("abc", "a%", true),
+            ("abc", "%c", true),
+            ("abc", "a_c", true),
+            ("abc", "_", false),
+            ("", "%", true),
+            ("aXbXc", "a%b%c", true),
+            ("50%", "50\\%", true),
+            ("50x", "50\\%", false),
+            ("mississippi", "%iss%ip%", true),
+            ("éa", "_a", true),
+        ] {
+            assert_eq!(like(text, pattern, Some('\\'), false).unwrap(), matches, "{text} like {pattern}");
+        }
+        assert!(like("a", "a\\", Some('\\'), false).is_err());
+    }
+}

@@ -1,0 +1,728 @@
+//! Dates, timestamps and intervals: PostgreSQL's calendar arithmetic and texts (ISO output, `postgres` interval style)
+//! over Ion timestamps. A date is a timestamp of day precision, `timestamp` one without an offset, `timestamptz` one in
+//! UTC. An interval is the s-expression `(interval months days microseconds)`.
+
+use ledgerstone_digest::ion::{Precision, Timestamp, Value};
+
+use crate::error::{QueryError, Result, SqlState};
+
+pub const MICROS_PER_DAY: i64 = 86_400_000_000;
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// PostgreSQL's interval: three independent parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Interval {
+    pub months: i32,
+    pub days: i32,
+    pub micros: i64,
+}
+
+#[allow(clippy::should_implement_trait, reason = "these may fail")]
+impl Interval {
+    pub fn to_value(self) -> Value {
+        Value::Sexp(vec![
+            Value::symbol("interval"),
+            Value::int(i64::from(self.months)),
+            Value::int(i64::from(self.days)),
+            Value::int(self.micros),
+        ])
+    }
+
+    pub fn from_value(value: &Value) -> Option<Interval> {
+        let Value::Sexp(parts) = value else { return None };
+        let [Value::Symbol(tag), months, days, micros] = parts.as_slice() else { return None };
+        if tag.text() != Some("interval") {
+            return None;
+        }
+        Some(Interval {
+            months: i32::try_from(months.as_i64()?).ok()?,
+            days: i32::try_from(days.as_i64()?).ok()?,
+            micros: micros.as_i64()?,
+        })
+    }
+
+    /// What intervals are ordered by: months of 30 days, days of 24 hours.
+    pub fn estimate(self) -> i128 {
+        (i128::from(self.months) * 30 + i128::from(self.days)) * i128::from(MICROS_PER_DAY) + i128::from(self.micros)
+    }
+
+    pub fn neg(self) -> Result<Interval> {
+        Ok(Interval {
+            months: self.months.checked_neg().ok_or_else(interval_overflow)?,
+            days: self.days.checked_neg().ok_or_else(interval_overflow)?,
+            micros: self.micros.checked_neg().ok_or_else(interval_overflow)?,
+        })
+    }
+
+    pub fn add(self, other: Interval) -> Result<Interval> {
+        Ok(Interval {
+            months: self.months.checked_add(other.months).ok_or_else(interval_overflow)?,
+            days: self.days.checked_add(other.days).ok_or_else(interval_overflow)?,
+            micros: self.micros.checked_add(other.micros).ok_or_else(interval_overflow)?,
+        })
+    }
+
+    /// Multiplied; fractions of months go to days, fractions of days to time.
+    pub fn scale(self, by: f64) -> Result<Interval> {
+        let months = f64::from(self.months) * by;
+        let days = f64::from(self.days) * by + (months - months.trunc()) * 30.0;
+        let micros = self.micros as f64 * by + (days - days.trunc()) * MICROS_PER_DAY as f64;
+        if !(months.abs() < 2e9 && days.abs() < 2e9 && micros.abs() < 9.2e18) {
+            return Err(interval_overflow());
+        }
+        Ok(Interval { months: months.trunc() as i32, days: days.trunc() as i32, micros: micros.round() as i64 })
+    }
+}
+
+pub fn interval_overflow() -> QueryError {
+    QueryError::new(SqlState::DATETIME_OVERFLOW, "interval out of range")
+}
+
+pub fn timestamp_overflow() -> QueryError {
+    QueryError::new(SqlState::DATETIME_OVERFLOW, "timestamp out of range").hint("Years 1 to 9999 can be stored")
+}
+
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar.
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let yoe = y - era * 400;
+    let doy = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    era * 146_097 + doe - 719_468
+}
+
+/// The inverse of [`days_from_civil`].
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z - era * 146_097;
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    (yoe + era * 400 + i64::from(month <= 2), month, day)
+}
+
+pub fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// Microseconds since 1970 in UTC; digits beyond the sixth are rounded, an unknown offset counts as UTC.
+pub fn to_micros(t: &Timestamp) -> i64 {
+    let days = days_from_civil(i64::from(t.year), i64::from(t.month.max(1)), i64::from(t.day.max(1)));
+    let seconds = i64::from(t.hour) * 3600 + i64::from(t.minute) * 60 + i64::from(t.second)
+        - i64::from(t.offset_minutes.unwrap_or(0)) * 60;
+    days * MICROS_PER_DAY + seconds * MICROS_PER_SECOND + fraction_micros(t)
+}
+
+fn fraction_micros(t: &Timestamp) -> i64 {
+    let (coefficient, digits) = t.fraction;
+    if digits <= 6 {
+        return (coefficient as i64).saturating_mul(10_i64.pow(6 - u32::from(digits)));
+    }
+    let divisor = 10_u128.checked_pow(u32::from(digits) - 6).unwrap_or(u128::MAX);
+    ((coefficient + divisor / 2) / divisor) as i64
+}
+
+/// Days since 1970 of the date part as written.
+pub fn to_days(t: &Timestamp) -> i64 {
+    days_from_civil(i64::from(t.year), i64::from(t.month.max(1)), i64::from(t.day.max(1)))
+}
+
+/// A date.
+pub fn date_from_days(days: i64) -> Result<Timestamp> {
+    let (year, month, day) = civil_from_days(days);
+    if !(1..=9999).contains(&year) {
+        return Err(
+            QueryError::new(SqlState::DATETIME_OVERFLOW, "date out of range").hint("Years 1 to 9999 can be stored")
+        );
+    }
+    Ok(Timestamp {
+        year: year as u16,
+        month: month as u8,
+        day: day as u8,
+        hour: 0,
+        minute: 0,
+        second: 0,
+        fraction: (0, 0),
+        precision: Precision::Day,
+        offset_minutes: None,
+    })
+}
+
+/// A timestamp: in UTC if `zoned`, otherwise without an offset. Trailing zeros of the fraction are not kept.
+pub fn from_micros(micros: i64, zoned: bool) -> Result<Timestamp> {
+    let mut t = date_from_days(micros.div_euclid(MICROS_PER_DAY)).map_err(|_| timestamp_overflow())?;
+    let of_day = micros.rem_euclid(MICROS_PER_DAY);
+    let seconds = of_day / MICROS_PER_SECOND;
+    t.hour = (seconds / 3600) as u8;
+    t.minute = (seconds / 60 % 60) as u8;
+    t.second = (seconds % 60) as u8;
+    let mut fraction = (of_day % MICROS_PER_SECOND) as u128;
+    let mut digits = 6;
+    while digits > 0 && fraction.is_multiple_of(10) {
+        fraction /= 10;
+        digits -= 1;
+    }
+    t.fraction = (fraction, digits);
+    t.precision = Precision::Second;
+    t.offset_minutes = zoned.then_some(0);
+    Ok(t)
+}
+
+/// Milliseconds since 1970 as `timestamptz`, three digits kept (metadata's txTime).
+pub fn from_millis(ms: i64) -> Result<Timestamp> {
+    let mut t = from_micros(ms.saturating_mul(1000), true)?;
+    t.fraction = (ms.rem_euclid(1000) as u128, 3);
+    Ok(t)
+}
+
+pub fn add_interval(micros: i64, interval: Interval) -> Result<i64> {
+    let mut days = micros.div_euclid(MICROS_PER_DAY);
+    let of_day = micros.rem_euclid(MICROS_PER_DAY);
+    if interval.months != 0 {
+        let (year, month, day) = civil_from_days(days);
+        let total = year * 12 + (month - 1) + i64::from(interval.months);
+        let (year, month) = (total.div_euclid(12), total.rem_euclid(12) + 1);
+        days = days_from_civil(year, month, day.min(days_in_month(year, month)));
+    }
+    (days + i64::from(interval.days))
+        .checked_mul(MICROS_PER_DAY)
+        .and_then(|d| d.checked_add(of_day))
+        .and_then(|d| d.checked_add(interval.micros))
+        .ok_or_else(timestamp_overflow)
+}
+
+/// `timestamp - timestamp`: days and time, no months.
+pub fn difference(a: i64, b: i64) -> Interval {
+    let micros = a.saturating_sub(b);
+    Interval { months: 0, days: (micros / MICROS_PER_DAY) as i32, micros: micros % MICROS_PER_DAY }
+}
+
+/// `age(a, b)`: years and months as people count them.
+pub fn age(a: i64, b: i64) -> Interval {
+    if a < b {
+        let i = age(b, a);
+        return Interval { months: -i.months, days: -i.days, micros: -i.micros };
+    }
+    let (ya, ma, da) = civil_from_days(a.div_euclid(MICROS_PER_DAY));
+    let (yb, mb, db) = civil_from_days(b.div_euclid(MICROS_PER_DAY));
+    let mut micros = a.rem_euclid(MICROS_PER_DAY) - b.rem_euclid(MICROS_PER_DAY);
+    let mut days = da - db;
+    let mut months = (ya - yb) * 12 + (ma - mb);
+    if micros < 0 {
+        micros += MICROS_PER_DAY;
+        days -= 1;
+    }
+    if days < 0 {
+        days += days_in_month(yb, mb);
+        months -= 1;
+    }
+    Interval { months: months as i32, days: days as i32, micros }
+}
+
+/// `date_trunc` on the microseconds; `None` if the field is not known.
+pub fn truncate(field: &str, micros: i64) -> Option<i64> {
+    let days = micros.div_euclid(MICROS_PER_DAY);
+    let (year, month, _) = civil_from_days(days);
+    let start = |y: i64, m: i64| days_from_civil(y, m, 1) * MICROS_PER_DAY;
+    let to = |unit: i64| micros - micros.rem_euclid(unit);
+    Some(match field.to_ascii_lowercase().as_str() {
+        "microseconds" | "microsecond" | "us" => micros,
+        "milliseconds" | "millisecond" | "ms" => to(1000),
+        "second" | "seconds" => to(MICROS_PER_SECOND),
+        "minute" | "minutes" => to(60 * MICROS_PER_SECOND),
+        "hour" | "hours" => to(3600 * MICROS_PER_SECOND),
+        "day" | "days" => to(MICROS_PER_DAY),
+        "week" | "weeks" => (days - (days + 3).rem_euclid(7)) * MICROS_PER_DAY,
+        "month" | "months" => start(year, month),
+        "quarter" => start(year, (month - 1) / 3 * 3 + 1),
+        "year" | "years" => start(year, 1),
+        "decade" | "decades" => start(year.div_euclid(10) * 10, 1),
+        "century" | "centuries" => start((year - 1).div_euclid(100) * 100 + 1, 1),
+        "millennium" | "millennia" => start((year - 1).div_euclid(1000) * 1000 + 1, 1),
+        _ => return None,
+    })
+}
+
+/// `extract(field from timestamp)` as (coefficient, scale); `None` if the field is not known.
+pub fn extract(field: &str, micros: i64) -> Option<(i128, u32)> {
+    let days = micros.div_euclid(MICROS_PER_DAY);
+    let of_day = micros.rem_euclid(MICROS_PER_DAY);
+    let (year, month, day) = civil_from_days(days);
+    let of_minute = of_day % (60 * MICROS_PER_SECOND);
+    let whole = |v: i64| Some((i128::from(v), 0));
+    match field.to_ascii_lowercase().as_str() {
+        "microseconds" | "microsecond" | "us" => whole(of_minute),
+        "milliseconds" | "millisecond" | "ms" => Some((i128::from(of_minute), 3)),
+        "second" | "seconds" => Some((i128::from(of_minute), 6)),
+        "minute" | "minutes" => whole(of_day / (60 * MICROS_PER_SECOND) % 60),
+        "hour" | "hours" => whole(of_day / (3600 * MICROS_PER_SECOND)),
+        "day" | "days" => whole(day),
+        "dow" => whole((days + 4).rem_euclid(7)),
+        "isodow" => whole((days + 3).rem_euclid(7) + 1),
+        "doy" => whole(days - days_from_civil(year, 1, 1) + 1),
+        "week" => whole(iso_week(days).1),
+        "isoyear" => whole(iso_week(days).0),
+        "month" | "months" => whole(month),
+        "quarter" => whole((month - 1) / 3 + 1),
+        "year" | "years" => whole(year),
+        "decade" => whole(year.div_euclid(10)),
+        "century" => whole((year - 1).div_euclid(100) + 1),
+        "millennium" => whole((year - 1).div_euclid(1000) + 1),
+        "epoch" => Some((i128::from(micros), 6)),
+        "julian" => whole(days + 2_440_588),
+        "timezone" | "timezone_hour" | "timezone_minute" => whole(0),
+        _ => None,
+    }
+}
+
+/// `extract(field from interval)`.
+pub fn extract_interval(field: &str, i: Interval) -> Option<(i128, u32)> {
+    let of_minute = i.micros % (60 * MICROS_PER_SECOND);
+    let whole = |v: i64| Some((i128::from(v), 0));
+    match field.to_ascii_lowercase().as_str() {
+        "microseconds" => whole(of_minute),
+        "milliseconds" => Some((i128::from(of_minute), 3)),
+        "second" | "seconds" => Some((i128::from(of_minute), 6)),
+        "minute" | "minutes" => whole(i.micros / (60 * MICROS_PER_SECOND) % 60),
+        "hour" | "hours" => whole(i.micros / (3600 * MICROS_PER_SECOND)),
+        "day" | "days" => whole(i64::from(i.days)),
+        "month" | "months" => whole(i64::from(i.months % 12)),
+        "year" | "years" => whole(i64::from(i.months / 12)),
+        "epoch" => {
+            let years = i128::from(i.months / 12) * 31_557_600 + i128::from(i.months % 12) * 2_592_000;
+            Some(((years + i128::from(i.days) * 86_400) * 1_000_000 + i128::from(i.micros), 6))
+        }
+        _ => None,
+    }
+}
+
+fn iso_week(days: i64) -> (i64, i64) {
+    let thursday = days - (days + 3).rem_euclid(7) + 3;
+    let (year, _, _) = civil_from_days(thursday);
+    (year, (thursday - days_from_civil(year, 1, 1)) / 7 + 1)
+}
+
+pub fn format_date(t: &Timestamp) -> String {
+    format!("{:04}-{:02}-{:02}", t.year, t.month.max(1), t.day.max(1))
+}
+
+/// `2020-01-02 03:04:05.67`, with `+00` if zoned.
+pub fn format_timestamp(micros: i64, zoned: bool) -> String {
+    let (year, month, day) = civil_from_days(micros.div_euclid(MICROS_PER_DAY));
+    let time = format_time(micros.rem_euclid(MICROS_PER_DAY));
+    format!("{year:04}-{month:02}-{day:02} {time}{}", if zoned { "+00" } else { "" })
+}
+
+fn format_time(micros: i64) -> String {
+    let seconds = micros / MICROS_PER_SECOND;
+    let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let fraction = micros % MICROS_PER_SECOND;
+    if fraction != 0 {
+        let digits = format!("{fraction:06}");
+        text.push('.');
+        text.push_str(digits.trim_end_matches('0'));
+    }
+    text
+}
+
+/// `1 year 2 mons 3 days 04:05:06`.
+pub fn format_interval(i: Interval) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    // A part after a negative one shows its sign.
+    let mut before_negative = false;
+    for (amount, unit) in [(i.months / 12, "year"), (i.months % 12, "mon"), (i.days, "day")] {
+        if amount != 0 {
+            let sign = if before_negative && amount > 0 { "+" } else { "" };
+            parts.push(format!("{sign}{amount} {unit}{}", if amount == 1 { "" } else { "s" }));
+            before_negative = amount < 0;
+        }
+    }
+    if i.micros != 0 || parts.is_empty() {
+        let sign = match i.micros < 0 {
+            true => "-",
+            false if before_negative => "+",
+            false => "",
+        };
+        let time = format_time_wide(i.micros.unsigned_abs());
+        parts.push(format!("{sign}{time}"));
+    }
+    parts.join(" ")
+}
+
+fn format_time_wide(micros: u64) -> String {
+    let seconds = micros / 1_000_000;
+    let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let fraction = micros % 1_000_000;
+    if fraction != 0 {
+        let digits = format!("{fraction:06}");
+        text.push('.');
+        text.push_str(digits.trim_end_matches('0'));
+    }
+    text
+}
+
+/// What [`parse`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parsed {
+    /// Microseconds since 1970 in UTC if an offset was given, otherwise local.
+    pub micros: i64,
+    pub zoned: bool,
+}
+
+/// Date, or date and time, as PostgreSQL reads ISO texts; `now_micros` is for `now`, `today` and the like.
+pub fn parse(text: &str, now_micros: i64) -> Result<Parsed, ParseError> {
+    let text = text.trim();
+    let today = now_micros - now_micros.rem_euclid(MICROS_PER_DAY);
+    match text.to_ascii_lowercase().as_str() {
+        "now" => return Ok(Parsed { micros: now_micros, zoned: true }),
+        "today" => return Ok(Parsed { micros: today, zoned: true }),
+        "tomorrow" => return Ok(Parsed { micros: today + MICROS_PER_DAY, zoned: true }),
+        "yesterday" => return Ok(Parsed { micros: today - MICROS_PER_DAY, zoned: true }),
+        "epoch" => return Ok(Parsed { micros: 0, zoned: true }),
+        _ => {}
+    }
+    let mut cursor = Cursor { bytes: text.as_bytes(), at: 0 };
+    let (year, width) = cursor.number().ok_or(ParseError::Syntax)?;
+    let (year, month, day) = if width == 8 {
+        (year / 10_000, year / 100 % 100, year % 100)
+    } else {
+        if width < 3 || !cursor.eat(b'-') {
+            return Err(ParseError::Syntax);
+        }
+        let (month, _) = cursor.number().ok_or(ParseError::Syntax)?;
+        if !cursor.eat(b'-') {
+            return Err(ParseError::Syntax);
+        }
+        let (day, _) = cursor.number().ok_or(ParseError::Syntax)?;
+        (year, month, day)
+    };
+    if !(1..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
+        return Err(ParseError::Field);
+    }
+    let mut micros = days_from_civil(year, month, day) * MICROS_PER_DAY;
+    let mut zoned = false;
+    let gap = cursor.eat(b'T') | cursor.eat(b't') | cursor.spaces();
+    if gap && cursor.peek().is_some_and(|b| b.is_ascii_digit()) {
+        micros += cursor.time()?;
+        cursor.spaces();
+    }
+    if let Some(offset) = cursor.offset()? {
+        zoned = true;
+        micros -= offset * MICROS_PER_SECOND;
+    }
+    cursor.spaces();
+    if cursor.at != cursor.bytes.len() {
+        return Err(ParseError::Syntax);
+    }
+    Ok(Parsed { micros, zoned })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParseError {
+    /// Not a date at all (22007).
+    Syntax,
+    /// A month 13 or a February 30 (22008).
+    Field,
+}
+
+impl ParseError {
+    pub fn into_query_error(self, ty: &str, text: &str) -> QueryError {
+        match self {
+            ParseError::Syntax => {
+                QueryError::new(SqlState::INVALID_DATETIME, format!("invalid input syntax for type {ty}: \"{text}\""))
+            }
+            ParseError::Field => {
+                QueryError::new(SqlState::DATETIME_OVERFLOW, format!("date/time field value out of range: \"{text}\""))
+            }
+        }
+    }
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let hit = self.peek() == Some(byte);
+        self.at += usize::from(hit);
+        hit
+    }
+
+    fn spaces(&mut self) -> bool {
+        let start = self.at;
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+        self.at > start
+    }
+
+    /// A number and its width.
+    fn number(&mut self) -> Option<(i64, usize)> {
+        let start = self.at;
+        let mut value = 0_i64;
+        while let Some(b) = self.peek().filter(u8::is_ascii_digit) {
+            value = value.checked_mul(10)?.checked_add(i64::from(b - b'0'))?;
+            self.at += 1;
+        }
+        (self.at > start).then_some((value, self.at - start))
+    }
+
+    fn time(&mut self) -> Result<i64, ParseError> {
+        let (hour, _) = self.number().ok_or(ParseError::Syntax)?;
+        let mut minute = 0;
+        let mut second = 0;
+        let mut fraction = 0;
+        if self.eat(b':') {
+            minute = self.number().ok_or(ParseError::Syntax)?.0;
+            if self.eat(b':') {
+                second = self.number().ok_or(ParseError::Syntax)?.0;
+                if self.eat(b'.') {
+                    fraction = self.fraction();
+                }
+            }
+        }
+        if hour > 24 || minute > 59 || second > 60 || hour == 24 && (minute, second, fraction) != (0, 0, 0) {
+            return Err(ParseError::Field);
+        }
+        Ok(((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + fraction)
+    }
+
+    fn fraction(&mut self) -> i64 {
+        let mut micros = 0_i64;
+        let mut unit = 100_000;
+        let mut next = 0;
+        let mut seen = 0;
+        while let Some(b) = self.peek().filter(u8::is_ascii_digit) {
+            self.at += 1;
+            seen += 1;
+            micros += i64::from(b - b'0') * unit;
+            unit /= 10;
+            if seen == 7 {
+                next = b - b'0';
+            }
+        }
+        micros + i64::from(next >= 5)
+    }
+
+    /// Seconds east of UTC.
+    fn offset(&mut self) -> Result<Option<i64>, ParseError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        for name in [&b"utc"[..], b"gmt", b"z"] {
+            if rest.len() >= name.len() && rest.iter().zip(name).all(|(a, b)| a.eq_ignore_ascii_case(b)) {
+                self.at += name.len();
+                return Ok(Some(0));
+            }
+        }
+        let sign = match self.peek() {
+            Some(b'+') => 1,
+            Some(b'-') => -1,
+            _ => return Ok(None),
+        };
+        self.at += 1;
+        let (hours, width) = self.number().ok_or(ParseError::Syntax)?;
+        let (hours, mut minutes) = if width == 4 { (hours / 100, hours % 100) } else { (hours, 0) };
+        let mut seconds = 0;
+        if self.eat(b':') {
+            minutes = self.number().ok_or(ParseError::Syntax)?.0;
+            if self.eat(b':') {
+                seconds = self.number().ok_or(ParseError::Syntax)?.0;
+            }
+        }
+        if hours > 15 || minutes > 59 || seconds > 59 {
+            return Err(ParseError::Field);
+        }
+        Ok(Some(sign * (hours * 3600 + minutes * 60 + seconds)))
+    }
+}
+
+/// `1 year 2 days 03:04:05`, `@ 1 hour ago`, `P1Y2M3DT4H`.
+pub fn parse_interval(text: &str) -> Option<Interval> {
+    let lower = text.trim().to_ascii_lowercase();
+    if let Some(iso) = lower.strip_prefix('p') {
+        return parse_iso_interval(iso);
+    }
+    let mut body = lower.strip_prefix('@').unwrap_or(&lower).trim();
+    let ago = body.strip_suffix("ago");
+    body = ago.unwrap_or(body).trim();
+    let mut parts = Parts::default();
+    let mut tokens = split_units(body).into_iter().peekable();
+    tokens.peek()?;
+    while let Some(token) = tokens.next() {
+        if token.contains(':') {
+            parts.micros += clock(&token)?;
+        } else if let Ok(amount) = token.parse::<f64>() {
+            match tokens.peek() {
+                Some(unit) if unit.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                    let unit = tokens.next()?;
+                    parts.add(amount, &unit)?;
+                }
+                _ => parts.add(amount, "second")?,
+            }
+        } else {
+            return None;
+        }
+    }
+    let interval = parts.finish()?;
+    if ago.is_some() { interval.neg().ok() } else { Some(interval) }
+}
+
+#[derive(Default)]
+struct Parts {
+    months: f64,
+    days: f64,
+    micros: f64,
+}
+
+impl Parts {
+    fn add(&mut self, amount: f64, unit: &str) -> Option<()> {
+        match unit {
+            "microsecond" | "microseconds" | "us" | "usec" => self.micros += amount,
+            "millisecond" | "milliseconds" | "ms" | "msec" => self.micros += amount * 1e3,
+            "s" | "sec" | "secs" | "second" | "seconds" => self.micros += amount * 1e6,
+            "m" | "min" | "mins" | "minute" | "minutes" => self.micros += amount * 6e7,
+            "h" | "hr" | "hrs" | "hour" | "hours" => self.micros += amount * 3.6e9,
+            "d" | "day" | "days" => self.add_days(amount),
+            "w" | "week" | "weeks" => self.add_days(amount * 7.0),
+            "mon" | "mons" | "month" | "months" => {
+                self.months += amount.trunc();
+                self.add_days(amount.fract() * 30.0);
+            }
+            "y" | "yr" | "yrs" | "year" | "years" => self.months += (amount * 12.0).round(),
+            "decade" | "decades" => self.months += (amount * 120.0).round(),
+            "century" | "centuries" => self.months += (amount * 1200.0).round(),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn add_days(&mut self, amount: f64) {
+        self.days += amount.trunc();
+        self.micros += amount.fract() * MICROS_PER_DAY as f64;
+    }
+
+    fn finish(self) -> Option<Interval> {
+        let fits = self.months.abs() < 2e9 && self.days.abs() < 2e9 && self.micros.abs() < 9.2e18;
+        fits.then(|| Interval {
+            months: self.months as i32,
+            days: self.days as i32,
+            micros: self.micros.round() as i64,
+        })
+    }
+}
+
+fn split_units(text: &str) -> Vec<String> {
+    let mut tokens: Vec<String> = Vec::new();
+    let mut was_alpha = None;
+    for c in text.chars() {
+        if c.is_whitespace() || c == ',' {
+            was_alpha = None;
+            continue;
+        }
+        let alpha = c.is_ascii_alphabetic();
+        match tokens.last_mut() {
+            Some(last) if was_alpha == Some(alpha) => last.push(c),
+            _ => tokens.push(c.to_string()),
+        }
+        was_alpha = Some(alpha);
+    }
+    tokens
+}
+
+fn clock(token: &str) -> Option<f64> {
+    let (sign, body) = match token.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, token.strip_prefix('+').unwrap_or(token)),
+    };
+    let mut total = 0.0;
+    for (unit, part) in [3600.0, 60.0, 1.0].iter().zip(body.split(':')) {
+        total += unit * part.parse::<f64>().ok().filter(|v| *v >= 0.0)?;
+    }
+    (body.split(':').count() <= 3).then_some(sign * total * 1e6)
+}
+
+fn parse_iso_interval(text: &str) -> Option<Interval> {
+    let mut parts = Parts::default();
+    let mut in_time = false;
+    let mut number = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' | '.' | '-' | '+' => number.push(c),
+            't' if number.is_empty() => in_time = true,
+            unit => {
+                let amount: f64 = number.parse().ok()?;
+                number.clear();
+                let unit = match (unit, in_time) {
+                    ('y', false) => "year",
+                    ('m', false) => "month",
+                    ('w', false) => "week",
+                    ('d', false) => "day",
+                    ('h', true) => "hour",
+                    ('m', true) => "minute",
+                    ('s', true) => "second",
+                    _ => return None,
+                };
+                parts.add(amount, unit)?;
+            }
+        }
+    }
+    if number.is_empty() && !text.is_empty() { parts.finish() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(text: &str) -> i64 {
+        parse(text, 0).unwrap().micros
+    }
+
+    #[test]
+    fn civil_calendar_round_trips() {
+        for days in (-700_000..2_900_000).step_by(997) {
+            let (y, m, d) = civil_from_days(days);
+            assert_eq!(days_from_civil(y, m, d), days);
+        }
+        assert_eq!(days_from_civil(2000, 3, 1), 11_017);
+    }
+
+    #[test]
+    fn texts_are_postgresqls() {
+        assert_eq!(format_timestamp(micros("2020-02-29 01:02:03.45+02"), true), "2020-02-28 23:02:03.45+00");
+        assert_eq!(format_timestamp(micros("2020-02-29T01:02"), false), "2020-02-29 01:02:00");
+        assert_eq!(parse("2021-02-29", 0), Err(ParseError::Field));
+        assert_eq!(parse("yesterdayish", 0), Err(ParseError::Syntax));
+        for (text, shown) in [
+            ("1 year 2 mons 3 days 04:05:06", "1 year 2 mons 3 days 04:05:06"),
+            ("90 minutes", "01:30:00"),
+            ("1.5 days", "1 day 12:00:00"),
+            ("-1 day 02:00", "-1 days +02:00:00"),
+            ("P1Y2DT3H", "1 year 2 days 03:00:00"),
+            ("2 weeks ago", "-14 days"),
+            ("1h30m", "01:30:00"),
+        ] {
+            assert_eq!(format_interval(parse_interval(text).unwrap()), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn months_end_where_the_month_does() {
+        let jan31 = micros("2020-01-31");
+        let month = Interval { months: 1, ..Default::default() };
+        assert_eq!(format_timestamp(add_interval(jan31, month).unwrap(), false), "2020-02-29 00:00:00");
+    }
+}

@@ -1,0 +1,29 @@
+//! Values as statements see them: arithmetic, comparison, conversion and text, on Ion values under SQL's types.
+
+pub mod cast;
+pub mod compare;
+pub mod datetime;
+pub mod json;
+pub mod numeric;
+pub mod text;
+
+use ledgerstone_digest::ion::{IonType, Value};
+
+/// The name of a value's Ion type, for messages and for `IS type`.
+pub fn ion_type_name(value: &Value) -> &'static str {
+    match value.ion_type() {
+        IonType::Null => "null",
+        IonType::Bool => "bool",
+        IonType::Int => "int",
+        IonType::Float => "float",
+        IonType::Decimal => "decimal",
+        IonType::Timestamp => "timestamp",
+        IonType::Symbol => "symbol",
+        IonType::String => "string",
+        IonType::Clob => "clob",
+        IonType::Blob => "blob",
+        IonType::List => "list",
+        IonType::Sexp => "sexp",
+        IonType::Struct => "struct",
+    }
+}
