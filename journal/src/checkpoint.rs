@@ -305,10 +305,15 @@ impl Notary {
             return Err(error.clone());
         }
         let signed = self.sign_next(&mut signing, &newest);
-        if let Err(error) = &signed {
-            tracing::error!(%error, "signing checkpoints stops until a restart");
-            signing.failed = Some(error.clone());
-            *lock(&self.expected) = Expected { from: u64::MAX, hashes: VecDeque::new(), closed: true };
+        match &signed {
+            Ok(_) => {}
+            // The tree is derived: what could not be written is still in memory, and the next attempt writes it.
+            Err(CheckpointError::Tree(error)) => tracing::warn!(%error, "no checkpoint was signed"),
+            Err(error) => {
+                tracing::error!(%error, "signing checkpoints stops until a restart");
+                signing.failed = Some(error.clone());
+                *lock(&self.expected) = Expected { from: u64::MAX, hashes: VecDeque::new(), closed: true };
+            }
         }
         signed
     }
@@ -346,7 +351,7 @@ impl Notary {
             }
             drop(alarm);
             let again = Instant::now() + SIGNING_INTERVAL;
-            if self.checkpoint().is_err() {
+            if self.checkpoint().is_err() && lock(&self.signing).failed.is_some() {
                 return;
             }
             let mut alarm = lock(&self.alarm);
@@ -598,6 +603,24 @@ mod tests {
         assert!(notary.checkpoint().is_err(), "signing stays stopped");
         assert_eq!(notary.newest().checkpoint.size, 10);
         assert_eq!(recorded(&env).unwrap().signed.checkpoint.size, 10);
+    }
+
+    #[test]
+    fn a_full_disk_under_the_tree_only_puts_signing_off() {
+        let sim = crate::env::sim::Sim::new(1);
+        let env = sim.env();
+        env.storage.create_dir_all(Path::new(DIR)).unwrap();
+        create(&*env.storage, Path::new(DIR), ORIGIN, leaf(0), &key(7)).unwrap();
+        let notary = open(&env, &journal(), 1).unwrap();
+        sim.disk.set_room(Some(1000));
+        notary.published(&hashes(1..10_000));
+        assert!(matches!(notary.checkpoint(), Err(CheckpointError::Tree(_))));
+        assert_eq!(notary.newest().checkpoint.size, 1);
+        sim.disk.set_room(None);
+        let signed = notary.checkpoint().unwrap().checkpoint;
+        let mut memory = MemoryTree::new();
+        (0..10_000).for_each(|position| memory.append(leaf(position)));
+        assert_eq!((signed.size, signed.root), (10_000, memory.root()));
     }
 
     #[test]
