@@ -1,5 +1,5 @@
-//! Full verification of a ledger's directory: every hash is derived again from the files (CONTRACT of the project in
-//! docs/format.md; what is and is not proved in docs/security.md).
+//! Full verification of a ledger's directory: every hash is derived again from the files (docs/format.md, "Full
+//! verification"; docs/security.md says what that proves and what not).
 //!
 //! Alone it says "consistent with itself", which a directory that somebody rewrote and signed again is as well. With a
 //! checkpoint and a verifier key that somebody else kept it says whether this is still that ledger. Nothing is
