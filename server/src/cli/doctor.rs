@@ -1,0 +1,127 @@
+//! `ledgerstone doctor`: checks every ledger of a data directory and its key, and rebuilds what is derived from the
+//! journal when asked. It never touches a journal, a checkpoint or a key.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_journal::keys::read_key;
+use ledgerstone_journal::segment::JOURNAL_DIR;
+use ledgerstone_journal::{Env, VerifyOptions, rebuild_derived, verify_directory};
+
+use super::report::{Check, Finding, Outcome, conclude};
+use super::terminal::{Progress, thousands};
+use super::verify::{ledger_id, of_report};
+
+/// Directories inside a ledger's that hold nothing but what the journal says.
+const DERIVED: [&str; 2] = [ledgerstone_journal::tree::TREE_DIR, "offsets"];
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit status: 0 all is well, 1 something is wrong, 2 something could not be checked.\n\
+    Stop the server first, or check a copy.")]
+pub struct Doctor {
+    /// Where the ledgers are.
+    #[arg(long, value_name = "DIR", default_value = "ledgerstone-data")]
+    data: PathBuf,
+    /// Where their signing keys are.
+    #[arg(long, value_name = "DIR", default_value = "ledgerstone-keys")]
+    keys: PathBuf,
+    /// Remove the derived files (tree and offsets) and make them again from the journal.
+    #[arg(long)]
+    rebuild: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// One directory to check: a server's, or one ledger's. Instead of --data.
+    #[arg(value_name = "DIR", conflicts_with = "data")]
+    directory: Option<PathBuf>,
+}
+
+impl Doctor {
+    pub fn run(self) -> ExitCode {
+        let data = self.directory.as_ref().unwrap_or(&self.data);
+        let checks = match ledgers(data) {
+            Ok(ledgers) => ledgers.iter().map(|dir| self.examine(dir)).collect(),
+            Err(what) => vec![Check::new(data, "a data directory").unchecked(what)],
+        };
+        conclude(&checks, self.json)
+    }
+
+    fn examine(&self, dir: &Path) -> Check {
+        let key = key_of(dir, &self.keys);
+        let vkey = key.as_ref().ok().cloned();
+        let mut check = self.verify(dir, "checking", vkey.clone());
+        if self.rebuild {
+            let own = check.findings.iter().any(|finding| !is_derived(dir, finding));
+            if own && check.outcome == Outcome::Broken {
+                let what = "nothing was rebuilt: the journal itself is not what was written, and what is derived from it \
+                            would be wrong as well";
+                check.finding(Finding::of(Outcome::Unchecked, what));
+                check.advice = Some("Keep a copy of the directory, and restore the journal from a backup.".to_owned());
+            } else {
+                check = self.rebuilt(dir, vkey);
+            }
+        } else if check.findings.iter().any(|finding| is_derived(dir, finding)) {
+            check.advice = Some("What is derived can be made again: ledgerstone doctor --rebuild".to_owned());
+        }
+        if let Err(what) = key {
+            check.finding(Finding { file: Some(self.keys.clone()), ..Finding::of(Outcome::Unchecked, what) });
+        }
+        check
+    }
+
+    fn rebuilt(&self, dir: &Path, vkey: Option<VerifierKey>) -> Check {
+        let mut bar = self.bar(dir, "rebuilding", "leaves");
+        let outcome = rebuild_derived(&Env::production(), dir, &mut |done, total| bar.at(done, total));
+        drop(bar);
+        match outcome {
+            Ok(report) => {
+                let mut check = self.verify(dir, "checking", vkey);
+                check.proved(format!(
+                    "Tree and offsets were made again from the journal: {} leaves in {} segments.",
+                    thousands(report.leaves),
+                    report.segments
+                ));
+                check
+            }
+            Err(error) => {
+                let what = format!("the derived files were not rebuilt: {error}");
+                Check::new(dir, "a ledger's directory").unchecked(what)
+            }
+        }
+    }
+
+    fn verify(&self, dir: &Path, doing: &str, vkey: Option<VerifierKey>) -> Check {
+        let mut bar = self.bar(dir, doing, "bytes");
+        let mut progress = |done: u64, total: u64| bar.at(done, total);
+        let options = VerifyOptions { checkpoint: None, vkey, progress: Some(&mut progress) };
+        of_report(dir, &verify_directory(&Env::production(), dir, options))
+    }
+
+    fn bar(&self, dir: &Path, doing: &str, unit: &'static str) -> Progress {
+        let bar = Progress::new(format!("{doing} {}", dir.display()), unit);
+        if self.json { bar.quiet() } else { bar }
+    }
+}
+
+fn ledgers(data: &Path) -> Result<Vec<PathBuf>, String> {
+    if data.join(JOURNAL_DIR).is_dir() {
+        return Ok(vec![data.to_owned()]);
+    }
+    let entries = std::fs::read_dir(data).map_err(|error| format!("cannot be listed: {error}"))?;
+    let mut ledgers: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.join(JOURNAL_DIR).is_dir()).collect();
+    ledgers.sort();
+    if ledgers.is_empty() { Err("there is no ledger in it".to_owned()) } else { Ok(ledgers) }
+}
+
+/// The key the server would sign with.
+fn key_of(dir: &Path, keys: &Path) -> Result<VerifierKey, String> {
+    let id = ledger_id(dir).ok_or("whose key is needed cannot be told: the first segment cannot be read")?;
+    let key = read_key(&keys.join(format!("{id}.key"))).map_err(|error| error.to_string())?;
+    Ok(key.verifier().clone())
+}
+
+fn is_derived(dir: &Path, finding: &Finding) -> bool {
+    finding.file.as_ref().is_some_and(|file| DERIVED.iter().any(|derived| file.starts_with(dir.join(derived))))
+}

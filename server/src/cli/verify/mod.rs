@@ -1,0 +1,239 @@
+//! `ledgerstone verify`: checks what a ledger handed out, or what lies on a disk, without a server and without believing
+//! anything but the key, the checkpoint and the expectation that the reader brings (docs/security.md).
+//!
+//! | module | what it checks |
+//! |---|---|
+//! | `input` | what a path is |
+//! | `receipt` | a receipt of a revision or of a transaction |
+//! | `proof_file` | a leaf with its audit path (`c2sp.org/tlog-proof@v1`) |
+//! | `checkpoints` | checkpoints, and that one ledger stands behind two of them |
+//! | `directory` | a ledger's directory, or a server's with several |
+//! | `export` | a Parquet export |
+
+mod checkpoints;
+mod directory;
+mod export;
+mod input;
+mod proof_file;
+mod receipt;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
+use ledgerstone_digest::ion::{self, Limits, Value};
+use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_digest::verifier::{Trust, WitnessPolicy};
+use ledgerstone_digest::{Hash, Id};
+
+use super::report::{Check, conclude};
+pub use directory::{ledger_id, of_report};
+use input::Input;
+
+/// The longest file that can be expected content.
+const CONTENT_BYTES_MAX: u64 = 64 << 20;
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    disable_version_flag = true,
+    after_help = "Exit status: 0 everything holds, 1 something does not hold, 2 something could not be checked.\n\n\
+    A receipt proves something only with a key that you have from elsewhere. A directory alone can only be consistent\n\
+    with itself; with a checkpoint that was kept elsewhere it is compared with what was promised then."
+)]
+pub struct Verify {
+    /// A receipt, a proof file, checkpoints, a ledger's or server's data directory, or a Parquet export.
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// The ledger's verifier key, or a file with it. Have it from elsewhere, never from what is checked.
+    #[arg(long, value_name = "VKEY|FILE")]
+    key: Option<String>,
+    /// A checkpoint that was kept elsewhere.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// The consistency proof between two checkpoints: one hash on each line.
+    #[arg(long, value_name = "FILE")]
+    consistency: Option<PathBuf>,
+    /// The table that a receipt should be about, by its id.
+    #[arg(long, value_name = "ID")]
+    table: Option<Id>,
+    /// The document that a receipt should be about, by its id.
+    #[arg(long, value_name = "ID")]
+    document: Option<Id>,
+    /// The version that a receipt should be about.
+    #[arg(long, value_name = "N")]
+    version: Option<u64>,
+    /// The content that a receipt should show, as Ion text.
+    #[arg(long, value_name = "FILE")]
+    content: Option<PathBuf>,
+    /// The leaf that a proof file is about: a file, or hexadecimal digits.
+    #[arg(long, value_name = "FILE|HEX")]
+    leaf: Option<String>,
+    /// The key of a witness who must have cosigned, or a file with it; as often as needed.
+    #[arg(long = "witness", value_name = "VKEY|FILE")]
+    witnesses: Vec<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the reader brings, read and, where it is signed, checked.
+struct Given {
+    key: Option<VerifierKey>,
+    kept: Option<Kept>,
+    consistency: Option<Vec<Hash>>,
+    table: Option<Id>,
+    document: Option<Id>,
+    version: Option<u64>,
+    content: Option<Value>,
+    leaf: Option<Vec<u8>>,
+    witnesses: WitnessPolicy,
+    json: bool,
+}
+
+/// A checkpoint that was kept elsewhere, signed by the given key.
+struct Kept {
+    path: PathBuf,
+    note: String,
+    checkpoint: Checkpoint,
+}
+
+impl Verify {
+    pub fn run(self) -> ExitCode {
+        let json = self.json;
+        match Given::read(&self) {
+            Ok(given) => conclude(&check_all(&self.paths, &given), json),
+            Err(check) => conclude(&[*check], json),
+        }
+    }
+}
+
+/// Checks every path. Checkpoints are checked together: what matters is whether they are of one history.
+fn check_all(paths: &[PathBuf], given: &Given) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut notes = Vec::new();
+    let mut proof = given.consistency.clone();
+    for path in paths {
+        match input::read(path) {
+            Ok(Input::Receipt(bytes)) => checks.push(receipt::check(path, &bytes, given)),
+            Ok(Input::ProofFile(text)) => checks.push(proof_file::check(path, &text, given)),
+            Ok(Input::Checkpoint(note)) => notes.push((path.clone(), note)),
+            Ok(Input::Consistency(hashes)) => proof = Some(hashes),
+            Ok(Input::Ledger) => checks.push(directory::check(path, given)),
+            Ok(Input::Server(ledgers)) => checks.extend(directory::check_all(path, &ledgers, given)),
+            Ok(Input::Export) => checks.push(export::check(path, given)),
+            Err(what) => checks.push(Check::new(path, "unknown").unchecked(what)),
+        }
+    }
+    if !notes.is_empty() {
+        checks.extend(checkpoints::check(&notes, proof.as_deref(), given));
+    } else if checks.is_empty() {
+        let path = paths.first().map_or(Path::new(""), PathBuf::as_path);
+        let what = "a consistency proof alone says nothing: give the two checkpoints that it is between as well";
+        checks.push(Check::new(path, "a consistency proof").unchecked(what));
+    }
+    checks
+}
+
+impl Given {
+    fn read(arguments: &Verify) -> Result<Given, Box<Check>> {
+        let key = arguments.key.as_deref().map(|text| read_key(text, "--key")).transpose()?;
+        let kept = arguments.checkpoint.as_deref().map(|path| read_kept(path, key.as_ref())).transpose()?;
+        let consistency = arguments.consistency.as_deref().map(|path| {
+            input::read_consistency(path)
+                .map_err(|what| Box::new(Check::new(path, "the consistency proof you gave").unchecked(what)))
+        });
+        let witnesses: Vec<VerifierKey> =
+            arguments.witnesses.iter().map(|text| read_key(text, "--witness")).collect::<Result<_, _>>()?;
+        Ok(Given {
+            key,
+            kept,
+            consistency: consistency.transpose()?,
+            table: arguments.table,
+            document: arguments.document,
+            version: arguments.version,
+            content: arguments.content.as_deref().map(read_content).transpose()?,
+            leaf: arguments.leaf.as_deref().map(read_leaf).transpose()?,
+            witnesses: WitnessPolicy { required: witnesses.len(), witnesses },
+            json: arguments.json,
+        })
+    }
+
+    /// Trust in this key, the witnesses and the kept checkpoint.
+    fn trust(&self, key: &VerifierKey) -> Trust {
+        Trust {
+            witnesses: self.witnesses.clone(),
+            pinned: self.kept.as_ref().map(|kept| kept.checkpoint.clone()),
+            consistency: self.consistency.clone(),
+            ..Trust::in_key(key.clone())
+        }
+    }
+}
+
+/// A key as text, or a file that holds one.
+fn read_key(text: &str, option: &str) -> Result<VerifierKey, Box<Check>> {
+    if let Ok(key) = text.trim().parse() {
+        return Ok(key);
+    }
+    let path = Path::new(text);
+    let refuse = |what: String| Box::new(Check::new(path, "the key you gave").unchecked(format!("{option}: {what}")));
+    let bytes = input::read_limited(path, 4096)
+        .map_err(|what| refuse(format!("it is no verifier key (name+id+base64), and as a file it {what}")))?;
+    let text = String::from_utf8_lossy(&bytes);
+    if text.contains("PRIVATE+KEY") {
+        let what = "this file holds the private key; give the verifier key, which stands in the .vkey file beside it";
+        return Err(refuse(what.to_owned()));
+    }
+    text.trim().parse().map_err(|error| refuse(format!("the file holds no verifier key: {error}")))
+}
+
+fn read_kept(path: &Path, key: Option<&VerifierKey>) -> Result<Kept, Box<Check>> {
+    let refuse = |what: String| Box::new(Check::new(path, "the checkpoint you kept").unchecked(what));
+    let Some(key) = key else {
+        let what = "a checkpoint is believed only with the key that must have signed it: give --key VKEY";
+        return Err(refuse(what.to_owned()));
+    };
+    let note = input::read_note(path).map_err(refuse)?;
+    let checkpoint = UnverifiedCheckpoint::parse(&note)
+        .and_then(|read| read.verify(key))
+        .map_err(|error| refuse(format!("it cannot be compared with: {error}")))?;
+    Ok(Kept { path: path.to_owned(), note, checkpoint })
+}
+
+fn read_content(path: &Path) -> Result<Value, Box<Check>> {
+    let refuse = |what: String| Box::new(Check::new(path, "the content you expect").unchecked(what));
+    let bytes = input::read_limited(path, CONTENT_BYTES_MAX).map_err(refuse)?;
+    let value = match std::str::from_utf8(&bytes) {
+        Ok(text) => ion::parse(text, &Limits::DOCUMENT).map_err(|error| error.to_string()),
+        Err(_) => ion::decode(&bytes, &Limits::DOCUMENT).map_err(|error| error.to_string()),
+    };
+    value.map_err(|error| refuse(format!("it is not one Ion value: {error}")))
+}
+
+fn read_leaf(text: &str) -> Result<Vec<u8>, Box<Check>> {
+    let digits = |text: &str| {
+        let text = text.trim();
+        input::hex(text.strip_prefix("\\x").unwrap_or(text)).filter(|bytes| !bytes.is_empty())
+    };
+    if let Some(bytes) = digits(text) {
+        return Ok(bytes);
+    }
+    let path = Path::new(text);
+    let bytes = input::read_limited(path, 1 << 20)
+        .map_err(|what| Box::new(Check::new(path, "the leaf you gave").unchecked(what)))?;
+    Ok(std::str::from_utf8(&bytes).ok().and_then(digits).unwrap_or(bytes))
+}
+
+/// A time of the server's, as Ion writes it.
+fn time_text(ms: i64) -> String {
+    ion::to_text(&Value::Timestamp(ledgerstone_digest::block::native_time(ms)))
+}
+
+/// Where to get a key.
+fn key_advice(origin: Option<&str>) -> String {
+    let whose = origin.map_or_else(String::new, |origin| format!(" It calls itself {origin}.\n"));
+    format!(
+        "{}Give --key VKEY, or a file with it. Have the key from elsewhere than what is checked: from who runs the ledger, \
+         once.\nThere it is in KEYS/<ledger id>.vkey, and SQL shows it: SELECT ledgerstone_vkey();",
+        whose.trim_start()
+    )
+}
