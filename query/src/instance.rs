@@ -58,6 +58,10 @@ impl Instance {
     pub fn open(options: InstanceOptions) -> Result<Arc<Instance>> {
         let storage = &options.env.storage;
         storage.create_dir_all(&options.data).map_err(|e| io_error("make the data directory", &options.data, e))?;
+        // Its own name must be durable before anything in it is acknowledged.
+        let parent = options.data.parent().filter(|p| !p.as_os_str().is_empty());
+        let parent = parent.unwrap_or(std::path::Path::new("."));
+        storage.sync_dir(parent).map_err(|e| io_error("sync", parent, e))?;
         let keys = KeyDirectory::open(&options.keys, &options.data).map_err(key_error)?;
         let instance = Arc::new(Instance { options, keys, open: Mutex::default() });
         let names = instance.names()?;

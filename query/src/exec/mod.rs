@@ -53,7 +53,9 @@ pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &Sessio
         }
         _ => {
             check_run(plan, tx, params)?;
-            dml::run(plan, tx, params, session)
+            let outcome = dml::run(plan, tx, params, session)?;
+            tx.check_unique()?;
+            Ok(outcome)
         }
     }
 }

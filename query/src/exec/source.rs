@@ -204,7 +204,7 @@ impl Run<'_> {
             ViewPlan::AsOfTime(at) => {
                 let at = self.eval(at, &Env { row: tuple, outer })?;
                 let Some(ms) = millis(at.as_ref())? else { return Ok(Flow::More) };
-                View::AsOf(self.tx.database().position_at_time(ms)?)
+                View::AsOf(self.tx.position_at_time(ms)?)
             }
             ViewPlan::AsOfBlock(at) => {
                 let at = self.eval(at, &Env { row: tuple, outer })?;
@@ -214,7 +214,7 @@ impl Run<'_> {
                         "AS OF BLOCK needs a block number, 0 or more",
                     ));
                 };
-                View::AsOf(self.tx.database().position_at_block(block)?)
+                View::AsOf(self.tx.position_at_block(block)?)
             }
         };
         let table = &source.table;

@@ -5,6 +5,7 @@ mod export;
 mod store_basic;
 mod store_concurrent;
 mod store_conflict;
+mod store_crash;
 mod store_definitions;
 mod store_instance;
 mod store_model;

@@ -3,9 +3,11 @@
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_query::ast::{AlterTable, CreateIndex, Expr, ExprKind, Span, Statement, TableConstraint};
+use ledgerstone_query::bind::{self, PlanContext};
 use ledgerstone_query::catalogue::{Table, ddl};
-use ledgerstone_query::error::SqlState;
-use ledgerstone_query::session::Dialect;
+use ledgerstone_query::error::{QueryError, SqlState};
+use ledgerstone_query::exec::{self, Outcome};
+use ledgerstone_query::session::{Dialect, SessionInfo};
 
 use crate::support::{Memory, create_table, name, record, table, table_name};
 
@@ -142,4 +144,69 @@ fn a_table_and_its_documents_may_come_in_one_transaction() {
         assert_eq!(tx.commit_blocking().unwrap_err().code, SqlState::UNIQUE_VIOLATION);
         memory.reopen();
     }
+}
+
+/// Runs SQL in one transaction and answers with the rows of its last statement.
+fn sql(memory: &Memory, text: &str) -> Result<Vec<Vec<Option<Value>>>, QueryError> {
+    let mut tx = memory.begin();
+    let info = SessionInfo::embedded("main", Dialect::Sql);
+    let mut answer = Vec::new();
+    for parsed in ledgerstone_query::sql::parse(text)? {
+        tx.begin_statement(text, &[])?;
+        let planned = matches!(
+            parsed.statement,
+            Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)
+        );
+        if !planned {
+            ddl::apply(&mut tx, &parsed.statement, text, Dialect::Sql)?;
+            continue;
+        }
+        let mut context =
+            PlanContext { tx: &mut tx, text, dialect: Dialect::Sql, parameter_types: &[], session: &info };
+        let plan = bind::plan(&mut context, &parsed.statement)?;
+        if let Outcome::Rows { rows } = exec::run(&plan, &mut tx, &[], &info)? {
+            answer = rows;
+        }
+    }
+    tx.commit_blocking()?;
+    Ok(answer)
+}
+
+#[test]
+#[ignore = "needs the SQL front end"]
+fn definitions_work_on_tables_that_have_rows() {
+    let mut memory = Memory::new(5);
+    sql(&memory, "CREATE TABLE t (id int PRIMARY KEY, n numeric(6,2) DEFAULT 1 CHECK (n > 0))").unwrap();
+    sql(&memory, "INSERT INTO t VALUES (1), (2), (3)").unwrap();
+    sql(&memory, "ALTER TABLE t ADD COLUMN twice int NOT NULL DEFAULT 2 * 21").unwrap();
+    sql(&memory, "ALTER TABLE t ADD COLUMN serial_no serial").unwrap();
+    sql(&memory, "INSERT INTO t (id) VALUES (4)").unwrap();
+    let violated = sql(&memory, "ALTER TABLE t ADD CONSTRAINT small CHECK (id < 4)").unwrap_err();
+    assert_eq!(violated.code, SqlState::CHECK_VIOLATION);
+    sql(&memory, "ALTER TABLE t ADD CONSTRAINT small CHECK (id < 5)").unwrap();
+    assert_eq!(sql(&memory, "INSERT INTO t (id) VALUES (5)").unwrap_err().code, SqlState::CHECK_VIOLATION);
+    let named = sql(&memory, "ALTER TABLE t DROP COLUMN id").unwrap_err();
+    assert_eq!(named.code, SqlState::DEPENDENT_OBJECTS);
+    sql(&memory, "ALTER TABLE t ADD CONSTRAINT u UNIQUE (twice)").unwrap_err();
+    sql(&memory, "CREATE TABLE copy AS SELECT id, twice + id AS sum FROM t WHERE id > 2").unwrap();
+    memory.reopen();
+    let rows = sql(&memory, "SELECT id, n, twice, serial_no FROM t ORDER BY id").unwrap();
+    let last: Vec<String> = rows[3].iter().map(|v| ledgerstone_digest::ion::to_text(v.as_ref().unwrap())).collect();
+    assert_eq!(last, ["4", "1.00", "42", "4"]);
+    let rows = sql(&memory, "SELECT sum FROM copy ORDER BY id").unwrap();
+    assert_eq!(rows, [[Some(Value::int(45))], [Some(Value::int(46))]]);
+}
+
+#[test]
+#[ignore = "needs the SQL front end"]
+fn unique_violations_are_told_by_the_statement() {
+    let memory = Memory::new(6);
+    sql(&memory, "CREATE TABLE t (id int PRIMARY KEY, n int UNIQUE)").unwrap();
+    sql(&memory, "INSERT INTO t VALUES (1, 1), (2, 2)").unwrap();
+    let error = sql(&memory, "INSERT INTO t VALUES (3, 2); DELETE FROM t WHERE id = 2").unwrap_err();
+    assert_eq!(error.code, SqlState::UNIQUE_VIOLATION, "each statement is judged at its end");
+    sql(&memory, "UPDATE t SET n = 3 - n").unwrap();
+    sql(&memory, "DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (3, 1)").unwrap();
+    sql(&memory, "INSERT INTO t VALUES (4, NULL), (5, NULL)").unwrap();
+    assert_eq!(sql(&memory, "SELECT id FROM t WHERE n = 1").unwrap(), [[Some(Value::int(3))]]);
 }

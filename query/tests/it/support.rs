@@ -20,13 +20,13 @@ pub struct Memory {
     pub database: Arc<Database>,
 }
 
-const PREFIX: &str = "ledger.test";
+pub const PREFIX: &str = "ledger.test";
 
-fn key() -> SigningKey {
+pub fn key() -> SigningKey {
     SigningKey::from_seed(&format!("{PREFIX}/{}", id()), &[7; 32]).unwrap()
 }
 
-fn id() -> Id {
+pub fn id() -> Id {
     Id([9; 16])
 }
 

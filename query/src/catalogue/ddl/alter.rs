@@ -8,12 +8,13 @@ use std::sync::Arc;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
+use super::evaluate::{constant, is_violated};
 use super::table::{add_column_constraints, add_constraint, column_of};
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
     remove_index,
 };
-use crate::ast::{AlterTable, ColumnDefinition, ExprKind, Name, TableConstraint, TableName};
+use crate::ast::{AlterTable, ColumnDefinition, Name, TableConstraint, TableName};
 use crate::catalogue::{Column, Index, PathStep};
 use crate::error::{QueryError, Result, SqlState};
 use crate::transaction::{Transaction, View};
@@ -105,6 +106,12 @@ fn add_column(tx: &mut Transaction, table: &Table, definition: &ColumnDefinition
     } else {
         put_table(tx, changed)?;
     }
+    for (check, _) in definition.checks.iter().filter(|_| !empty) {
+        if is_violated(tx, table, check)? {
+            let message = format!("check constraint on column \"{}\" is violated by some row", definition.name.text);
+            return Err(QueryError::new(SqlState::CHECK_VIOLATION, message).at(check.span));
+        }
+    }
     add_column_constraints(tx, table.id, definition)
 }
 
@@ -116,21 +123,10 @@ fn fill_column(
     definition: &ColumnDefinition,
     changed: &Table,
 ) -> Result<()> {
-    let value = match definition.default.as_ref().map(|e| &e.kind) {
+    let value = match &definition.default {
+        Some(default) => constant(tx, default, &definition.ty)?,
         None => None,
-        Some(ExprKind::Literal(value)) if value.is_null() => None,
-        Some(ExprKind::Literal(value)) if column.ty.accepts(value) => Some(value.clone()),
-        Some(_) => {
-            return Err(QueryError::unsupported("adding a column whose default must be computed to a table with rows")
-                .hint("Add the column without a default, UPDATE it, then set the default.")
-                .at(definition.name.span));
-        }
     };
-    if !definition.checks.is_empty() {
-        return Err(
-            QueryError::unsupported("adding a column with a check to a table with rows").at(definition.name.span)
-        );
-    }
     if value.is_none() && !column.identity && column.not_null {
         let message = format!("column \"{}\" of relation \"{}\" contains null values", column.name, table.name);
         return Err(QueryError::new(SqlState::NOT_NULL_VIOLATION, message).at(definition.name.span));
@@ -229,11 +225,11 @@ fn add_constraint_to(tx: &mut Transaction, table: &Table, constraint: &TableCons
             require_present(tx, table, &columns.iter().collect::<Vec<_>>())?;
         }
         TableConstraint::Unique { .. } => {}
-        TableConstraint::Check { .. } => {
+        TableConstraint::Check { expr, .. } => {
             declared_only(table)?;
-            if !tx.is_empty_table(table)? {
-                return Err(QueryError::unsupported("adding a check to a table with rows")
-                    .hint("Make a new table with the check and INSERT … SELECT into it."));
+            if is_violated(tx, table, expr)? {
+                let message = format!("a check constraint of relation \"{}\" is violated by some row", table.name);
+                return Err(QueryError::new(SqlState::CHECK_VIOLATION, message).at(expr.span));
             }
         }
     }

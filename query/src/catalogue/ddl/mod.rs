@@ -5,6 +5,7 @@
 //! before the commit answers.
 
 mod alter;
+mod evaluate;
 mod table;
 
 use std::collections::BTreeSet;

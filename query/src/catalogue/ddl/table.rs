@@ -18,15 +18,15 @@ use crate::types::SqlType;
 pub(super) fn create(tx: &mut Transaction, create: &CreateTable, dialect: Dialect) -> Result<DdlOutcome> {
     let name = table_name(&create.name)?;
     check_name(&create.name.name, "table")?;
-    if create.as_query.is_some() {
-        return Err(QueryError::unsupported("CREATE TABLE AS here"));
-    }
     if tx.relation_exists(name) {
         if create.if_not_exists {
             return Ok(DdlOutcome::nothing("CREATE TABLE", format!("relation \"{name}\" already exists, skipping")));
         }
         let message = format!("relation \"{name}\" already exists");
         return Err(QueryError::new(SqlState::DUPLICATE_TABLE, message).at(create.name.name.span));
+    }
+    if let Some(query) = &create.as_query {
+        return super::evaluate::create_as(tx, create, query, salted(create, dialect)?);
     }
     let mut columns: Vec<Column> = Vec::with_capacity(create.columns.len());
     for definition in &create.columns {

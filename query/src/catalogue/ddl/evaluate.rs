@@ -1,0 +1,115 @@
+//! Where a definition needs the executor: defaults for rows that are there, checks over them, and CREATE TABLE AS. Each is
+//! run as the statement a user could have written.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::ion::Value;
+
+use super::{DdlOutcome, Table, check_name, table, table_name};
+use crate::ast::{
+    Alias, CreateTable, Distinct, Expr, ExprKind, From, Insert, InsertSource, Name, Projection, Query, Select,
+    SelectItem, SetExpr, Span, Statement, TypeName, UnaryOp,
+};
+use crate::bind::{self, PlanContext};
+use crate::catalogue::Column;
+use crate::error::{QueryError, Result, SqlState};
+use crate::exec::{self, Outcome};
+use crate::session::{Dialect, SessionInfo};
+use crate::transaction::Transaction;
+use crate::types::SqlType;
+
+/// The value of an expression without columns, cast to a type.
+pub(super) fn constant(tx: &mut Transaction, expr: &Expr, ty: &TypeName) -> Result<Option<Value>> {
+    let cast = ExprKind::Cast { expr: Box::new(expr.clone()), ty: ty.clone() };
+    let query = select(Expr { kind: cast, span: expr.span }, Vec::new(), None);
+    let rows = rows(tx, query)?;
+    Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten().filter(|v| !v.is_null()))
+}
+
+/// Whether a document of the table makes a check false.
+pub(super) fn is_violated(tx: &mut Transaction, table: &Table, check: &Expr) -> Result<bool> {
+    let one = Expr { kind: ExprKind::Literal(Value::int(1)), span: check.span };
+    let path = Expr { kind: ExprKind::Name(name(&table.name, check.span)), span: check.span };
+    let from = From::Path { path, as_of: None, alias: Alias::default() };
+    let not = ExprKind::Unary { op: UnaryOp::Not, expr: Box::new(check.clone()) };
+    let mut query = select(one.clone(), vec![from], Some(Expr { kind: not, span: check.span }));
+    query.limit = Some(one);
+    Ok(!rows(tx, query)?.is_empty())
+}
+
+/// `CREATE TABLE t AS query`: the columns are the query's, the documents its rows.
+pub(super) fn create_as(tx: &mut Transaction, create: &CreateTable, query: &Query, salted: bool) -> Result<DdlOutcome> {
+    let info = session(tx);
+    let statement = Statement::Query(Box::new(query.clone()));
+    let plan = bind::plan(&mut context(tx, &info), &statement)?;
+    let mut columns: Vec<Column> = Vec::new();
+    for column in plan.columns().map_or(&[][..], |c| &c[..]) {
+        check_name(&name(&column.name, query.span), "column")?;
+        if columns.iter().any(|c| c.name == column.name) {
+            let message = format!("column \"{}\" specified more than once", column.name);
+            return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(query.span));
+        }
+        let ty = if column.ty == SqlType::Void { SqlType::Text } else { column.ty.clone() };
+        let default_text = None;
+        columns.push(Column { name: column.name.clone(), ty, not_null: false, default_text, identity: false });
+    }
+    let id = table::create_table(tx, table_name(&create.name)?.clone(), columns, salted)?;
+    let insert = Statement::Insert(Box::new(Insert {
+        table: create.name.clone(),
+        alias: None,
+        columns: Vec::new(),
+        source: InsertSource::Query(Box::new(query.clone())),
+        on_conflict: None,
+        returning: Vec::new(),
+    }));
+    let plan = bind::plan(&mut context(tx, &info), &insert)?;
+    exec::run(&plan, tx, &[], &info)?;
+    Ok(DdlOutcome::done("CREATE TABLE AS", id))
+}
+
+fn rows(tx: &mut Transaction, query: Query) -> Result<Vec<Vec<Option<Value>>>> {
+    let info = session(tx);
+    let plan = bind::plan(&mut context(tx, &info), &Statement::Query(Box::new(query)))?;
+    match exec::run(&plan, tx, &[], &info)? {
+        Outcome::Rows { rows } => Ok(rows),
+        Outcome::Affected { .. } => Err(QueryError::internal("a query changed something")),
+    }
+}
+
+fn session(tx: &Transaction) -> SessionInfo {
+    let mut info = SessionInfo::embedded(tx.database().name(), Dialect::Sql);
+    info.transaction_time_ms = tx.started_ms();
+    info.statement_time_ms = tx.database().now_ms();
+    info
+}
+
+fn context<'a>(tx: &'a mut Transaction, info: &'a SessionInfo) -> PlanContext<'a> {
+    PlanContext { tx, text: "", dialect: Dialect::Sql, parameter_types: &[], session: info }
+}
+
+fn name(text: &Arc<str>, span: Span) -> Name {
+    Name::exact(text.clone(), true, span)
+}
+
+fn select(expr: Expr, from: Vec<From>, filter: Option<Expr>) -> Query {
+    let span = expr.span;
+    let select = Select {
+        distinct: Distinct::No,
+        projection: Projection::Items(vec![SelectItem::Expr { expr, alias: None }]),
+        from,
+        filter,
+        group_by: Vec::new(),
+        having: None,
+        windows: Vec::new(),
+        span,
+    };
+    Query {
+        with: Vec::new(),
+        recursive: false,
+        body: SetExpr::Select(Box::new(select)),
+        order_by: Vec::new(),
+        limit: None,
+        offset: None,
+        span,
+    }
+}
