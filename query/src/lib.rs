@@ -16,6 +16,7 @@ pub mod index;
 pub mod instance;
 mod literal;
 pub mod partiql;
+pub mod plan_cache;
 pub mod session;
 pub mod sql;
 pub mod transaction;

@@ -11,6 +11,7 @@ mod join;
 mod operator;
 pub mod plan;
 mod query;
+mod quick;
 mod scope;
 mod types;
 mod walk;

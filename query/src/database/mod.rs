@@ -33,6 +33,7 @@ pub use tokens::{TOKEN_BYTES_MAX, TOKENS_KEPT_MAX};
 
 use crate::catalogue::{Catalogue, IndexStatus};
 use crate::error::{QueryError, Result, SqlState};
+use crate::plan_cache::PlanCache;
 use crate::transaction::conflict::Validator;
 use crate::transaction::redact::hide;
 use crate::transaction::{Doc, body_digest, without_salt};
@@ -46,6 +47,7 @@ pub struct Database {
     state: Arc<State>,
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
+    plans: PlanCache,
 }
 
 /// How a ledger is opened.
@@ -123,7 +125,8 @@ impl Database {
         let validator = Box::new(Validator::new(state.clone()));
         let ledger = recovered.start(validator, Box::new(Publisher(state.clone())));
         let log: Arc<dyn Log> = Arc::new(Journal(ledger.clone()));
-        let database = Arc::new(Database { name: name.into(), env: env.clone(), options, state, log, ledger });
+        let plans = PlanCache::default();
+        let database = Arc::new(Database { name: name.into(), env: env.clone(), options, state, log, ledger, plans });
         database.complete_indexes()?;
         Ok(database)
     }
@@ -131,6 +134,11 @@ impl Database {
     /// The journal: proofs, checkpoints, blocks.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Statements parsed and bound before, shared by the ledger's sessions.
+    pub fn plans(&self) -> &PlanCache {
+        &self.plans
     }
 
     /// Finishes what was submitted and records a last checkpoint; later writes are refused, reads go on.

@@ -6,6 +6,7 @@ mod array;
 mod json;
 mod math;
 mod pattern;
+pub(crate) mod proof;
 mod qldb;
 mod system;
 pub mod table;
@@ -143,7 +144,7 @@ pub(crate) mod ty {
     pub const R_JSONB: Returns = Returns::Type(SqlType::Jsonb);
 }
 
-fn families() -> [&'static [Scalar]; 8] {
+fn families() -> [&'static [Scalar]; 9] {
     [
         text::FUNCTIONS,
         math::FUNCTIONS,
@@ -151,6 +152,7 @@ fn families() -> [&'static [Scalar]; 8] {
         json::FUNCTIONS,
         array::FUNCTIONS,
         pattern::FUNCTIONS,
+        proof::FUNCTIONS,
         system::FUNCTIONS,
         qldb::FUNCTIONS,
     ]

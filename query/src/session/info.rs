@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::settings::Settings;
+use crate::database::Database;
 
 /// The protocol a session came in through; `originInfo.door` of its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +47,7 @@ impl Dialect {
 }
 
 /// The session as binder, executor and functions see it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SessionInfo {
     pub user: Arc<str>,
     pub ledger: Arc<str>,
@@ -55,6 +56,8 @@ pub struct SessionInfo {
     pub settings: Settings,
     /// `pg_backend_pid()`; 0 outside the PostgreSQL door.
     pub process_id: i32,
+    /// The ledger, for functions that make proofs; absent outside sessions.
+    pub database: Option<Arc<Database>>,
     /// `now()`: when the transaction began, in milliseconds since 1970.
     pub transaction_time_ms: i64,
     /// `statement_timestamp()`.
@@ -73,6 +76,7 @@ impl SessionInfo {
             dialect,
             settings: Settings::default(),
             process_id: 0,
+            database: None,
             transaction_time_ms: 0,
             statement_time_ms: 0,
             cancel: Cancel::default(),

@@ -1,7 +1,360 @@
 //! A session: one client's conversation with one ledger, whatever the protocol (DESIGN section 8).
+//!
+//! A session runs statements in three states. *Idle*: each statement is a transaction of its own, run again when it
+//! conflicts. *Implicit*: several statements sent together commit together. *Explicit*: from BEGIN to COMMIT; after an
+//! error everything but ROLLBACK is refused (25P02), as in PostgreSQL.
 
+mod commands;
+pub mod copy_format;
+mod copy_in;
 pub mod info;
+mod response;
+mod run;
+mod runtime;
 pub mod settings;
 
+use std::sync::Arc;
+
+use ledgerstone_journal::Committed;
+
+pub use copy_in::CopyIn;
 pub use info::{Cancel, CancelReason, Dialect, Door, SessionInfo};
+pub use response::{CopyOut, Response, RowStream, command_tag};
+pub use run::Batch;
+pub use runtime::{Inline, Pause, Runtime};
 pub use settings::{SettingError, Settings};
+
+use crate::Parsed;
+use crate::bind::plan::ResultColumn;
+use crate::database::Database;
+use crate::error::{QueryError, SqlState};
+use crate::instance::Instance;
+use crate::transaction::{Savepoint, Transaction};
+use crate::types::SqlType;
+
+/// How often a statement outside an explicit transaction is run again after a conflict.
+const RERUNS_MAX: u32 = 200;
+
+/// What a session is opened with.
+#[derive(Clone)]
+pub struct SessionOptions {
+    pub door: Door,
+    pub user: String,
+    pub dialect: Dialect,
+    /// What the connection asked for; RESET goes back to it.
+    pub settings: Settings,
+    pub runtime: Arc<dyn Runtime>,
+    /// `pg_backend_pid()`.
+    pub process_id: i32,
+    /// Stops the running statement when told to.
+    pub cancel: Cancel,
+    /// Longest time of a statement in milliseconds, whatever `statement_timeout` says; 0 is none.
+    pub statement_ms_max: u64,
+}
+
+/// Whether a transaction is open, for ReadyForQuery and its like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    Idle,
+    InTransaction,
+    Failed,
+}
+
+/// A remark beside an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub severity: &'static str,
+    pub code: &'static str,
+    pub message: String,
+}
+
+/// A statement parsed and, where it has a plan, bound.
+pub struct Prepared {
+    pub(crate) text: Arc<str>,
+    pub(crate) dialect: Dialect,
+    /// One statement, or none for an empty text.
+    pub(crate) statements: Arc<[Parsed]>,
+    /// As the client gave them.
+    pub(crate) types: Box<[Option<SqlType>]>,
+    /// The columns of its rows; `None` if it answers without rows.
+    pub columns: Option<Arc<[ResultColumn]>>,
+    /// Of every parameter, given or inferred.
+    pub parameter_types: Vec<SqlType>,
+}
+
+/// One client's conversation with one ledger.
+pub struct Session {
+    instance: Arc<Instance>,
+    database: Arc<Database>,
+    info: SessionInfo,
+    base: Settings,
+    runtime: Arc<dyn Runtime>,
+    statement_ms_max: u64,
+    work: Work,
+    last_commit: Option<Committed>,
+    /// A commit the client has not been told of.
+    unreported: bool,
+    notices: Vec<Notice>,
+}
+
+/// Transactions across statements.
+enum Work {
+    Idle,
+    Implicit(Box<Open>),
+    Explicit(Box<Open>),
+}
+
+/// An open transaction.
+struct Open {
+    /// Begun by the first statement that needs it, so that BEGIN alone holds no snapshot.
+    tx: Option<Transaction>,
+    read_only: bool,
+    failed: bool,
+    /// Its own definitions are not in the published catalogue, so its plans are not shared.
+    defines: bool,
+    savepoints: Vec<Mark>,
+    /// What ROLLBACK goes back to.
+    settings_before: Settings,
+    /// What COMMIT goes back to: without SET LOCAL.
+    settings_after: Option<Settings>,
+    began_ms: i64,
+}
+
+struct Mark {
+    name: Arc<str>,
+    /// `None`: nothing had been read or written yet.
+    place: Option<Savepoint>,
+    settings: Settings,
+}
+
+impl Session {
+    /// Opens a session with a ledger; an unknown name is an error that lists what exists (3D000).
+    pub fn new(instance: Arc<Instance>, ledger: &str, options: SessionOptions) -> Result<Session, QueryError> {
+        let database = instance.ledger(ledger)?;
+        let mut settings = options.settings;
+        settings.set_fixed("session_authorization", &options.user);
+        if settings.get("ledgerstone.dialect") == Some("sql") && options.dialect == Dialect::PartiQl {
+            settings.set_fixed("ledgerstone.dialect", "partiql");
+        }
+        let info = SessionInfo {
+            user: Arc::from(options.user),
+            ledger: Arc::clone(database.name()),
+            door: options.door,
+            dialect: options.dialect,
+            settings: settings.clone(),
+            process_id: options.process_id,
+            database: Some(Arc::clone(&database)),
+            transaction_time_ms: 0,
+            statement_time_ms: 0,
+            cancel: options.cancel,
+        };
+        let mut session = Session {
+            instance,
+            database,
+            info,
+            base: settings,
+            runtime: options.runtime,
+            statement_ms_max: options.statement_ms_max,
+            work: Work::Idle,
+            last_commit: None,
+            unreported: false,
+            notices: Vec::new(),
+        };
+        session.follow_settings();
+        Ok(session)
+    }
+
+    pub fn info(&self) -> &SessionInfo {
+        &self.info
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.info.settings
+    }
+
+    pub fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    pub fn transaction_status(&self) -> TransactionStatus {
+        match &self.work {
+            Work::Explicit(open) if open.failed => TransactionStatus::Failed,
+            Work::Explicit(_) => TransactionStatus::InTransaction,
+            Work::Idle | Work::Implicit(_) => TransactionStatus::Idle,
+        }
+    }
+
+    /// The last commit of this session that made a block.
+    pub fn last_commit(&self) -> Option<Committed> {
+        self.last_commit
+    }
+
+    /// A commit since the last call.
+    pub fn take_commit(&mut self) -> Option<Committed> {
+        std::mem::take(&mut self.unreported).then_some(self.last_commit).flatten()
+    }
+
+    /// Remarks since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Stops the statement that is running, from another thread.
+    pub fn cancel_handle(&self) -> Cancel {
+        self.info.cancel.clone()
+    }
+
+    /// An error outside the session's own code (a parameter that does not decode, rows that could not be sent) has the
+    /// same effect on the open transaction as one inside.
+    pub fn fail(&mut self) {
+        match &mut self.work {
+            Work::Explicit(open) => open.failed = true,
+            Work::Implicit(_) => {
+                if let Work::Implicit(open) = std::mem::replace(&mut self.work, Work::Idle) {
+                    self.info.settings = open.settings_before;
+                    self.follow_settings();
+                }
+            }
+            Work::Idle => {}
+        }
+    }
+
+    /// Commits what several statements sent together have done; nothing to do in other states.
+    pub async fn sync(&mut self) -> Result<(), QueryError> {
+        if matches!(self.work, Work::Implicit(_)) { self.commit_open().await } else { Ok(()) }
+    }
+
+    fn notice(&mut self, severity: &'static str, code: &'static str, message: impl Into<String>) {
+        self.notices.push(Notice { severity, code, message: message.into() });
+    }
+
+    fn follow_settings(&mut self) {
+        self.info.dialect = match self.info.settings.get("ledgerstone.dialect") {
+            Some("partiql") => Dialect::PartiQl,
+            _ => Dialect::Sql,
+        };
+    }
+
+    fn note_commit(&mut self, committed: Option<Committed>) {
+        if let Some(committed) = committed {
+            self.last_commit = Some(committed);
+            self.unreported = true;
+        }
+    }
+
+    /// The state several statements share, opened if there is none.
+    fn join(&mut self) {
+        if matches!(self.work, Work::Idle) {
+            self.work = Work::Implicit(Box::new(Open::new(&self.info.settings, false)));
+        }
+    }
+
+    fn open(&mut self) -> Option<&mut Open> {
+        match &mut self.work {
+            Work::Idle => None,
+            Work::Implicit(open) | Work::Explicit(open) => Some(open),
+        }
+    }
+
+    async fn commit_open(&mut self) -> Result<(), QueryError> {
+        let open = match std::mem::replace(&mut self.work, Work::Idle) {
+            Work::Idle => return Ok(()),
+            Work::Implicit(open) | Work::Explicit(open) => open,
+        };
+        let outcome = match open.tx {
+            Some(tx) => self.commit(tx).await,
+            None => Ok(()),
+        };
+        self.info.settings = match (&outcome, open.settings_after) {
+            (Err(_), _) => open.settings_before,
+            (Ok(()), Some(after)) => after,
+            (Ok(()), None) => return Ok(()),
+        };
+        self.follow_settings();
+        outcome
+    }
+
+    fn roll_back(&mut self) {
+        if let Work::Implicit(open) | Work::Explicit(open) = std::mem::replace(&mut self.work, Work::Idle) {
+            self.info.settings = open.settings_before;
+            self.follow_settings();
+        }
+    }
+
+    async fn commit(&mut self, tx: Transaction) -> Result<(), QueryError> {
+        let committed = tx.commit().await?;
+        self.note_commit(committed);
+        if committed.is_some() && self.info.settings.client_token().is_some() {
+            // A token names one commit.
+            self.info.settings.set_fixed("ledgerstone.client_token", "");
+        }
+        Ok(())
+    }
+
+    /// A transaction as this session begins it.
+    fn begin_transaction(&self, read_only: bool) -> Result<Transaction, QueryError> {
+        let mut tx = Transaction::begin(&self.database, read_only);
+        tx.set_origin(&self.info.user, self.info.door.name());
+        if !read_only && let Some(token) = self.info.settings.client_token() {
+            tx.set_client_token(token)?;
+        }
+        if self.info.door == Door::Qldb {
+            tx.set_validate_reads(true);
+        }
+        Ok(tx)
+    }
+}
+
+impl Open {
+    fn new(settings: &Settings, read_only: bool) -> Self {
+        Open {
+            tx: None,
+            read_only,
+            failed: false,
+            defines: false,
+            savepoints: Vec::new(),
+            settings_before: settings.clone(),
+            settings_after: None,
+            began_ms: now_ms(),
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether the text holds no statement.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+}
+
+/// A commit as clients are told of it: the block's address, the positions of its revisions and of the block leaf.
+pub fn commit_report(committed: &Committed) -> String {
+    format!(
+        "{{\"strandId\":\"{}\",\"sequenceNo\":{},\"transactionId\":\"{}\",\"firstPosition\":{},\"revisions\":{},\
+         \"blockPosition\":{}}}",
+        committed.strand,
+        committed.block,
+        committed.transaction_id,
+        committed.first_position,
+        committed.revisions,
+        committed.block_position
+    )
+}
+
+/// Wall-clock time for `now()`; the times in blocks come from the journal's clock.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn failed_transaction() -> QueryError {
+    QueryError::new(
+        SqlState::FAILED_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+    .hint("Send ROLLBACK, or ROLLBACK TO SAVEPOINT.")
+}

@@ -305,6 +305,12 @@ impl Transaction {
         self.check_unique_since(self.statement_mark)
     }
 
+    /// What [`Transaction::check_unique`] has judged need not be judged again: a long statement calls both after each part
+    /// of its writes. Later writes are held against earlier ones all the same.
+    pub fn checked(&mut self) {
+        self.statement_mark = self.overlay.mark();
+    }
+
     pub fn savepoint(&self) -> Savepoint {
         Savepoint { writes: self.overlay.mark(), catalogues: self.catalogues.len() }
     }

@@ -1,0 +1,179 @@
+//! Proofs as SQL functions, so that whoever can connect with psql can fetch one (CONTRACT sections 3 and 4).
+//!
+//! `ledgerstone_receipt('person', 'p1')` is a receipt as bytea, to be kept and verified by someone who trusts neither the
+//! server nor its operator. Nothing here checks a proof: a server vouching for itself would prove nothing.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
+use ledgerstone_journal::receipt::ReceiptError;
+
+use super::ty::{INT8, TEXT};
+use super::{Call, Returns, Scalar, strict};
+use crate::bind::plan::Datum;
+use crate::catalogue::Table;
+use crate::database::Database;
+use crate::error::{QueryError, Result, SqlState};
+use crate::index::Key;
+use crate::transaction::{Doc, Transaction, View};
+use crate::types::SqlType;
+
+const AS_TEXT: Returns = Returns::Type(SqlType::Text);
+const AS_BYTES: Returns = Returns::Type(SqlType::Bytea);
+const AS_INT8: Returns = Returns::Type(SqlType::Int8);
+
+pub(super) static FUNCTIONS: &[Scalar] = &[
+    strict("ledgerstone_digest", &[], AS_TEXT, |call, _| text(checkpoint(database(call)?)?)),
+    strict("ledgerstone_vkey", &[], AS_TEXT, |call, _| text(database(call)?.ledger().vkey().to_string())),
+    strict("ledgerstone_origin", &[], AS_TEXT, |call, _| text(database(call)?.ledger().origin().to_owned())),
+    strict("ledgerstone_receipt", &[TEXT, TEXT], AS_BYTES, receipt),
+    strict("ledgerstone_receipt", &[TEXT, TEXT, INT8], AS_BYTES, receipt),
+    strict("ledgerstone_receipt_at", &[INT8], AS_BYTES, |call, arguments| {
+        receipt_at(database(call)?, number(arguments, 0)?)
+    }),
+    strict("ledgerstone_transaction_receipt", &[INT8], AS_BYTES, transaction_receipt),
+    strict("ledgerstone_consistency", &[INT8, INT8], AS_TEXT, consistency),
+    strict("ledgerstone_tlog_proof", &[TEXT, TEXT], AS_TEXT, tlog_proof),
+    strict("ledgerstone_tlog_proof", &[TEXT, TEXT, INT8], AS_TEXT, tlog_proof),
+    strict("ledgerstone_position", &[TEXT, TEXT], AS_INT8, position),
+    strict("ledgerstone_position", &[TEXT, TEXT, INT8], AS_INT8, position),
+    strict("ledgerstone_leaf", &[INT8], AS_BYTES, |call, arguments| {
+        let leaf = database(call)?.ledger().leaf(number(arguments, 0)?).map_err(crate::database::read_error)?;
+        Ok(Some(Value::blob(leaf)))
+    }),
+];
+
+/// A signed checkpoint of everything durable now, as the note that auditors keep.
+pub(crate) fn checkpoint(database: &Database) -> Result<String> {
+    match database.ledger().checkpoint() {
+        Ok(signed) => Ok(signed.note.to_string()),
+        Err(error) => Err(QueryError::new(SqlState::IO_ERROR, error.to_string())),
+    }
+}
+
+fn receipt(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
+    let database = database(call)?;
+    let position = find(database, arguments)?.position;
+    receipt_at(database, position)
+}
+
+fn receipt_at(database: &Database, position: u64) -> Result<Datum> {
+    let receipt = database.ledger().receipt(position).map_err(proof_error)?;
+    Ok(Some(Value::blob(receipt.encode())))
+}
+
+fn transaction_receipt(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
+    let block = number(arguments, 0)?;
+    let receipt = database(call)?.ledger().transaction_receipt(block).map_err(proof_error)?;
+    Ok(Some(Value::blob(receipt.encode())))
+}
+
+/// Hashes in hexadecimal, one per line.
+fn consistency(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
+    let (from, to) = (number(arguments, 0)?, number(arguments, 1)?);
+    let hashes = database(call)?.ledger().consistency(from, to).map_err(proof_error)?;
+    let lines: Vec<String> = hashes.iter().map(ToString::to_string).collect();
+    text(lines.join("\n"))
+}
+
+fn tlog_proof(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
+    let database = database(call)?;
+    let position = find(database, arguments)?.position;
+    let proof = database.ledger().proof_file(position).map_err(proof_error)?;
+    text(proof.to_text())
+}
+
+fn position(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
+    let position = find(database(call)?, arguments)?.position;
+    Ok(Some(Value::int(i64::try_from(position).unwrap_or(i64::MAX))))
+}
+
+/// The committed revision that (table, document id or primary key[, version]) names; without a version the newest.
+fn find(database: &Arc<Database>, arguments: &[Datum]) -> Result<Doc> {
+    let (name, key) = (word(arguments, 0)?, word(arguments, 1)?);
+    let tx = Transaction::begin(database, true);
+    let table = tx
+        .table(name)?
+        .ok_or_else(|| QueryError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;
+    let current = find_current(&tx, &table, key)?;
+    if arguments.len() < 3 {
+        return current.ok_or_else(|| missing(&table, key));
+    }
+    let version = number(arguments, 2)?;
+    let id = match current {
+        Some(doc) if doc.version == version => return Ok(doc),
+        Some(doc) => doc.id,
+        // A deleted document can be named by its id only: its key may have passed to another.
+        None => Id::from_str(key).map_err(|_| missing(&table, key))?,
+    };
+    for doc in tx.history(&table, Some(id), None, None)? {
+        let doc = doc?;
+        if doc.version == version {
+            return Ok(doc);
+        }
+    }
+    Err(missing(&table, key).detail(format!("No version {version} of it was found.")))
+}
+
+fn find_current(tx: &Transaction, table: &Table, key: &str) -> Result<Option<Doc>> {
+    if let Some(index) = table.primary_key() {
+        let column = match index.paths.as_slice() {
+            [path] => match path.as_slice() {
+                [crate::catalogue::PathStep::Field(name)] => table.column(name),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(column) = column
+            && let Ok(value) = crate::value::text::parse(key, &column.ty, 0)
+            && let Some(doc) = tx.lookup(table, index, &Key::one(&value), View::Current)?.into_iter().next()
+        {
+            return Ok(Some(doc));
+        }
+    }
+    match Id::from_str(key) {
+        Ok(id) => tx.get(table, id, View::Current),
+        Err(_) => Ok(None),
+    }
+}
+
+fn missing(table: &Table, key: &str) -> QueryError {
+    QueryError::new(SqlState("02000"), format!("table \"{}\" has no document \"{key}\"", table.name))
+        .hint("Name it by its primary key or by its document id (22 characters).")
+}
+
+fn database<'a>(call: &Call<'a>) -> Result<&'a Arc<Database>> {
+    call.session.database.as_ref().ok_or_else(|| QueryError::internal("a session without a ledger"))
+}
+
+fn word(arguments: &[Datum], at: usize) -> Result<&str> {
+    arguments
+        .get(at)
+        .and_then(Option::as_ref)
+        .and_then(Value::as_text)
+        .ok_or_else(|| QueryError::internal("a proof function without its text"))
+}
+
+fn number(arguments: &[Datum], at: usize) -> Result<u64> {
+    let number = arguments.get(at).and_then(Option::as_ref).and_then(Value::as_i64);
+    number.and_then(|number| u64::try_from(number).ok()).ok_or_else(|| {
+        QueryError::new(SqlState::NUMERIC_OUT_OF_RANGE, "positions, blocks, sizes and versions are never negative")
+    })
+}
+
+fn text(text: String) -> Result<Datum> {
+    Ok(Some(Value::string(text)))
+}
+
+fn proof_error(error: ReceiptError) -> QueryError {
+    match error {
+        ReceiptError::Read(error) => crate::database::read_error(error),
+        ReceiptError::Range(_) | ReceiptError::NotSigned { .. } => {
+            QueryError::new(SqlState::INVALID_PARAMETER_VALUE, error.to_string())
+        }
+        ReceiptError::Checkpoint(_) => QueryError::new(SqlState::IO_ERROR, error.to_string()),
+        other => QueryError::new(SqlState::DATA_CORRUPTED, other.to_string()),
+    }
+}

@@ -1,0 +1,290 @@
+//! Statements about the session and the server rather than about documents: SET, SHOW, savepoints, databases, EXPLAIN.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ledgerstone_digest::ion::Value;
+
+use super::response::{Response, RowStream};
+use super::run::Job;
+use super::{Mark, Session, SettingError, Settings, Work, commit_report};
+use crate::ast::{SetValue, Statement};
+use crate::bind::plan::ResultColumn;
+use crate::error::{QueryError, SqlState};
+use crate::exec::Row;
+use crate::transaction::Transaction;
+use crate::types::SqlType;
+
+impl Session {
+    pub(super) fn set(&mut self, name: &str, value: &SetValue, local: bool) -> Result<Response, QueryError> {
+        let text = match value {
+            SetValue::Default => None,
+            SetValue::Values(values) => Some(values.iter().map(setting_text).collect::<Vec<_>>().join(", ")),
+        };
+        match (name.to_ascii_lowercase().as_str(), text.as_deref()) {
+            // SET TRANSACTION: every level is honoured by the strictest.
+            ("transaction_isolation" | "transaction isolation level", Some(level)) => {
+                self.info.settings.clone().set("default_transaction_isolation", level).map_err(refused)?;
+            }
+            ("transaction_read_only", Some(flag)) => self.set_read_only(flag)?,
+            ("session_authorization" | "role", None | Some("none")) => {}
+            (_, text) => self.change_setting(local, |settings, base| match text {
+                Some(text) => settings.set(name, text),
+                None => settings.reset(name, base),
+            })?,
+        }
+        Ok(Response::Done { tag: "SET".to_owned() })
+    }
+
+    pub(super) fn reset(&mut self, name: Option<&str>) -> Result<Response, QueryError> {
+        self.change_setting(false, |settings, base| match name {
+            Some(name) => settings.reset(name, base),
+            None => {
+                *settings = base.clone();
+                Ok(())
+            }
+        })?;
+        Ok(Response::Done { tag: "RESET".to_owned() })
+    }
+
+    /// Changes the settings in force and, unless the change is local to the transaction, those after it.
+    fn change_setting(
+        &mut self,
+        local: bool,
+        change: impl Fn(&mut Settings, &Settings) -> Result<(), SettingError>,
+    ) -> Result<(), QueryError> {
+        if local && !matches!(self.work, Work::Explicit(_)) {
+            self.notice("WARNING", "25P01", "SET LOCAL can only be used in transaction blocks");
+            return Ok(());
+        }
+        let mut settings = self.info.settings.clone();
+        change(&mut settings, &self.base).map_err(refused)?;
+        if let Work::Explicit(open) | Work::Implicit(open) = &mut self.work {
+            if local && open.settings_after.is_none() {
+                open.settings_after = Some(self.info.settings.clone());
+            } else if !local && let Some(after) = &mut open.settings_after {
+                change(after, &self.base).map_err(refused)?;
+            }
+        }
+        self.info.settings = settings;
+        self.follow_settings();
+        Ok(())
+    }
+
+    fn set_read_only(&mut self, flag: &str) -> Result<(), QueryError> {
+        let on = matches!(flag, "on" | "true" | "1" | "yes");
+        match &mut self.work {
+            Work::Explicit(open) if open.tx.is_none() || open.read_only == on => {
+                open.read_only = on;
+                Ok(())
+            }
+            Work::Explicit(_) => Err(QueryError::new(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "transaction read-write mode must be set before any query",
+            )),
+            Work::Idle | Work::Implicit(_) => {
+                self.notice("WARNING", "25P01", "SET TRANSACTION can only be used in transaction blocks");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn show(&mut self, name: &str) -> Result<Response, QueryError> {
+        if name.eq_ignore_ascii_case("all") {
+            let rows = self.info.settings.all();
+            let rows = rows.map(|(name, value, about)| vec![text(name), text(value), text(about)]).collect();
+            return Ok(rows_of(show_columns(name), rows));
+        }
+        let value = match name.to_ascii_lowercase().as_str() {
+            "ledgerstone.last_commit" => self.last_commit().as_ref().map(commit_report).unwrap_or_default(),
+            "transaction_read_only" => match &self.work {
+                Work::Explicit(open) if open.read_only => "on".to_owned(),
+                _ => "off".to_owned(),
+            },
+            own if own.starts_with("ledgerstone.") && self.info.settings.get(own).is_none() => self.show_proof(own)?,
+            _ => match self.info.settings.get(name) {
+                Some(value) => value.to_owned(),
+                None => return Err(refused(SettingError::Unknown(name.to_owned()))),
+            },
+        };
+        Ok(rows_of(show_columns(name), vec![vec![text(&value)]]))
+    }
+
+    /// What a verifier wants to know of the ledger.
+    fn show_proof(&mut self, name: &str) -> Result<String, QueryError> {
+        match name {
+            "ledgerstone.ledger" => Ok(self.info.ledger.to_string()),
+            "ledgerstone.snapshot" => Ok(self.database.snapshot().to_string()),
+            "ledgerstone.checkpoint" => crate::function::proof::checkpoint(&self.database),
+            "ledgerstone.vkey" => Ok(self.database.ledger().vkey().to_string()),
+            "ledgerstone.origin" => Ok(self.database.ledger().origin().to_owned()),
+            _ => Err(refused(SettingError::Unknown(name.to_owned())).hint(
+                "Of the ledger, SHOW knows ledgerstone.last_commit, .checkpoint, .vkey, .origin, .ledger and .snapshot.",
+            )),
+        }
+    }
+
+    pub(super) fn savepoint_command(&mut self, statement: &Statement) -> Result<Response, QueryError> {
+        let settings = self.info.settings.clone();
+        let Work::Explicit(open) = &mut self.work else {
+            return Err(QueryError::new(
+                SqlState::NO_ACTIVE_TRANSACTION,
+                "savepoints can only be used in transaction blocks",
+            ));
+        };
+        let find = |open: &super::Open, name: &crate::ast::Name| {
+            open.savepoints.iter().rposition(|mark| mark.name == name.text).ok_or_else(|| {
+                QueryError::new(SqlState::INVALID_SAVEPOINT, format!("savepoint \"{}\" does not exist", name.text))
+                    .at(name.span)
+            })
+        };
+        let tag = match statement {
+            Statement::Savepoint(name) => {
+                let place = open.tx.as_ref().map(Transaction::savepoint);
+                open.savepoints.push(Mark { name: Arc::clone(&name.text), place, settings });
+                "SAVEPOINT"
+            }
+            Statement::ReleaseSavepoint(name) => {
+                let at = find(open, name)?;
+                open.savepoints.truncate(at);
+                "RELEASE"
+            }
+            Statement::RollbackToSavepoint(name) => {
+                let at = find(open, name)?;
+                open.savepoints.truncate(at + 1);
+                if let Some(mark) = open.savepoints.last() {
+                    match (mark.place, &mut open.tx) {
+                        (Some(place), Some(tx)) => tx.rollback_to(place)?,
+                        // Nothing had happened when the savepoint was set.
+                        (None, tx) => *tx = None,
+                        (Some(_), None) => {}
+                    }
+                    self.info.settings = mark.settings.clone();
+                }
+                open.failed = false;
+                "ROLLBACK"
+            }
+            _ => return Err(QueryError::internal("not a savepoint statement")),
+        };
+        self.follow_settings();
+        Ok(Response::Done { tag: tag.to_owned() })
+    }
+
+    pub(super) fn database_command(&mut self, statement: &Statement) -> Result<Response, QueryError> {
+        if !matches!(self.work, Work::Idle) {
+            let what = if matches!(statement, Statement::CreateDatabase { .. }) { "CREATE" } else { "DROP" };
+            return Err(QueryError::new(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                format!("{what} DATABASE cannot run inside a transaction block"),
+            ));
+        }
+        let exists = |name: &str| self.instance.ledgers().iter().any(|ledger| ledger.name == name);
+        match statement {
+            Statement::CreateDatabase { name, if_not_exists } => {
+                if exists(&name.text) {
+                    let message = format!("database \"{}\" already exists", name.text);
+                    if !*if_not_exists {
+                        return Err(QueryError::new(SqlState::DUPLICATE_DATABASE, message).at(name.span));
+                    }
+                    self.notice("NOTICE", "42P04", format!("{message}, skipping"));
+                } else {
+                    let mut outcome = Ok(());
+                    let mut work = || outcome = self.instance.create_ledger(&name.text, false).map(|_| ());
+                    self.runtime.long(&mut work);
+                    outcome.map_err(|error| error.at(name.span))?;
+                }
+                Ok(Response::Done { tag: "CREATE DATABASE".to_owned() })
+            }
+            Statement::DropDatabase { name, if_exists } => {
+                if *name.text == *self.info.ledger {
+                    return Err(QueryError::new(SqlState::OBJECT_IN_USE, "cannot drop the currently open database")
+                        .at(name.span));
+                }
+                if *if_exists && !exists(&name.text) {
+                    self.notice("NOTICE", "00000", format!("database \"{}\" does not exist, skipping", name.text));
+                } else {
+                    let mut outcome = Ok(());
+                    let mut work = || outcome = self.instance.drop_ledger(&name.text);
+                    self.runtime.long(&mut work);
+                    outcome.map_err(|error| error.at(name.span))?;
+                }
+                Ok(Response::Done { tag: "DROP DATABASE".to_owned() })
+            }
+            _ => Err(QueryError::internal("not a database statement")),
+        }
+    }
+
+    pub(super) fn explain(
+        &mut self,
+        tx: &mut Transaction,
+        job: Job<'_>,
+        statement: &Statement,
+        analyze: bool,
+    ) -> Result<Response, QueryError> {
+        let started = Instant::now();
+        let plan = self.bind(tx, job, statement)?;
+        let planned = started.elapsed();
+        let mut lines = plan.explain_lines();
+        if analyze {
+            let started = Instant::now();
+            let answer = self.run_plan(tx, job, &plan)?;
+            let tag = match answer {
+                Response::Rows { mut rows, .. } => {
+                    while rows.next_chunk()?.is_some() {}
+                    rows.tag()
+                }
+                Response::Done { tag } => tag,
+                _ => String::new(),
+            };
+            lines.push(format!("Result: {tag}"));
+            lines.push(format!("Planning Time: {:.3} ms", planned.as_secs_f64() * 1e3));
+            lines.push(format!("Execution Time: {:.3} ms", started.elapsed().as_secs_f64() * 1e3));
+        }
+        let rows = lines.iter().map(|line| vec![text(line)]).collect();
+        let columns = text_columns(&["QUERY PLAN"]);
+        Ok(Response::Rows { columns, rows: RowStream::of(rows, "EXPLAIN") })
+    }
+}
+
+/// Columns of type text.
+pub(super) fn text_columns(names: &[&str]) -> Arc<[ResultColumn]> {
+    names.iter().map(|name| ResultColumn { name: Arc::from(*name), ty: SqlType::Text }).collect()
+}
+
+/// The columns of SHOW.
+pub(super) fn show_columns(name: &str) -> Arc<[ResultColumn]> {
+    if name.eq_ignore_ascii_case("all") {
+        return text_columns(&["name", "setting", "description"]);
+    }
+    text_columns(&[super::settings::spelling(&name.to_ascii_lowercase())])
+}
+
+fn rows_of(columns: Arc<[ResultColumn]>, rows: Vec<Row>) -> Response {
+    Response::Rows { columns, rows: RowStream::of(rows, "SHOW") }
+}
+
+fn text(text: &str) -> Option<Value> {
+    Some(Value::string(text))
+}
+
+/// A value of SET as the text it stands for.
+fn setting_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.to_string(),
+        other => crate::value::text::format_untyped(other),
+    }
+}
+
+fn refused(error: SettingError) -> QueryError {
+    let code = match &error {
+        SettingError::Unknown(_) => SqlState::UNDEFINED_OBJECT,
+        SettingError::ReadOnly(_) => SqlState::CANNOT_CHANGE_PARAMETER,
+        SettingError::Invalid { .. } => SqlState::INVALID_PARAMETER_VALUE,
+    };
+    let message = error.to_string();
+    let query_error = QueryError::new(code, message);
+    match error {
+        SettingError::Invalid { hint, .. } => query_error.hint(hint),
+        SettingError::Unknown(_) | SettingError::ReadOnly(_) => query_error,
+    }
+}

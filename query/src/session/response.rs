@@ -1,0 +1,97 @@
+//! What a statement answers.
+
+use std::sync::Arc;
+
+use super::copy_format::Layout;
+use super::copy_in::CopyIn;
+use crate::bind::plan::ResultColumn;
+use crate::error::QueryError;
+use crate::exec::Row;
+
+/// Rows handed out at once.
+const CHUNK_ROWS: usize = 1_024;
+
+/// The answer of one statement.
+pub enum Response {
+    Rows {
+        columns: Arc<[ResultColumn]>,
+        rows: RowStream,
+    },
+    Done {
+        tag: String,
+    },
+    /// The client sends rows now: [`super::Session::copy_data`], then `copy_finish` or `copy_fail`.
+    CopyIn(CopyIn),
+    CopyOut(CopyOut),
+    /// An empty statement.
+    Empty,
+}
+
+/// Rows for `COPY … TO STDOUT`.
+pub struct CopyOut {
+    pub columns: Arc<[ResultColumn]>,
+    pub rows: RowStream,
+    pub layout: Layout,
+}
+
+/// Rows on their way out. They belong to a snapshot, so they stay the same whatever is committed meanwhile.
+pub struct RowStream {
+    source: Box<dyn Iterator<Item = Result<Vec<Row>, QueryError>> + Send>,
+    command: &'static str,
+    count: u64,
+}
+
+impl RowStream {
+    /// Rows that are all there already.
+    pub fn of(rows: Vec<Row>, command: &'static str) -> Self {
+        let mut rows = rows.into_iter();
+        let source = std::iter::from_fn(move || {
+            let chunk: Vec<Row> = rows.by_ref().take(CHUNK_ROWS).collect();
+            (!chunk.is_empty()).then_some(Ok(chunk))
+        });
+        RowStream { source: Box::new(source), command, count: 0 }
+    }
+
+    /// Rows that come in chunks.
+    pub fn chunks(
+        source: impl Iterator<Item = Result<Vec<Row>, QueryError>> + Send + 'static,
+        command: &'static str,
+    ) -> Self {
+        RowStream { source: Box::new(source), command, count: 0 }
+    }
+
+    /// The next rows; `None` at the end.
+    pub fn next_chunk(&mut self) -> Result<Option<Vec<Row>>, QueryError> {
+        let chunk = self.source.next().transpose()?;
+        self.count += chunk.as_ref().map_or(0, |rows| rows.len() as u64);
+        Ok(chunk)
+    }
+
+    /// Every row that is left.
+    pub fn collect(&mut self) -> Result<Vec<Row>, QueryError> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.next_chunk()? {
+            all.extend(chunk);
+        }
+        Ok(all)
+    }
+
+    /// The command tag for this many rows: `SELECT 3`, `INSERT 0 3`.
+    pub fn tag_for(&self, rows: u64) -> String {
+        command_tag(self.command, rows)
+    }
+
+    /// The command tag for the rows handed out so far.
+    pub fn tag(&self) -> String {
+        self.tag_for(self.count)
+    }
+}
+
+/// PostgreSQL's command tag.
+pub fn command_tag(command: &str, rows: u64) -> String {
+    match command {
+        "INSERT" => format!("INSERT 0 {rows}"),
+        "SHOW" | "EXPLAIN" => command.to_owned(),
+        _ => format!("{command} {rows}"),
+    }
+}

@@ -1,0 +1,494 @@
+//! Running statements: texts with several, prepared ones, and what is run again after a conflict.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::ion::Value;
+
+use super::response::{Response, RowStream, command_tag};
+use super::{
+    CancelReason, Dialect, Door, Open, Prepared, RERUNS_MAX, Session, TransactionStatus, Work, failed_transaction,
+    now_ms,
+};
+use crate::Parsed;
+use crate::ast::Statement;
+use crate::bind::plan::Plan;
+use crate::bind::{self, PlanContext};
+use crate::error::{QueryError, SqlState};
+use crate::exec::{self, Outcome};
+use crate::plan_cache::PlanCache;
+use crate::transaction::Transaction;
+use crate::types::SqlType;
+
+/// A text whose statements are run one after another.
+pub struct Batch {
+    text: Arc<str>,
+    statements: Arc<[Parsed]>,
+    next: usize,
+}
+
+/// One statement and what belongs to it.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    /// The whole text, which spans refer to.
+    pub text: &'a Arc<str>,
+    pub parsed: &'a Parsed,
+    pub dialect: Dialect,
+    pub parameters: &'a [Option<Value>],
+    pub types: &'a [Option<SqlType>],
+    /// The text is this statement alone, so its plan may be kept under it.
+    pub alone: bool,
+}
+
+impl Job<'_> {
+    /// The statement's own text.
+    pub fn own_text(&self) -> &str {
+        let span = self.parsed.text;
+        self.text.get(span.start as usize..span.end as usize).unwrap_or(self.text)
+    }
+}
+
+impl Batch {
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// No statement at all.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+}
+
+impl Session {
+    /// Parses a text of any number of statements.
+    pub fn batch(&mut self, text: impl Into<Arc<str>>) -> Result<Batch, QueryError> {
+        let text = text.into();
+        let statements = self.parse(self.info.dialect, &text).inspect_err(|_| self.fail())?;
+        Ok(Batch { text, statements, next: 0 })
+    }
+
+    /// Runs the next statement of a batch; `None` after the last. Statements of a text that holds several commit
+    /// together, at its end.
+    pub async fn next(&mut self, batch: &mut Batch) -> Result<Option<Response>, QueryError> {
+        let Some(parsed) = batch.statements.get(batch.next) else {
+            return self.sync().await.map(|()| None);
+        };
+        batch.next += 1;
+        let alone = batch.statements.len() == 1;
+        let job = Job { text: &batch.text, parsed, dialect: self.info.dialect, parameters: &[], types: &[], alone };
+        if parsed.parameters > 0 {
+            self.fail();
+            return Err(QueryError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1")
+                .hint("Parameters need the extended protocol (a prepared statement)."));
+        }
+        let last = batch.next == batch.statements.len();
+        let answer = self.run_job(job, alone).await?;
+        // The answer of the last statement says that everything is durable. A COPY goes on; its end commits.
+        if last && !matches!(answer, Response::CopyIn(_)) {
+            self.sync().await?;
+        }
+        Ok(Some(answer))
+    }
+
+    /// Runs a text to its end and collects the answers.
+    pub async fn execute(&mut self, text: &str) -> Result<Vec<Response>, QueryError> {
+        let mut batch = self.batch(text)?;
+        let mut answers = Vec::new();
+        while let Some(answer) = self.next(&mut batch).await? {
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// Parses and binds one statement. The types of parameters may be given, one by one or not at all.
+    pub fn prepare(
+        &mut self,
+        text: impl Into<Arc<str>>,
+        types: &[Option<SqlType>],
+    ) -> Result<Arc<Prepared>, QueryError> {
+        let text = text.into();
+        self.prepare_text(&text, types).inspect_err(|_| self.fail())
+    }
+
+    /// Runs a prepared statement. `alone`: it is a transaction of its own when none is open; otherwise it joins the
+    /// statements sent with it, and [`Session::sync`] commits them.
+    pub async fn run(
+        &mut self,
+        prepared: &Prepared,
+        parameters: &[Option<Value>],
+        alone: bool,
+    ) -> Result<Response, QueryError> {
+        let Some(parsed) = prepared.statements.first() else { return Ok(Response::Empty) };
+        let job = Job {
+            text: &prepared.text,
+            parsed,
+            dialect: prepared.dialect,
+            parameters,
+            types: &prepared.types,
+            alone: true,
+        };
+        self.run_job(job, alone).await
+    }
+
+    async fn run_job(&mut self, job: Job<'_>, alone: bool) -> Result<Response, QueryError> {
+        let timeout = match (self.info.settings.milliseconds("statement_timeout"), self.statement_ms_max) {
+            (0, most) => most,
+            (own, 0) => own,
+            (own, most) => own.min(most),
+        };
+        self.info.cancel.arm(timeout);
+        self.info.statement_time_ms = now_ms();
+        self.info.transaction_time_ms = match self.open() {
+            Some(open) => open.began_ms,
+            None => self.info.statement_time_ms,
+        };
+        let answer = self.dispatch(job, alone).await;
+        if answer.is_err() {
+            self.fail();
+        }
+        answer
+    }
+
+    async fn dispatch(&mut self, job: Job<'_>, alone: bool) -> Result<Response, QueryError> {
+        let statement = &job.parsed.statement;
+        if self.transaction_status() == TransactionStatus::Failed
+            && !matches!(statement, Statement::Commit | Statement::Rollback | Statement::RollbackToSavepoint(_))
+        {
+            return Err(failed_transaction());
+        }
+        match statement {
+            Statement::Begin { read_only } => Ok(self.begin(*read_only)),
+            Statement::Commit => self.commit_command().await,
+            Statement::Rollback => Ok(self.rollback_command()),
+            Statement::Savepoint(_) | Statement::ReleaseSavepoint(_) | Statement::RollbackToSavepoint(_) => {
+                self.savepoint_command(statement)
+            }
+            Statement::Set { name, value, local } => self.set(name, value, *local),
+            Statement::Reset { name } => self.reset(name.as_deref()),
+            Statement::Show { name } => self.show(name),
+            Statement::NoOperation { tag } => Ok(Response::Done { tag: (*tag).to_owned() }),
+            Statement::Deallocate { .. } => Ok(Response::Done { tag: "DEALLOCATE".to_owned() }),
+            Statement::CreateDatabase { .. } | Statement::DropDatabase { .. } => self.database_command(statement),
+            Statement::Copy(copy) => self.copy(copy, job).await,
+            Statement::Exec { procedure, .. } => {
+                Err(QueryError::unsupported(format!("EXEC {}", procedure.text)).at(procedure.span))
+            }
+            _ if alone && matches!(self.work, Work::Idle) => self.autocommit(job).await,
+            _ => {
+                self.join();
+                self.run_in_open(job)
+            }
+        }
+    }
+
+    /// A statement that is a transaction of its own. After a conflict it is run again: only explicit transactions ever
+    /// see 40001, or a statement that has lost two hundred times.
+    async fn autocommit(&mut self, job: Job<'_>) -> Result<Response, QueryError> {
+        if let Some(answer) = self.replayed(&job)? {
+            return Ok(answer);
+        }
+        let read_only = matches!(job.parsed.statement, Statement::Query(_)) && self.info.door != Door::Qldb
+            || self.info.settings.is_on("default_transaction_read_only");
+        let mut attempt = 0;
+        loop {
+            let mut tx = self.begin_transaction(read_only)?;
+            let outcome = match self.run_in(&mut tx, job, false) {
+                Ok(answer) if tx.has_writes() || self.info.door == Door::Qldb => self.commit(tx).await.map(|()| answer),
+                other => other,
+            };
+            match outcome {
+                Err(error) if error.is_retryable() && attempt < RERUNS_MAX => {
+                    if let Some(reason) = self.info.cancel.reason() {
+                        return Err(canceled(reason));
+                    }
+                    attempt += 1;
+                    self.runtime.pause(attempt).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// In the open transaction, which a conflict ends.
+    pub(super) fn run_in_open(&mut self, job: Job<'_>) -> Result<Response, QueryError> {
+        let (mut tx, defines) = self.take_tx()?;
+        let answer = self.run_in(&mut tx, job, defines);
+        let defined = is_definition(&job.parsed.statement);
+        if let Some(open) = self.open() {
+            open.tx = Some(tx);
+            open.defines |= defined;
+        }
+        answer
+    }
+
+    /// Takes the open transaction out of the session, beginning it if needed; the caller puts it back.
+    pub(super) fn take_tx(&mut self) -> Result<(Transaction, bool), QueryError> {
+        let (taken, read_only, defines) = match self.open() {
+            Some(open) => (open.tx.take(), open.read_only, open.defines),
+            None => (None, false, false),
+        };
+        match taken {
+            Some(tx) => Ok((tx, defines)),
+            None => Ok((self.begin_transaction(read_only)?, false)),
+        }
+    }
+
+    /// Runs one statement that reads or writes documents, definitions, or explains itself.
+    fn run_in(&mut self, tx: &mut Transaction, job: Job<'_>, defines: bool) -> Result<Response, QueryError> {
+        match &job.parsed.statement {
+            Statement::Explain { analyze, statement } => self.explain(tx, job, statement, *analyze),
+            statement if is_definition(statement) => self.define(tx, job),
+            _ => {
+                let plan = self.plan(tx, job, defines)?;
+                self.run_plan(tx, job, &plan)
+            }
+        }
+    }
+
+    pub(super) fn run_plan(
+        &mut self,
+        tx: &mut Transaction,
+        job: Job<'_>,
+        plan: &Arc<Plan>,
+    ) -> Result<Response, QueryError> {
+        if !plan.is_read_only() && tx.is_read_only() {
+            return Err(QueryError::new(
+                SqlState::READ_ONLY_TRANSACTION,
+                format!("cannot execute {} in a read-only transaction", plan.command()),
+            ));
+        }
+        if !tx.is_read_only() {
+            tx.begin_statement(job.own_text(), &noted(job.parameters))?;
+        }
+        let mut outcome = Err(QueryError::internal("a statement was not run"));
+        let info = &self.info;
+        let mut work = || outcome = exec::run(plan, tx, job.parameters, info);
+        if plan.may_take_long() {
+            self.runtime.long(&mut work)
+        } else {
+            work()
+        }
+        Ok(respond(plan, outcome?))
+    }
+
+    fn define(&mut self, tx: &mut Transaction, job: Job<'_>) -> Result<Response, QueryError> {
+        if tx.is_read_only() {
+            return Err(QueryError::new(
+                SqlState::READ_ONLY_TRANSACTION,
+                "cannot execute a definition in a read-only transaction",
+            ));
+        }
+        tx.begin_statement(job.own_text(), &[])?;
+        let mut outcome = Err(QueryError::internal("a statement was not run"));
+        let mut work = || outcome = crate::catalogue::ddl::apply(tx, &job.parsed.statement, job.text, job.dialect);
+        self.runtime.long(&mut work);
+        let outcome = outcome?;
+        if let Some(notice) = outcome.notice {
+            self.notice("NOTICE", "00000", notice);
+        }
+        Ok(Response::Done { tag: outcome.tag.to_owned() })
+    }
+
+    /// The plan, from the cache where the catalogue is the published one.
+    pub(super) fn plan(&mut self, tx: &mut Transaction, job: Job<'_>, defines: bool) -> Result<Arc<Plan>, QueryError> {
+        let shared = job.alone && !defines && !matches!(job.parsed.statement, Statement::Explain { .. });
+        let version = tx.catalogue().version;
+        let plans: &PlanCache = self.database.plans();
+        if shared && let Some(plan) = plans.plan(job.dialect, job.text, version, job.types) {
+            return Ok(plan);
+        }
+        let plan = self.bind(tx, job, &job.parsed.statement)?;
+        if shared {
+            self.database.plans().keep_plan(job.dialect, job.text, version, job.types, &plan);
+        }
+        Ok(plan)
+    }
+
+    pub(super) fn bind(
+        &mut self,
+        tx: &mut Transaction,
+        job: Job<'_>,
+        statement: &Statement,
+    ) -> Result<Arc<Plan>, QueryError> {
+        let mut context =
+            PlanContext { tx, text: job.text, dialect: job.dialect, parameter_types: job.types, session: &self.info };
+        bind::plan(&mut context, statement)
+    }
+
+    fn parse(&self, dialect: Dialect, text: &Arc<str>) -> Result<Arc<[Parsed]>, QueryError> {
+        let plans = self.database.plans();
+        if let Some(statements) = plans.statements(dialect, text) {
+            return Ok(statements);
+        }
+        let statements: Arc<[Parsed]> = match dialect {
+            Dialect::Sql => crate::sql::parse(text)?,
+            Dialect::PartiQl => crate::partiql::parse(text)?,
+        }
+        .into();
+        plans.keep_statements(dialect, text, &statements);
+        Ok(statements)
+    }
+
+    fn prepare_text(&mut self, text: &Arc<str>, types: &[Option<SqlType>]) -> Result<Arc<Prepared>, QueryError> {
+        let dialect = self.info.dialect;
+        let statements = self.parse(dialect, text)?;
+        if statements.len() > 1 {
+            return Err(QueryError::new(
+                SqlState::SYNTAX_ERROR,
+                "cannot insert multiple commands into a prepared statement",
+            ));
+        }
+        let mut prepared = Prepared {
+            text: Arc::clone(text),
+            dialect,
+            statements: Arc::clone(&statements),
+            types: types.into(),
+            columns: None,
+            parameter_types: types.iter().map(|ty| ty.clone().unwrap_or(SqlType::Text)).collect(),
+        };
+        let Some(parsed) = statements.first() else { return Ok(Arc::new(prepared)) };
+        let statement = &parsed.statement;
+        let failed = self.transaction_status() == TransactionStatus::Failed;
+        if failed && !matches!(statement, Statement::Commit | Statement::Rollback | Statement::RollbackToSavepoint(_)) {
+            return Err(failed_transaction());
+        }
+        let job = Job { text, parsed, dialect, parameters: &[], types: &prepared.types, alone: true };
+        match statement {
+            Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+                let plan = self.describe_plan(job, statement)?;
+                prepared.columns = plan.columns().cloned();
+                prepared.parameter_types = plan.parameter_types().to_vec();
+            }
+            Statement::Explain { statement, .. } => {
+                let plan = self.describe_plan(job, statement)?;
+                prepared.columns = Some(super::commands::text_columns(&["QUERY PLAN"]));
+                prepared.parameter_types = plan.parameter_types().to_vec();
+            }
+            Statement::Show { name } => prepared.columns = Some(super::commands::show_columns(name)),
+            _ => {}
+        }
+        Ok(Arc::new(prepared))
+    }
+
+    /// Binds a statement to learn its columns and parameters.
+    fn describe_plan(&mut self, job: Job<'_>, statement: &Statement) -> Result<Arc<Plan>, QueryError> {
+        let explained = matches!(job.parsed.statement, Statement::Explain { .. });
+        if matches!(self.work, Work::Idle) {
+            let mut tx = self.begin_transaction(true)?;
+            return if explained { self.bind(&mut tx, job, statement) } else { self.plan(&mut tx, job, false) };
+        }
+        let (mut tx, defines) = self.take_tx()?;
+        let plan = if explained { self.bind(&mut tx, job, statement) } else { self.plan(&mut tx, job, defines) };
+        if let Some(open) = self.open() {
+            open.tx = Some(tx);
+        }
+        plan
+    }
+
+    /// A client token that has committed already: the same statement gets the first answer, another one is refused.
+    fn replayed(&mut self, job: &Job<'_>) -> Result<Option<Response>, QueryError> {
+        let Some(token) = self.info.settings.client_token() else { return Ok(None) };
+        if matches!(job.parsed.statement, Statement::Query(_) | Statement::Explain { .. }) {
+            return Ok(None);
+        }
+        let parameters = noted(job.parameters);
+        let statements = [(job.own_text(), parameters.as_slice())];
+        let Some(first) = self.database.committed_by_statements(token, &statements)? else { return Ok(None) };
+        self.note_commit(Some(first));
+        self.info.settings.set_fixed("ledgerstone.client_token", "");
+        self.notice("NOTICE", "00000", "this client token has committed before: nothing was done again");
+        let rows = u64::from(first.revisions);
+        Ok(Some(Response::Done {
+            tag: match &job.parsed.statement {
+                Statement::Insert(_) => command_tag("INSERT", rows),
+                Statement::Update(_) => command_tag("UPDATE", rows),
+                Statement::Delete(_) => command_tag("DELETE", rows),
+                _ => "COMMIT".to_owned(),
+            },
+        }))
+    }
+
+    fn begin(&mut self, read_only: bool) -> Response {
+        let read_only = read_only || self.info.settings.is_on("default_transaction_read_only");
+        match std::mem::replace(&mut self.work, Work::Idle) {
+            Work::Idle => {
+                self.work = Work::Explicit(Box::new(Open::new(&self.info.settings, read_only)));
+            }
+            // What was sent before BEGIN in the same text becomes part of the transaction, as in PostgreSQL.
+            Work::Implicit(open) => self.work = Work::Explicit(open),
+            Work::Explicit(open) => {
+                self.work = Work::Explicit(open);
+                self.notice("WARNING", "25001", "there is already a transaction in progress");
+            }
+        }
+        Response::Done { tag: "BEGIN".to_owned() }
+    }
+
+    async fn commit_command(&mut self) -> Result<Response, QueryError> {
+        match &self.work {
+            Work::Explicit(open) if open.failed => {
+                self.roll_back();
+                return Ok(Response::Done { tag: "ROLLBACK".to_owned() });
+            }
+            Work::Explicit(_) => {}
+            Work::Idle | Work::Implicit(_) => {
+                self.notice("WARNING", "25P01", "there is no transaction in progress");
+            }
+        }
+        self.commit_open().await?;
+        Ok(Response::Done { tag: "COMMIT".to_owned() })
+    }
+
+    fn rollback_command(&mut self) -> Response {
+        if !matches!(self.work, Work::Explicit(_)) {
+            self.notice("WARNING", "25P01", "there is no transaction in progress");
+        }
+        self.roll_back();
+        Response::Done { tag: "ROLLBACK".to_owned() }
+    }
+}
+
+/// The error of a statement that was told to stop.
+pub fn canceled(reason: CancelReason) -> QueryError {
+    match reason {
+        CancelReason::Request => QueryError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request"),
+        CancelReason::Timeout => {
+            QueryError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
+        }
+        CancelReason::Shutdown => {
+            QueryError::new(SqlState::SHUTDOWN, "terminating connection because the server is shutting down")
+        }
+    }
+}
+
+/// Statements that change the catalogue inside a transaction.
+pub(super) fn is_definition(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::CreateTable(_)
+            | Statement::DropTable { .. }
+            | Statement::UndropTable { .. }
+            | Statement::CreateIndex(_)
+            | Statement::DropIndex { .. }
+            | Statement::AlterTable { .. }
+    )
+}
+
+/// Parameters as the statement log takes them: NULL is Ion's null.
+fn noted(parameters: &[Option<Value>]) -> Vec<Value> {
+    parameters.iter().map(|value| value.clone().unwrap_or(Value::NULL)).collect()
+}
+
+fn respond(plan: &Plan, outcome: Outcome) -> Response {
+    match outcome {
+        Outcome::Rows { rows } => {
+            let columns = plan.columns().cloned().unwrap_or_else(|| Arc::from([]));
+            Response::Rows { columns, rows: RowStream::of(rows, plan.command()) }
+        }
+        Outcome::Affected { command, count, returning, .. } => match (returning, plan.columns()) {
+            (Some(rows), Some(columns)) => {
+                Response::Rows { columns: Arc::clone(columns), rows: RowStream::of(rows, command) }
+            }
+            _ => Response::Done { tag: command_tag(command, count) },
+        },
+    }
+}
