@@ -1,3 +1,12 @@
-//! The Ledgerstone server: one binary.
+//! The one binary of Ledgerstone: server, command line, and thin adapters from wire protocols to sessions.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod cli;
+mod config;
+mod http;
+mod metrics;
+mod pg;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

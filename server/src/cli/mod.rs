@@ -1,0 +1,67 @@
+//! The command line. Exit status: 0 it holds, 1 it does not hold, 2 it could not be checked or done.
+
+mod doctor;
+mod export;
+mod passwd;
+mod report;
+mod serve;
+mod terminal;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An open, verifiable ledger database.
+#[derive(Debug, Parser)]
+#[command(name = "ledgerstone", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Serve),
+    /// Make a line for the users file from a password on standard input.
+    Passwd(passwd::Passwd),
+    /// Talk to a server.
+    Shell(Rest),
+    /// Show what a ledger is, from nothing to a verified proof.
+    Demo(Rest),
+    /// Check a receipt, checkpoints, a data directory or an export.
+    Verify(verify::Verify),
+    /// Write history or current data to Parquet.
+    Export(export::Export),
+    /// Check and rebuild derived state.
+    Doctor(doctor::Doctor),
+    /// Measure.
+    Bench(Rest),
+}
+
+/// Arguments of a command that this build has no code for.
+#[derive(Debug, clap::Args)]
+struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<String>,
+}
+
+/// Runs the command line.
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(arguments) => arguments.run(),
+        Command::Passwd(arguments) => arguments.run(),
+        Command::Shell(_) => missing("shell", "psql -h 127.0.0.1 -p 7432 main"),
+        Command::Demo(_) => missing("demo", "ledgerstone serve"),
+        Command::Verify(arguments) => arguments.run(),
+        Command::Export(arguments) => arguments.run(),
+        Command::Doctor(arguments) => arguments.run(),
+        Command::Bench(_) => missing("bench", "tests/bench/run"),
+    }
+}
+
+fn missing(command: &str, instead: &str) -> ExitCode {
+    eprintln!("ledgerstone {command}: not in this build yet. There is: {instead}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,192 @@
+//! `ledgerstone serve`: opens the ledgers, listens, and leaves in good order.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ledgerstone_journal::Env;
+use ledgerstone_query::database::Limits as DatabaseLimits;
+use ledgerstone_query::instance::{Instance, InstanceOptions};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{ConfigError, Limits, ServeConfig, TlsFiles, parse_address};
+use crate::http::{self, HttpState};
+use crate::metrics::Metrics;
+use crate::pg::{self, Server, Users};
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// Where the ledgers are.
+    #[arg(long, value_name = "DIR", default_value = "ledgerstone-data")]
+    data: PathBuf,
+    /// Where their signing keys are; never inside the data directory.
+    #[arg(long, value_name = "DIR", default_value = "ledgerstone-keys")]
+    keys: PathBuf,
+    /// Where PostgreSQL clients connect.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7432")]
+    postgres: String,
+    /// Where HTTP clients connect: gRPC, health, metrics.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7430")]
+    http: String,
+    /// Users and their SCRAM verifiers; without it any user is welcome, on loopback only.
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+    /// Certificate chain, PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// First part of a new ledger's origin, such as a domain name of yours.
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    origin: String,
+    /// Sets a limit: NAME=NUMBER, as often as needed.
+    #[arg(long = "limit", value_name = "NAME=NUMBER")]
+    limits: Vec<String>,
+}
+
+/// Why the server did not start or did not stop in order.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Users(#[from] pg::UsersError),
+    #[error(transparent)]
+    Tls(#[from] pg::TlsError),
+    #[error("cannot open the ledgers in {data}: {text}")]
+    Open { data: PathBuf, text: String },
+    #[error("cannot listen on {address}: {source}{}", if source.kind() == std::io::ErrorKind::AddrInUse { "; is another server running?" } else { "" })]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("the ledgers did not close in order: {0}")]
+    Close(String),
+}
+
+impl Serve {
+    pub fn run(self) -> ExitCode {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("LEDGERSTONE_LOG")
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+        match self.config().map_err(ServeError::from).and_then(serve) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("ledgerstone serve: {error}");
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    fn config(self) -> Result<ServeConfig, ConfigError> {
+        let mut limits = Limits::default();
+        for assignment in &self.limits {
+            limits.set(assignment)?;
+        }
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(certificates), Some(key)) => Some(TlsFiles { certificates, key }),
+            (None, None) => None,
+            _ => return Err(ConfigError::HalfTls),
+        };
+        let config = ServeConfig {
+            data: self.data,
+            keys: self.keys,
+            postgres: parse_address(&self.postgres)?,
+            http: parse_address(&self.http)?,
+            users: self.users,
+            tls,
+            origin_prefix: self.origin,
+            limits,
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+fn serve(config: ServeConfig) -> Result<(), ServeError> {
+    // Two threads at least, so that a long statement never stops everyone.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let env = Env::production();
+    let mut seed = [0; 32];
+    env.rng.fill(&mut seed);
+    let users = config.users.as_deref().map(|path| Users::read(path, seed)).transpose()?;
+    let tls = config.tls.as_ref().map(pg::acceptor).transpose()?;
+    let instance = Instance::open(InstanceOptions {
+        env,
+        data: config.data.clone(),
+        keys: config.keys.clone(),
+        origin_prefix: config.origin_prefix.clone(),
+        limits: DatabaseLimits::default(),
+    })
+    .map_err(|error| ServeError::Open { data: config.data.clone(), text: explain(&error) })?;
+    let outcome = runtime.block_on(listen(config, Arc::clone(&instance), users, tls));
+    drop(runtime);
+    let closed = instance.close().map_err(|error| ServeError::Close(explain(&error)));
+    if outcome.is_ok() && closed.is_ok() {
+        tracing::info!("stopped; every ledger's final size is recorded");
+    }
+    outcome.and(closed)
+}
+
+async fn listen(
+    config: ServeConfig,
+    instance: Arc<Instance>,
+    users: Option<Users>,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+) -> Result<(), ServeError> {
+    let bind =
+        async |address| TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source });
+    let postgres = bind(config.postgres).await?;
+    let http = bind(config.http).await?;
+    let metrics = Arc::new(Metrics::default());
+    welcome(&config, postgres.local_addr()?, http.local_addr()?, &instance);
+    let (stop, stopped) = watch::channel(false);
+    let state = HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics) };
+    let http = tokio::spawn(http::serve(state, http, stopped.clone()));
+    let server = Arc::new(Server::new(config, instance, metrics, users, tls));
+    let postgres = tokio::spawn(pg::serve(server, postgres, stopped));
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: no new connections, running statements may finish");
+    let _ = stop.send(true);
+    let _ = postgres.await;
+    http.abort();
+    Ok(())
+}
+
+/// What to type next.
+fn welcome(config: &ServeConfig, postgres: std::net::SocketAddr, http: std::net::SocketAddr, instance: &Instance) {
+    let names: Vec<String> = instance.ledgers().into_iter().map(|ledger| ledger.name).collect();
+    println!("Ledgerstone {} is ready.", env!("CARGO_PKG_VERSION"));
+    println!("  data      {}", config.data.display());
+    println!("  keys      {} (keep them, and keep them apart from the data)", config.keys.display());
+    println!("  ledgers   {}", names.join(", "));
+    println!("  postgres  {postgres}{}", if config.users.is_some() { "" } else { " (any user, no password)" });
+    println!("  http      http://{http}/healthz and /metrics");
+    println!();
+    println!("Type next:");
+    println!("  psql -h {} -p {} main", postgres.ip(), postgres.port());
+    println!("Then:");
+    println!("  CREATE TABLE person (id text PRIMARY KEY, name text NOT NULL);");
+    println!("  INSERT INTO person VALUES ('p1', 'Raul Lewis');");
+    println!("  SELECT * FROM history(person);");
+    println!("  SHOW ledgerstone.checkpoint;");
+    println!();
+    println!("Ctrl-C stops it in good order.");
+}
+
+fn explain(error: &ledgerstone_query::error::QueryError) -> String {
+    let mut text = error.message.clone();
+    for part in [&error.detail, &error.hint].into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(part);
+    }
+    text
+}

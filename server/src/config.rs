@@ -1,0 +1,217 @@
+//! What `serve` is told: addresses, directories, users, TLS, and every limit by name with its unit (DESIGN section 8).
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Everything a server needs to start.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    pub data: PathBuf,
+    pub keys: PathBuf,
+    pub postgres: SocketAddr,
+    pub http: SocketAddr,
+    /// Names and SCRAM verifiers; `None`: any user is welcome, on loopback only.
+    pub users: Option<PathBuf>,
+    pub tls: Option<TlsFiles>,
+    /// First part of a new ledger's origin.
+    pub origin_prefix: String,
+    pub limits: Limits,
+}
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    pub certificates: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0} is not an address; use HOST:PORT, such as 127.0.0.1:7432")]
+    Address(String),
+    #[error(
+        "--postgres {0} can be reached from other machines, which needs authentication and TLS: \
+         add --users FILE, --tls-cert FILE and --tls-key FILE, or listen on 127.0.0.1"
+    )]
+    OpenPostgres(SocketAddr),
+    #[error(
+        "--http {0} can be reached from other machines, and the HTTP port has no authentication yet: use 127.0.0.1"
+    )]
+    OpenHttp(SocketAddr),
+    #[error(
+        "the keys directory {keys} lies inside the data directory {data}; keys must not be where backups take them"
+    )]
+    KeysInsideData { keys: PathBuf, data: PathBuf },
+    #[error("--tls-cert and --tls-key belong together: one of them is missing")]
+    HalfTls,
+    #[error("--limit {0}: use NAME=NUMBER; names are {1}")]
+    Limit(String, String),
+    #[error("--limit {name}={value} is out of range: {low} to {high} {unit}")]
+    LimitRange { name: &'static str, value: u64, low: u64, high: u64, unit: &'static str },
+}
+
+macro_rules! limits {
+    ($($(#[$about:meta])* $name:ident: $default:expr, $low:expr, $high:expr, $unit:literal;)*) => {
+        /// Every limit of the server. Each is checked before anything is allocated for what it limits.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[$about])* pub $name: u64,)*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Limits { $($name: $default,)* }
+            }
+        }
+
+        impl Limits {
+            const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+
+            /// Sets one limit from `NAME=NUMBER`.
+            pub fn set(&mut self, assignment: &str) -> Result<(), ConfigError> {
+                let refused = || ConfigError::Limit(assignment.to_owned(), Self::NAMES.join(", "));
+                let (name, value) = assignment.split_once('=').ok_or_else(refused)?;
+                let value: u64 = value.trim().parse().map_err(|_| refused())?;
+                match name.trim() {
+                    $(stringify!($name) => {
+                        let (low, high) = ($low, $high);
+                        if value < low || value > high {
+                            return Err(ConfigError::LimitRange {
+                                name: stringify!($name), value, low, high, unit: $unit,
+                            });
+                        }
+                        self.$name = value;
+                    })*
+                    _ => return Err(refused()),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+limits! {
+    /// Client connections on the PostgreSQL port, at once.
+    connections: 4_096, 1, 1 << 20, "connections";
+    /// Text of one simple query or one prepared statement.
+    statement_bytes: 16 << 20, 1_024, 1 << 29, "bytes";
+    /// One Bind message: all parameters of one execution.
+    parameters_bytes: 64 << 20, 1_024, 1 << 29, "bytes";
+    /// One CopyData message.
+    copy_message_bytes: 16 << 20, 1_024, 1 << 29, "bytes";
+    /// Prepared statements of one connection.
+    prepared_statements: 10_000, 1, 1 << 20, "statements";
+    /// Open portals of one connection.
+    portals: 1_000, 1, 1 << 16, "portals";
+    /// From accepting a connection to its authentication.
+    startup_seconds: 30, 1, 3_600, "seconds";
+    /// A transaction in which the client does nothing is rolled back; 0 is never.
+    idle_in_transaction_seconds: 600, 0, 86_400, "seconds";
+    /// One statement; 0 is no limit.
+    statement_seconds: 0, 0, 86_400, "seconds";
+    /// How long a graceful shutdown waits for running statements.
+    shutdown_seconds: 10, 0, 3_600, "seconds";
+}
+
+impl ServeConfig {
+    /// Refuses what would be open to strangers or would mix keys with data.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !self.postgres.ip().is_loopback() && (self.users.is_none() || self.tls.is_none()) {
+            return Err(ConfigError::OpenPostgres(self.postgres));
+        }
+        if !self.http.ip().is_loopback() {
+            return Err(ConfigError::OpenHttp(self.http));
+        }
+        let (keys, data) = (absolute(&self.keys), absolute(&self.data));
+        if keys.starts_with(&data) {
+            return Err(ConfigError::KeysInsideData { keys, data });
+        }
+        Ok(())
+    }
+
+    /// The time a connection may take to say who it is.
+    pub fn startup_timeout(&self) -> Duration {
+        Duration::from_secs(self.limits.startup_seconds)
+    }
+}
+
+/// `HOST:PORT`, resolving names such as `localhost`.
+pub fn parse_address(text: &str) -> Result<SocketAddr, ConfigError> {
+    if let Ok(address) = SocketAddr::from_str(text) {
+        return Ok(address);
+    }
+    text.to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next())
+        .ok_or_else(|| ConfigError::Address(text.to_owned()))
+}
+
+/// The path with its existing part resolved, so that a link cannot hide one directory inside another.
+fn absolute(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut existing = absolute.as_path();
+    let mut rest = Vec::new();
+    loop {
+        if let Ok(resolved) = existing.canonicalize() {
+            return rest.iter().rev().fold(resolved, |resolved, part| resolved.join(part));
+        }
+        match (existing.parent(), existing.file_name()) {
+            (Some(parent), Some(name)) => {
+                rest.push(name.to_os_string());
+                existing = parent;
+            }
+            _ => return absolute,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> ServeConfig {
+        ServeConfig {
+            data: "/tmp/ledgerstone-data".into(),
+            keys: "/tmp/ledgerstone-keys".into(),
+            postgres: "127.0.0.1:7432".parse().unwrap(),
+            http: "127.0.0.1:7430".parse().unwrap(),
+            users: None,
+            tls: None,
+            origin_prefix: "localhost".to_owned(),
+            limits: Limits::default(),
+        }
+    }
+
+    #[test]
+    fn strangers_need_tls_and_a_password() {
+        assert!(config().check().is_ok());
+        let open = ServeConfig { postgres: "0.0.0.0:7432".parse().unwrap(), ..config() };
+        assert!(matches!(open.check(), Err(ConfigError::OpenPostgres(_))));
+        let half = ServeConfig { users: Some("users".into()), ..open.clone() };
+        assert!(matches!(half.check(), Err(ConfigError::OpenPostgres(_))));
+        let tls = Some(TlsFiles { certificates: "cert".into(), key: "key".into() });
+        assert!(ServeConfig { tls, ..half }.check().is_ok());
+        let http = ServeConfig { http: "[::]:7430".parse().unwrap(), ..config() };
+        assert!(matches!(http.check(), Err(ConfigError::OpenHttp(_))));
+    }
+
+    #[test]
+    fn keys_stay_out_of_the_data_directory() {
+        let inside = ServeConfig { keys: "/tmp/ledgerstone-data/keys".into(), ..config() };
+        assert!(matches!(inside.check(), Err(ConfigError::KeysInsideData { .. })));
+        let around = ServeConfig { keys: "/tmp/ledgerstone-data/../ledgerstone-data/k".into(), ..config() };
+        assert!(around.check().is_ok() || matches!(around.check(), Err(ConfigError::KeysInsideData { .. })));
+    }
+
+    #[test]
+    fn limits_have_names_and_ranges() {
+        let mut limits = Limits::default();
+        limits.set("statement_bytes=2048").unwrap();
+        assert_eq!(limits.statement_bytes, 2048);
+        assert!(matches!(limits.set("statement_bytes=1"), Err(ConfigError::LimitRange { .. })));
+        assert!(matches!(limits.set("wishes=3"), Err(ConfigError::Limit(..))));
+    }
+}

@@ -1,0 +1,62 @@
+//! The HTTP port: health and metrics now; gRPC, tiles and the QLDB door join it on the same listener.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use ledgerstone_query::instance::Instance;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::metrics::{LedgerMetrics, Metrics};
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct HttpState {
+    pub instance: Arc<Instance>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// The routes of the port.
+pub fn router(state: HttpState) -> Router {
+    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(state)
+}
+
+/// Serves until told to stop.
+pub async fn serve(
+    state: HttpState,
+    listener: TcpListener,
+    mut shutdown: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(state))
+        .with_graceful_shutdown(async move {
+            let _ = shutdown.wait_for(|stop| *stop).await;
+        })
+        .await
+}
+
+/// 200 when every ledger answers, 503 otherwise.
+async fn healthz(State(state): State<HttpState>) -> impl IntoResponse {
+    for ledger in state.instance.ledgers() {
+        if let Err(error) = state.instance.ledger(&ledger.name) {
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("ledger {}: {error}\n", ledger.name));
+        }
+    }
+    (StatusCode::OK, "ok\n".to_owned())
+}
+
+async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
+    let ledgers: Vec<LedgerMetrics> = state
+        .instance
+        .ledgers()
+        .into_iter()
+        .filter_map(|ledger| {
+            let size = state.instance.ledger(&ledger.name).ok()?.snapshot();
+            Some(LedgerMetrics { name: ledger.name, size })
+        })
+        .collect();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render(&ledgers))
+}

@@ -1,0 +1,163 @@
+//! Counters and gauges in Prometheus' text format, version 0.0.4. A few atomics need no library.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What the server counts about itself.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub connections_opened: Counter,
+    pub connections_refused: Counter,
+    pub connections_open: Gauge,
+    pub authentication_failures: Counter,
+    pub statements: Counter,
+    pub statement_errors: Counter,
+    pub statement_seconds: Histogram,
+    pub commits: Counter,
+    pub conflicts: Counter,
+    pub protocol_errors: Counter,
+    pub bytes_received: Counter,
+    pub bytes_sent: Counter,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+/// A number that comes and goes.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+/// Upper bounds in microseconds.
+const BOUNDS_US: [u64; 14] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000, 10_000_000];
+
+/// Durations by size.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BOUNDS_US.len()],
+    count: AtomicU64,
+    sum_us: AtomicU64,
+}
+
+/// What a ledger adds to the page.
+#[derive(Debug, Clone)]
+pub struct LedgerMetrics {
+    pub name: String,
+    pub size: u64,
+}
+
+impl Counter {
+    pub fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub fn one(&self) {
+        self.add(1);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Gauge {
+    pub fn add(&self, by: i64) -> i64 {
+        self.0.fetch_add(by, Ordering::Relaxed) + by
+    }
+
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Histogram {
+    pub fn observe(&self, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        if let Some(bucket) = BOUNDS_US.iter().position(|bound| us <= *bound).and_then(|at| self.buckets.get(at)) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+}
+
+impl Metrics {
+    /// The page.
+    pub fn render(&self, ledgers: &[LedgerMetrics]) -> String {
+        let mut page = String::with_capacity(4 << 10);
+        let counters = [
+            ("connections_opened_total", "Connections accepted on the PostgreSQL port.", &self.connections_opened),
+            (
+                "connections_refused_total",
+                "Connections refused because there were too many.",
+                &self.connections_refused,
+            ),
+            (
+                "authentication_failures_total",
+                "Connections that did not prove who they are.",
+                &self.authentication_failures,
+            ),
+            ("statements_total", "Statements run.", &self.statements),
+            ("statement_errors_total", "Statements that ended in an error.", &self.statement_errors),
+            ("commits_total", "Transactions committed.", &self.commits),
+            ("conflicts_total", "Statements and transactions that ended with 40001.", &self.conflicts),
+            ("protocol_errors_total", "Connections closed over malformed messages.", &self.protocol_errors),
+            ("received_bytes_total", "Bytes received on the PostgreSQL port.", &self.bytes_received),
+            ("sent_bytes_total", "Bytes sent on the PostgreSQL port.", &self.bytes_sent),
+        ];
+        for (name, help, counter) in counters {
+            let _ = writeln!(page, "# HELP ledgerstone_{name} {help}\n# TYPE ledgerstone_{name} counter");
+            let _ = writeln!(page, "ledgerstone_{name} {}", counter.get());
+        }
+        let _ = writeln!(page, "# HELP ledgerstone_connections Open connections on the PostgreSQL port.");
+        let _ = writeln!(page, "# TYPE ledgerstone_connections gauge");
+        let _ = writeln!(page, "ledgerstone_connections {}", self.connections_open.get());
+        self.render_histogram(&mut page);
+        let _ = writeln!(page, "# HELP ledgerstone_ledger_size Leaves of the ledger's tree, published.");
+        let _ = writeln!(page, "# TYPE ledgerstone_ledger_size gauge");
+        for ledger in ledgers {
+            let _ = writeln!(page, "ledgerstone_ledger_size{{ledger=\"{}\"}} {}", escape(&ledger.name), ledger.size);
+        }
+        page
+    }
+
+    fn render_histogram(&self, page: &mut String) {
+        let name = "ledgerstone_statement_seconds";
+        let _ = writeln!(page, "# HELP {name} Time a statement took, commit included.\n# TYPE {name} histogram");
+        let mut sum = 0;
+        for (bound, bucket) in BOUNDS_US.iter().zip(&self.statement_seconds.buckets) {
+            sum += bucket.load(Ordering::Relaxed);
+            let _ = writeln!(page, "{name}_bucket{{le=\"{}\"}} {sum}", seconds(*bound));
+        }
+        let count = self.statement_seconds.count.load(Ordering::Relaxed);
+        let _ = writeln!(page, "{name}_bucket{{le=\"+Inf\"}} {count}");
+        let _ = writeln!(page, "{name}_sum {}", seconds(self.statement_seconds.sum_us.load(Ordering::Relaxed)));
+        let _ = writeln!(page, "{name}_count {count}");
+    }
+}
+
+fn seconds(us: u64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}
+
+fn escape(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_cumulative_and_labels_are_escaped() {
+        let metrics = Metrics::default();
+        metrics.statement_seconds.observe(Duration::from_micros(60));
+        metrics.statement_seconds.observe(Duration::from_secs(60));
+        let page = metrics.render(&[LedgerMetrics { name: "a\"b".to_owned(), size: 3 }]);
+        assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"0.000100\"} 1\n"), "{page}");
+        assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"+Inf\"} 2\n"), "{page}");
+        assert!(page.contains("ledgerstone_ledger_size{ledger=\"a\\\"b\"} 3\n"), "{page}");
+    }
+}

@@ -1,0 +1,345 @@
+//! The extended protocol: prepared statements, portals, and what happens between two Syncs.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use ledgerstone_digest::ion::Value;
+use ledgerstone_query::bind::plan::ResultColumn;
+use ledgerstone_query::error::{QueryError, SqlState};
+use ledgerstone_query::exec::Row;
+use ledgerstone_query::session::{Prepared, Response, RowStream, Session, Settings, TransactionStatus};
+use ledgerstone_query::types::SqlType;
+
+use super::connection::{Connection, Ended};
+use super::frame::{self, Bind};
+use super::message::Outbound;
+use super::rows::{self, Formats};
+use super::{encode, types};
+
+/// Statements and portals of one connection.
+#[derive(Default)]
+pub struct Extended {
+    statements: HashMap<String, Arc<Prepared>>,
+    portals: HashMap<String, Portal>,
+    /// After an error: everything up to Sync is ignored.
+    pub skipping: bool,
+    /// The settings the client was last told of.
+    reported: Settings,
+}
+
+/// A statement with its parameters.
+struct Portal {
+    prepared: Arc<Prepared>,
+    parameters: Vec<Option<Value>>,
+    formats: Formats,
+    state: PortalState,
+}
+
+enum PortalState {
+    Fresh,
+    /// Rows are left.
+    Open {
+        columns: Arc<[ResultColumn]>,
+        rows: RowStream,
+        ahead: std::vec::IntoIter<Row>,
+    },
+    /// All rows are out; the tag is repeated.
+    Done(String),
+}
+
+impl Extended {
+    /// A simple query replaces the unnamed statement and portal.
+    pub fn forget_unnamed(&mut self) {
+        self.statements.remove("");
+        self.portals.remove("");
+    }
+
+    /// Tells the client of parameters that have changed since it was last told.
+    pub fn report_settings(&mut self, session: &Session, out: &mut Outbound) {
+        let settings = session.settings();
+        if *settings == self.reported {
+            return;
+        }
+        for ((name, value), (_, before)) in settings.reported().zip(self.reported.reported()) {
+            if value != before {
+                out.parameter_status(name, value);
+            }
+        }
+        self.reported = settings.clone();
+    }
+}
+
+impl Connection<'_> {
+    pub(super) fn parse(&mut self, name: String, text: String, oids: &[u32]) {
+        if let Err(error) = self.try_parse(name, &text, oids) {
+            self.fail_extended(&error, &text);
+        } else {
+            self.wire.out.empty(b'1');
+        }
+    }
+
+    fn try_parse(&mut self, name: String, text: &str, oids: &[u32]) -> Result<(), QueryError> {
+        if !name.is_empty() {
+            if self.extended.statements.contains_key(&name) {
+                return Err(QueryError::new(
+                    SqlState::DUPLICATE_PREPARED_STATEMENT,
+                    format!("prepared statement \"{name}\" already exists"),
+                ));
+            }
+            let most = self.server.config.limits.prepared_statements;
+            if self.extended.statements.len() as u64 >= most {
+                return Err(QueryError::new(
+                    SqlState::PROGRAM_LIMIT_EXCEEDED,
+                    format!("a connection may have {most} prepared statements"),
+                )
+                .hint("DEALLOCATE some, or raise --limit prepared_statements."));
+            }
+        }
+        let types: Vec<Option<SqlType>> = oids
+            .iter()
+            .map(|oid| {
+                types::from_oid(*oid)
+                    .map_err(|oid| QueryError::unsupported(format!("a parameter of the type with OID {oid}")))
+            })
+            .collect::<Result<_, _>>()?;
+        let prepared = self.session.prepare(text, &types)?;
+        self.extended.statements.insert(name, prepared);
+        Ok(())
+    }
+
+    pub(super) fn bind(&mut self, bind: Bind) {
+        match self.try_bind(bind) {
+            Ok(()) => self.wire.out.empty(b'2'),
+            Err(error) => self.fail_extended(&error, ""),
+        }
+    }
+
+    fn try_bind(&mut self, bind: Bind) -> Result<(), QueryError> {
+        let prepared = self.statement(&bind.statement)?;
+        let expected = prepared.parameter_types.len();
+        if bind.parameters.len() != expected {
+            return Err(protocol(format!(
+                "bind message supplies {} parameters, but prepared statement \"{}\" requires {expected}",
+                bind.parameters.len(),
+                bind.statement
+            )));
+        }
+        let formats = Formats::read(&bind.parameter_formats)
+            .filter(|formats| formats.fits(expected))
+            .ok_or_else(|| protocol("the parameter formats do not fit the parameters"))?;
+        let columns = prepared.columns.as_ref().map_or(0, |columns| columns.len());
+        let results = Formats::read(&bind.result_formats)
+            .filter(|formats| columns == 0 || formats.fits(columns))
+            .ok_or_else(|| protocol("the result formats do not fit the columns"))?;
+        let now_micros = self.session.info().transaction_time_ms.saturating_mul(1_000);
+        let mut parameters = Vec::with_capacity(expected);
+        for (at, (bytes, ty)) in bind.parameters.iter().zip(&prepared.parameter_types).enumerate() {
+            let value = bytes.as_ref().map(|bytes| parameter(bytes, ty, formats.is_binary(at), now_micros));
+            parameters.push(value.transpose().map_err(|error| in_parameter(error, at))?);
+        }
+        let most = self.server.config.limits.portals;
+        let portal = Portal { prepared, parameters, formats: results, state: PortalState::Fresh };
+        let count = self.extended.portals.len() as u64;
+        match self.extended.portals.entry(bind.portal) {
+            Entry::Occupied(mut entry) if entry.key().is_empty() => {
+                entry.insert(portal);
+            }
+            Entry::Occupied(entry) => {
+                return Err(QueryError::new(SqlState("42P03"), format!("cursor \"{}\" already exists", entry.key())));
+            }
+            Entry::Vacant(_) if count >= most => {
+                return Err(QueryError::new(
+                    SqlState::PROGRAM_LIMIT_EXCEEDED,
+                    format!("a connection may have {most} open portals"),
+                ));
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(portal);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn describe(&mut self, portal: bool, name: &str) {
+        let outcome = if portal { self.describe_portal(name) } else { self.describe_statement(name) };
+        if let Err(error) = outcome {
+            self.fail_extended(&error, "");
+        }
+    }
+
+    fn describe_statement(&mut self, name: &str) -> Result<(), QueryError> {
+        let prepared = self.statement(name)?;
+        let oids: Vec<u32> = prepared.parameter_types.iter().map(types::oid).collect();
+        self.wire.out.parameter_description(&oids);
+        match &prepared.columns {
+            Some(columns) => rows::describe(&mut self.wire.out, columns, &Formats::AllText),
+            None => self.wire.out.empty(b'n'),
+        }
+        Ok(())
+    }
+
+    fn describe_portal(&mut self, name: &str) -> Result<(), QueryError> {
+        let Some(portal) = self.extended.portals.get(name) else { return Err(no_portal(name)) };
+        match &portal.prepared.columns {
+            Some(columns) => rows::describe(&mut self.wire.out, columns, &portal.formats),
+            None => self.wire.out.empty(b'n'),
+        }
+        Ok(())
+    }
+
+    pub(super) async fn execute(&mut self, name: &str, max_rows: u32) -> Result<(), Ended> {
+        let Some(mut portal) = self.extended.portals.remove(name) else {
+            self.fail_extended(&no_portal(name), "");
+            return Ok(());
+        };
+        let text = portal.prepared.text().clone();
+        let outcome = self.execute_portal(&mut portal, max_rows).await?;
+        self.notices();
+        match outcome {
+            Ok(()) => {
+                self.extended.portals.insert(name.to_owned(), portal);
+                self.reports();
+            }
+            Err(error) => {
+                self.session.fail();
+                self.fail_extended(&error, &text);
+            }
+        }
+        Ok(())
+    }
+
+    async fn execute_portal(&mut self, portal: &mut Portal, max_rows: u32) -> Result<Result<(), QueryError>, Ended> {
+        if matches!(portal.state, PortalState::Fresh) {
+            // A Sync right behind means that nothing else belongs to this transaction, so it can be run again.
+            let alone = frame::sync_is_next(&self.wire.inbound);
+            let started = Instant::now();
+            let answer = self.session.run(&portal.prepared, &portal.parameters, alone).await;
+            self.observe(started, answer.as_ref().err());
+            match answer {
+                Ok(Response::Rows { columns, rows }) => {
+                    portal.state = PortalState::Open { columns, rows, ahead: Vec::new().into_iter() };
+                }
+                Ok(Response::Done { tag }) => {
+                    self.wire.out.command_complete(&tag);
+                    portal.state = PortalState::Done(tag);
+                    return Ok(Ok(()));
+                }
+                Ok(Response::Empty) => {
+                    self.wire.out.empty(b'I');
+                    return Ok(Ok(()));
+                }
+                Ok(Response::CopyIn(copy)) => {
+                    self.start_copy(copy, portal.prepared.text().clone());
+                    portal.state = PortalState::Done(String::new());
+                    return Ok(Ok(()));
+                }
+                Ok(Response::CopyOut(copy)) => {
+                    portal.state = PortalState::Done(String::new());
+                    return self.copy_out(copy).await;
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        self.send_rows(portal, max_rows).await
+    }
+
+    async fn send_rows(&mut self, portal: &mut Portal, max_rows: u32) -> Result<Result<(), QueryError>, Ended> {
+        let (columns, rows, ahead) = match &mut portal.state {
+            PortalState::Open { columns, rows, ahead } => (columns, rows, ahead),
+            PortalState::Done(tag) => {
+                self.wire.out.command_complete(tag);
+                return Ok(Ok(()));
+            }
+            PortalState::Fresh => return Ok(Err(QueryError::internal("a portal was not started"))),
+        };
+        let mut sent = 0_u64;
+        loop {
+            for row in ahead.by_ref() {
+                if let Err(error) = rows::write(&mut self.wire.out, &row, columns, &portal.formats) {
+                    return Ok(Err(error));
+                }
+                sent += 1;
+                if sent == u64::from(max_rows) {
+                    self.wire.out.empty(b's');
+                    return Ok(Ok(()));
+                }
+            }
+            self.wire.relieve().await?;
+            match rows.next_chunk() {
+                Ok(Some(chunk)) => *ahead = chunk.into_iter(),
+                Ok(None) => break,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let tag = rows.tag_for(sent);
+        self.wire.out.command_complete(&tag);
+        portal.state = PortalState::Done(rows.tag_for(0));
+        Ok(Ok(()))
+    }
+
+    pub(super) fn close(&mut self, portal: bool, name: &str) {
+        if portal {
+            self.extended.portals.remove(name);
+        } else {
+            self.extended.statements.remove(name);
+        }
+        self.wire.out.empty(b'3');
+    }
+
+    /// Commits what was sent since the last Sync, unless a transaction is open.
+    pub(super) async fn sync(&mut self) {
+        if !std::mem::take(&mut self.extended.skipping)
+            && let Err(error) = self.session.sync().await
+        {
+            self.report(&error, "");
+        }
+        if self.session.transaction_status() == TransactionStatus::Idle {
+            // Portals end with their transaction.
+            self.extended.portals.clear();
+        }
+        self.notices();
+        self.ready();
+    }
+
+    fn fail_extended(&mut self, error: &QueryError, text: &str) {
+        self.session.fail();
+        self.report(error, text);
+        self.extended.skipping = true;
+    }
+
+    fn statement(&self, name: &str) -> Result<Arc<Prepared>, QueryError> {
+        self.extended.statements.get(name).cloned().ok_or_else(|| {
+            QueryError::new(
+                SqlState::INVALID_STATEMENT_NAME,
+                if name.is_empty() {
+                    "unnamed prepared statement does not exist".to_owned()
+                } else {
+                    format!("prepared statement \"{name}\" does not exist")
+                },
+            )
+        })
+    }
+}
+
+fn parameter(bytes: &BytesMut, ty: &SqlType, binary: bool, now_micros: i64) -> Result<Value, QueryError> {
+    if binary { encode::read_binary(bytes, ty, now_micros) } else { encode::read_text(bytes, ty, now_micros) }
+}
+
+fn in_parameter(mut error: QueryError, at: usize) -> QueryError {
+    error.span = None;
+    if error.detail.is_none() {
+        error.detail = Some(format!("Parameter ${}.", at + 1));
+    }
+    error
+}
+
+fn no_portal(name: &str) -> QueryError {
+    QueryError::new(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
+}
+
+fn protocol(message: impl Into<String>) -> QueryError {
+    QueryError::new(SqlState("08P01"), message)
+}

@@ -1,0 +1,46 @@
+//! TLS from PEM files (rustls with the ring provider).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::TlsFiles;
+
+/// Why certificate and key do not make a TLS server.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read {path}: {source}")]
+    Pem { path: PathBuf, source: pem::Error },
+    #[error("{0} holds no certificate")]
+    NoCertificate(PathBuf),
+    #[error("certificate {certificates} and key {key} do not work together: {source}")]
+    Refused { certificates: PathBuf, key: PathBuf, source: rustls::Error },
+}
+
+/// Reads both files once.
+pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+    let broken = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| TlsError::Pem { path, source }
+    };
+    let certificates = CertificateDer::pem_file_iter(&files.certificates)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(broken(&files.certificates))?;
+    if certificates.is_empty() {
+        return Err(TlsError::NoCertificate(files.certificates.clone()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(broken(&files.key))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let refused =
+        |source| TlsError::Refused { certificates: files.certificates.clone(), key: files.key.clone(), source };
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(refused)?
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .map_err(refused)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
