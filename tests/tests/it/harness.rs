@@ -1,0 +1,199 @@
+//! Starts the real server on free ports in a directory of its own, and stops it whatever the test does.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
+
+/// How long a start may take on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// A running server.
+pub struct Server {
+    child: Option<Child>,
+    directory: TempDir,
+    arguments: Vec<String>,
+    pub postgres: SocketAddr,
+    pub http: SocketAddr,
+}
+
+impl Server {
+    /// A fresh server with an empty `main`.
+    pub fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    /// With more arguments for `serve`.
+    pub fn start_with(arguments: &[&str]) -> Server {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (postgres, http) = (free_port(), free_port());
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let mut server = Server { child: None, directory, arguments, postgres, http };
+        server.launch();
+        server
+    }
+
+    fn launch(&mut self) {
+        let child = Command::new(binary())
+            .arg("serve")
+            .arg("--data")
+            .arg(self.directory.path().join("data"))
+            .arg("--keys")
+            .arg(self.directory.path().join("keys"))
+            .args(["--postgres", &self.postgres.to_string(), "--http", &self.http.to_string()])
+            .args(&self.arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(std::fs::File::create(self.log()).expect("a log file")))
+            .spawn()
+            .expect("the server starts");
+        self.child = Some(child);
+        let started = Instant::now();
+        loop {
+            if self.get("/healthz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+                return;
+            }
+            let child = self.child.as_mut().expect("a child");
+            if let Some(status) = child.try_wait().expect("a status") {
+                panic!("the server ended with {status}: {}", self.log_text());
+            }
+            assert!(started.elapsed() < START, "the server does not answer: {}", self.log_text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The answer to a GET on the HTTP port.
+    pub fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.http).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// Stops it in good order and says with which status.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        let mut child = self.child.take().expect("a running server");
+        let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
+        assert!(status.success());
+        child.wait().expect("a status")
+    }
+
+    /// As `kill -9`.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("a running server");
+        child.kill().expect("kill works");
+        child.wait().expect("a status");
+    }
+
+    /// Starts it again on the same files and ports.
+    pub fn restart(&mut self) {
+        self.launch();
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// A client of the extended protocol, connected to `main`.
+    pub async fn client(&self) -> Client {
+        self.client_of("main").await.expect("a connection")
+    }
+
+    pub async fn client_of(&self, ledger: &str) -> Result<Client, tokio_postgres::Error> {
+        let config = format!("host={} port={} user=test dbname={ledger}", self.postgres.ip(), self.postgres.port());
+        let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
+        tokio::spawn(async move {
+            // Its error is also the error of whatever the client was asked to do.
+            let _ = connection.await;
+        });
+        Ok(client)
+    }
+
+    /// Runs a script with psql; the output has values only, one row per line.
+    pub fn psql(&self, script: &str) -> Output {
+        self.psql_with(&["-At"], script)
+    }
+
+    pub fn psql_with(&self, arguments: &[&str], script: &str) -> Output {
+        let mut child = Command::new("psql")
+            .args(["-X", "-q", "-h", &self.postgres.ip().to_string(), "-p", &self.postgres.port().to_string()])
+            .args(["-U", "test", "-d", "main", "-v", "VERBOSITY=verbose"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("psql is installed");
+        child.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("psql reads");
+        child.wait_with_output().expect("psql ends")
+    }
+
+    /// What psql prints for a script that must not fail.
+    pub fn psql_ok(&self, script: &str) -> String {
+        let output = self.psql(script);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!errors.contains("ERROR") && !errors.contains("FATAL"), "{script}\n{errors}");
+        String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
+    }
+
+    /// What psql says on its error output.
+    pub fn psql_error(&self, script: &str) -> String {
+        String::from_utf8_lossy(&self.psql(script).stderr).into_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("server log:\n{}", self.log_text());
+        }
+    }
+}
+
+/// The SQLSTATE of an error.
+pub fn state(error: &tokio_postgres::Error) -> String {
+    error.code().map_or_else(|| format!("no SQLSTATE: {error}"), |code| code.code().to_owned())
+}
+
+/// The binary under test: `LEDGERSTONE_BINARY`, or this workspace's own, built if need be.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("LEDGERSTONE_BINARY") {
+            return PathBuf::from(path);
+        }
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "ledgerstone"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the server does not build");
+        // target/debug/deps/it-… → target/debug/ledgerstone
+        let own = std::env::current_exe().expect("a path");
+        let target = own.parent().and_then(Path::parent).expect("target/debug");
+        target.join("ledgerstone")
+    })
+}
+
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address")
+}

@@ -1,0 +1,10 @@
+//! End-to-end tests against the real binary, through its sockets.
+
+mod cli_fixture;
+mod cli_verify;
+mod harness;
+mod pg_copy;
+mod pg_limits;
+mod pg_prepared;
+mod pg_sql;
+mod pg_transactions;

@@ -1,0 +1,157 @@
+//! What no client should send: it gets a clear error, and nobody else notices.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::harness::{Server, state};
+
+/// A connection that has started as user `test` on `main`.
+fn raw(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.postgres).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut packet = vec![0, 3, 0, 0];
+    packet.extend_from_slice(b"user\0test\0database\0main\0\0");
+    let length = packet.len() as u32 + 4;
+    stream.write_all(&length.to_be_bytes()).unwrap();
+    stream.write_all(&packet).unwrap();
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.ends_with(b"Z\0\0\0\x05I") {
+        stream.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    stream
+}
+
+/// Everything the server says until it closes.
+fn rest(mut stream: TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    bytes.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+#[test]
+fn malformed_messages_close_one_connection_with_a_reason() {
+    let server = Server::start();
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("length over the limit", b"Q\x7f\xff\xff\xff".to_vec()),
+        ("negative length", b"Q\xff\xff\xff\xff".to_vec()),
+        ("length below itself", b"Q\0\0\0\x03".to_vec()),
+        ("long Sync", b"S\x7f\0\0\0".to_vec()),
+        ("unknown type", frame(b'!', b"")),
+        ("text without end", frame(b'Q', b"SELECT 1")),
+        ("invalid UTF-8", frame(b'Q', b"SELECT '\xff\xfe'\0")),
+        ("Bind that ends early", frame(b'B', b"\0\0\0\x05")),
+        ("Bind with a parameter longer than itself", frame(b'B', b"\0\0\0\0\0\x01\x7f\xff\xff\xff")),
+        ("Parse with more types than bytes", frame(b'P', b"\0SELECT 1\0\xff\xff")),
+        ("Describe of nothing", frame(b'D', b"X\0")),
+    ];
+    for (what, bytes) in cases {
+        let mut stream = raw(&server);
+        stream.write_all(&bytes).unwrap();
+        let answer = rest(stream);
+        assert!(answer.contains("08P01") && answer.contains("FATAL"), "{what}: {answer}");
+    }
+    assert_eq!(server.psql_ok("SELECT 1"), "1");
+}
+
+#[test]
+fn malformed_first_packets_are_refused() {
+    let server = Server::start();
+    for packet in [
+        b"\x7f\xff\xff\xff\0\x03\0\0".to_vec(),
+        b"\0\0\0\x04".to_vec(),
+        b"\0\0\0\x08\0\x02\0\0".to_vec(),
+        b"\0\0\0\x0c\0\x03\0\0user".to_vec(),
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+    ] {
+        let mut stream = TcpStream::connect(server.postgres).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(&packet).unwrap();
+        let answer = rest(stream);
+        assert!(answer.contains("FATAL"), "{packet:?}: {answer}");
+    }
+    assert_eq!(server.psql_ok("SELECT 1"), "1");
+}
+
+#[test]
+fn a_statement_over_the_limit_is_refused_without_being_kept() {
+    let server = Server::start_with(&["--limit", "statement_bytes=65536"]);
+    let statement = format!("SELECT '{}'", "x".repeat(100_000));
+    let answer = server.psql_error(&statement);
+    assert!(answer.contains("65537") || answer.contains("at most"), "{answer}");
+    assert_eq!(server.psql_ok(&format!("SELECT length('{}')", "x".repeat(60_000))), "60000");
+}
+
+#[tokio::test]
+async fn a_thousand_idle_connections_leave_room_for_work() {
+    let server = Server::start();
+    let mut idle = Vec::new();
+    for _ in 0..1_000 {
+        idle.push(server.client().await);
+    }
+    let client = server.client().await;
+    for _ in 0..20 {
+        client.query("SELECT 1", &[]).await.unwrap();
+    }
+    assert!(idle.iter().all(|client| !client.is_closed()));
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let server = Server::start_with(&["--limit", "connections=2"]);
+    let _first = server.client().await;
+    let _second = server.client().await;
+    let error = server.client_of("main").await.err().unwrap();
+    assert_eq!(state(&error), "53300");
+}
+
+#[test]
+fn an_open_address_needs_users_and_tls() {
+    let output = std::process::Command::new(crate::harness::binary())
+        .args(["serve", "--postgres", "0.0.0.0:0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--users"));
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_where_there_are_users() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(crate::harness::binary())
+        .args(["passwd", "alice"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"pencil\n").unwrap();
+    let line = child.wait_with_output().unwrap().stdout;
+    let users = directory.path().join("users");
+    std::fs::write(&users, line).unwrap();
+    let server = Server::start_with(&["--users", users.to_str().unwrap()]);
+    let connect = async |user: &str, password: &str| {
+        let config = format!(
+            "host={} port={} user={user} password={password} dbname=main",
+            server.postgres.ip(),
+            server.postgres.port()
+        );
+        tokio_postgres::connect(&config, tokio_postgres::NoTls).await.map(|(client, connection)| {
+            tokio::spawn(connection);
+            client
+        })
+    };
+    let alice = connect("alice", "pencil").await.unwrap();
+    assert_eq!(alice.query_one("SELECT 1", &[]).await.unwrap().get::<_, i32>(0), 1);
+    assert_eq!(state(&connect("alice", "pen").await.err().unwrap()), "28P01");
+    assert_eq!(state(&connect("mallory", "pencil").await.err().unwrap()), "28P01");
+}
