@@ -430,9 +430,6 @@ impl Transaction {
         let limits = self.database().limits();
         if let Some(value) = &value {
             check_document_rules(value, limits)?;
-            for index in &table.indexes {
-                check_key(index, value)?;
-            }
         }
         if self.overlay.len() >= limits.transaction_documents_max && self.overlay.get(&table.id, &id).is_none() {
             let limit = limits.transaction_documents_max;
@@ -444,9 +441,11 @@ impl Transaction {
         // The definition in force may be newer than the one the caller holds.
         let newest = self.catalogue();
         let table = newest.table_by_id(&table.id).map_or(table, |t| t);
+        let keys = value.as_ref().map(|value| table.keys_of(value)).unwrap_or_default();
+        check_keys(table, &keys)?;
         let data = value.map(Arc::new);
         let statement = self.statements.len().checked_sub(1).map(|n| n as u32);
-        self.overlay.write(table, id, base, data, statement);
+        self.overlay.write(table.id, id, base, data, keys, statement);
         match self.overlay.get(&table.id, &id) {
             Some(own) => Ok(self.own_doc(table.id, id, own)),
             None => Err(QueryError::internal("a write was lost")),
@@ -576,16 +575,13 @@ impl Counts {
     }
 }
 
-fn check_key(index: &Index, value: &Value) -> Result<()> {
-    let key = index.key_of(value);
-    if key.is_too_long() {
-        return Err(limit_error(format!(
-            "the key of index \"{}\" would have {} bytes; at most {} are possible",
-            index.name,
-            key.len(),
-            crate::index::KEY_BYTES_MAX
-        ))
-        .hint("Long texts are better not indexed, or indexed by a hash of them."));
-    }
-    Ok(())
+fn check_keys(table: &Table, keys: &[(Id, Key)]) -> Result<()> {
+    let Some((id, key)) = keys.iter().find(|(_, key)| key.is_too_long()) else { return Ok(()) };
+    let name = table.index_by_id(id).map_or("", |i| &*i.name);
+    Err(limit_error(format!(
+        "the key of index \"{name}\" would have {} bytes; at most {} are possible",
+        key.len(),
+        crate::index::KEY_BYTES_MAX
+    ))
+    .hint("Long texts are better not indexed, or indexed by a hash of them."))
 }

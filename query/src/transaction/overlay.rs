@@ -84,16 +84,17 @@ impl Overlay {
         self.tables.get(table)?.documents.get(id)
     }
 
-    /// Writes a document: `data` absent deletes it. `base` is what the snapshot holds, if this is the first write to it.
+    /// Writes a document, with its keys in the table's indexes: `data` absent deletes it. `base` is what the snapshot holds, if this is the first write to it.
     pub fn write(
         &mut self,
-        table: &Table,
+        table: Id,
         id: Id,
         base: Option<Arc<Doc>>,
         data: Option<Arc<Value>>,
+        keys: Vec<(Id, Key)>,
         statement: Option<u32>,
     ) {
-        let before = self.get(&table.id, &id).cloned();
+        let before = self.get(&table, &id).cloned();
         let mut own = match &before {
             Some(own) => (**own).clone(),
             None => {
@@ -106,10 +107,10 @@ impl Overlay {
         {
             own.statements.push(statement);
         }
-        own.keys = data.as_deref().map(|data| table.keys_of(data)).unwrap_or_default();
+        own.keys = keys;
         own.data = data;
-        self.undo.push(Undo { table: table.id, id, before });
-        self.put(table.id, id, Some(Arc::new(own)));
+        self.undo.push(Undo { table, id, before });
+        self.put(table, id, Some(Arc::new(own)));
     }
 
     /// How far the undo log is: a savepoint.
