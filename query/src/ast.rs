@@ -345,6 +345,8 @@ pub enum ExprKind {
     Literal(Value),
     /// PartiQL's MISSING.
     Missing,
+    /// `DEFAULT` as a value: only in the VALUES of an INSERT and on the right of SET.
+    Default,
     /// `?` numbered from 0 in order, or `$n` as n − 1.
     Parameter(u32),
     /// A single name; `a.b` is `Path(Name(a), Field(b))` and the binder tells columns from nested fields.

@@ -22,6 +22,9 @@ impl Binder<'_> {
         match &e.kind {
             ExprKind::Literal(value) => Ok(self.literal(value)),
             ExprKind::Missing => Ok(Typed::new(Ex::NULL, SqlType::Ion)),
+            ExprKind::Default => {
+                Err(QueryError::unsupported("DEFAULT as a value").at(e.span).hint("Leave the column out of the list."))
+            }
             ExprKind::Parameter(i) => self.parameter(*i),
             ExprKind::Name(name) | ExprKind::LocalName(name) => self.resolve_name(name),
             ExprKind::Path { base, steps } => self.path(base, steps),

@@ -16,6 +16,7 @@ use crate::ast::{DEPTH_MAX, Expr, ExprKind, Name, Span, TableName};
 use crate::error::{QueryError, Result, SqlState};
 use crate::literal;
 
+pub(crate) use expr::balanced;
 use lexer::{Kind, Token};
 
 /// Parses a text of statements with semicolons between them. Parameters are numbered from 0 in each statement.

@@ -1,0 +1,707 @@
+//! Statements read from the tokens directly: transactions, settings, COPY, EXPLAIN, databases, and PartiQL's UNDROP and
+//! EXEC. They are simple, and so every clause is seen and every error has a place.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::ion::Value;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::dialect::LedgerstoneDialect;
+use super::{Converter, near, statement_of, tokens, with_parser};
+use crate::ast::{Copy, CopyFormat, CopyPlace, CopyTarget, Name, SetValue, Span, Statement, TableName};
+use crate::error::{QueryError, Result, SqlState};
+use crate::literal;
+
+/// The statement, or nothing if it is not one of those read here.
+pub(super) fn parse(
+    dialect: &LedgerstoneDialect,
+    converter: &mut Converter,
+    tokens: &[TokenWithSpan],
+    text: &str,
+) -> Result<Option<Statement>> {
+    let mut c = Cursor { tokens, at: 0, text };
+    let statement = if c.words(&["EXPLAIN"]) {
+        return explain(dialect, converter, c).map(Some);
+    } else if c.words(&["COPY"]) {
+        copy(dialect, converter, &mut c)?
+    } else if c.words(&["EXEC"]) {
+        exec(dialect, converter, &mut c)?
+    } else if let Some(statement) = transaction(&mut c)? {
+        statement
+    } else if let Some(statement) = session(&mut c)? {
+        statement
+    } else if let Some(statement) = definition(&mut c)? {
+        statement
+    } else {
+        return Ok(None);
+    };
+    if c.at_end() { Ok(Some(statement)) } else { Err(c.expected("the end of the statement")) }
+}
+
+struct Cursor<'a> {
+    tokens: &'a [TokenWithSpan],
+    at: usize,
+    text: &'a str,
+}
+
+impl<'a> Cursor<'a> {
+    fn token(&self) -> Option<&'a Token> {
+        self.tokens.get(self.at).map(|t| &t.token)
+    }
+
+    fn at_end(&self) -> bool {
+        self.at >= self.tokens.len()
+    }
+
+    fn here(&self) -> Span {
+        match self.tokens.get(self.at) {
+            Some(token) => tokens::span(token.span),
+            None => {
+                let end = self.tokens.last().map_or(0, |t| tokens::span(t.span).end);
+                Span { start: end, end }
+            }
+        }
+    }
+
+    fn rest(&self) -> &'a [TokenWithSpan] {
+        self.tokens.get(self.at..).unwrap_or(&[])
+    }
+
+    fn is_word_ahead(&self, ahead: usize, word: &str) -> bool {
+        matches!(self.tokens.get(self.at + ahead).map(|t| &t.token),
+            Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+    }
+
+    fn are_words(&self, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(ahead, word)| self.is_word_ahead(ahead, word))
+    }
+
+    /// Takes these words if all of them come next.
+    fn words(&mut self, words: &[&str]) -> bool {
+        let found = self.are_words(words);
+        if found {
+            self.at += words.len();
+        }
+        found
+    }
+
+    fn expect_word(&mut self, word: &str) -> Result<()> {
+        if self.words(&[word]) { Ok(()) } else { Err(self.expected(word)) }
+    }
+
+    fn sign(&mut self, sign: &Token) -> bool {
+        let found = self.token() == Some(sign);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    fn expect_sign(&mut self, sign: &Token) -> Result<()> {
+        if self.sign(sign) { Ok(()) } else { Err(self.expected(&format!("\"{sign}\""))) }
+    }
+
+    fn expected(&self, what: &str) -> QueryError {
+        near(self.here(), self.text).hint(format!("expected {what}"))
+    }
+
+    fn name(&mut self, what: &str) -> Result<Name> {
+        let span = self.here();
+        let Some(Token::Word(word)) = self.token() else { return Err(self.expected(what)) };
+        self.at += 1;
+        Ok(match word.quote_style {
+            Some(_) => Name::exact(word.value.as_str(), true, span),
+            None => Name::folded(word.value.as_str(), span),
+        })
+    }
+
+    fn table_name(&mut self) -> Result<TableName> {
+        let name = self.name("a table name")?;
+        if self.sign(&Token::Period) {
+            return Ok(TableName { schema: Some(name), name: self.name("a table name")? });
+        }
+        Ok(TableName::plain(name))
+    }
+
+    /// A quoted string.
+    fn string(&mut self, what: &str) -> Result<Arc<str>> {
+        let text = match self.token() {
+            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.as_str(),
+            Some(Token::DollarQuotedString(text)) => text.value.as_str(),
+            _ => return Err(self.expected(what)),
+        };
+        self.at += 1;
+        Ok(text.into())
+    }
+
+    /// A string of one ASCII character.
+    fn character(&mut self, what: &str) -> Result<u8> {
+        let span = self.here();
+        let text = self.string(&format!("{what}, one character in quotes"))?;
+        match text.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(*byte),
+            _ => Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, format!("{what} must be one ASCII character"))
+                .at(span)),
+        }
+    }
+
+    fn unsupported(&self, what: &str, hint: &str) -> QueryError {
+        QueryError::unsupported(what).at(self.here()).hint(hint)
+    }
+}
+
+// ---- transactions -------------------------------------------------------------------------------------------------
+
+#[derive(Default)]
+struct Modes {
+    isolation: Option<&'static str>,
+    read_only: Option<bool>,
+}
+
+fn transaction(c: &mut Cursor) -> Result<Option<Statement>> {
+    let statement = if c.words(&["BEGIN"]) {
+        skip_noise(c);
+        Statement::Begin { read_only: modes(c)?.read_only.unwrap_or(false) }
+    } else if c.words(&["START", "TRANSACTION"]) {
+        Statement::Begin { read_only: modes(c)?.read_only.unwrap_or(false) }
+    } else if c.words(&["COMMIT"]) || c.words(&["END"]) {
+        skip_noise(c);
+        chain(c)?;
+        Statement::Commit
+    } else if c.words(&["ROLLBACK"]) || c.words(&["ABORT"]) {
+        skip_noise(c);
+        if c.words(&["TO"]) {
+            c.words(&["SAVEPOINT"]);
+            Statement::RollbackToSavepoint(c.name("the name of a savepoint")?)
+        } else {
+            chain(c)?;
+            Statement::Rollback
+        }
+    } else if c.words(&["SAVEPOINT"]) {
+        Statement::Savepoint(c.name("the name of a savepoint")?)
+    } else if c.words(&["RELEASE"]) {
+        c.words(&["SAVEPOINT"]);
+        Statement::ReleaseSavepoint(c.name("the name of a savepoint")?)
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(statement))
+}
+
+fn skip_noise(c: &mut Cursor) {
+    if !c.words(&["WORK"]) {
+        c.words(&["TRANSACTION"]);
+    }
+}
+
+fn chain(c: &mut Cursor) -> Result<()> {
+    if c.are_words(&["AND", "CHAIN"]) {
+        return Err(c.unsupported("AND CHAIN", "begin the next transaction with BEGIN"));
+    }
+    c.words(&["AND", "NO", "CHAIN"]);
+    Ok(())
+}
+
+/// Every level is served as serializable, which is at least what was asked for.
+fn modes(c: &mut Cursor) -> Result<Modes> {
+    let mut modes = Modes::default();
+    loop {
+        if c.words(&["ISOLATION", "LEVEL"]) {
+            modes.isolation = Some(if c.words(&["SERIALIZABLE"]) {
+                "serializable"
+            } else if c.words(&["REPEATABLE", "READ"]) {
+                "repeatable read"
+            } else if c.words(&["READ", "COMMITTED"]) {
+                "read committed"
+            } else if c.words(&["READ", "UNCOMMITTED"]) {
+                "read uncommitted"
+            } else {
+                return Err(c.expected("SERIALIZABLE, REPEATABLE READ, READ COMMITTED or READ UNCOMMITTED"));
+            });
+        } else if c.words(&["READ", "ONLY"]) {
+            modes.read_only = Some(true);
+        } else if c.words(&["READ", "WRITE"]) {
+            modes.read_only = Some(false);
+        } else if !c.words(&["NOT", "DEFERRABLE"]) && !c.words(&["DEFERRABLE"]) {
+            // A read-only transaction here never waits and never fails, deferred or not.
+            return if c.at_end() {
+                Ok(modes)
+            } else {
+                Err(c.expected("ISOLATION LEVEL, READ ONLY, READ WRITE or the end of the statement"))
+            };
+        }
+        c.sign(&Token::Comma);
+    }
+}
+
+// ---- settings -----------------------------------------------------------------------------------------------------
+
+fn session(c: &mut Cursor) -> Result<Option<Statement>> {
+    let statement = if c.words(&["SET"]) {
+        set(c)?
+    } else if c.words(&["SHOW"]) {
+        Statement::Show { name: shown(c)? }
+    } else if c.words(&["RESET"]) {
+        if c.words(&["ALL"]) {
+            Statement::Reset { name: None }
+        } else if c.words(&["SESSION", "AUTHORIZATION"]) || c.words(&["ROLE"]) {
+            Statement::NoOperation { tag: "RESET" }
+        } else {
+            Statement::Reset { name: Some(shown(c)?) }
+        }
+    } else if c.words(&["DISCARD"]) {
+        let tag = if c.words(&["ALL"]) {
+            "DISCARD ALL"
+        } else if c.words(&["PLANS"]) {
+            "DISCARD PLANS"
+        } else if c.words(&["SEQUENCES"]) {
+            "DISCARD SEQUENCES"
+        } else if c.words(&["TEMP"]) || c.words(&["TEMPORARY"]) {
+            "DISCARD TEMP"
+        } else {
+            return Err(c.expected("ALL, PLANS, SEQUENCES or TEMP"));
+        };
+        Statement::NoOperation { tag }
+    } else if c.words(&["DEALLOCATE"]) {
+        c.words(&["PREPARE"]);
+        let name = if c.words(&["ALL"]) { None } else { Some(c.name("the name of a prepared statement, or ALL")?) };
+        Statement::Deallocate { name }
+    } else if c.words(&["UNLISTEN"]) {
+        // Nothing is ever listened to, so this has nothing to do; connection pools send it.
+        if !c.sign(&Token::Mul) {
+            c.name("* or the name of a channel")?;
+        }
+        Statement::NoOperation { tag: "UNLISTEN" }
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(statement))
+}
+
+/// The name of a setting after SHOW or RESET.
+fn shown(c: &mut Cursor) -> Result<Arc<str>> {
+    if c.words(&["TRANSACTION", "ISOLATION", "LEVEL"]) {
+        return Ok("transaction_isolation".into());
+    }
+    if c.words(&["TIME", "ZONE"]) {
+        return Ok("timezone".into());
+    }
+    setting_name(c)
+}
+
+/// `name` or `prefix.name`, in lower case.
+fn setting_name(c: &mut Cursor) -> Result<Arc<str>> {
+    let mut name = c.name("the name of a setting")?.text.to_ascii_lowercase();
+    while c.sign(&Token::Period) {
+        name.push('.');
+        name.push_str(&c.name("the name of a setting")?.text.to_ascii_lowercase());
+    }
+    Ok(name.into())
+}
+
+fn set(c: &mut Cursor) -> Result<Statement> {
+    if c.words(&["TRANSACTION"]) {
+        return set_transaction(c, false);
+    }
+    if c.words(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"]) {
+        return set_transaction(c, true);
+    }
+    if c.words(&["SESSION", "AUTHORIZATION"]) || c.words(&["ROLE"]) {
+        if c.words(&["DEFAULT"]) || c.words(&["NONE"]) {
+            return Ok(Statement::NoOperation { tag: "SET" });
+        }
+        return Err(c.unsupported("acting as another user", "connect as that user"));
+    }
+    let local = c.words(&["LOCAL"]);
+    if !local && !matches!(c.tokens.get(c.at + 1).map(|t| &t.token), Some(Token::Eq | Token::Period)) {
+        c.words(&["SESSION"]);
+    }
+    if c.words(&["TIME", "ZONE"]) {
+        let value = if c.words(&["LOCAL"]) { SetValue::Default } else { set_value(c)? };
+        return Ok(Statement::Set { name: "timezone".into(), value, local });
+    }
+    if c.words(&["NAMES"]) {
+        return Ok(Statement::Set { name: "client_encoding".into(), value: set_value(c)?, local });
+    }
+    let name = setting_name(c)?;
+    if !c.sign(&Token::Eq) && !c.words(&["TO"]) {
+        return Err(c.expected("TO or \"=\""));
+    }
+    Ok(Statement::Set { name, value: set_value(c)?, local })
+}
+
+fn set_transaction(c: &mut Cursor, session: bool) -> Result<Statement> {
+    if c.is_word_ahead(0, "SNAPSHOT") {
+        return Err(c.unsupported("SET TRANSACTION SNAPSHOT", "read at a block with AS OF BLOCK"));
+    }
+    if c.at_end() {
+        return Err(c.expected("ISOLATION LEVEL, READ ONLY or READ WRITE"));
+    }
+    let Modes { isolation, read_only } = modes(c)?;
+    Ok(Statement::SetTransaction { session, isolation, read_only })
+}
+
+fn set_value(c: &mut Cursor) -> Result<SetValue> {
+    if c.words(&["DEFAULT"]) {
+        return Ok(SetValue::Default);
+    }
+    let mut values = vec![one_value(c)?];
+    while c.sign(&Token::Comma) {
+        values.push(one_value(c)?);
+    }
+    Ok(SetValue::Values(values))
+}
+
+fn one_value(c: &mut Cursor) -> Result<Value> {
+    let span = c.here();
+    let negative = c.sign(&Token::Minus);
+    let value = match c.token() {
+        Some(Token::Number(text, _)) => {
+            let text = if negative { format!("-{text}") } else { text.clone() };
+            // A number is kept as its text: what it means depends on the setting.
+            Value::string(text)
+        }
+        Some(Token::Word(word)) if !negative => match word.quote_style {
+            Some(_) => Value::string(word.value.as_str()),
+            None => Value::string(word.value.to_ascii_lowercase()),
+        },
+        Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) if !negative => {
+            Value::string(text.as_str())
+        }
+        _ => return Err(c.expected("a value")),
+    };
+    if let Some(text) = value.as_text()
+        && text.len() > 65_536
+    {
+        let message = format!("the value {} is too long", literal::shorten(text));
+        return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).at(span));
+    }
+    c.at += 1;
+    Ok(value)
+}
+
+// ---- definitions --------------------------------------------------------------------------------------------------
+
+fn definition(c: &mut Cursor) -> Result<Option<Statement>> {
+    let statement = if c.words(&["CREATE", "DATABASE"]) {
+        let if_not_exists = c.words(&["IF", "NOT", "EXISTS"]);
+        let name = c.name("the name of a database, which is a ledger")?;
+        if !c.at_end() {
+            return Err(c.unsupported("an option of CREATE DATABASE", "a ledger has no owner, template or encoding"));
+        }
+        Statement::CreateDatabase { name, if_not_exists }
+    } else if c.words(&["DROP", "DATABASE"]) {
+        let if_exists = c.words(&["IF", "EXISTS"]);
+        let name = c.name("the name of a database, which is a ledger")?;
+        if !c.at_end() {
+            return Err(c.unsupported("an option of DROP DATABASE", "close its sessions first"));
+        }
+        Statement::DropDatabase { name, if_exists }
+    } else if c.words(&["UNDROP", "TABLE"]) {
+        Statement::UndropTable { table_id: c.name("the id of the table in double quotes")? }
+    } else if c.are_words(&["DROP", "INDEX"]) && c.is_word_ahead(3, "ON") {
+        c.at += 2;
+        let index = c.name("the id of the index in double quotes")?;
+        c.expect_word("ON")?;
+        let on = Some(c.table_name()?);
+        if c.words(&["WITH"]) {
+            c.expect_sign(&Token::LParen)?;
+            c.expect_word("PURGE")?;
+            c.expect_sign(&Token::Eq)?;
+            c.expect_word("TRUE")?;
+            c.expect_sign(&Token::RParen)?;
+        }
+        Statement::DropIndex { names: vec![index], on, if_exists: false }
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(statement))
+}
+
+/// `EXEC procedure argument, …`
+fn exec(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut Cursor) -> Result<Statement> {
+    let procedure = c.name("the name of a procedure")?;
+    let mut arguments = Vec::new();
+    if !c.at_end() {
+        let parsed = with_parser(dialect, c.rest(), c.text, |p| p.parse_comma_separated(|p| p.parse_expr()))?;
+        arguments = converter.exprs(parsed)?;
+        c.at = c.tokens.len();
+    }
+    Ok(Statement::Exec { procedure, arguments })
+}
+
+fn explain(dialect: &LedgerstoneDialect, converter: &mut Converter, mut c: Cursor) -> Result<Statement> {
+    let mut analyze = false;
+    if c.sign(&Token::LParen) {
+        loop {
+            let place = c.here();
+            let option = c.name("an option of EXPLAIN")?;
+            let on = option_is_on(&mut c)?;
+            match (&*option.text, on) {
+                ("analyze", Some(on)) => analyze = on,
+                // The plan is shown without these, and always with all it has.
+                ("costs" | "buffers" | "settings" | "wal" | "timing" | "summary", Some(false))
+                | ("verbose", Some(_)) => {}
+                ("format", None) if c.words(&["TEXT"]) => {}
+                _ => {
+                    return Err(QueryError::unsupported(format!("the option {} of EXPLAIN", option.written))
+                        .at(place)
+                        .hint("ANALYZE is supported; the format is text"));
+                }
+            }
+            if !c.sign(&Token::Comma) {
+                break;
+            }
+        }
+        c.expect_sign(&Token::RParen)?;
+    } else {
+        analyze = c.words(&["ANALYZE"]) || c.words(&["ANALYSE"]);
+        c.words(&["VERBOSE"]);
+    }
+    if c.at_end() {
+        return Err(c.expected("a statement to explain"));
+    }
+    let statement = converter.deeper(|converter| statement_of(dialect, converter, c.rest(), c.text))?;
+    match statement {
+        Statement::Query(_)
+        | Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_)
+        | Statement::CreateTable(_) => Ok(Statement::Explain { analyze, statement: Box::new(statement) }),
+        _ => Err(QueryError::syntax("only queries and changes of data can be explained", c.here())),
+    }
+}
+
+/// The value of an option that is on or off; nothing if it has another value.
+fn option_is_on(c: &mut Cursor) -> Result<Option<bool>> {
+    Ok(if c.words(&["ON"]) || c.words(&["TRUE"]) {
+        Some(true)
+    } else if c.words(&["OFF"]) || c.words(&["FALSE"]) {
+        Some(false)
+    } else if matches!(c.token(), Some(Token::Comma | Token::RParen)) {
+        Some(true)
+    } else {
+        match c.token() {
+            Some(Token::Number(n, _)) if n == "0" || n == "1" => {
+                c.at += 1;
+                Some(n == "1")
+            }
+            _ => None,
+        }
+    })
+}
+
+// ---- COPY ---------------------------------------------------------------------------------------------------------
+
+/// Options as written; what is left out depends on the format.
+#[derive(Default)]
+struct CopyOptions {
+    format: Option<CopyFormat>,
+    header: bool,
+    delimiter: Option<u8>,
+    null: Option<Arc<str>>,
+    quote: Option<u8>,
+    escape: Option<u8>,
+}
+
+fn copy(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut Cursor) -> Result<Statement> {
+    let target = copy_target(dialect, converter, c)?;
+    let from = if c.words(&["FROM"]) {
+        true
+    } else if c.words(&["TO"]) {
+        false
+    } else {
+        return Err(c.expected("FROM or TO"));
+    };
+    let place_span = c.here();
+    if from && matches!(target, CopyTarget::Query(_)) {
+        return Err(QueryError::syntax("COPY … FROM takes a table, not a query", place_span));
+    }
+    let place = copy_place(c, from)?;
+    c.words(&["WITH"]);
+    let options = if c.sign(&Token::LParen) { copy_options(c)? } else { old_copy_options(c)? };
+    let format = options.format.unwrap_or(CopyFormat::Text);
+    if from && c.is_word_ahead(0, "WHERE") {
+        return Err(c.unsupported("COPY … FROM … WHERE", "filter before sending, or afterwards with DELETE"));
+    }
+    match (&place, format) {
+        (CopyPlace::File(_), CopyFormat::Parquet) | (CopyPlace::Standard, CopyFormat::Text | CopyFormat::Csv) => {}
+        (CopyPlace::File(_), _) => {
+            return Err(QueryError::unsupported("COPY to a file of the server in this format")
+                .at(place_span)
+                .hint("use FORMAT parquet, or COPY … TO STDOUT (\\copy in psql)"));
+        }
+        (CopyPlace::Standard, CopyFormat::Parquet) => {
+            return Err(QueryError::unsupported("Parquet through STDIN and STDOUT")
+                .at(place_span)
+                .hint("COPY … TO 'name' (FORMAT parquet) writes under the server's export directory"));
+        }
+    }
+    let csv = format == CopyFormat::Csv;
+    if !csv && (options.quote.is_some() || options.escape.is_some()) {
+        return Err(QueryError::unsupported("QUOTE and ESCAPE outside CSV").at(place_span));
+    }
+    let quote = options.quote.unwrap_or(b'"');
+    let delimiter = options.delimiter.unwrap_or(if csv { b',' } else { b'\t' });
+    if csv && delimiter == quote {
+        return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, "the delimiter and the quote must differ")
+            .at(place_span));
+    }
+    Ok(Statement::Copy(Box::new(Copy {
+        target,
+        from,
+        place,
+        format,
+        header: options.header,
+        delimiter,
+        null: options.null.unwrap_or_else(|| if csv { "".into() } else { "\\N".into() }),
+        quote,
+        escape: options.escape.unwrap_or(quote),
+    })))
+}
+
+fn copy_target(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut Cursor) -> Result<CopyTarget> {
+    if c.token() != Some(&Token::LParen) {
+        let table = c.table_name()?;
+        let mut columns = Vec::new();
+        if c.sign(&Token::LParen) {
+            columns.push(c.name("a column name")?);
+            while c.sign(&Token::Comma) {
+                columns.push(c.name("a column name")?);
+            }
+            c.expect_sign(&Token::RParen)?;
+        }
+        return Ok(CopyTarget::Table { table, columns });
+    }
+    let start = c.at + 1;
+    let mut open = 0usize;
+    let length = c.rest().iter().position(|t| {
+        match t.token {
+            Token::LParen => open += 1,
+            Token::RParen => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open == 0
+    });
+    let Some(length) = length else {
+        c.at = c.tokens.len();
+        return Err(c.expected("\")\" after the query"));
+    };
+    let inside = c.tokens.get(start..c.at + length).unwrap_or(&[]);
+    if inside.is_empty() {
+        c.at += 1;
+        return Err(c.expected("a query"));
+    }
+    let query = match statement_of(dialect, converter, inside, c.text)? {
+        Statement::Query(query) => query,
+        _ => {
+            c.at = start;
+            return Err(c.unsupported("COPY of anything but a table or a query", "run the change first"));
+        }
+    };
+    c.at += length + 1;
+    Ok(CopyTarget::Query(query))
+}
+
+fn copy_place(c: &mut Cursor, from: bool) -> Result<CopyPlace> {
+    let standard = if from { "STDIN" } else { "STDOUT" };
+    if c.words(&[standard]) {
+        return Ok(CopyPlace::Standard);
+    }
+    if c.is_word_ahead(0, "PROGRAM") {
+        return Err(c.unsupported("COPY with a program of the server", "use \\copy in psql"));
+    }
+    if from && matches!(c.token(), Some(Token::SingleQuotedString(_))) {
+        return Err(c.unsupported("COPY from a file of the server", "use COPY … FROM STDIN (\\copy in psql)"));
+    }
+    let what = if from { "STDIN" } else { "STDOUT or the name of a file in quotes" };
+    c.string(what).map(CopyPlace::File)
+}
+
+/// `(FORMAT csv, HEADER, …)`; the parenthesis is taken.
+fn copy_options(c: &mut Cursor) -> Result<CopyOptions> {
+    let mut options = CopyOptions::default();
+    loop {
+        let place = c.here();
+        let option = c.name("an option of COPY")?;
+        match &*option.text {
+            "format" => {
+                let format = c.name("text, csv or parquet")?;
+                options.format = Some(copy_format(&format)?);
+            }
+            "header" => {
+                if c.is_word_ahead(0, "MATCH") {
+                    return Err(c.unsupported("HEADER MATCH", "name the columns in their order and use HEADER"));
+                }
+                options.header = option_is_on(c)?.ok_or_else(|| c.expected("true or false"))?;
+            }
+            "delimiter" => options.delimiter = Some(c.character("the delimiter")?),
+            "null" => options.null = Some(c.string("the text that stands for null")?),
+            "quote" => options.quote = Some(c.character("the quote")?),
+            "escape" => options.escape = Some(c.character("the escape")?),
+            "encoding" => encoding(c)?,
+            "freeze" if option_is_on(c)? == Some(false) => {}
+            _ => {
+                return Err(QueryError::unsupported(format!("the option {} of COPY", option.written))
+                    .at(place)
+                    .hint("FORMAT, HEADER, DELIMITER, NULL, QUOTE, ESCAPE and ENCODING are supported"));
+            }
+        }
+        if !c.sign(&Token::Comma) {
+            c.expect_sign(&Token::RParen)?;
+            return Ok(options);
+        }
+    }
+}
+
+/// `CSV HEADER DELIMITER AS ',' NULL AS ''`, as before PostgreSQL 9.
+fn old_copy_options(c: &mut Cursor) -> Result<CopyOptions> {
+    let mut options = CopyOptions::default();
+    loop {
+        if c.words(&["CSV"]) {
+            options.format = Some(CopyFormat::Csv);
+        } else if c.words(&["HEADER"]) {
+            options.header = true;
+        } else if c.words(&["DELIMITER"]) || c.words(&["DELIMITERS"]) {
+            c.words(&["AS"]);
+            options.delimiter = Some(c.character("the delimiter")?);
+        } else if c.words(&["NULL"]) {
+            c.words(&["AS"]);
+            options.null = Some(c.string("the text that stands for null")?);
+        } else if c.words(&["QUOTE"]) {
+            c.words(&["AS"]);
+            options.quote = Some(c.character("the quote")?);
+        } else if c.words(&["ESCAPE"]) {
+            c.words(&["AS"]);
+            options.escape = Some(c.character("the escape")?);
+        } else if c.words(&["ENCODING"]) {
+            encoding(c)?;
+        } else if c.is_word_ahead(0, "BINARY") || c.is_word_ahead(0, "FORCE") || c.is_word_ahead(0, "FREEZE") {
+            return Err(c.unsupported("this option of COPY", "use text or csv"));
+        } else {
+            return Ok(options);
+        }
+    }
+}
+
+fn copy_format(format: &Name) -> Result<CopyFormat> {
+    match format.text.to_ascii_lowercase().as_str() {
+        "text" => Ok(CopyFormat::Text),
+        "csv" => Ok(CopyFormat::Csv),
+        "parquet" => Ok(CopyFormat::Parquet),
+        _ => Err(QueryError::unsupported(format!("the COPY format {}", format.written))
+            .at(format.span)
+            .hint("text, csv and parquet are supported")),
+    }
+}
+
+fn encoding(c: &mut Cursor) -> Result<()> {
+    let span = c.here();
+    let encoding = c.string("the name of an encoding")?;
+    if ["utf8", "utf-8", "unicode"].contains(&encoding.to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    Err(QueryError::unsupported(format!("the encoding {}", literal::shorten(&encoding)))
+        .at(span)
+        .hint("everything is UTF-8"))
+}

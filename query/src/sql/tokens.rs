@@ -1,0 +1,274 @@
+//! From a text to the tokens of each statement: positions as byte offsets, `AS OF` in the form sqlparser reads, and
+//! bounds on what would make a tree too deep to be dropped.
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use super::dialect::LedgerstoneDialect;
+use crate::ast::{DEPTH_MAX, Span};
+use crate::error::{QueryError, Result, SqlState};
+
+/// How many operators may stand in one row. AND and OR become balanced trees later; the rest is held to the height
+/// of a tree then.
+pub(super) const LINKS_MAX: usize = 10_000;
+
+/// The tokens of one statement, without space and comments, and how long its longest row of operators is.
+pub(super) struct StatementTokens {
+    pub tokens: Vec<TokenWithSpan>,
+    pub span: Span,
+    /// Whether reading it may take much stack: long rows of operators, or many parentheses inside each other.
+    pub heavy: bool,
+}
+
+/// The statements of a text. Every token's span holds byte offsets: line 1 and the offset plus one as the column.
+pub(super) fn statements(dialect: &LedgerstoneDialect, text: &str) -> Result<Vec<StatementTokens>> {
+    let mut raw = Vec::new();
+    let mut positions = Positions::new(text);
+    if let Err(e) = Tokenizer::new(dialect, text).tokenize_with_location_into_buf(&mut raw) {
+        let start = raw.last().map_or(e.location, |t| t.span.end.max(e.location));
+        return Err(tokenizer_error(&e.message, positions.offset(start), text));
+    }
+    let mut all = Vec::new();
+    let mut current: Vec<TokenWithSpan> = Vec::new();
+    for mut token in raw {
+        if matches!(token.token, Token::Whitespace(_) | Token::EOF) {
+            continue;
+        }
+        token.span.start = location(positions.offset(token.span.start));
+        token.span.end = location(positions.offset(token.span.end));
+        if token.token == Token::SemiColon {
+            all.extend(statement(std::mem::take(&mut current))?);
+        } else {
+            current.push(token);
+        }
+    }
+    all.extend(statement(current)?);
+    Ok(all)
+}
+
+/// The place of a node in bytes, from sqlparser's span; unknown if it has none.
+pub(super) fn span(span: sqlparser::tokenizer::Span) -> Span {
+    if span.start.line == 0 || span.start.column == 0 {
+        return Span::default();
+    }
+    let start = u32::try_from(span.start.column - 1).unwrap_or(u32::MAX);
+    let end = u32::try_from(span.end.column.saturating_sub(1)).unwrap_or(u32::MAX);
+    Span { start, end: end.max(start) }
+}
+
+fn location(offset: u32) -> Location {
+    Location { line: 1, column: u64::from(offset) + 1 }
+}
+
+fn statement(mut tokens: Vec<TokenWithSpan>) -> Result<Option<StatementTokens>> {
+    let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return Ok(None) };
+    let span = span(first.span).to(span_of(last));
+    let heavy = is_heavy(&tokens)?;
+    versions(&mut tokens);
+    Ok(Some(StatementTokens { tokens, span, heavy }))
+}
+
+fn span_of(token: &TokenWithSpan) -> Span {
+    span(token.span)
+}
+
+/// Rewrites `t AS OF TIMESTAMP x` to `t TIMESTAMP AS OF x` and `t AS OF BLOCK n` to `t FOR SYSTEM_TIME AS OF n`,
+/// which are the two forms sqlparser has for a table's version.
+fn versions(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 0;
+    while at + 2 < tokens.len() {
+        if is_word(&tokens[at], "AS") && is_word(&tokens[at + 1], "OF") {
+            if is_word(&tokens[at + 2], "TIMESTAMP") {
+                tokens[at..=at + 2].rotate_right(1);
+            } else if is_word(&tokens[at + 2], "BLOCK") {
+                let span = tokens[at + 2].span;
+                tokens.remove(at + 2);
+                let words = ["FOR", "SYSTEM_TIME"].map(|w| TokenWithSpan { token: Token::make_keyword(w), span });
+                tokens.splice(at..at, words);
+                at += 1;
+            }
+        }
+        at += 1;
+    }
+}
+
+fn is_word(token: &TokenWithSpan, word: &str) -> bool {
+    matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+}
+
+/// Rows of operators and parentheses beyond these are read on a stack of their own.
+const ROW_SHORT: usize = 100;
+const OPEN_FEW: usize = 12;
+/// Parentheses directly inside parentheses where tables stand: sqlparser tries each as a subquery and as a join, so that
+/// every one doubles its work.
+const WRAPPED_TABLES_MAX: usize = 6;
+
+/// Whether the statement has long rows of operators (between commas, parentheses and the words that begin a clause)
+/// or many parentheses inside each other; an error if either is too much.
+fn is_heavy(tokens: &[TokenWithSpan]) -> Result<bool> {
+    #[derive(Default)]
+    struct Level {
+        operators: usize,
+        sets: usize,
+        /// Between FROM and the next clause.
+        in_from: bool,
+        /// Opened where a table can stand.
+        table: bool,
+        /// Parentheses around tables that stand directly in another such one, in all levels around.
+        wrapped: usize,
+    }
+    let mut levels = vec![Level::default()];
+    let mut heavy = false;
+    let mut before: Option<&Token> = None;
+    for token in tokens {
+        let previous = before.replace(&token.token);
+        if let Some(previous) = previous {
+            recursive_pair(previous, token)?;
+        }
+        let deepest = levels.len() - 1;
+        let Some(level) = levels.get_mut(deepest) else { break };
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                level.operators += 1;
+                let (in_from, inside_table, around) = (level.in_from, level.table, level.wrapped);
+                if levels.len() > DEPTH_MAX {
+                    return Err(super::too_deep().at(span(token.span)));
+                }
+                let table = match previous {
+                    Some(Token::Word(w)) => {
+                        matches!(w.keyword, Keyword::FROM | Keyword::JOIN | Keyword::USING | Keyword::LATERAL)
+                    }
+                    Some(Token::Comma) => in_from,
+                    Some(Token::LParen) => inside_table,
+                    _ => false,
+                };
+                let again = table && matches!(previous, Some(Token::LParen));
+                let wrapped = around + usize::from(again);
+                if wrapped > WRAPPED_TABLES_MAX {
+                    return Err(super::too_deep().at(span(token.span)));
+                }
+                levels.push(Level { table, wrapped, ..Level::default() });
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                if deepest > 0 {
+                    levels.pop();
+                }
+            }
+            Token::Comma => level.operators = 0,
+            Token::Word(word) if word.quote_style.is_none() => match word.keyword {
+                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => {
+                    level.sets += 1;
+                    level.operators = 0;
+                }
+                Keyword::SELECT
+                | Keyword::FROM
+                | Keyword::WHERE
+                | Keyword::HAVING
+                | Keyword::ON
+                | Keyword::WHEN
+                | Keyword::THEN
+                | Keyword::ELSE
+                | Keyword::LIMIT
+                | Keyword::VALUES
+                | Keyword::SET => {
+                    level.operators = 0;
+                    level.in_from = word.keyword == Keyword::FROM || (level.in_from && word.keyword == Keyword::ON);
+                }
+                Keyword::NoKeyword => {}
+                // Any other keyword may be an operator (AND, IS NULL, LIKE, COLLATE, AT TIME ZONE …).
+                _ => level.operators += 1,
+            },
+            Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) => {}
+            _ => level.operators += 1,
+        }
+        if let Some(level) = levels.get(deepest) {
+            let row = level.operators.max(level.sets);
+            heavy |= row > ROW_SHORT || levels.len() > OPEN_FEW;
+            if row > LINKS_MAX {
+                return Err(QueryError::new(
+                    SqlState::STATEMENT_TOO_COMPLEX,
+                    format!("more than {LINKS_MAX} operators stand in one row"),
+                )
+                .at(span(token.span))
+                .hint("use IN or = ANY with a list, or a table of values"));
+            }
+        }
+    }
+    Ok(heavy)
+}
+
+/// Two words after each other that sqlparser reads by recursion without counting it, and that mean nothing.
+fn recursive_pair(before: &Token, token: &TokenWithSpan) -> Result<()> {
+    let keyword = |t: &Token| match t {
+        Token::Word(w) if w.quote_style.is_none() => Some(w.keyword),
+        _ => None,
+    };
+    let refused = match keyword(before) {
+        Some(Keyword::INTERVAL) => keyword(&token.token) == Some(Keyword::INTERVAL),
+        Some(Keyword::ARRAY) => matches!(token.token, Token::Lt | Token::ShiftLeft | Token::Neq),
+        _ => false,
+    };
+    if refused {
+        return Err(QueryError::syntax(format!("syntax error at or near \"{}\"", token.token), span(token.span)));
+    }
+    Ok(())
+}
+
+fn tokenizer_error(message: &str, at: u32, text: &str) -> QueryError {
+    let end = text.len() as u32;
+    let start = at.min(end);
+    let span = Span { start, end: (start + 1).min(end) };
+    let rest = text.get(start as usize..).unwrap_or("");
+    let hint = if message.contains("string") && rest.starts_with('\'') {
+        Some("close it with '; a quote inside is written ''")
+    } else if message.contains("comment") {
+        Some("close it with */")
+    } else if message.contains("delimited") || message.contains("delimiter") {
+        Some("close the name with \"")
+    } else {
+        None
+    };
+    let mut lower = message.to_owned();
+    if let Some(first) = lower.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    let error = QueryError::syntax(lower, span);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// Lines and columns (in characters) to byte offsets, for places that mostly ascend.
+struct Positions<'a> {
+    text: &'a str,
+    line: u64,
+    column: u64,
+    offset: usize,
+}
+
+impl<'a> Positions<'a> {
+    fn new(text: &'a str) -> Self {
+        Positions { text, line: 1, column: 1, offset: 0 }
+    }
+
+    fn offset(&mut self, place: Location) -> u32 {
+        if (place.line, place.column) < (self.line, self.column) {
+            *self = Positions::new(self.text);
+        }
+        let rest = self.text.get(self.offset..).unwrap_or("");
+        for c in rest.chars() {
+            if (self.line, self.column) >= (place.line, place.column) {
+                break;
+            }
+            self.offset += c.len_utf8();
+            if c == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+        self.offset as u32
+    }
+}
