@@ -3,7 +3,6 @@
 
 mod cli;
 mod config;
-mod grpc;
 mod http;
 mod metrics;
 mod pg;

@@ -33,7 +33,7 @@ impl RetryPolicy {
 
     pub(crate) async fn pause(&self, failed: u32) {
         let bound = self.pause_bound(failed).as_micros();
-        let drawn = (u128::from(u64::from_be_bytes(random())) * bound) >> 64;
+        let drawn = u128::from(u64::from_be_bytes(random())) * bound >> 64;
         tokio::time::sleep(Duration::from_micros(u64::try_from(drawn).unwrap_or(u64::MAX))).await;
     }
 }

@@ -186,12 +186,6 @@ impl Verifier {
         self.fetch(Of::Block(block)).await
     }
 
-    /// A `c2sp.org/tlog-proof@v1` file of the leaf at one position, for stock tools; not verified.
-    pub async fn fetch_tlog_proof(&self, position: u64) -> Result<String> {
-        let request = v1::GetTlogProofRequest { ledger: self.ledger.clone(), position };
-        Ok(self.client.digest_service().get_tlog_proof(request).await?.into_inner().proof)
-    }
-
     /// Verifies a receipt of one revision, fetched now or kept from before, against what is expected. A consistency
     /// proof with the pinned checkpoint is fetched if the receipt is under another one; the pin moves if it is newer.
     pub async fn verify_receipt(&mut self, receipt: &[u8], expectation: &Expectation) -> Result<Verdict> {

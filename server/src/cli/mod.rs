@@ -1,12 +1,15 @@
 //! The command line. Exit status: 0 it holds, 1 it does not hold, 2 it could not be checked or done.
 
+mod demo;
 mod doctor;
 mod export;
 mod passwd;
 mod report;
 mod serve;
+mod table;
 mod terminal;
 mod verify;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -29,7 +32,7 @@ enum Command {
     /// Talk to a server.
     Shell(Rest),
     /// Show what a ledger is, from nothing to a verified proof.
-    Demo(Rest),
+    Demo(demo::Demo),
     /// Check a receipt, checkpoints, a data directory or an export.
     Verify(verify::Verify),
     /// Write history or current data to Parquet.
@@ -53,7 +56,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => arguments.run(),
         Command::Passwd(arguments) => arguments.run(),
         Command::Shell(_) => missing("shell", "psql -h 127.0.0.1 -p 7432 main"),
-        Command::Demo(_) => missing("demo", "ledgerstone serve"),
+        Command::Demo(arguments) => arguments.run(),
         Command::Verify(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Doctor(arguments) => arguments.run(),

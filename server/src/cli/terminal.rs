@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 /// How often a progress line is drawn at most.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Whether standard output shows colours: a terminal, and no NO_COLOR (no-color.org).
+/// Whether standard output shows colours: a terminal, or CLICOLOR_FORCE, and no NO_COLOR (no-color.org).
 pub fn colours() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    (forced || std::io::stdout().is_terminal()) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Text in one of the few styles used here.
