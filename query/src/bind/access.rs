@@ -27,10 +27,15 @@ pub(super) fn choose(source: &Source, conditions: &[Ex], bound: &[u32]) -> Optio
     let Source::Table(table) = source else { return None };
     let terms = Terms::of(table, conditions, bound);
     let by_id = terms.by_id();
-    if by_id.is_some() || matches!(table.view, ViewPlan::History { .. }) {
+    if by_id.is_some() {
         return by_id;
     }
     let indexes = table.table.usable_indexes();
+    if matches!(table.view, ViewPlan::History { .. }) {
+        // Through an index kept since the table's beginning: all documents that ever had the key.
+        let whole = indexes.filter(|i| i.from_position == 0).filter_map(|index| terms.by_index(index));
+        return whole.filter(|c| matches!(c.access, Access::Index { .. })).min_by_key(|c| c.rank);
+    }
     indexes.filter_map(|index| terms.by_index(index)).min_by_key(|c| c.rank)
 }
 

@@ -83,6 +83,20 @@ impl Binder<'_> {
                     },
                     _ => self.coerce(argument, ty, CastContext::Implicit, span)?,
                 },
+                // PostgreSQL's preferred number type takes an untyped literal.
+                Some(Arg::Number) if argument.ty.is_none() && !self.partiql => {
+                    self.coerce(argument, &SqlType::Float8, CastContext::Implicit, span)?
+                }
+                // Roots, powers and roundings of integers are double precision.
+                Some(Arg::Number)
+                    if matches!(function.returns, Returns::Rounded(_))
+                        && argument.ty.as_ref().is_some_and(SqlType::is_integer) =>
+                {
+                    self.coerce(argument, &SqlType::Float8, CastContext::Implicit, span)?
+                }
+                Some(Arg::AnyArray) if argument.ty.is_none() && !self.partiql => {
+                    self.coerce(argument, &SqlType::Array(Box::new(SqlType::Text)), CastContext::Implicit, span)?
+                }
                 _ => self.settle(argument, span)?.0,
             });
         }
@@ -176,10 +190,16 @@ impl Binder<'_> {
     ) -> Result<(TableCall, Vec<(&'static str, SqlType)>)> {
         let mut bound = self.arguments(arguments)?;
         let known = bound.iter().find_map(|(b, _)| b.ty.clone().filter(SqlType::is_number));
-        for (argument, span) in &mut bound {
+        let time = bound.iter().find_map(|(b, _)| b.ty.clone().filter(SqlType::is_date_or_time));
+        for (i, (argument, span)) in bound.iter_mut().enumerate() {
             if argument.ty.is_none() && !self.partiql {
                 // generate_series($1, 10): the parameter is what the other bound is.
-                let ty = known.clone().unwrap_or(match name {
+                let ty = match (&time, i) {
+                    (Some(_), 2) => Some(SqlType::Interval),
+                    (Some(time), _) => Some(time.clone()),
+                    _ => known.clone(),
+                };
+                let ty = ty.unwrap_or(match name {
                     "generate_series" => SqlType::Int4,
                     n if n.starts_with("json") => SqlType::Jsonb,
                     _ => SqlType::Text,
@@ -266,6 +286,10 @@ impl Binder<'_> {
             exprs.push(match to {
                 Some(ty) if argument.is_ion() && ty != SqlType::Ion && !self.partiql => {
                     Ex::Cast { expr: Box::new(argument.ex), from: Some(SqlType::Ion), to: ty, explicit: false }
+                }
+                // Names of fields may be of any type.
+                Some(ty) if kind == AggregateKind::JsonObjectAgg => {
+                    self.coerce(argument, &ty, CastContext::Explicit, span)?
                 }
                 Some(ty) => self.coerce(argument, &ty, CastContext::Implicit, span)?,
                 None => self.settle(argument, span)?.0,

@@ -127,7 +127,7 @@ impl Binder<'_> {
         let mut out = rows.to_vec();
         for row in &mut out {
             for (e, target) in row.iter_mut().zip(targets) {
-                let is_default = matches!(&e.kind, ExprKind::Name(n) if !n.quoted && &*n.text == "default");
+                let is_default = matches!(e.kind, ExprKind::Default);
                 if !is_default {
                     continue;
                 }
@@ -399,8 +399,7 @@ impl Binder<'_> {
             [Step::Field { name, .. }] => table.columns.iter().position(|c| c.name == *name),
             _ => None,
         };
-        let is_default =
-            matches!(&value.kind, ExprKind::Name(n) if !self.partiql && !n.quoted && &*n.text == "default");
+        let is_default = matches!(value.kind, ExprKind::Default);
         if is_default && let Some(declared) = column.and_then(|c| table.columns.get(c)) {
             let value = self.default_of(declared)?.unwrap_or(Ex::NULL);
             return Ok(ChangePlan::Set { path, value, column });

@@ -165,6 +165,7 @@ fn kind(kind: JoinKind) -> &'static str {
 }
 
 fn table_line(table: &TableSource, label: &str) -> String {
+    let label = if matches!(table.view, ViewPlan::History { .. }) { &table.table.name } else { label };
     let view = match table.view {
         ViewPlan::Current => "",
         ViewPlan::AsOfTime(_) => " as of a time",

@@ -529,6 +529,10 @@ impl Binder<'_> {
     }
 
     fn cast(&mut self, expr: &Expr, ty: &TypeName) -> Result<Typed> {
+        // An empty array has no type but the one it is cast to.
+        if !self.partiql && ty.array_depth > 0 && matches!(&expr.kind, ExprKind::List(items) if items.is_empty()) {
+            return Ok(Typed::new(Ex::Const(Some(Value::List(vec![]))), SqlType::parse(ty)?));
+        }
         let bound = self.expr(expr)?;
         if self.partiql {
             let ty = lower(&ty.name);

@@ -301,10 +301,20 @@ impl Run<'_> {
             Access::Scan => return push_docs(self.tx.history(&source.table, None, from, to)?, tuple, push),
             Access::Ids(ids) => self.document_ids(ids, tuple, outer)?,
             Access::IdList(list) => self.id_list(list, tuple, outer)?,
-            // Not chosen for history by the binder.
-            Access::Index { .. } | Access::Range { .. } => {
-                return Err(QueryError::internal("history through an index"));
+            Access::Index { index, keys } => {
+                let mut ids: Vec<Id> = Vec::new();
+                for key in self.index_keys(keys, tuple, outer)? {
+                    match self.tx.documents_ever(&source.table, index, &key)? {
+                        Some(found) => ids.extend(found),
+                        None => return push_docs(self.tx.history(&source.table, None, from, to)?, tuple, push),
+                    }
+                }
+                ids.sort_unstable();
+                ids.dedup();
+                ids
             }
+            // Not chosen for history by the binder.
+            Access::Range { .. } => return Err(QueryError::internal("history through an index range")),
         };
         for id in ids {
             let docs = self.tx.history(&source.table, Some(id), from, to)?;

@@ -229,7 +229,16 @@ pub fn implicit_cost(from: &SqlType, to: &SqlType) -> Option<u32> {
         })
     };
     if let (Some(a), Some(b)) = (rank(from), rank(to)) {
-        return (a < b).then(|| b - a);
+        // Double precision is the type PostgreSQL prefers among numbers.
+        return (a < b).then(|| {
+            if *to == SqlType::Float8 {
+                3
+            } else if b == 4 {
+                4
+            } else {
+                b - a
+            }
+        });
     }
     match (from, to) {
         (f, t) if f.is_text() && t.is_text() => Some(1),

@@ -182,7 +182,7 @@ fn to_char_time(micros: i64, pattern: &str) -> Result<Datum> {
             rest = after;
             continue;
         }
-        let known: [(&str, String); 30] = [
+        let known: [(&str, String); 32] = [
             ("YYYY", format!("{year:04}")),
             ("yyyy", format!("{year:04}")),
             ("HH24", format!("{hour:02}")),
@@ -191,6 +191,8 @@ fn to_char_time(micros: i64, pattern: &str) -> Result<Datum> {
             ("Month", format!("{month_name:<9}")),
             ("MONTH", format!("{:<9}", month_name.to_uppercase())),
             ("month", format!("{:<9}", month_name.to_lowercase())),
+            ("WW", format!("{:02}", (days - datetime::days_from_civil(year, 1, 1)) / 7 + 1)),
+            ("Q", ((month - 1) / 3 + 1).to_string()),
             ("Day", format!("{day_name:<9}")),
             ("DAY", format!("{:<9}", day_name.to_uppercase())),
             ("DDD", format!("{:03}", days - datetime::days_from_civil(year, 1, 1) + 1)),

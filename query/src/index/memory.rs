@@ -349,6 +349,21 @@ impl Rows for MemoryRows {
             .collect())
     }
 
+    fn ever(&self, table: Id, index: Id, key: &Key, at: u64) -> Result<Vec<Id>, IndexGone> {
+        let table = self.table(table).ok_or(IndexGone(index))?;
+        let table = read(&table);
+        let rows = table.indexes.get(&index).ok_or(IndexGone(index))?;
+        let end = key.after_prefix();
+        let now = rows.current.range((key.clone(), Id::ZERO)..).take_while(|((k, _), _)| *k < end);
+        let once = rows.old.range((key.clone(), 0, Id::ZERO)..).take_while(|((k, _, _), _)| *k < end);
+        let now = now.map(|((_, id), from)| (*id, *from));
+        let once = once.map(|((_, _, id), from)| (*id, *from));
+        let mut ids: Vec<Id> = now.chain(once).filter(|(_, from)| *from < at).map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
     fn holders(&self, table: Id, index: Id, key: &Key) -> Vec<Id> {
         let Some(table) = self.table(table) else { return Vec::new() };
         let table = read(&table);

@@ -67,6 +67,9 @@ pub trait Rows: Send + Sync {
     /// The documents whose key begins with `key` at `at`, by key and id.
     fn lookup(&self, table: Id, index: Id, key: &Key, at: u64) -> Result<Vec<KeyAt>, IndexGone>;
 
+    /// The documents that had a key beginning with `key` at any time before `at`, now or once, by id.
+    fn ever(&self, table: Id, index: Id, key: &Key, at: u64) -> Result<Vec<Id>, IndexGone>;
+
     /// Up to `count_max` documents with `low` ≤ key < `high` (bytes), by key and id, or from the end if `descending`.
     /// To go on, ask again `after` the last one.
     fn range(&self, table: Id, index: Id, range: &KeyRange, at: u64, count_max: usize)

@@ -224,6 +224,12 @@ impl Transaction {
         self.reader(View::Current)?.history(table, document, from_ms, to_ms)
     }
 
+    /// The documents whose committed revisions ever had this key, or one beginning with it, deleted ones included; `None`
+    /// if the index does not cover the table's whole history.
+    pub fn documents_ever(&self, table: &Table, index: &Index, key: &Key) -> Result<Option<Vec<Id>>> {
+        self.reader(View::Current)?.ever(table, index, key)
+    }
+
     /// The revision at a position, whatever its table.
     pub fn revision(&self, position: u64) -> Result<Doc> {
         if position >= self.snapshot() {

@@ -187,6 +187,14 @@ impl<'a> Reader<'a> {
         Ok(Docs { inner: Box::new(inner) })
     }
 
+    pub fn ever(&self, table: &Table, index: &Index, key: &Key) -> Result<Option<Vec<Id>>> {
+        if index.from_position > 0 || !index.covers(self.at) || self.is_own_index(index) {
+            return Ok(None);
+        }
+        self.tx.shared.reads().key(table.id, index.id, key);
+        self.state().rows.ever(table.id, index.id, key, self.at).map(Some).map_err(index_gone)
+    }
+
     fn state(&self) -> &'a crate::database::State {
         self.tx.database().state()
     }

