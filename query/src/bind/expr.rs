@@ -15,7 +15,7 @@ use crate::value::{cast, numeric};
 
 impl Binder<'_> {
     pub fn expr(&mut self, e: &Expr) -> Result<Typed> {
-        self.expr_kind(e).map_err(|error| error.at(e.span))
+        super::deep(|| self.expr_kind(e)).map_err(|error| error.at(e.span))
     }
 
     fn expr_kind(&mut self, e: &Expr) -> Result<Typed> {

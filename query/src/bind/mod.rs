@@ -33,6 +33,12 @@ pub use plan::Datum;
 /// The most columns a result may have, as in PostgreSQL.
 pub const COLUMNS_MAX: usize = 1664;
 
+/// Gives a deep walk more stack when little is left: trees are at most `ast::DEPTH_MAX` high, but a step of a debug build
+/// may take tens of kilobytes.
+pub(crate) fn deep<T>(work: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(256 << 10, 2 << 20, work)
+}
+
 /// What binding needs to know.
 pub struct PlanContext<'a> {
     pub tx: &'a Transaction,

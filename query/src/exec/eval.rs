@@ -20,6 +20,10 @@ impl Run<'_> {
         if let Some(value) = self.peek(ex, env) {
             return Ok(value.cloned());
         }
+        crate::bind::deep(|| self.compute(ex, env))
+    }
+
+    fn compute(&self, ex: &Ex, env: &Env<'_>) -> Result<Datum> {
         match ex {
             Ex::Const(d) => Ok(d.clone()),
             Ex::Param(i) => Ok(self.params.get(*i as usize).cloned().flatten()),

@@ -152,3 +152,30 @@ fn show(row: &Row, types: &[SqlType], dialect: Dialect) -> String {
     };
     row.iter().zip(types).map(cell).collect::<Vec<_>>().join("|")
 }
+
+/// However deep a statement is, it is answered or refused: never a stack overflow.
+#[test]
+fn deep_statements_are_answered_or_refused() {
+    let memory = Memory::new(8);
+    for depth in [10, 50, 100, 127, 500] {
+        let nested = |open: &str, close: &str| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        for statement in [
+            format!("select {}", nested("(select ", ")")),
+            format!("select {}", nested("coalesce(null, ", ")")),
+            format!("select {}", nested("(1 + ", ")")),
+            format!("select {}", nested("case when true then ", " end")),
+            format!("select 1 where {}", nested("exists (select ", ")")),
+            format!("select {}", vec!["1"; depth].join(" + ")),
+            format!("select 1 where {}", vec!["true"; depth].join(" and ")),
+        ] {
+            let mut tx = memory.begin();
+            if let Err(error) = run(&mut tx, &statement, Dialect::Sql) {
+                assert!(
+                    matches!(error.code.as_str(), "54001" | "42601" | "54000"),
+                    "{depth}: {}",
+                    error.render(&statement)
+                );
+            }
+        }
+    }
+}
