@@ -7,6 +7,7 @@ mod dml;
 mod explain;
 mod expr;
 mod from;
+mod group;
 mod join;
 mod operator;
 pub mod plan;
@@ -15,6 +16,7 @@ mod quick;
 mod scope;
 mod types;
 mod walk;
+mod with;
 
 use std::sync::Arc;
 

@@ -6,12 +6,11 @@ use ledgerstone_digest::ion::{Int, Value};
 
 use super::Binder;
 use super::call::sort_key;
-use super::plan::{At, Cte, DistinctPlan, Ex, GroupPlan, QueryBody, QueryPlan, SelectPlan, SortExpr, SortKey};
+use super::plan::{At, DistinctPlan, Ex, GroupPlan, QueryBody, QueryPlan, SelectPlan, SortExpr, SortKey};
 use super::scope::{Column, Level};
 use super::types::{CastContext, Typed, unify};
-use super::walk::{own_slots, walk};
 use crate::ast::{
-    CommonTable, Distinct, Expr, ExprKind, Name, OrderBy, Projection, Query, Select, SelectItem, SetExpr, SetOp, Span,
+    Distinct, Expr, ExprKind, Name, OrderBy, Projection, Query, Select, SelectItem, SetExpr, SetOp, Span,
 };
 use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
@@ -113,7 +112,7 @@ impl Binder<'_> {
         Ok(Some(self.coerce(bound, &SqlType::Int8, CastContext::Assignment, e.span)?))
     }
 
-    fn set_expr(&mut self, body: &SetExpr) -> Result<(QueryPlan, Vec<OutputColumn>)> {
+    pub(super) fn set_expr(&mut self, body: &SetExpr) -> Result<(QueryPlan, Vec<OutputColumn>)> {
         match body {
             SetExpr::Select(select) => {
                 let (plan, columns, outer) = self.select(select, &[])?;
@@ -259,7 +258,7 @@ impl Binder<'_> {
         Ok((plain(body, columns.len(), outer), columns))
     }
 
-    fn casts(&self, from: &[OutputColumn], to: &[OutputColumn]) -> Option<Vec<Ex>> {
+    pub(super) fn casts(&self, from: &[OutputColumn], to: &[OutputColumn]) -> Option<Vec<Ex>> {
         if self.partiql || from.iter().zip(to).all(|((_, a), (_, b))| a == b) {
             return None;
         }
@@ -304,90 +303,6 @@ impl Binder<'_> {
             QueryError::new(SqlState::INVALID_COLUMN_REFERENCE, format!("ORDER BY position {n} is not in select list"))
                 .at(span)
         })
-    }
-
-    // WITH
-
-    fn common_table(&mut self, table: &CommonTable, recursive: bool) -> Result<()> {
-        // A WITH query sees no columns of the queries around it.
-        let levels = std::mem::take(&mut self.levels);
-        let bound = self.common_table_alone(table, recursive);
-        self.levels = levels;
-        let name = bound?;
-        self.cte_names.push(name);
-        Ok(())
-    }
-
-    fn common_table_alone(&mut self, table: &CommonTable, recursive: bool) -> Result<CteName> {
-        let name = table.name.text.clone();
-        if recursive
-            && let Query { body: SetExpr::Operation { op: SetOp::Union, all, left, right }, .. } = &table.query
-            && mentions(right, &name)
-        {
-            return self.recursive_table(table, *all, left, right);
-        }
-        let (query, columns) = self.query(&table.query)?;
-        let columns = renamed(columns, &table.columns)?;
-        let id = self.ctes.len();
-        self.ctes.push(Cte { name: name.clone(), query: Arc::new(query), step: None, all: true });
-        Ok(CteName { name, id, columns })
-    }
-
-    fn recursive_table(&mut self, table: &CommonTable, all: bool, left: &SetExpr, right: &SetExpr) -> Result<CteName> {
-        let name = table.name.text.clone();
-        if !table.query.order_by.is_empty() || table.query.limit.is_some() {
-            return Err(QueryError::unsupported("ORDER BY or LIMIT in a recursive query").at(table.query.span));
-        }
-        let (base, columns) = self.set_expr(left)?;
-        let columns = renamed(columns, &table.columns)?;
-        let id = self.ctes.len();
-        self.ctes.push(Cte { name: name.clone(), query: Arc::new(base), step: None, all });
-        let cte = CteName { name: name.clone(), id, columns: columns.clone() };
-        self.cte_names.push(cte.clone());
-        let step = self.set_expr(right);
-        self.cte_names.pop();
-        let (mut step, step_columns) = step?;
-        if step_columns.len() != columns.len() {
-            return Err(QueryError::new(
-                SqlState::SYNTAX_ERROR,
-                "each UNION query must have the same number of columns",
-            )
-            .at(table.name.span));
-        }
-        for (i, ((column, a), (_, b))) in columns.iter().zip(&step_columns).enumerate() {
-            if !self.partiql && !crate::function::same_kind(a, b) && crate::function::implicit_cost(b, a).is_none() {
-                return Err(QueryError::new(
-                    SqlState::DATATYPE_MISMATCH,
-                    format!(
-                        "recursive query \"{name}\" column {} has type {a} in non-recursive term but type {b} overall",
-                        i + 1
-                    ),
-                )
-                .at(table.name.span)
-                .hint(format!(
-                    "Cast the output of the non-recursive term to the correct type (column \"{column}\")."
-                )));
-            }
-        }
-        if let Some(casts) = self.casts(&step_columns, &columns) {
-            step = plain(
-                QueryBody::Set {
-                    op: SetOp::Union,
-                    all: true,
-                    left: Box::new(step),
-                    right: Box::new(plain(QueryBody::Values { rows: vec![], order: vec![] }, columns.len(), vec![])),
-                    left_casts: Some(casts),
-                    right_casts: None,
-                    order: vec![],
-                },
-                columns.len(),
-                vec![],
-            );
-        }
-        if let Some(cte) = self.ctes.get_mut(id) {
-            cte.step = Some(Arc::new(step));
-        }
-        Ok(cte)
     }
 
     // SELECT
@@ -500,46 +415,6 @@ impl Binder<'_> {
                 .collect(),
             _ => vec![],
         }
-    }
-
-    fn group_keys(&mut self, group_by: &[Expr], aliases: &[(Option<&Name>, &Expr)]) -> Result<Vec<(Ex, u32)>> {
-        self.level().clause = "GROUP BY";
-        let mut keys: Vec<(Ex, u32)> = Vec::new();
-        for e in group_by {
-            let target = match &e.kind {
-                ExprKind::Literal(Value::Int(Int::Small(n))) => {
-                    let at = usize::try_from(*n - 1).ok().and_then(|i| aliases.get(i));
-                    let found = at.map(|(_, e)| *e).ok_or_else(|| {
-                        QueryError::new(
-                            SqlState::INVALID_COLUMN_REFERENCE,
-                            format!("GROUP BY position {n} is not in select list"),
-                        )
-                        .at(e.span)
-                    })?;
-                    self.any(found)?
-                }
-                // A column of that name comes before an alias.
-                ExprKind::Name(name) => match self.any(e) {
-                    Ok(ex) if !self.only_open_field(name) => ex,
-                    other => match aliases.iter().find(|(a, _)| a.is_some_and(|a| a.text == name.text)) {
-                        Some((_, e)) => self.any(e)?,
-                        None => other?,
-                    },
-                },
-                _ => self.any(e)?,
-            };
-            if !keys.iter().any(|(k, _)| *k == target) {
-                let slot = self.level().slot();
-                keys.push((target, slot));
-            }
-        }
-        self.level().keys.clone_from(&keys);
-        Ok(keys)
-    }
-
-    /// The name is no declared column, only a field some schemaless source may have.
-    fn only_open_field(&mut self, name: &Name) -> bool {
-        !self.level().items.iter().any(|i| i.columns.iter().any(|c| c.name == name.text) || i.alias == name.text)
     }
 
     fn projection(&mut self, projection: &Projection) -> Result<Vec<OutputItem>> {
@@ -723,97 +598,6 @@ impl Binder<'_> {
                 DistinctPlan::On(keys)
             }
         })
-    }
-
-    /// Puts slots of keys and aggregates in place of their expressions; anything else of the rows is an error (42803),
-    /// unless the keys determine it because a primary key is among them.
-    fn place_groups(&mut self, places: Vec<(&mut Ex, Span)>, group: &mut GroupPlan, _windows: &[u32]) -> Result<()> {
-        let source_slots = self.source_slots();
-        for (ex, span) in places {
-            let mut extra: Vec<(Ex, u32)> = Vec::new();
-            walk(ex, &mut |e| {
-                if let Ex::Aggregate(at) = e {
-                    if let Some((_, slot)) = group.aggregates.get(*at) {
-                        *e = Ex::slot(*slot);
-                    }
-                    return false;
-                }
-                if let Some((_, slot)) = group.keys.iter().find(|(k, _)| k == e) {
-                    *e = Ex::slot(*slot);
-                    return false;
-                }
-                true
-            });
-            if let Some(slot) = own_slots(ex).into_iter().find(|s| source_slots.contains(s)) {
-                // GROUP BY the primary key: every column of that table is one value per group.
-                walk(ex, &mut |e| {
-                    if let Ex::Field { at, .. } | Ex::Doc { at, .. } = e
-                        && at.depth == 0
-                        && source_slots.contains(&at.slot)
-                        && self.determined(at.slot, &group.keys)
-                    {
-                        let key = e.clone();
-                        let place = extra.iter().find(|(k, _)| *k == key).map(|(_, s)| *s);
-                        let place = place.unwrap_or_else(|| {
-                            let slot = self.level().slot();
-                            extra.push((key, slot));
-                            slot
-                        });
-                        *e = Ex::slot(place);
-                        return false;
-                    }
-                    true
-                });
-                group.keys.append(&mut extra);
-                if own_slots(ex).into_iter().any(|s| source_slots.contains(&s)) {
-                    return Err(self.ungrouped(ex, slot).at(span));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn source_slots(&mut self) -> Vec<u32> {
-        let mut slots = Vec::new();
-        for item in &self.level().items {
-            slots.extend(item.doc);
-            for column in &item.columns {
-                slots.extend(own_slots(&column.ex));
-            }
-            if let Some(whole) = &item.whole {
-                slots.extend(own_slots(whole));
-            }
-        }
-        slots
-    }
-
-    fn determined(&self, slot: u32, keys: &[(Ex, u32)]) -> bool {
-        let Some(level) = self.levels.last() else { return false };
-        let Some(item) = level.items.iter().find(|i| i.doc == Some(slot)) else { return false };
-        let Some(primary) = item.table.as_ref().and_then(|t| t.primary_key()) else { return false };
-        primary.paths.iter().all(|path| {
-            let [crate::catalogue::PathStep::Field(name)] = path.as_slice() else { return false };
-            let column = item.columns.iter().find(|c| c.name == *name);
-            column.is_some_and(|c| keys.iter().any(|(k, _)| *k == c.ex))
-        })
-    }
-
-    fn ungrouped(&self, ex: &Ex, slot: u32) -> QueryError {
-        let level = self.levels.last();
-        let mut name = None;
-        walk(&mut ex.clone(), &mut |e| {
-            for item in level.map(|l| l.items.as_slice()).unwrap_or_default() {
-                if let Some(column) = item.columns.iter().find(|c| c.ex == *e && own_slots(e).contains(&slot)) {
-                    name.get_or_insert(format!("{}.{}", item.alias, column.name));
-                }
-            }
-            true
-        });
-        let name = name.unwrap_or_else(|| "of the row".to_owned());
-        QueryError::new(
-            SqlState::GROUPING_ERROR,
-            format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"),
-        )
     }
 
     /// Output expressions and result columns. PartiQL's rows are one value.
@@ -1012,25 +796,6 @@ fn sql_name(e: &Expr) -> Arc<str> {
         ExprKind::Extract { .. } => named("extract"),
         ExprKind::Literal(Value::Bool(_)) => named("bool"),
         _ => named("?column?"),
-    }
-}
-
-/// Whether a set expression ranges over a table of this name.
-fn mentions(body: &SetExpr, name: &str) -> bool {
-    fn from(f: &crate::ast::From, name: &str) -> bool {
-        use crate::ast::From;
-        match f {
-            From::Path { path, .. } => matches!(&path.kind, ExprKind::Name(n) if &*n.text == name),
-            From::Subquery { query, .. } => mentions(&query.body, name),
-            From::Join { left, right, .. } => from(left, name) || from(right, name),
-            _ => false,
-        }
-    }
-    match body {
-        SetExpr::Select(select) => select.from.iter().any(|f| from(f, name)),
-        SetExpr::Query(query) => mentions(&query.body, name),
-        SetExpr::Operation { left, right, .. } => mentions(left, name) || mentions(right, name),
-        _ => false,
     }
 }
 

@@ -1,0 +1,112 @@
+//! WITH: common tables, recursive ones too.
+
+use std::sync::Arc;
+
+use super::Binder;
+use super::plan::{Cte, QueryBody};
+use super::query::{CteName, plain, renamed};
+use crate::ast::{CommonTable, ExprKind, Query, SetExpr, SetOp};
+use crate::error::{QueryError, Result, SqlState};
+
+impl Binder<'_> {
+    pub(super) fn common_table(&mut self, table: &CommonTable, recursive: bool) -> Result<()> {
+        // A WITH query sees no columns of the queries around it.
+        let levels = std::mem::take(&mut self.levels);
+        let bound = self.common_table_alone(table, recursive);
+        self.levels = levels;
+        let name = bound?;
+        self.cte_names.push(name);
+        Ok(())
+    }
+
+    fn common_table_alone(&mut self, table: &CommonTable, recursive: bool) -> Result<CteName> {
+        let name = table.name.text.clone();
+        if recursive
+            && let Query { body: SetExpr::Operation { op: SetOp::Union, all, left, right }, .. } = &table.query
+            && mentions(right, &name)
+        {
+            return self.recursive_table(table, *all, left, right);
+        }
+        let (query, columns) = self.query(&table.query)?;
+        let columns = renamed(columns, &table.columns)?;
+        let id = self.ctes.len();
+        self.ctes.push(Cte { name: name.clone(), query: Arc::new(query), step: None, all: true });
+        Ok(CteName { name, id, columns })
+    }
+
+    fn recursive_table(&mut self, table: &CommonTable, all: bool, left: &SetExpr, right: &SetExpr) -> Result<CteName> {
+        let name = table.name.text.clone();
+        if !table.query.order_by.is_empty() || table.query.limit.is_some() {
+            return Err(QueryError::unsupported("ORDER BY or LIMIT in a recursive query").at(table.query.span));
+        }
+        let (base, columns) = self.set_expr(left)?;
+        let columns = renamed(columns, &table.columns)?;
+        let id = self.ctes.len();
+        self.ctes.push(Cte { name: name.clone(), query: Arc::new(base), step: None, all });
+        let cte = CteName { name: name.clone(), id, columns: columns.clone() };
+        self.cte_names.push(cte.clone());
+        let step = self.set_expr(right);
+        self.cte_names.pop();
+        let (mut step, step_columns) = step?;
+        if step_columns.len() != columns.len() {
+            return Err(QueryError::new(
+                SqlState::SYNTAX_ERROR,
+                "each UNION query must have the same number of columns",
+            )
+            .at(table.name.span));
+        }
+        for (i, ((column, a), (_, b))) in columns.iter().zip(&step_columns).enumerate() {
+            if !self.partiql && !crate::function::same_kind(a, b) && crate::function::implicit_cost(b, a).is_none() {
+                return Err(QueryError::new(
+                    SqlState::DATATYPE_MISMATCH,
+                    format!(
+                        "recursive query \"{name}\" column {} has type {a} in non-recursive term but type {b} overall",
+                        i + 1
+                    ),
+                )
+                .at(table.name.span)
+                .hint(format!(
+                    "Cast the output of the non-recursive term to the correct type (column \"{column}\")."
+                )));
+            }
+        }
+        if let Some(casts) = self.casts(&step_columns, &columns) {
+            step = plain(
+                QueryBody::Set {
+                    op: SetOp::Union,
+                    all: true,
+                    left: Box::new(step),
+                    right: Box::new(plain(QueryBody::Values { rows: vec![], order: vec![] }, columns.len(), vec![])),
+                    left_casts: Some(casts),
+                    right_casts: None,
+                    order: vec![],
+                },
+                columns.len(),
+                vec![],
+            );
+        }
+        if let Some(cte) = self.ctes.get_mut(id) {
+            cte.step = Some(Arc::new(step));
+        }
+        Ok(cte)
+    }
+}
+
+/// Whether a set expression ranges over a table of this name.
+fn mentions(body: &SetExpr, name: &str) -> bool {
+    fn from(f: &crate::ast::From, name: &str) -> bool {
+        use crate::ast::From;
+        match f {
+            From::Path { path, .. } => matches!(&path.kind, ExprKind::Name(n) if &*n.text == name),
+            From::Subquery { query, .. } => mentions(&query.body, name),
+            From::Join { left, right, .. } => from(left, name) || from(right, name),
+            _ => false,
+        }
+    }
+    match body {
+        SetExpr::Select(select) => select.from.iter().any(|f| from(f, name)),
+        SetExpr::Query(query) => mentions(&query.body, name),
+        SetExpr::Operation { left, right, .. } => mentions(left, name) || mentions(right, name),
+        _ => false,
+    }
+}
