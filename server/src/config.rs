@@ -112,6 +112,14 @@ limits! {
     idle_in_transaction_seconds: 600, 0, 86_400, "seconds";
     /// One statement; 0 is no limit.
     statement_seconds: 0, 0, 86_400, "seconds";
+    /// Open sessions of the gRPC ledger service.
+    grpc_sessions: 1_000, 1, 1 << 20, "sessions";
+    /// A gRPC session in which nothing is asked for this long is closed, its transaction rolled back.
+    grpc_session_idle_seconds: 600, 1, 86_400, "seconds";
+    /// One gRPC request: a statement and its parameters.
+    grpc_request_bytes: 64 << 20, 1_024, 1 << 29, "bytes";
+    /// Streams of blocks on the gRPC digest service, at once.
+    grpc_block_streams: 64, 1, 1 << 16, "streams";
     /// How long a graceful shutdown waits for running statements.
     shutdown_seconds: 10, 0, 3_600, "seconds";
 }

@@ -3,6 +3,7 @@
 
 mod cli;
 mod config;
+mod grpc;
 mod http;
 mod metrics;
 mod pg;

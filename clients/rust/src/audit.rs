@@ -11,6 +11,7 @@ use tonic::Streaming;
 
 use crate::connection::{MESSAGE_BYTES_MAX, hash};
 use crate::error::{Error, Result};
+use crate::retry::asked;
 use crate::verifier::Verifier;
 
 /// A block holds many documents: deeper by its own levels, and larger.
@@ -50,7 +51,13 @@ impl Verifier {
     /// One block, not verified.
     pub async fn block(&self, number: u64) -> Result<ServedBlock> {
         let request = v1::GetBlockRequest { ledger: self.ledger().to_owned(), number };
-        ServedBlock::read(self.client().digest_service().get_block(request).await?.into_inner())
+        ServedBlock::read(
+            asked(|| {
+                let (mut service, request) = (self.client().digest_service(), request.clone());
+                async move { service.get_block(request).await }
+            })
+            .await?,
+        )
     }
 
     /// The blocks from the one that holds this position on; with `follow` the stream goes on as they are committed.

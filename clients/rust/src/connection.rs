@@ -9,6 +9,7 @@ use ledgerstone_protocol::v1::ledger_service_client::LedgerServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{Error, Result};
+use crate::retry::asked;
 use crate::session::{Session, SessionOptions};
 
 /// The largest answer that is accepted: a receipt of a whole transaction may come near it.
@@ -141,13 +142,21 @@ impl Client {
             client_token: token.to_owned(),
             statement_digests: statements.unwrap_or_default().iter().map(|hash| hash.0.to_vec()).collect(),
         };
-        let answer = self.ledger_service().find_commit(request).await?.into_inner();
+        let answer = asked(|| {
+            let (mut service, request) = (self.ledger_service(), request.clone());
+            async move { service.find_commit(request).await }
+        })
+        .await?;
         answer.commit.map(Commit::read).transpose()
     }
 
     /// Every ledger of the server.
     pub async fn ledgers(&self) -> Result<Vec<LedgerDescription>> {
-        let answer = self.ledger_service().list_ledgers(v1::ListLedgersRequest {}).await?.into_inner();
+        let answer = asked(|| {
+            let (mut service, request) = (self.ledger_service(), v1::ListLedgersRequest {});
+            async move { service.list_ledgers(request).await }
+        })
+        .await?;
         answer.ledgers.into_iter().map(LedgerDescription::read).collect()
     }
 
@@ -160,7 +169,14 @@ impl Client {
     /// Describes a ledger.
     pub async fn describe_ledger(&self, name: &str) -> Result<LedgerDescription> {
         let request = v1::DescribeLedgerRequest { name: name.to_owned() };
-        described(self.ledger_service().describe_ledger(request).await?.into_inner().ledger)
+        described(
+            asked(|| {
+                let (mut service, request) = (self.ledger_service(), request.clone());
+                async move { service.describe_ledger(request).await }
+            })
+            .await?
+            .ledger,
+        )
     }
 
     /// Protects a ledger from being dropped, or no longer.
@@ -178,7 +194,11 @@ impl Client {
     /// The tables of a ledger, dropped ones included.
     pub async fn tables(&self, ledger: &str) -> Result<Vec<TableDescription>> {
         let request = v1::ListTablesRequest { ledger: ledger.to_owned() };
-        let answer = self.ledger_service().list_tables(request).await?.into_inner();
+        let answer = asked(|| {
+            let (mut service, request) = (self.ledger_service(), request.clone());
+            async move { service.list_tables(request).await }
+        })
+        .await?;
         answer.tables.into_iter().map(TableDescription::read).collect()
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Result};
+
 /// Bounded attempts with pauses that double, each drawn at random up to its bound ("full jitter"), so that clients which
 /// met in one conflict do not meet again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +35,27 @@ impl RetryPolicy {
 
     pub(crate) async fn pause(&self, failed: u32) {
         let bound = self.pause_bound(failed).as_micros();
-        let drawn = u128::from(u64::from_be_bytes(random())) * bound >> 64;
+        let drawn = (u128::from(u64::from_be_bytes(random())) * bound) >> 64;
         tokio::time::sleep(Duration::from_micros(u64::try_from(drawn).unwrap_or(u64::MAX))).await;
+    }
+}
+
+/// Asks again when the connection turns out to be lost, as it does after a restart of the server: for questions, which
+/// may be asked twice.
+pub(crate) async fn asked<T, Fut>(mut question: impl FnMut() -> Fut) -> Result<T>
+where
+    Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+{
+    let policy = RetryPolicy { attempts_max: 4, ..RetryPolicy::default() };
+    let mut failed = 0;
+    loop {
+        match question().await.map_err(Error::from) {
+            Err(Error::Unavailable(_)) if failed + 1 < policy.attempts_max => {
+                failed += 1;
+                policy.pause(failed).await;
+            }
+            other => return other.map(tonic::Response::into_inner),
+        }
     }
 }
 

@@ -493,7 +493,12 @@ async fn open_session(client: &Client, ledger: &str, options: &SessionOptions) -
     };
     let request =
         v1::OpenSessionRequest { ledger: ledger.to_owned(), dialect: dialect.into(), user: options.user.clone() };
-    Ok(client.ledger_service().open_session(request).await?.into_inner().session)
+    // At worst one that nobody knows is opened too; it is closed when it has been idle too long.
+    let opened = retry::asked(|| {
+        let (mut service, request) = (client.ledger_service(), request.clone());
+        async move { service.open_session(request).await }
+    });
+    Ok(opened.await?.session)
 }
 
 async fn execute(

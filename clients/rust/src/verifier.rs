@@ -15,6 +15,7 @@ use ledgerstone_protocol::v1::get_receipt_request::Of;
 use crate::connection::{Client, Commit, hash};
 use crate::error::{Error, Result};
 use crate::pin::PinnedCheckpoint;
+use crate::retry::asked;
 
 /// A table by name or id. Leaves hold ids: a name is resolved with a receipt of the catalogue's revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +123,12 @@ impl Verifier {
     /// Asks for the newest checkpoint and moves the pin there.
     pub async fn refresh(&mut self) -> Result<Checkpoint> {
         let request = v1::GetCheckpointRequest { ledger: self.ledger.clone() };
-        let note = self.client.digest_service().get_checkpoint(request).await?.into_inner().note;
+        let note = asked(|| {
+            let (mut service, request) = (self.client.digest_service(), request.clone());
+            async move { service.get_checkpoint(request).await }
+        })
+        .await?
+        .note;
         let shown = self.pin.check(&note)?.checkpoint;
         if let Some(pinned) = self.pin.checkpoint()
             && shown.size < pinned.size
@@ -184,6 +190,17 @@ impl Verifier {
     /// The receipt of a whole transaction, as bytes to keep; not verified.
     pub async fn fetch_transaction_receipt(&self, block: u64) -> Result<Vec<u8>> {
         self.fetch(Of::Block(block)).await
+    }
+
+    /// A `c2sp.org/tlog-proof@v1` file of the leaf at one position, for stock tools; not verified.
+    pub async fn fetch_tlog_proof(&self, position: u64) -> Result<String> {
+        let request = v1::GetTlogProofRequest { ledger: self.ledger.clone(), position };
+        Ok(asked(|| {
+            let (mut service, request) = (self.client.digest_service(), request.clone());
+            async move { service.get_tlog_proof(request).await }
+        })
+        .await?
+        .proof)
     }
 
     /// Verifies a receipt of one revision, fetched now or kept from before, against what is expected. A consistency
@@ -252,7 +269,12 @@ impl Verifier {
 
     async fn fetch(&self, of: Of) -> Result<Vec<u8>> {
         let request = v1::GetReceiptRequest { ledger: self.ledger.clone(), of: Some(of) };
-        Ok(self.client.digest_service().get_receipt(request).await?.into_inner().receipt)
+        Ok(asked(|| {
+            let (mut service, request) = (self.client.digest_service(), request.clone());
+            async move { service.get_receipt(request).await }
+        })
+        .await?
+        .receipt)
     }
 
     /// What to verify a receipt under this checkpoint with, and the proof that joins it to the pinned one.
@@ -272,8 +294,12 @@ impl Verifier {
             return Ok(Vec::new());
         }
         let request = v1::GetConsistencyProofRequest { ledger: self.ledger.clone(), from_size: from, to_size: to };
-        match self.client.digest_service().get_consistency_proof(request).await.map_err(Error::from) {
-            Ok(answer) => answer.into_inner().hashes.iter().map(|bytes| hash(bytes)).collect(),
+        let answer = asked(|| {
+            let (mut service, request) = (self.client.digest_service(), request.clone());
+            async move { service.get_consistency_proof(request).await }
+        });
+        match answer.await {
+            Ok(answer) => answer.hashes.iter().map(|bytes| hash(bytes)).collect(),
             Err(error @ Error::Unavailable(_)) => Err(error),
             Err(error) => Err(Error::NoConsistency { from, to, source: Box::new(error) }),
         }
@@ -282,8 +308,11 @@ impl Verifier {
 
 async fn fetch_genesis(client: &Client, ledger: &str) -> Result<GenesisRecord> {
     let request = v1::GetGenesisRequest { ledger: ledger.to_owned() };
-    let v1::GetGenesisResponse { record, leaf, origin, verifier_key } =
-        client.digest_service().get_genesis(request).await?.into_inner();
+    let v1::GetGenesisResponse { record, leaf, origin, verifier_key } = asked(|| {
+        let (mut service, request) = (client.digest_service(), request.clone());
+        async move { service.get_genesis(request).await }
+    })
+    .await?;
     Ok(GenesisRecord { record, leaf, origin, verifier_key })
 }
 

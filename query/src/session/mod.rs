@@ -5,6 +5,7 @@
 //! error everything but ROLLBACK is refused (25P02), as in PostgreSQL.
 
 mod commands;
+mod control;
 pub mod copy_format;
 mod copy_in;
 pub mod info;

@@ -407,7 +407,7 @@ impl Session {
         }))
     }
 
-    fn begin(&mut self, read_only: bool) -> Response {
+    pub(super) fn begin(&mut self, read_only: bool) -> Response {
         let read_only = read_only || self.info.settings.is_on("default_transaction_read_only");
         match std::mem::replace(&mut self.work, Work::Idle) {
             Work::Idle => {

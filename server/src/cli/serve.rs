@@ -12,9 +12,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{ConfigError, Limits, ServeConfig, TlsFiles, parse_address};
+use crate::grpc;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::pg::{self, Server, Users};
+
+/// How long requests on the HTTP port may go on once the server stops.
+const HTTP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub struct Serve {
@@ -144,8 +148,15 @@ async fn listen(
     let metrics = Arc::new(Metrics::default());
     welcome(&config, postgres.local_addr()?, http.local_addr()?, &instance);
     let (stop, stopped) = watch::channel(false);
-    let state = HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics) };
-    let http = tokio::spawn(http::serve(state, http, stopped.clone()));
+    let grpc = grpc::Options {
+        limits: grpc::Limits::of(&config.limits),
+        gate: Arc::new(grpc::Anyone),
+        rng: Env::production().rng,
+        runtime: pg::runtime(),
+        shutdown: stopped.clone(),
+    };
+    let state = HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics), grpc };
+    let mut http = tokio::spawn(http::serve(state, http, stopped.clone()));
     let server = Arc::new(Server::new(config, instance, metrics, users, tls));
     let postgres = tokio::spawn(pg::serve(server, postgres, stopped));
     let mut terminate = signal(SignalKind::terminate())?;
@@ -157,7 +168,10 @@ async fn listen(
     tracing::info!("stopping: no new connections, running statements may finish");
     let _ = stop.send(true);
     let _ = postgres.await;
-    http.abort();
+    // Requests that are being answered may be; their commits are durable or refused either way.
+    if tokio::time::timeout(HTTP_PATIENCE, &mut http).await.is_err() {
+        http.abort();
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP port: health and metrics now; gRPC, tiles and the QLDB door join it on the same listener.
+//! The HTTP port: health, metrics and gRPC; tiles and the QLDB door join it on the same listener.
 
 use std::sync::Arc;
 
@@ -7,10 +7,12 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use ledgerstone_query::instance::Instance;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::grpc;
 use crate::metrics::{LedgerMetrics, Metrics};
 
 /// What handlers share.
@@ -18,11 +20,13 @@ use crate::metrics::{LedgerMetrics, Metrics};
 pub struct HttpState {
     pub instance: Arc<Instance>,
     pub metrics: Arc<Metrics>,
+    pub grpc: grpc::Options,
 }
 
 /// The routes of the port.
 pub fn router(state: HttpState) -> Router {
-    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(state)
+    let grpc = grpc::routes(Arc::clone(&state.instance), state.grpc.clone());
+    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(state).merge(grpc)
 }
 
 /// Serves until told to stop.
@@ -31,6 +35,12 @@ pub async fn serve(
     listener: TcpListener,
     mut shutdown: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
+    // Small answers are not held back to be sent with others.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+    });
     axum::serve(listener, router(state))
         .with_graceful_shutdown(async move {
             let _ = shutdown.wait_for(|stop| *stop).await;

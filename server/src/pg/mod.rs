@@ -31,6 +31,7 @@ use crate::config::ServeConfig;
 use crate::metrics::Metrics;
 
 pub use auth::{Users, UsersError, users_line};
+pub use runtime::tokio as runtime;
 pub use tls::{TlsError, acceptor};
 
 /// What every connection shares.

@@ -2,6 +2,8 @@
 
 mod cli_fixture;
 mod cli_verify;
+mod grpc_digest;
+mod grpc_sessions;
 mod harness;
 mod pg_copy;
 mod pg_limits;

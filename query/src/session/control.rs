@@ -1,0 +1,84 @@
+//! Transactions begun and ended by calls instead of statements, for doors that have messages of their own for them.
+
+use ledgerstone_journal::Committed;
+
+use super::run::is_definition;
+use super::{Prepared, Session, TransactionStatus, Work};
+use crate::ast::Statement;
+use crate::database::TOKEN_BYTES_MAX;
+use crate::error::{QueryError, SqlState};
+
+impl Session {
+    /// The token of the next transaction; empty for none.
+    pub fn set_client_token(&mut self, token: &str) -> Result<(), QueryError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(QueryError::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("a client token has at most {TOKEN_BYTES_MAX} bytes, not {}", token.len()),
+            ));
+        }
+        self.info.settings.set_fixed("ledgerstone.client_token", token);
+        Ok(())
+    }
+
+    /// Begins an explicit transaction.
+    pub fn begin_block(&mut self, read_only: bool, token: &str) -> Result<(), QueryError> {
+        if !matches!(self.work, Work::Idle) {
+            return Err(QueryError::new(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "there is already a transaction in progress",
+            ));
+        }
+        // What ROLLBACK goes back to has no token.
+        self.set_client_token("")?;
+        self.take_commit();
+        self.begin(read_only);
+        self.set_client_token(token).inspect_err(|_| self.roll_back())
+    }
+
+    /// Commits the explicit transaction. `None`: it has written nothing. One that has failed is rolled back, which is an
+    /// error here.
+    pub async fn commit_block(&mut self) -> Result<Option<Committed>, QueryError> {
+        match self.transaction_status() {
+            TransactionStatus::Idle => return Err(no_transaction()),
+            TransactionStatus::Failed => {
+                self.roll_back();
+                return Err(QueryError::new(
+                    SqlState::FAILED_TRANSACTION,
+                    "a statement of the transaction has failed, so it was rolled back",
+                ));
+            }
+            TransactionStatus::InTransaction => {}
+        }
+        let outcome = self.commit_open().await;
+        self.set_client_token("")?;
+        outcome.map(|()| self.take_commit())
+    }
+
+    /// Rolls the explicit transaction back.
+    pub fn roll_back_block(&mut self) -> Result<(), QueryError> {
+        if self.transaction_status() == TransactionStatus::Idle {
+            return Err(no_transaction());
+        }
+        self.roll_back();
+        Ok(())
+    }
+}
+
+impl Prepared {
+    /// The statement's text as it goes into the journal with its transaction; `None` for one that is no part of a
+    /// transaction's body.
+    pub fn logged_text(&self) -> Option<&str> {
+        let parsed = self.statements.first()?;
+        let logged = matches!(
+            parsed.statement,
+            Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)
+        );
+        (logged || is_definition(&parsed.statement))
+            .then(|| self.text.get(parsed.text.start as usize..parsed.text.end as usize))?
+    }
+}
+
+fn no_transaction() -> QueryError {
+    QueryError::new(SqlState::NO_ACTIVE_TRANSACTION, "there is no transaction in progress")
+}

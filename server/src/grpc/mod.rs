@@ -1,0 +1,113 @@
+//! gRPC on the HTTP port: the ledger service over sessions, the digest service over the journal (DESIGN section 8).
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `caller` | who calls, and whether that is allowed |
+//! | `sessions` | open sessions, their limits, and who has them |
+//! | `ledger` | the ledger service |
+//! | `execute` | one statement: run, then rows as fast as the client takes them |
+//! | `admin` | ledgers and tables as messages |
+//! | `digest` | the digest service |
+//! | `block` | blocks as messages |
+//! | `status` | errors as gRPC statuses |
+
+mod admin;
+mod block;
+mod caller;
+mod digest;
+mod execute;
+mod ledger;
+mod sessions;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledgerstone_journal::env::Rng;
+use ledgerstone_protocol::v1::digest_service_server::{self, DigestServiceServer};
+use ledgerstone_protocol::v1::ledger_service_server::{self, LedgerServiceServer};
+use ledgerstone_query::instance::Instance;
+use ledgerstone_query::session::Runtime;
+use tokio::sync::{Semaphore, watch};
+
+use crate::config;
+pub use caller::Anyone;
+use caller::Gate;
+use sessions::Registry;
+
+/// The largest answer: a receipt of a whole transaction may come near it.
+const ANSWER_BYTES_MAX: usize = (256 << 20) + (1 << 16);
+
+/// What the services are given beside the ledgers.
+#[derive(Clone)]
+pub struct Options {
+    pub limits: Limits,
+    /// Says who may call.
+    pub gate: Arc<dyn Gate>,
+    /// Makes session ids.
+    pub rng: Arc<dyn Rng>,
+    /// Lent to sessions.
+    pub runtime: Arc<dyn Runtime>,
+    /// Turns true when the server stops.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// What callers may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions that are open at once.
+    pub sessions: usize,
+    /// A session in which nothing is asked for this long is closed, its transaction rolled back.
+    pub session_idle: Duration,
+    /// Bytes of one request: statement and parameters. Checked before anything is allocated for it.
+    pub request_bytes: usize,
+    /// Parameters of one statement.
+    pub parameters: usize,
+    /// Longest time of one statement in milliseconds; 0 is no limit.
+    pub statement_ms: u64,
+    /// How long a statement waits for the one before it in its session.
+    pub busy_wait: Duration,
+    /// Streams of blocks at once.
+    pub block_streams: usize,
+}
+
+impl Limits {
+    /// As the server was told.
+    pub fn of(limits: &config::Limits) -> Self {
+        let size = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        Limits {
+            sessions: size(limits.grpc_sessions),
+            session_idle: Duration::from_secs(limits.grpc_session_idle_seconds),
+            request_bytes: size(limits.grpc_request_bytes),
+            parameters: usize::from(u16::MAX),
+            statement_ms: limits.statement_seconds.saturating_mul(1_000),
+            busy_wait: Duration::from_secs(10),
+            block_streams: size(limits.grpc_block_streams),
+        }
+    }
+}
+
+/// The routes of both services, for the router of the HTTP port. Call it inside the async runtime: it starts the task
+/// that closes idle sessions.
+pub fn routes(instance: Arc<Instance>, options: Options) -> axum::Router {
+    let request_bytes = options.limits.request_bytes;
+    let registry = Registry::new(options.limits, Arc::clone(&options.rng));
+    tokio::spawn(sessions::sweep(Arc::downgrade(&registry), options.shutdown.clone()));
+    let digest = digest::Digest {
+        instance: Arc::clone(&instance),
+        gate: Arc::clone(&options.gate),
+        streams: Arc::new(Semaphore::new(options.limits.block_streams)),
+        shutdown: options.shutdown.clone(),
+    };
+    let ledger = ledger::LedgerDoor { instance, registry, options };
+    let ledger = LedgerServiceServer::new(ledger)
+        .max_decoding_message_size(request_bytes)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    // An auditor asks with few bytes.
+    let digest = DigestServiceServer::new(digest)
+        .max_decoding_message_size(64 << 10)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    axum::Router::new()
+        .route_service(&format!("/{}/{{*method}}", ledger_service_server::SERVICE_NAME), ledger)
+        .route_service(&format!("/{}/{{*method}}", digest_service_server::SERVICE_NAME), digest)
+}
