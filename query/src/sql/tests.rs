@@ -534,7 +534,7 @@ fn refusals_say_where_and_what_was_expected() {
         ("CREATE TABLE t (a)", ")", "42601", "syntax error at or near \")\"", "a data type name"),
         ("SELECT * FROM a.b.c", "", "", "", ""),
         ("BEGIN NONSENSE", "NONSENSE", "42601", "syntax error at or near \"NONSENSE\"", "ISOLATION LEVEL"),
-        ("SELECT 'é', a FROM FROM", "FROM", "42601", "syntax error at or near \"FROM\"", ""),
+        ("SELECT 'é', a FROM )", ")", "42601", "syntax error at or near \")\"", ""),
         ("SELECT 1;\nSELECT 2 +;", "", "42601", "syntax error at end of input", ""),
         ("TRUNCATE t", "TRUNCATE", "0A000", "TRUNCATE is not supported", "DELETE FROM"),
         ("CREATE VIEW v AS SELECT 1", "CREATE", "0A000", "CREATE VIEW is not supported", "tables"),
