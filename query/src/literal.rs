@@ -61,8 +61,8 @@ pub(crate) fn number(text: &str, span: Span) -> Result<Value> {
 }
 
 /// The one value of an Ion text.
-pub(crate) fn ion(_text: &str) -> Result<Value, String> {
-    Err("Ion text is not supported yet".into())
+pub(crate) fn ion(text: &str) -> Result<Value, String> {
+    ledgerstone_digest::ion::parse(text, &ledgerstone_digest::ion::Limits::DOCUMENT).map_err(|error| error.to_string())
 }
 
 /// Digits as an integer of the smallest form.

@@ -9,6 +9,7 @@ mod control;
 pub mod copy_format;
 mod copy_in;
 pub mod info;
+mod procedure;
 mod response;
 mod run;
 mod runtime;

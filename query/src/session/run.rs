@@ -169,9 +169,6 @@ impl Session {
             Statement::Deallocate { .. } => Ok(Response::Done { tag: "DEALLOCATE".to_owned() }),
             Statement::CreateDatabase { .. } | Statement::DropDatabase { .. } => self.database_command(statement),
             Statement::Copy(copy) => self.copy(copy, job).await,
-            Statement::Exec { procedure, .. } => {
-                Err(QueryError::unsupported(format!("EXEC {}", procedure.text)).at(procedure.span))
-            }
             _ if alone && matches!(self.work, Work::Idle) => self.autocommit(job).await,
             _ => {
                 self.join();
@@ -237,6 +234,7 @@ impl Session {
         match &job.parsed.statement {
             Statement::Explain { analyze, statement } => self.explain(tx, job, statement, *analyze),
             statement if is_definition(statement) => self.define(tx, job),
+            Statement::Exec { procedure, arguments } => self.exec_procedure(tx, job, procedure, arguments),
             _ => {
                 let plan = self.plan(tx, job, defines)?;
                 self.run_plan(tx, job, &plan)
@@ -474,7 +472,7 @@ pub(super) fn is_definition(statement: &Statement) -> bool {
 }
 
 /// Parameters as the statement log takes them: NULL is Ion's null.
-fn noted(parameters: &[Option<Value>]) -> Vec<Value> {
+pub(super) fn noted(parameters: &[Option<Value>]) -> Vec<Value> {
     parameters.iter().map(|value| value.clone().unwrap_or(Value::NULL)).collect()
 }
 

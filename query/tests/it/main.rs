@@ -3,6 +3,7 @@
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
+mod session_redaction;
 mod store_basic;
 mod store_concurrent;
 mod store_conflict;

@@ -1,0 +1,127 @@
+//! `EXEC REDACT_REVISION` through a session: the data is gone everywhere, and what was promised still verifies.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use ledgerstone_digest::ion::Value;
+use ledgerstone_journal::Env;
+use ledgerstone_journal::verify::{VerifyOptions, verify_directory};
+use ledgerstone_query::database::Limits;
+use ledgerstone_query::exec::Row;
+use ledgerstone_query::instance::{Instance, InstanceOptions};
+use ledgerstone_query::session::settings::Settings;
+use ledgerstone_query::session::{Cancel, Dialect, Door, Inline, Response, Session, SessionOptions};
+
+/// Wakes the thread that waits in [`block_on`].
+struct Thread(std::thread::Thread);
+
+impl Wake for Thread {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Thread(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+fn instance(dir: &Path) -> Arc<Instance> {
+    Instance::open(InstanceOptions {
+        env: Env::production(),
+        data: dir.join("data"),
+        keys: dir.join("keys"),
+        origin_prefix: "ledger.test".into(),
+        limits: Limits::default(),
+    })
+    .unwrap()
+}
+
+fn session(instance: &Arc<Instance>, dialect: Dialect) -> Session {
+    let options = SessionOptions {
+        door: Door::Embedded,
+        user: "clerk".into(),
+        dialect,
+        settings: Settings::default(),
+        runtime: Arc::new(Inline),
+        process_id: 0,
+        cancel: Cancel::default(),
+        statement_ms_max: 0,
+    };
+    Session::new(instance.clone(), "main", options).unwrap()
+}
+
+/// The rows of the last statement.
+fn rows(session: &mut Session, text: &str) -> Vec<Row> {
+    let answers = block_on(session.execute(text)).unwrap_or_else(|error| panic!("{text}: {error}"));
+    match answers.into_iter().next_back() {
+        Some(Response::Rows { mut rows, .. }) => rows.collect().unwrap(),
+        _ => Vec::new(),
+    }
+}
+
+fn text(row: &Row, at: usize) -> String {
+    row[at].as_ref().and_then(Value::as_text).unwrap_or_default().to_owned()
+}
+
+const SECRET: &str = "nobody-may-know-4711";
+
+fn bytes_hold(dir: &Path, secret: &str) -> bool {
+    std::fs::read_dir(dir).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return bytes_hold(&path, secret);
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
+    })
+}
+
+#[test]
+fn a_redacted_revision_is_gone_from_the_disk_and_the_ledger_still_verifies() {
+    for dialect in [Dialect::Sql, Dialect::PartiQl] {
+        let dir = tempfile::tempdir().unwrap();
+        let instance = instance(dir.path());
+        let mut s = session(&instance, Dialect::Sql);
+        rows(&mut s, "CREATE TABLE person (id text PRIMARY KEY, secret text)");
+        rows(&mut s, &format!("INSERT INTO person VALUES ('p1', '{SECRET}')"));
+        rows(&mut s, "UPDATE person SET secret = 'gone' WHERE id = 'p1'");
+        let database = instance.ledger("main").unwrap();
+        let before = database.ledger().checkpoint().unwrap().checkpoint;
+        let found = rows(&mut s, "SELECT _ql_id, _ql_block::text FROM history(person) AS h WHERE _ql_version = 0");
+        let (document, block) = (text(&found[0], 0), text(&found[0], 1));
+        let table = database.catalogue().table("person").unwrap().id;
+        let strand = database.ledger().strand();
+        drop(database);
+
+        assert!(bytes_hold(&dir.path().join("data"), SECRET), "the secret is on the disk before");
+        let address = match dialect {
+            Dialect::Sql => format!("'{{strandId: \"{strand}\", sequenceNo: {block}}}'"),
+            Dialect::PartiQl => format!("`{{strandId: \"{strand}\", sequenceNo: {block}}}`"),
+        };
+        let mut d = session(&instance, dialect);
+        let answer = rows(&mut d, &format!("EXEC REDACT_REVISION {address}, '{table}', '{document}'"));
+        assert_eq!(answer.len(), 1);
+
+        assert!(!bytes_hold(&dir.path().join("data"), SECRET), "{dialect:?}: the secret is still on the disk");
+        let shown = rows(&mut s, "SELECT secret FROM history(person) AS h ORDER BY _ql_version");
+        assert_eq!((shown[0][0].clone(), text(&shown[1], 0)), (None, "gone".to_owned()));
+        let newest = instance.ledger("main").unwrap().ledger().checkpoint().unwrap();
+        assert!(newest.checkpoint.size > before.size);
+
+        drop((s, d));
+        instance.close().unwrap();
+        let report = verify_directory(&Env::production(), &dir.path().join("data/main"), VerifyOptions::default());
+        assert_eq!(report.verdict().exit_status(), 0, "{:?}", report.findings);
+        assert_eq!(report.redacted, 1);
+    }
+}
