@@ -6,6 +6,7 @@ mod array;
 mod json;
 mod math;
 mod pattern;
+mod pg_catalog;
 pub(crate) mod proof;
 mod qldb;
 mod system;
@@ -144,7 +145,7 @@ pub(crate) mod ty {
     pub const R_JSONB: Returns = Returns::Type(SqlType::Jsonb);
 }
 
-fn families() -> [&'static [Scalar]; 9] {
+fn families() -> [&'static [Scalar]; 10] {
     [
         text::FUNCTIONS,
         math::FUNCTIONS,
@@ -155,6 +156,7 @@ fn families() -> [&'static [Scalar]; 9] {
         proof::FUNCTIONS,
         system::FUNCTIONS,
         qldb::FUNCTIONS,
+        pg_catalog::FUNCTIONS,
     ]
 }
 

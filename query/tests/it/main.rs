@@ -12,3 +12,4 @@ mod store_definitions;
 mod store_instance;
 mod store_model;
 mod support;
+mod virtual_tables;

@@ -1,0 +1,421 @@
+//! Rows of `pg_catalog` (PostgreSQL's documentation, chapter 53). What does not exist here (views, triggers, policies,
+//! publications …) has its table, empty.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::ion::Value;
+
+use super::describe::{Relation, column_definition, create_index, relations};
+use super::oids::{
+    BTREE, DEFAULT_COLLATION, DEFAULT_TABLESPACE, HEAP, INFORMATION_SCHEMA, OWNER, OWNER_NAME, PG_CATALOG, PUBLIC,
+    TYPES, TypeFacts, check_constraint_oid, database_oid, default_oid, facts_of, key_constraint_oid, procedure_oid,
+    relation_oid, role_oid, type_modifier, type_oid,
+};
+use super::{Computed, Facts, Make, Rows, flag, int, numbers, shapes, text};
+use crate::catalogue::{Index, IndexStatus, PathStep, Table};
+use crate::types::SqlType;
+
+/// Every schema.
+pub(crate) const NAMESPACES: [(u32, &str); 3] =
+    [(PG_CATALOG, shapes::PG), (PUBLIC, "public"), (INFORMATION_SCHEMA, shapes::INFO)];
+
+/// What makes the rows of this table; `None` for the ones that are empty.
+pub(super) fn maker(name: &str) -> Option<Make> {
+    Some(match name {
+        "pg_class" => class,
+        "pg_namespace" => namespace,
+        "pg_attribute" => attribute,
+        "pg_attrdef" => attrdef,
+        "pg_type" => types,
+        "pg_index" => index,
+        "pg_constraint" => constraint,
+        "pg_am" => access_methods,
+        "pg_collation" => collations,
+        "pg_database" => database,
+        "pg_tablespace" => tablespaces,
+        "pg_roles" | "pg_authid" => roles,
+        "pg_user" => users,
+        "pg_tables" => tables,
+        "pg_indexes" => indexes,
+        "pg_settings" => settings,
+        _ => return None,
+    })
+}
+
+fn class(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for relation in relations(&facts.catalogue) {
+        let oid = relation.oid();
+        match &relation {
+            Relation::Table(table) => rows.push([
+                ("oid", int(oid)),
+                ("relname", text(table.name.clone())),
+                ("relnamespace", int(PUBLIC)),
+                ("relowner", int(OWNER)),
+                ("relam", int(HEAP)),
+                ("relfilenode", int(oid)),
+                ("reltuples", Some(Value::Float(facts.tx.database().document_count(table.id) as f64))),
+                ("relhasindex", flag(!table.indexes.is_empty())),
+                ("relpersistence", text("p")),
+                ("relkind", text("r")),
+                ("relnatts", int(table.columns.len() as i64)),
+                ("relchecks", int(table.checks.len() as i64)),
+                ("relispopulated", flag(true)),
+                ("relreplident", text("d")),
+            ]),
+            Relation::Index(_, index) => rows.push([
+                ("oid", int(oid)),
+                ("relname", text(index.name.clone())),
+                ("relnamespace", int(PUBLIC)),
+                ("relowner", int(OWNER)),
+                ("relam", int(BTREE)),
+                ("relfilenode", int(oid)),
+                ("relpersistence", text("p")),
+                ("relkind", text("i")),
+                ("relnatts", int(index.paths.len() as i64)),
+                ("relispopulated", flag(true)),
+                ("relreplident", text("n")),
+            ]),
+            Relation::Virtual(table) => rows.push([
+                ("oid", int(oid)),
+                ("relname", text(table.name)),
+                ("relnamespace", int(namespace_of(table))),
+                ("relowner", int(OWNER)),
+                ("relpersistence", text("p")),
+                ("relkind", text("v")),
+                ("relnatts", int(table.columns.len() as i64)),
+                ("relispopulated", flag(true)),
+                ("relreplident", text("n")),
+            ]),
+        }
+    }
+}
+
+fn namespace_of(table: &Computed) -> u32 {
+    if table.schema == shapes::PG { PG_CATALOG } else { INFORMATION_SCHEMA }
+}
+
+fn namespace(_: &Facts<'_>, rows: &mut Rows<'_>) {
+    for (oid, name) in NAMESPACES {
+        rows.push([("oid", int(oid)), ("nspname", text(name)), ("nspowner", int(OWNER))]);
+    }
+}
+
+fn attribute(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for relation in relations(&facts.catalogue) {
+        let oid = relation.oid();
+        match &relation {
+            Relation::Table(table) => {
+                for (at, c) in table.columns.iter().enumerate() {
+                    let more = More { not_null: c.not_null, default: c.default_text.is_some(), identity: c.identity };
+                    column(rows, oid, at, &c.name, &c.ty, more);
+                }
+            }
+            Relation::Index(table, index) => {
+                for (at, path) in index.paths.iter().enumerate() {
+                    let (name, ty) = column_definition(table, path);
+                    column(rows, oid, at, &name, &ty, More::default());
+                }
+            }
+            Relation::Virtual(table) => {
+                for (at, (name, ty)) in table.columns.iter().enumerate() {
+                    column(rows, oid, at, name, ty, More::default());
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct More {
+    not_null: bool,
+    default: bool,
+    identity: bool,
+}
+
+fn column(rows: &mut Rows<'_>, relation: u32, at: usize, name: &str, ty: &SqlType, more: More) {
+    let length = facts_of(ty).map_or(-1, |f| f.length);
+    rows.push([
+        ("attrelid", int(relation)),
+        ("attname", text(name)),
+        ("atttypid", int(type_oid(ty))),
+        ("attstattarget", int(-1)),
+        ("attlen", int(length)),
+        ("attnum", int(at as i64 + 1)),
+        ("attndims", int(matches!(ty, SqlType::Array(_)))),
+        ("attcacheoff", int(-1)),
+        ("atttypmod", int(type_modifier(ty))),
+        ("attbyval", flag((1..=8).contains(&length))),
+        ("attalign", text("i")),
+        ("attstorage", text(storage(length, matches!(ty, SqlType::Numeric { .. })))),
+        ("attcompression", text("")),
+        ("attnotnull", flag(more.not_null)),
+        ("atthasdef", flag(more.default)),
+        ("attidentity", text(if more.identity { "d" } else { "" })),
+        ("attgenerated", text("")),
+        ("attislocal", flag(true)),
+        ("attcollation", int(collation_of(ty))),
+    ]);
+}
+
+fn storage(length: i16, numeric: bool) -> &'static str {
+    match (length < 0, numeric) {
+        (true, true) => "m",
+        (true, false) => "x",
+        _ => "p",
+    }
+}
+
+fn collation_of(ty: &SqlType) -> u32 {
+    match ty {
+        SqlType::Array(of) => collation_of(of),
+        ty if ty.is_text() => DEFAULT_COLLATION,
+        _ => 0,
+    }
+}
+
+fn attrdef(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for table in facts.catalogue.active_tables() {
+        for (at, column) in table.columns.iter().enumerate() {
+            let Some(default) = &column.default_text else { continue };
+            rows.push([
+                ("oid", int(default_oid(&table.id, &column.name))),
+                ("adrelid", int(relation_oid(&table.id))),
+                ("adnum", int(at as i64 + 1)),
+                ("adbin", text(default.clone())),
+            ]);
+        }
+    }
+}
+
+fn types(_: &Facts<'_>, rows: &mut Rows<'_>) {
+    for facts in TYPES {
+        one_type(rows, facts, false);
+        if facts.array != 0 {
+            one_type(rows, facts, true);
+        }
+    }
+}
+
+fn one_type(rows: &mut Rows<'_>, facts: &TypeFacts, array: bool) {
+    let name = if array { format!("_{}", facts.name) } else { facts.name.to_owned() };
+    let length = if array { -1 } else { facts.length };
+    let io = |what: &str| match (array, facts.name) {
+        (true, _) => procedure_oid(&format!("array_{what}")),
+        // Of the older types the names are written together.
+        (_, "numeric" | "date" | "timestamp" | "timestamptz" | "interval" | "uuid" | "json" | "jsonb" | "void") => {
+            procedure_oid(&format!("{}_{what}", facts.name))
+        }
+        (_, name) => procedure_oid(&format!("{name}{what}")),
+    };
+    let pseudo = facts.category == "P" || facts.category == "X";
+    rows.push([
+        ("oid", int(if array { facts.array } else { facts.oid })),
+        ("typname", text(name)),
+        ("typnamespace", int(PG_CATALOG)),
+        ("typowner", int(OWNER)),
+        ("typlen", int(length)),
+        ("typbyval", flag((1..=8).contains(&length))),
+        ("typtype", text(if pseudo { "p" } else { "b" })),
+        ("typcategory", text(if array { "A" } else { facts.category })),
+        ("typispreferred", flag(facts.preferred && !array)),
+        ("typisdefined", flag(true)),
+        ("typdelim", text(",")),
+        ("typelem", int(if array { facts.oid } else { 0 })),
+        ("typarray", int(if array { 0 } else { facts.array })),
+        ("typinput", int(io("in"))),
+        ("typoutput", int(io("out"))),
+        ("typreceive", int(io("recv"))),
+        ("typsend", int(io("send"))),
+        ("typalign", text("i")),
+        ("typstorage", text(storage(length, facts.name == "numeric" && !array))),
+        ("typtypmod", int(-1)),
+        ("typcollation", int(if facts.category == "S" { DEFAULT_COLLATION } else { 0 })),
+    ]);
+}
+
+fn index(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for (table, index) in all_indexes(facts) {
+        let keys = index.paths.len() as i64;
+        let zeros = || numbers(index.paths.iter().map(|_| 0));
+        rows.push([
+            ("indexrelid", int(relation_oid(&index.id))),
+            ("indrelid", int(relation_oid(&table.id))),
+            ("indnatts", int(keys)),
+            ("indnkeyatts", int(keys)),
+            ("indisunique", flag(index.unique)),
+            ("indisprimary", flag(index.primary)),
+            ("indimmediate", flag(true)),
+            ("indisvalid", flag(index.status == IndexStatus::Online)),
+            ("indisready", flag(index.status != IndexStatus::Failed)),
+            ("indislive", flag(true)),
+            ("indkey", numbers(key_numbers(table, index))),
+            ("indcollation", zeros()),
+            ("indclass", zeros()),
+            ("indoption", zeros()),
+        ]);
+    }
+}
+
+/// Numbers of an index's columns; 0 for what is no declared column, as for PostgreSQL's expressions.
+fn key_numbers<'a>(table: &'a Table, index: &'a Index) -> impl Iterator<Item = i64> + 'a {
+    index.paths.iter().map(|path| match &path[..] {
+        [PathStep::Field(name)] => table.columns.iter().position(|c| c.name == *name).map_or(0, |at| at as i64 + 1),
+        _ => 0,
+    })
+}
+
+fn all_indexes<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (&'a Arc<Table>, &'a Arc<Index>)> {
+    facts.catalogue.active_tables().flat_map(|t| t.indexes.iter().map(move |i| (t, i)))
+}
+
+fn constraint(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for (table, index) in all_indexes(facts).filter(|(_, i)| i.unique) {
+        rows.push([
+            ("oid", int(key_constraint_oid(&index.id))),
+            ("conname", text(index.name.clone())),
+            ("connamespace", int(PUBLIC)),
+            ("contype", text(if index.primary { "p" } else { "u" })),
+            ("convalidated", flag(true)),
+            ("conrelid", int(relation_oid(&table.id))),
+            ("conindid", int(relation_oid(&index.id))),
+            ("confupdtype", text(" ")),
+            ("confdeltype", text(" ")),
+            ("confmatchtype", text(" ")),
+            ("conislocal", flag(true)),
+            ("connoinherit", flag(true)),
+            ("conkey", numbers(key_numbers(table, index))),
+        ]);
+    }
+    for table in facts.catalogue.active_tables() {
+        for check in &table.checks {
+            rows.push([
+                ("oid", int(check_constraint_oid(&table.id, &check.name))),
+                ("conname", text(check.name.clone())),
+                ("connamespace", int(PUBLIC)),
+                ("contype", text("c")),
+                ("convalidated", flag(true)),
+                ("conrelid", int(relation_oid(&table.id))),
+                ("confupdtype", text(" ")),
+                ("confdeltype", text(" ")),
+                ("confmatchtype", text(" ")),
+                ("conislocal", flag(true)),
+                ("conbin", text(check.text.clone())),
+            ]);
+        }
+    }
+}
+
+fn access_methods(_: &Facts<'_>, rows: &mut Rows<'_>) {
+    for (oid, name, kind) in [(HEAP, "heap", "t"), (BTREE, "btree", "i")] {
+        rows.push([("oid", int(oid)), ("amname", text(name)), ("amtype", text(kind))]);
+    }
+}
+
+fn collations(_: &Facts<'_>, rows: &mut Rows<'_>) {
+    for (oid, name, provider) in [(DEFAULT_COLLATION, "default", "d"), (950, "C", "c")] {
+        rows.push([
+            ("oid", int(oid)),
+            ("collname", text(name)),
+            ("collnamespace", int(PG_CATALOG)),
+            ("collowner", int(OWNER)),
+            ("collprovider", text(provider)),
+            ("collisdeterministic", flag(true)),
+            ("collencoding", int(-1)),
+        ]);
+    }
+}
+
+/// The ledger of the session: the others are not its business.
+fn database(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    let name = &facts.session.ledger;
+    rows.push([
+        ("oid", int(database_oid(name))),
+        ("datname", text(name.clone())),
+        ("datdba", int(OWNER)),
+        ("encoding", int(6)),
+        ("datlocprovider", text("c")),
+        ("datallowconn", flag(true)),
+        ("datconnlimit", int(-1)),
+        ("dattablespace", int(DEFAULT_TABLESPACE)),
+        ("datcollate", text("C")),
+        ("datctype", text("C")),
+    ]);
+}
+
+fn tablespaces(_: &Facts<'_>, rows: &mut Rows<'_>) {
+    rows.push([("oid", int(DEFAULT_TABLESPACE)), ("spcname", text("pg_default")), ("spcowner", int(OWNER))]);
+}
+
+/// The owner of everything and the user who asks.
+fn role_names<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a str> {
+    let user = &*facts.session.user;
+    std::iter::once(OWNER_NAME).chain((user != OWNER_NAME).then_some(user))
+}
+
+fn roles(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for name in role_names(facts) {
+        let owner = name == OWNER_NAME;
+        rows.push([
+            ("oid", int(role_oid(name))),
+            ("rolname", text(name)),
+            ("rolsuper", flag(owner)),
+            ("rolinherit", flag(true)),
+            ("rolcreaterole", flag(owner)),
+            ("rolcreatedb", flag(owner)),
+            ("rolcanlogin", flag(true)),
+            ("rolconnlimit", int(-1)),
+            ("rolpassword", text("********")),
+        ]);
+    }
+}
+
+fn users(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for name in role_names(facts) {
+        let owner = name == OWNER_NAME;
+        rows.push([
+            ("usename", text(name)),
+            ("usesysid", int(role_oid(name))),
+            ("usecreatedb", flag(owner)),
+            ("usesuper", flag(owner)),
+            ("passwd", text("********")),
+        ]);
+    }
+}
+
+fn tables(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for table in facts.catalogue.active_tables() {
+        rows.push([
+            ("schemaname", text("public")),
+            ("tablename", text(table.name.clone())),
+            ("tableowner", text(OWNER_NAME)),
+            ("hasindexes", flag(!table.indexes.is_empty())),
+        ]);
+    }
+}
+
+fn indexes(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for (table, index) in all_indexes(facts) {
+        rows.push([
+            ("schemaname", text("public")),
+            ("tablename", text(table.name.clone())),
+            ("indexname", text(index.name.clone())),
+            ("indexdef", text(create_index(table, index))),
+        ]);
+    }
+}
+
+fn settings(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for (name, value, about) in facts.session.settings.all() {
+        rows.push([
+            ("name", text(name)),
+            ("setting", text(value)),
+            ("category", text("Settings")),
+            ("short_desc", text(about)),
+            ("context", text("user")),
+            ("vartype", text("string")),
+            ("source", text("session")),
+            ("reset_val", text(value)),
+            ("sourceline", None),
+        ]);
+    }
+}
