@@ -1,6 +1,8 @@
 //! Catalogue, transactions, and the PartiQL and SQL front ends over the journal: the meaning of statements.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "analytics")]
+pub mod analytics;
 pub mod ast;
 pub mod bind;
 pub mod catalogue;

@@ -4,10 +4,13 @@ use super::plan::{
     Access, Body, DistinctPlan, InsertRows, Node, Plan, QueryBody, QueryPlan, SelectPlan, Source, TableSource, ViewPlan,
 };
 use crate::ast::{JoinKind, SetOp};
+use crate::session::{Dialect, SessionInfo};
+use crate::transaction::Transaction;
 
-pub(super) fn lines(plan: &Plan) -> Vec<String> {
+pub(super) fn lines(plan: &Plan, tx: &Transaction, session: &SessionInfo) -> Vec<String> {
     let mut out = vec!["Executor: documents".to_owned()];
-    let mut writer = Writer { out: &mut out };
+    let partiql = plan.dialect == Dialect::PartiQl;
+    let mut writer = Writer { out: &mut out, tx, session, partiql, outermost: true, analytic: false };
     match &plan.body {
         Body::Query(query) => writer.query(query, 0),
         Body::Insert(insert) => {
@@ -39,11 +42,23 @@ pub(super) fn lines(plan: &Plan) -> Vec<String> {
             writer.query(step, 1);
         }
     }
+    if writer.analytic
+        && let Some(first) = out.first_mut()
+    {
+        "Executor: datafusion".clone_into(first);
+    }
     out
 }
 
 struct Writer<'o> {
     out: &'o mut Vec<String>,
+    tx: &'o Transaction,
+    session: &'o SessionInfo,
+    partiql: bool,
+    /// Not under a query level whose row it may read.
+    outermost: bool,
+    /// DataFusion has a part in it.
+    analytic: bool,
 }
 
 impl Writer<'_> {
@@ -58,7 +73,7 @@ impl Writer<'_> {
             indent += 1;
         }
         match &query.body {
-            QueryBody::Select(select) => self.select(select, indent),
+            QueryBody::Select(select) => self.select(select, query.limit.is_some(), indent),
             QueryBody::Set { op, all, left, right, order, .. } => {
                 if !order.is_empty() {
                     self.line(indent, "Sort");
@@ -84,8 +99,28 @@ impl Writer<'_> {
         }
     }
 
-    fn select(&mut self, select: &SelectPlan, indent: usize) {
+    /// The operators DataFusion would take over of a level.
+    #[cfg(feature = "analytics")]
+    fn analytic(&mut self, select: &SelectPlan, limited: bool) -> Option<String> {
+        let settings = &self.session.settings;
+        let found = crate::analytics::describe(select, limited, self.partiql, self.tx, settings);
+        let found = found.filter(|_| self.outermost);
+        self.analytic |= found.is_some();
+        found
+    }
+
+    #[cfg(not(feature = "analytics"))]
+    fn analytic(&mut self, _: &SelectPlan, _: bool) -> Option<String> {
+        let _ = (self.tx, self.session, self.partiql, self.outermost, self.analytic);
+        None
+    }
+
+    fn select(&mut self, select: &SelectPlan, limited: bool, indent: usize) {
         let mut indent = indent;
+        if let Some(engine) = self.analytic(select, limited) {
+            self.line(indent, engine);
+            indent += 1;
+        }
         let mut step = |writer: &mut Self, text: String| {
             writer.line(indent, text);
             indent += 1;
@@ -142,9 +177,12 @@ impl Writer<'_> {
     fn source(&mut self, source: &Source, label: &str, indent: usize) {
         match source {
             Source::Table(table) => self.line(indent, table_line(table, label)),
-            Source::Query { query, .. } => {
+            Source::Query { query, cache, .. } => {
                 self.line(indent, format!("Subquery {label}"));
+                let outermost = self.outermost;
+                self.outermost &= cache.is_some();
                 self.query(query, indent + 1);
+                self.outermost = outermost;
             }
             Source::Cte { .. } => self.line(indent, format!("WITH query {label}")),
             Source::Virtual { table, .. } => self.line(indent, format!("Catalogue {}", table.name())),

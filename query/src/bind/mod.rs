@@ -31,6 +31,8 @@ use query::CteName;
 use scope::Level;
 
 pub use plan::Datum;
+#[cfg(feature = "analytics")]
+pub(crate) use walk::own_slots as slots_read;
 
 /// The most columns a result may have, as in PostgreSQL.
 pub const COLUMNS_MAX: usize = 1664;

@@ -14,7 +14,8 @@ use crate::function::Scalar;
 use crate::function::aggregate::AggregateKind;
 use crate::function::table::TableFunction;
 use crate::function::window::WindowKind;
-use crate::session::Dialect;
+use crate::session::{Dialect, SessionInfo};
+use crate::transaction::Transaction;
 use crate::types::SqlType;
 
 /// A value in flight. In SQL `None` is NULL and a null value is JSON's; in PartiQL `None` is MISSING and a null value
@@ -60,9 +61,9 @@ impl Plan {
         self.catalogue_version
     }
 
-    /// `EXPLAIN`'s answer: executor, operators and access paths, one line each.
-    pub fn explain_lines(&self) -> Vec<String> {
-        super::explain::lines(self)
+    /// `EXPLAIN`'s answer: executor, operators and access paths, one line each, as this transaction would run it.
+    pub fn explain_lines(&self, tx: &Transaction, session: &SessionInfo) -> Vec<String> {
+        super::explain::lines(self, tx, session)
     }
 
     /// The command its tag begins with.

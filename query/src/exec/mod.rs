@@ -15,6 +15,9 @@ use ledgerstone_digest::id::Id;
 pub use run::{RECURSION_ROWS_MAX, Row, STATEMENT_MEMORY_BYTES_MAX};
 
 pub(crate) use arithmetic::symbol;
+#[cfg(feature = "analytics")]
+pub(crate) use run::{Env, Slot, Tuple};
+pub(crate) use run::{Flow, Run};
 pub(crate) use source::slots_of;
 pub(crate) use window::default_frame;
 
@@ -22,7 +25,6 @@ use crate::bind::plan::{Body, Datum, Plan};
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
 use crate::transaction::Transaction;
-use run::{Flow, Run};
 
 /// What a statement did.
 #[derive(Debug)]

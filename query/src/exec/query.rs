@@ -204,6 +204,28 @@ impl Run<'_> {
         sink: RowSink<'_>,
     ) -> Result<()> {
         let sorts = !select.order.is_empty() && !select.ordered;
+        #[cfg(feature = "analytics")]
+        if outer.is_none()
+            && select.group.is_none()
+            && (sorts || matches!(select.distinct, DistinctPlan::Yes))
+            && let Some(rows) = crate::analytics::rows(self, select, needed)?
+        {
+            // Distinct rows come in their first order and are sorted like any others; sorted ones are ready.
+            if sorts && matches!(select.distinct, DistinctPlan::Yes) {
+                let mut sorter = Sorter::new(self, &select.order, needed);
+                for row in rows {
+                    let keys = self.sort_keys(&select.order, &row, &Env { row: &[], outer })?;
+                    sorter.push(keys, row)?;
+                }
+                return sorter.drain(sink);
+            }
+            for row in rows {
+                if sink(row)? == Flow::Stop {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let mut seen: HashSet<Key> = HashSet::new();
         let mut sorter = sorts.then(|| {
             // DISTINCT ON keeps the first row of the sorted ones, so nothing may be cut before.
@@ -332,6 +354,25 @@ impl Run<'_> {
         let Some(group) = &select.group else {
             return self.filtered(select, outer, &mut |tuple| having(tuple, sink));
         };
+        let slots = || group.keys.iter().map(|(_, s)| *s).chain(group.aggregates.iter().map(|(_, s)| *s));
+        #[cfg(feature = "analytics")]
+        if outer.is_none()
+            && let Some(groups) = crate::analytics::group(self, select, group)?
+        {
+            for (keys, aggregates) in groups {
+                self.tick()?;
+                let mut tuple: Tuple = vec![Slot::Empty; select.width];
+                for (slot, value) in slots().zip(keys.into_iter().chain(aggregates)) {
+                    if let Some(place) = tuple.get_mut(slot as usize) {
+                        *place = Slot::from(value);
+                    }
+                }
+                if having(&mut tuple, sink)? == Flow::Stop {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let mut groups = Groups::default();
         if group.keys.is_empty() {
             groups.add(Key::of([]), Vec::new(), group);
@@ -357,8 +398,7 @@ impl Run<'_> {
             self.tick()?;
             let mut tuple: Tuple = vec![Slot::Empty; select.width];
             let values = keys.into_iter().map(Ok).chain(cells.into_iter().map(|c| self.finish(c)));
-            let slots = group.keys.iter().map(|(_, s)| *s).chain(group.aggregates.iter().map(|(_, s)| *s));
-            for (slot, value) in slots.zip(values) {
+            for (slot, value) in slots().zip(values) {
                 if let Some(place) = tuple.get_mut(slot as usize) {
                     *place = Slot::from(value?);
                 }
@@ -409,7 +449,7 @@ impl Run<'_> {
         Ok(accumulator.finish()?.or_else(|| self.null()))
     }
 
-    fn filtered(&self, select: &SelectPlan, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<()> {
+    pub(crate) fn filtered(&self, select: &SelectPlan, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<()> {
         let mut passes = |tuple: &mut Tuple| -> Result<Flow> {
             if self.passes(&select.filter, &Env { row: tuple, outer })? { sink(tuple) } else { Ok(Flow::More) }
         };

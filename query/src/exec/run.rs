@@ -140,6 +140,18 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Bytes charged so far.
+    #[cfg(feature = "analytics")]
+    pub fn memory_used(&self) -> usize {
+        self.memory.get()
+    }
+
+    /// Gives back what was charged since [`Run::memory_used`] said so.
+    #[cfg(feature = "analytics")]
+    pub fn release_to(&self, used: usize) {
+        self.memory.set(self.memory.get().min(used));
+    }
+
     pub fn charge_row(&self, row: &[Datum]) -> Result<()> {
         self.charge(row.iter().map(|d| 24 + d.as_ref().map_or(0, size_of_value)).sum())
     }

@@ -184,6 +184,17 @@ impl Accumulator {
         Accumulator { kind: kind.clone(), seen: distinct.then(HashSet::new), count: 0, state: State::None }
     }
 
+    /// As if it had taken `count` values that together make `value`: their sum, the least of them and so on.
+    #[cfg(feature = "analytics")]
+    pub(crate) fn resumed(kind: &AggregateKind, count: u64, value: Datum) -> Result<Self> {
+        let mut accumulator = Accumulator::new(kind, false);
+        if let Some(value) = value {
+            accumulator.keep(value, None)?;
+        }
+        accumulator.count = count;
+        Ok(accumulator)
+    }
+
     /// Bytes it holds on to, roughly: what the statement's memory budget is charged for one more value.
     pub fn grows(&self) -> bool {
         self.seen.is_some()

@@ -224,7 +224,7 @@ impl Session {
         let started = Instant::now();
         let plan = self.bind(tx, job, statement)?;
         let planned = started.elapsed();
-        let mut lines = plan.explain_lines();
+        let mut lines = plan.explain_lines(tx, &self.info);
         if analyze {
             let started = Instant::now();
             let answer = self.run_plan(tx, job, &plan)?;

@@ -24,7 +24,7 @@ pub use info::{Cancel, CancelReason, Dialect, Door, SessionInfo};
 pub use response::{CopyOut, Response, RowStream, command_tag};
 pub use run::Batch;
 pub use runtime::{Inline, Pause, Runtime};
-pub use settings::{SettingError, Settings};
+pub use settings::{SETTING_ANALYTIC_DOCUMENTS, SETTING_EXECUTOR, SettingError, Settings};
 
 use crate::Parsed;
 use crate::bind::plan::ResultColumn;

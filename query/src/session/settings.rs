@@ -12,6 +12,11 @@ pub const SERVER_VERSION: &str = "15.0";
 /// `server_version_num`.
 pub const SERVER_VERSION_NUM: &str = "150000";
 
+/// Which executor runs what groups, sorts or joins: `auto` chooses by the number of documents scanned.
+pub const SETTING_EXECUTOR: &str = "ledgerstone.executor";
+/// From how many scanned documents on `auto` chooses DataFusion.
+pub const SETTING_ANALYTIC_DOCUMENTS: &str = "ledgerstone.analytic_documents";
+
 /// Values that differ from the defaults. Cloning is cheap and copy-on-write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -96,8 +101,16 @@ const PARAMETERS: &[Parameter] = &[
     parameter("lc_monetary", "C", Anything, false, "No effect."),
     parameter("lc_numeric", "C", OneOf(&["c", "en_us.utf8", "en_us.utf-8", "posix"]), false, "Number format."),
     parameter("lc_time", "C", Anything, false, "No effect."),
+    parameter(SETTING_ANALYTIC_DOCUMENTS, "10000", Integer(1, i64::MAX), false, "Scans from here on go to DataFusion."),
     parameter("ledgerstone.client_token", "", Anything, false, "Makes a retry of the next commit idempotent."),
     parameter("ledgerstone.dialect", "sql", OneOf(&["sql", "partiql"]), false, "Front end that reads statements."),
+    parameter(
+        SETTING_EXECUTOR,
+        "auto",
+        OneOf(&["auto", "document", "datafusion"]),
+        false,
+        "Executor of what groups, sorts or joins.",
+    ),
     parameter("lock_timeout", "0", Duration, false, "No effect: nothing waits for locks."),
     parameter("max_identifier_length", "63", Nothing, false, "Longest name."),
     parameter("password_encryption", "scram-sha-256", OneOf(&["scram-sha-256"]), false, "How passwords are kept."),

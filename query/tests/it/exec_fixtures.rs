@@ -23,20 +23,26 @@ use crate::support::Memory;
 
 #[test]
 fn plain_sql_answers_as_postgresql_does() {
-    check("sql", Dialect::Sql);
+    check("sql", Dialect::Sql, "auto");
+}
+
+#[cfg(feature = "analytics")]
+#[test]
+fn plain_sql_answers_as_postgresql_does_through_datafusion_too() {
+    check("sql", Dialect::Sql, "datafusion");
 }
 
 #[test]
 fn own_sql_answers_as_recorded() {
-    check("own", Dialect::Sql);
+    check("own", Dialect::Sql, "auto");
 }
 
 #[test]
 fn partiql_answers_as_recorded() {
-    check("partiql", Dialect::PartiQl);
+    check("partiql", Dialect::PartiQl, "auto");
 }
 
-fn check(folder: &str, dialect: Dialect) {
+fn check(folder: &str, dialect: Dialect, executor: &str) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "sql"));
@@ -44,7 +50,7 @@ fn check(folder: &str, dialect: Dialect) {
     let mut failures = String::new();
     for file in files {
         let statements = std::fs::read_to_string(&file).unwrap();
-        let answers = answers(&statements, dialect);
+        let answers = answers(&statements, dialect, executor);
         let out = file.with_extension("out");
         if folder != "sql" && std::env::var_os("LEDGERSTONE_RECORD").is_some() {
             std::fs::write(&out, &answers).unwrap();
@@ -69,13 +75,14 @@ fn compare(file: &Path, expected: &str, answers: &str, failures: &mut String) {
 }
 
 /// Runs every statement in a transaction of its own.
-fn answers(statements: &str, dialect: Dialect) -> String {
+fn answers(statements: &str, dialect: Dialect, executor: &str) -> String {
     let memory = Memory::new(7);
     let mut out = String::new();
     for statement in split(statements) {
         let _ = writeln!(out, "> {}", statement.lines().next().unwrap_or_default());
         let mut tx = memory.begin();
-        let answer = run(&mut tx, &statement, dialect).and_then(|answer| tx.commit_blocking().map(|_| answer));
+        let answer =
+            run(&mut tx, &statement, dialect, executor).and_then(|answer| tx.commit_blocking().map(|_| answer));
         match answer {
             Ok(lines) => lines.iter().for_each(|l| {
                 let _ = writeln!(out, "{l}");
@@ -97,12 +104,13 @@ fn split(text: &str) -> Vec<String> {
     joined.split(";\n").map(|s| s.trim_end_matches(';').to_owned()).filter(|s| !s.trim().is_empty()).collect()
 }
 
-fn run(tx: &mut Transaction, statement: &str, dialect: Dialect) -> Result<Vec<String>, QueryError> {
+fn run(tx: &mut Transaction, statement: &str, dialect: Dialect, executor: &str) -> Result<Vec<String>, QueryError> {
     let parsed = match dialect {
         Dialect::Sql => ledgerstone_query::sql::parse(statement)?,
         Dialect::PartiQl => ledgerstone_query::partiql::parse(statement)?,
     };
     let mut session = SessionInfo::embedded("main", dialect);
+    session.settings.set("ledgerstone.executor", executor).unwrap();
     session.transaction_time_ms = 1_577_934_245_000;
     session.statement_time_ms = 1_577_934_245_000;
     let mut out = Vec::new();
@@ -118,7 +126,7 @@ fn run(tx: &mut Transaction, statement: &str, dialect: Dialect) -> Result<Vec<St
                 let mut ctx = PlanContext { tx, text: statement, dialect, parameter_types: &[], session: &session };
                 let plan = bind::plan(&mut ctx, &parsed.statement)?;
                 if explain {
-                    out.extend(plan.explain_lines());
+                    out.extend(plan.explain_lines(tx, &session));
                     continue;
                 }
                 let types: Vec<SqlType> =
@@ -169,7 +177,7 @@ fn deep_statements_are_answered_or_refused() {
             format!("select 1 where {}", vec!["true"; depth].join(" and ")),
         ] {
             let mut tx = memory.begin();
-            if let Err(error) = run(&mut tx, &statement, Dialect::Sql) {
+            if let Err(error) = run(&mut tx, &statement, Dialect::Sql, "auto") {
                 assert!(
                     matches!(error.code.as_str(), "54001" | "42601" | "54000"),
                     "{depth}: {}",

@@ -1,5 +1,7 @@
 //! The integration tests of the query crate: one binary, a module per subject.
 
+#[cfg(feature = "analytics")]
+mod analytics_same;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;

@@ -1,0 +1,333 @@
+//! The analytic executor: DataFusion for what groups, removes duplicates, sorts or joins at size, with the answers of the
+//! document executor to the last digit (DESIGN section 7, "Two executors, one meaning").
+//!
+//! Every scalar expression is computed by the document executor's evaluator while documents are decoded into typed Arrow
+//! columns; DataFusion only gets a typed plan of operators over them. Whatever does not fit its column exactly, and any
+//! error, sends the whole level back to the document executor before a row has come out: that one decides what the
+//! statement means. Rows and groups come out in the document executor's order, too: each carries its row number.
+
+mod column;
+mod decode;
+mod engine;
+mod shape;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, ArrayRef, Int64Array};
+use arrow::record_batch::RecordBatch;
+
+use crate::bind::plan::{Datum, GroupPlan, SelectPlan};
+use crate::catalogue::Table;
+use crate::error::{QueryError, Result, SqlState};
+use crate::exec::{Row, Run, STATEMENT_MEMORY_BYTES_MAX};
+use crate::function::aggregate::Accumulator;
+use crate::session::{SETTING_ANALYTIC_DOCUMENTS, SETTING_EXECUTOR, Settings};
+use crate::transaction::Transaction;
+use column::Reader;
+use decode::{Batches, ColumnSource, Rows, unpack};
+use shape::{Aggregate, Function, Shape, Top};
+
+/// Query levels DataFusion has answered, and given back to the document executor, since the process began.
+static ANSWERED: AtomicU64 = AtomicU64::new(0);
+static GIVEN_BACK: AtomicU64 = AtomicU64::new(0);
+
+/// How many query levels DataFusion has answered, and how many it has given back, since the process began.
+pub fn counters() -> (u64, u64) {
+    (ANSWERED.load(Ordering::Relaxed), GIVEN_BACK.load(Ordering::Relaxed))
+}
+
+/// A group: its keys, and its aggregates finished.
+pub(crate) type Group = (Vec<Datum>, Vec<Datum>);
+
+/// Why DataFusion does not answer.
+#[derive(Debug)]
+enum Stop {
+    /// The document executor is to answer.
+    Fallback(&'static str),
+    Error(QueryError),
+}
+
+impl Stop {
+    fn engine(error: impl std::fmt::Display) -> Stop {
+        tracing::debug!(%error, "DataFusion refused");
+        Stop::Fallback("the engine refused")
+    }
+}
+
+impl From<QueryError> for Stop {
+    fn from(error: QueryError) -> Stop {
+        Stop::Error(error)
+    }
+}
+
+/// Which executor the session asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Auto { documents: usize },
+    Document,
+    DataFusion,
+}
+
+impl Mode {
+    fn of(settings: &Settings) -> Mode {
+        match settings.get(SETTING_EXECUTOR) {
+            Some("document") => Mode::Document,
+            Some("datafusion") => Mode::DataFusion,
+            _ => {
+                let documents = settings.get(SETTING_ANALYTIC_DOCUMENTS).and_then(|text| text.parse().ok());
+                Mode::Auto { documents: documents.unwrap_or(usize::MAX) }
+            }
+        }
+    }
+
+    fn allows(self, select: &SelectPlan, count: &dyn Fn(&Table) -> usize) -> bool {
+        match self {
+            Mode::Document => false,
+            Mode::DataFusion => true,
+            Mode::Auto { documents } => shape::scanned(select, count) >= documents.max(1),
+        }
+    }
+}
+
+/// The keys and the finished aggregates of every group, in the order of their first rows. `None`: the document executor
+/// has to group.
+pub(crate) fn group(run: &Run<'_>, select: &SelectPlan, group: &GroupPlan) -> Result<Option<Vec<Group>>> {
+    if !chosen(run, select) {
+        return Ok(None);
+    }
+    let Some(shape) = shape::group(select, group) else { return Ok(None) };
+    attempt(run, || run_group(run, select, &shape))
+}
+
+/// The level's rows without duplicates, in the order they first came, or sorted with `most` of them. `None`: the document
+/// executor has to.
+pub(crate) fn rows(run: &Run<'_>, select: &SelectPlan, most: Option<usize>) -> Result<Option<Vec<Row>>> {
+    if !chosen(run, select) || !worth(Mode::of(&run.call.session.settings), most.is_some()) {
+        return Ok(None);
+    }
+    let Some(shape) = shape::rows(select) else { return Ok(None) };
+    attempt(run, || run_rows(run, select, &shape, most))
+}
+
+/// What EXPLAIN says of a level: the engine's operators, innermost last. `None`: it stays with the document executor.
+pub(crate) fn describe(
+    select: &SelectPlan,
+    limited: bool,
+    partiql: bool,
+    tx: &Transaction,
+    settings: &Settings,
+) -> Option<String> {
+    let mode = Mode::of(settings);
+    if partiql || !mode.allows(select, &|t| tx.database().document_count(t.id)) {
+        return None;
+    }
+    let shape = match &select.group {
+        Some(group) => shape::group(select, group)?,
+        None if worth(mode, limited) => shape::rows(select)?,
+        None => return None,
+    };
+    let operator = match &shape.top {
+        Top::Group { .. } => "groups",
+        Top::Distinct { .. } => "removes duplicates of",
+        Top::Sort { .. } => "sorts",
+    };
+    let join = if shape.leaves.len() > 1 { "hash joins of " } else { "" };
+    Some(format!("DataFusion {operator} {join}{}", shape::leaf_labels(&shape, select).join(", ")))
+}
+
+/// Under a limit the document executor stops early, or keeps only the first rows.
+fn worth(mode: Mode, limited: bool) -> bool {
+    mode == Mode::DataFusion || !limited
+}
+
+fn chosen(run: &Run<'_>, select: &SelectPlan) -> bool {
+    // MISSING and NULL are two things in PartiQL, and one in a column.
+    !run.partiql && Mode::of(&run.call.session.settings).allows(select, &|t| run.tx.database().document_count(t.id))
+}
+
+/// Runs it; on anything but an answer or a cancel, the memory is given back and the document executor takes over.
+fn attempt<T>(run: &Run<'_>, work: impl FnOnce() -> Result<T, Stop>) -> Result<Option<T>> {
+    let before = run.memory_used();
+    let outcome = work();
+    run.release_to(before);
+    match outcome {
+        Ok(answer) => {
+            ANSWERED.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(answer))
+        }
+        Err(Stop::Error(error)) if error.code == SqlState::QUERY_CANCELED || error.code == SqlState::SHUTDOWN => {
+            Err(error)
+        }
+        Err(stop) => {
+            run.check_cancelled()?;
+            tracing::debug!(?stop, "the document executor answers instead");
+            GIVEN_BACK.fetch_add(1, Ordering::Relaxed);
+            Ok(None)
+        }
+    }
+}
+
+/// Decodes every leaf.
+fn leaves(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<Vec<Batches>, Stop> {
+    let source = Rows { run, select, shape };
+    let leaves: Result<Vec<Batches>, Stop> = (0..shape.leaves.len()).map(|leaf| source.batches(leaf)).collect();
+    let leaves = leaves?;
+    let most = (1_usize << engine::row_bits(leaves.len())) - 1;
+    if leaves.iter().any(|leaf| leaf.rows >= most) {
+        return Err(Stop::Fallback("too many rows to number"));
+    }
+    Ok(leaves)
+}
+
+fn memory_left(run: &Run<'_>) -> usize {
+    STATEMENT_MEMORY_BYTES_MAX.saturating_sub(run.memory_used())
+}
+
+fn run_group(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<Vec<Group>, Stop> {
+    let Top::Group { keys, aggregates } = &shape.top else { return Err(Stop::Fallback("not a group")) };
+    let mut leaves = leaves(run, select, shape)?;
+    let cancel = &run.call.session.cancel;
+    let input = engine::joins(&shape.joins, &mut leaves, cancel)?;
+    let plan = engine::group(input, keys, aggregates, &leaves)?;
+    let batches = engine::run(&plan, memory_left(run))?;
+    let readers = readers(&leaves);
+    let mut groups: Vec<(i64, Vec<Datum>, Vec<Datum>)> = Vec::new();
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            run.tick()?;
+            let mut at = 0;
+            let mut key_values = Vec::with_capacity(keys.len());
+            for key in keys {
+                key_values.push(value(batch, at, row, reader(&readers, *key)?)?);
+                at += 1;
+            }
+            let mut finished = Vec::with_capacity(aggregates.len());
+            for aggregate in aggregates {
+                let (datum, width) = finish(aggregate, batch, at, row, &readers)?;
+                finished.push(datum);
+                at += width;
+            }
+            run.charge_row(&key_values)?;
+            run.charge_row(&finished)?;
+            groups.push((number(batch, at, row)?.unwrap_or_default(), key_values, finished));
+        }
+    }
+    groups.sort_by_key(|(first, _, _)| *first);
+    Ok(groups.into_iter().map(|(_, keys, aggregates)| (keys, aggregates)).collect())
+}
+
+/// The result of an aggregate, by our own rules for its type, and how many columns it took.
+fn finish(
+    aggregate: &Aggregate<'_>,
+    batch: &RecordBatch,
+    at: usize,
+    row: usize,
+    readers: &[(usize, Reader)],
+) -> Result<(Datum, usize), Stop> {
+    let counted = |at: usize| -> Result<u64, Stop> {
+        let count = number(batch, at, row)?.unwrap_or_default();
+        u64::try_from(count).map_err(|_| Stop::Fallback("a negative count"))
+    };
+    let column = |at: usize| -> Result<Datum, Stop> {
+        match aggregate.column {
+            Some(c) => value(batch, at, row, reader(readers, c)?),
+            None => Err(Stop::Fallback("an aggregate without its column")),
+        }
+    };
+    let (count, best, width) = match aggregate.function {
+        Function::Count | Function::CountDistinct => (counted(at)?, None, 1),
+        Function::Average => (counted(at + 1)?, column(at)?, 2),
+        Function::Sum | Function::Min | Function::Max | Function::And | Function::Or => (1, column(at)?, 1),
+    };
+    Ok((Accumulator::resumed(aggregate.kind, count, best)?.finish()?, width))
+}
+
+fn run_rows(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>, most: Option<usize>) -> Result<Vec<Row>, Stop> {
+    let mut leaves = leaves(run, select, shape)?;
+    let cancel = &run.call.session.cancel;
+    let input = engine::joins(&shape.joins, &mut leaves, cancel)?;
+    match &shape.top {
+        Top::Group { .. } => Err(Stop::Fallback("not rows")),
+        Top::Distinct { keys } => {
+            let plan = engine::group(input, keys, &[], &leaves)?;
+            let readers = readers(&leaves);
+            let mut rows: Vec<(i64, Row)> = Vec::new();
+            for batch in &engine::run(&plan, memory_left(run))? {
+                for row in 0..batch.num_rows() {
+                    run.tick()?;
+                    let mut out = Vec::with_capacity(keys.len());
+                    for (at, key) in keys.iter().enumerate() {
+                        out.push(value(batch, at, row, reader(&readers, *key)?)?);
+                    }
+                    run.charge_row(&out)?;
+                    rows.push((number(batch, keys.len(), row)?.unwrap_or_default(), out));
+                }
+            }
+            rows.sort_by_key(|(first, _)| *first);
+            Ok(rows.into_iter().map(|(_, row)| row).collect())
+        }
+        Top::Sort { keys, rows, arity } => {
+            let plan = engine::sort(input, keys, leaves.len(), most)?;
+            let batches = engine::run(&plan, memory_left(run))?;
+            carried(run, shape, rows, *arity, &batches)
+        }
+    }
+}
+
+/// Output rows out of the columns that carried them.
+fn carried(
+    run: &Run<'_>,
+    shape: &Shape<'_>,
+    columns: &[usize],
+    arity: usize,
+    batches: &[RecordBatch],
+) -> Result<Vec<Row>, Stop> {
+    let mut places = Vec::new();
+    for column in columns {
+        let Some(shape::What::Rows(outputs)) = shape.columns.get(*column).map(|want| &want.what) else {
+            return Err(Stop::Fallback("no such column"));
+        };
+        let outputs: Vec<usize> = outputs.iter().map(|(i, _)| *i).collect();
+        places.push((decode::column_name(*column), outputs));
+    }
+    let mut rows = Vec::new();
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            run.tick()?;
+            let mut out: Row = vec![None; arity];
+            for (name, outputs) in &places {
+                let array = batch.column_by_name(name).ok_or(Stop::Fallback("a column is gone"))?;
+                let bytes = array.as_any().downcast_ref::<arrow::array::BinaryArray>();
+                let bytes = bytes.ok_or(Stop::Fallback("a column changed its type"))?;
+                if bytes.is_valid(row) {
+                    unpack(bytes.value(row), outputs, &mut out).map_err(Stop::engine)?;
+                }
+            }
+            run.charge_row(&out)?;
+            rows.push(out);
+        }
+    }
+    Ok(rows)
+}
+
+fn readers(leaves: &[Batches]) -> Vec<(usize, Reader)> {
+    leaves.iter().flat_map(|leaf| leaf.readers.iter().copied()).collect()
+}
+
+fn reader(readers: &[(usize, Reader)], column: usize) -> Result<Reader, Stop> {
+    readers.iter().find(|(c, _)| *c == column).map(|(_, r)| *r).ok_or(Stop::Fallback("no such column"))
+}
+
+fn array(batch: &RecordBatch, at: usize) -> Result<&ArrayRef, Stop> {
+    batch.columns().get(at).ok_or(Stop::Fallback("a column is gone"))
+}
+
+fn value(batch: &RecordBatch, at: usize, row: usize, reader: Reader) -> Result<Datum, Stop> {
+    reader.value(array(batch, at)?, row).map_err(Stop::engine)
+}
+
+fn number(batch: &RecordBatch, at: usize, row: usize) -> Result<Option<i64>, Stop> {
+    let array = array(batch, at)?.as_any().downcast_ref::<Int64Array>();
+    let array = array.ok_or(Stop::Fallback("a column changed its type"))?;
+    Ok((row < array.len() && array.is_valid(row)).then(|| array.value(row)))
+}
