@@ -1,11 +1,13 @@
 //! The command line. Exit status: 0 it holds, 1 it does not hold, 2 it could not be checked or done.
 
+mod bench;
 mod demo;
 mod doctor;
 mod export;
 mod passwd;
 mod report;
 mod serve;
+mod shell;
 mod table;
 mod terminal;
 mod verify;
@@ -30,7 +32,7 @@ enum Command {
     /// Make a line for the users file from a password on standard input.
     Passwd(passwd::Passwd),
     /// Talk to a server.
-    Shell(Rest),
+    Shell(shell::Shell),
     /// Show what a ledger is, from nothing to a verified proof.
     Demo(demo::Demo),
     /// Check a receipt, checkpoints, a data directory or an export.
@@ -40,14 +42,7 @@ enum Command {
     /// Check and rebuild derived state.
     Doctor(doctor::Doctor),
     /// Measure.
-    Bench(Rest),
-}
-
-/// Arguments of a command that this build has no code for.
-#[derive(Debug, clap::Args)]
-struct Rest {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    arguments: Vec<String>,
+    Bench(bench::Bench),
 }
 
 /// Runs the command line.
@@ -55,16 +50,11 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => arguments.run(),
         Command::Passwd(arguments) => arguments.run(),
-        Command::Shell(_) => missing("shell", "psql -h 127.0.0.1 -p 7432 main"),
+        Command::Shell(arguments) => arguments.run(),
         Command::Demo(arguments) => arguments.run(),
         Command::Verify(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Doctor(arguments) => arguments.run(),
-        Command::Bench(_) => missing("bench", "tests/bench/run"),
+        Command::Bench(arguments) => arguments.run(),
     }
-}
-
-fn missing(command: &str, instead: &str) -> ExitCode {
-    eprintln!("ledgerstone {command}: not in this build yet. There is: {instead}");
-    ExitCode::from(2)
 }

@@ -9,7 +9,7 @@
 
 mod forge;
 mod load;
-mod process;
+pub(super) mod process;
 mod story;
 
 use std::path::{Path, PathBuf};
@@ -67,13 +67,13 @@ impl Demo {
 }
 
 /// The folder of the demonstration; removed when dropped, unless it is kept.
-struct Folder {
-    path: PathBuf,
+pub(super) struct Folder {
+    pub path: PathBuf,
     kept: bool,
 }
 
 impl Folder {
-    fn make(keep: Option<&Path>) -> Result<Folder, String> {
+    pub fn make(keep: Option<&Path>) -> Result<Folder, String> {
         let path = match keep {
             Some(path) => std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?,
             None => std::env::temp_dir().join(format!("ledgerstone-demo-{}", std::process::id())),

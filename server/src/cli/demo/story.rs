@@ -239,8 +239,8 @@ impl Story {
         self.check(&arguments, 0)
     }
 
-    fn end(&mut self) {
-        self.begin("That was it");
+    fn end(&self) {
+        println!("\n{}", self.style.bold("That was it."));
         let (data, keys) = match self.kept {
             true => (self.shown("data"), self.shown("keys")),
             false => ("ledgerstone-data".to_owned(), "ledgerstone-keys".to_owned()),
@@ -270,7 +270,7 @@ impl Story {
         self.command(&format!("ledgerstone {}", arguments.join(" ")));
         let output = process::run(&self.binary, arguments, colours())?;
         for line in output.text.lines() {
-            println!("     {line}");
+            println!("{}", format!("     {line}").trim_end());
         }
         self.command(&format!("echo $?   # {}", output.status));
         if output.status == expected {
@@ -296,7 +296,7 @@ impl Story {
     }
 
     fn say(&self, text: &str) {
-        text.lines().for_each(|line| println!("     {line}"));
+        text.lines().for_each(|line| println!("{}", format!("     {line}").trim_end()));
     }
 
     fn keep(&self, name: &str, text: &str) -> Told<()> {

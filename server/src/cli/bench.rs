@@ -1,0 +1,219 @@
+//! `ledgerstone bench`: a quick look at inserts, point reads and updates over the PostgreSQL wire. For comparisons with
+//! PostgreSQL, on one machine and in turns, there is tests/bench/run.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+
+use super::demo::Folder;
+use super::demo::process::Server;
+use super::terminal::thousands;
+use super::wire;
+
+/// Rows of one INSERT while loading.
+const LOAD_ROWS: u64 = 500;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Without --connect it starts a server of its own in a temporary folder. On a server of yours it makes\n\
+    a table named bench_…, and drops it at the end; its history stays, as everything does.\n\
+    Numbers of one run compare with nothing: tests/bench/run compares with PostgreSQL on the same machine."
+)]
+pub struct Bench {
+    /// A running server.
+    #[arg(long, value_name = "ADDR")]
+    connect: Option<String>,
+    /// Which ledger.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    ledger: String,
+    /// How many clients at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=512))]
+    clients: u64,
+    /// How long each workload runs.
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Rows in the table at the start.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    rows: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One kind of transaction.
+#[derive(Debug, Clone, Copy)]
+enum Workload {
+    Insert,
+    Read,
+    Update,
+}
+
+const WORKLOADS: [(Workload, &str); 3] = [
+    (Workload::Insert, "W1 insert a document"),
+    (Workload::Read, "W2 read by primary key"),
+    (Workload::Update, "W3 update by primary key"),
+];
+
+/// What one workload came to.
+struct Measured {
+    per_second: f64,
+    p50: Duration,
+    p99: Duration,
+    conflicts: u64,
+}
+
+impl Bench {
+    pub fn run(self) -> ExitCode {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+        let outcome = runtime.map_err(|error| format!("cannot start: {error}")).and_then(|runtime| {
+            let Some(address) = &self.connect else {
+                let folder = Folder::make(None)?;
+                let binary = std::env::current_exe().map_err(|error| error.to_string())?;
+                let server = Server::start(&binary, &folder.path)?;
+                let outcome = runtime.block_on(self.measure(&server.postgres.to_string()));
+                return server.stop().and(outcome);
+            };
+            runtime.block_on(self.measure(address))
+        });
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(what) => {
+                eprintln!("ledgerstone bench: {what}");
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    async fn measure(&self, address: &str) -> Result<(), String> {
+        let client = self.client(address).await?;
+        let table = format!("bench_{}", std::process::id());
+        run(&client, &format!(
+            "CREATE TABLE {table} (vin text PRIMARY KEY, plate text NOT NULL, penalty numeric(12,2) NOT NULL, owner jsonb NOT NULL)"
+        )).await?;
+        let outcome = self.workloads(address, &client, &table).await;
+        outcome.and(run(&client, &format!("DROP TABLE {table}")).await)
+    }
+
+    async fn workloads(&self, address: &str, client: &Client, table: &str) -> Result<(), String> {
+        let started = Instant::now();
+        for first in (0..self.rows).step_by(LOAD_ROWS as usize) {
+            let rows: Vec<String> = (first..self.rows.min(first + LOAD_ROWS)).map(row).collect();
+            run(client, &format!("INSERT INTO {table} VALUES {}", rows.join(", "))).await?;
+        }
+        let loaded = self.rows as f64 / started.elapsed().as_secs_f64().max(0.001);
+        let mut results = Vec::new();
+        if !self.json {
+            println!("{} rows loaded, {} rows/s", thousands(self.rows), thousands(loaded as u64));
+            println!("{} clients, {} s each", self.clients, self.seconds);
+            println!("{:<26} {:>10} {:>10} {:>10} {:>10}", "", "tx/s", "p50 ms", "p99 ms", "conflicts");
+        }
+        let next = Arc::new(AtomicU64::new(self.rows));
+        for (workload, name) in WORKLOADS {
+            let found = self.workload(address, table, workload, &next).await?;
+            let (p50, p99) = (found.p50.as_secs_f64() * 1e3, found.p99.as_secs_f64() * 1e3);
+            if !self.json {
+                let per_second = thousands(found.per_second as u64);
+                println!("{name:<26} {per_second:>10} {p50:>10.2} {p99:>10.2} {:>10}", found.conflicts);
+            }
+            results.push(serde_json::json!({
+                "workload": name, "tps": found.per_second, "p50_ms": p50, "p99_ms": p99, "conflicts": found.conflicts,
+            }));
+        }
+        if self.json {
+            let all = serde_json::json!({ "clients": self.clients, "rows": self.rows, "load_rows_per_s": loaded, "results": results });
+            println!("{all:#}");
+        } else {
+            println!("\nFor comparisons with PostgreSQL: tests/bench/run");
+        }
+        Ok(())
+    }
+
+    async fn workload(
+        &self,
+        address: &str,
+        table: &str,
+        workload: Workload,
+        next: &Arc<AtomicU64>,
+    ) -> Result<Measured, String> {
+        let mut tasks = Vec::new();
+        for number in 0..self.clients {
+            let client = self.client(address).await?;
+            let (table, next, rows) = (table.to_owned(), Arc::clone(next), self.rows);
+            let until = Duration::from_secs(self.seconds);
+            tasks.push(tokio::spawn(
+                async move { one_client(&client, &table, workload, number, rows, &next, until).await },
+            ));
+        }
+        let started = Instant::now();
+        let (mut times, mut conflicts) = (Vec::new(), 0);
+        for task in tasks {
+            let (found, failed) = task.await.map_err(|error| error.to_string())??;
+            times.extend(found);
+            conflicts += failed;
+        }
+        let per_second = times.len() as f64 / started.elapsed().as_secs_f64().max(0.001);
+        times.sort_unstable();
+        let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
+        Ok(Measured { per_second, p50: at(0.5), p99: at(0.99), conflicts })
+    }
+
+    async fn client(&self, address: &str) -> Result<Client, String> {
+        wire::connect(address, &self.ledger, "bench").await.map_err(|error| error.to_string())
+    }
+}
+
+/// The times of one client's transactions, and how many met a conflict.
+async fn one_client(
+    client: &Client,
+    table: &str,
+    workload: Workload,
+    number: u64,
+    rows: u64,
+    next: &AtomicU64,
+    until: Duration,
+) -> Result<(Vec<Duration>, u64), String> {
+    let text = match workload {
+        Workload::Insert => format!("INSERT INTO {table} VALUES ($1, 'plate', 12.50, '{{\"PersonId\": \"P1\"}}')"),
+        Workload::Read => format!("SELECT * FROM {table} WHERE vin = $1"),
+        Workload::Update => format!("UPDATE {table} SET penalty = penalty + 1.25 WHERE vin = $1"),
+    };
+    let statement = client.prepare(&text).await.map_err(|error| wire::explain(&error, &text))?;
+    let (mut times, mut conflicts) = (Vec::new(), 0);
+    // xorshift: any spread will do, and it has to be cheap.
+    let mut random = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(number + 1);
+    let started = Instant::now();
+    while started.elapsed() < until {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let key = match workload {
+            Workload::Insert => next.fetch_add(1, Ordering::Relaxed),
+            Workload::Read | Workload::Update => random % rows,
+        };
+        let began = Instant::now();
+        match client.execute(&statement, &[&vin(key)]).await {
+            Ok(_) => times.push(began.elapsed()),
+            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::T_R_SERIALIZATION_FAILURE) => {
+                conflicts += 1
+            }
+            Err(error) => return Err(wire::explain(&error, &text)),
+        }
+    }
+    Ok((times, conflicts))
+}
+
+async fn run(client: &Client, text: &str) -> Result<(), String> {
+    client.batch_execute(text).await.map_err(|error| wire::explain(&error, text))
+}
+
+fn vin(number: u64) -> String {
+    format!("V{number:016}")
+}
+
+fn row(number: u64) -> String {
+    format!("('{}', 'LP{number}', {}.50, '{{\"PersonId\": \"P{number}\"}}')", vin(number), number % 500)
+}

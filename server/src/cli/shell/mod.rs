@@ -1,0 +1,300 @@
+//! `ledgerstone shell`: statements typed by hand, over the PostgreSQL wire like any other client.
+
+mod input;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{Config, Editor};
+use tokio::runtime::Runtime;
+use tokio_postgres::Client;
+
+use super::table::Table;
+use super::wire::{self, Answer, DEFAULT_ADDRESS};
+use input::Typist;
+
+/// Statements that are remembered.
+const HISTORY_MAX: usize = 2000;
+
+const HELP: &str = "\
+Statements end with a semicolon; Tab completes keywords and names of tables.
+  \\t            tables and views           \\d TABLE       columns of a table
+  \\l            ledgers                    \\c LEDGER      another ledger
+  \\f FORMAT     table, ion or json         \\commit        where the last commit stands
+  \\checkpoint   a signed checkpoint        \\h             this
+  \\q            leave";
+
+const TABLES: &str =
+    "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name";
+
+/// How rows are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Table,
+    Ion,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Shell {
+    /// Where the server listens.
+    #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADDRESS)]
+    connect: String,
+    /// Which ledger.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    ledger: String,
+    /// Who to be; a password is taken from PGPASSWORD.
+    #[arg(long, value_name = "NAME", default_value = "shell")]
+    user: String,
+    /// Speak PartiQL instead of SQL.
+    #[arg(long)]
+    partiql: bool,
+    /// How rows are shown.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Run this and leave.
+    #[arg(short = 'c', long = "command", value_name = "STATEMENT")]
+    command: Option<String>,
+}
+
+/// An open connection and how to show what comes from it.
+struct Open {
+    runtime: Runtime,
+    client: Client,
+    tables: Arc<Mutex<Vec<String>>>,
+    format: Format,
+    shell: Shell,
+}
+
+impl Shell {
+    pub fn run(self) -> ExitCode {
+        let command = self.command.clone();
+        let mut open = match Open::new(self) {
+            Ok(open) => open,
+            Err(what) => {
+                eprintln!("ledgerstone shell: {what}");
+                return ExitCode::from(2);
+            }
+        };
+        let ended = match command {
+            Some(text) => {
+                if open.statement(&text) {
+                    Ok(())
+                } else {
+                    return ExitCode::FAILURE;
+                }
+            }
+            None => open.talk(),
+        };
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("ledgerstone shell: {error}");
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+impl Open {
+    fn new(shell: Shell) -> Result<Open, String> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+        let client = runtime.block_on(connect(&shell, &shell.ledger))?;
+        Ok(Open { runtime, client, tables: Arc::default(), format: shell.format, shell })
+    }
+
+    fn talk(&mut self) -> rustyline::Result<()> {
+        let config = Config::builder().max_history_size(HISTORY_MAX)?.auto_add_history(true).build();
+        let mut editor: Editor<Typist, FileHistory> = Editor::with_config(config)?;
+        editor.set_helper(Some(Typist { tables: Arc::clone(&self.tables) }));
+        let history = history_file();
+        if let Some(path) = &history {
+            // No history yet is no error.
+            let _ = editor.load_history(path);
+        }
+        println!("Ledger {} at {}. \\h helps, \\q leaves.", self.shell.ledger, self.shell.connect);
+        self.learn_tables();
+        loop {
+            match editor.readline(&format!("{}=> ", self.shell.ledger)) {
+                Ok(text) => {
+                    let text = text.trim();
+                    if matches!(text, "\\q" | "exit" | "quit" | "exit;" | "quit;") {
+                        break;
+                    }
+                    if text.starts_with('\\') {
+                        self.meta(text);
+                    } else if !text.is_empty() {
+                        self.statement(text);
+                    }
+                }
+                Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Eof) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(path) = &history {
+            editor.save_history(path)?;
+        }
+        Ok(())
+    }
+
+    /// Runs statements and shows what comes back; false if it failed.
+    fn statement(&mut self, text: &str) -> bool {
+        match self.runtime.block_on(wire::query(&self.client, text)) {
+            Ok(answers) => {
+                answers.iter().for_each(|answer| self.show(answer));
+                if text.to_ascii_uppercase().contains(" TABLE") {
+                    self.learn_tables();
+                }
+                true
+            }
+            Err(error) => {
+                eprintln!("{}", wire::explain(&error, text));
+                if self.client.is_closed() {
+                    self.reconnect(&self.shell.ledger.clone());
+                }
+                false
+            }
+        }
+    }
+
+    fn meta(&mut self, text: &str) {
+        let mut words = text.trim_end_matches(';').split_whitespace();
+        let (command, argument) = (words.next().unwrap_or_default(), words.next());
+        match (command, argument) {
+            ("\\h" | "\\?", _) => println!("{HELP}"),
+            ("\\t" | "\\dt" | "\\d", None) => drop(self.statement(TABLES)),
+            ("\\d", Some(table)) => {
+                let table = table.replace('\'', "''");
+                self.statement(&format!(
+                    "SELECT column_name, data_type, is_nullable, column_default FROM information_schema.columns \
+                     WHERE table_name = '{table}' ORDER BY ordinal_position"
+                ));
+            }
+            ("\\l", _) => drop(self.statement("SELECT datname AS ledger FROM pg_catalog.pg_database ORDER BY datname")),
+            ("\\c", Some(ledger)) => self.reconnect(ledger),
+            ("\\f", Some("table")) => self.format = Format::Table,
+            ("\\f", Some("ion")) => self.format = Format::Ion,
+            ("\\f", Some("json")) => self.format = Format::Json,
+            ("\\commit", _) => drop(self.statement("SHOW ledgerstone.last_commit")),
+            ("\\checkpoint", _) => {
+                match self.runtime.block_on(wire::value(&self.client, "SELECT ledgerstone_digest()")) {
+                    Ok(note) => print!("{note}"),
+                    Err(error) => eprintln!("{error}"),
+                }
+            }
+            _ => eprintln!("{text} is not a command of the shell; \\h lists them"),
+        }
+    }
+
+    fn reconnect(&mut self, ledger: &str) {
+        match self.runtime.block_on(connect(&self.shell, ledger)) {
+            Ok(client) => {
+                self.client = client;
+                self.shell.ledger = ledger.to_owned();
+                self.learn_tables();
+                eprintln!("connected to {ledger}");
+            }
+            Err(what) => eprintln!("{what}"),
+        }
+    }
+
+    /// For completion; a server that cannot say has no names completed.
+    fn learn_tables(&self) {
+        let Ok(answers) = self.runtime.block_on(wire::query(&self.client, TABLES)) else { return };
+        let rows = answers.into_iter().flat_map(|answer| answer.rows);
+        if let Ok(mut tables) = self.tables.lock() {
+            *tables = rows.filter_map(|row| row.into_iter().next().flatten()).collect();
+        }
+    }
+
+    fn show(&self, answer: &Answer) {
+        if !answer.has_rows {
+            println!("ok, {} rows", answer.count);
+            return;
+        }
+        match self.format {
+            Format::Table => {
+                print!("{}", Table::of(answer).to_text());
+                println!("({} {})", answer.rows.len(), if answer.rows.len() == 1 { "row" } else { "rows" });
+            }
+            Format::Json => answer.rows.iter().for_each(|row| println!("{}", json(&answer.columns, row))),
+            Format::Ion => answer.rows.iter().for_each(|row| println!("{}", ion(&answer.columns, row))),
+        }
+    }
+}
+
+async fn connect(shell: &Shell, ledger: &str) -> Result<Client, String> {
+    let client = wire::connect(&shell.connect, ledger, &shell.user).await.map_err(|error| error.to_string())?;
+    if shell.partiql {
+        let set = "SET ledgerstone.dialect = 'partiql'";
+        client.batch_execute(set).await.map_err(|error| wire::explain(&error, set))?;
+    }
+    Ok(client)
+}
+
+fn history_file() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".ledgerstone_history"))
+}
+
+/// The one column of a statement that gives whole documents.
+const DOCUMENT: &str = "_1";
+
+/// A row as one JSON object. A cell that is JSON itself stays as the server wrote it, digit by digit.
+fn json(columns: &[String], row: &[Option<String>]) -> String {
+    let quoted = |text: &str| serde_json::Value::String(text.to_owned()).to_string();
+    let cell = |cell: &Option<String>| match cell {
+        None => "null".to_owned(),
+        Some(text) if text.starts_with(['{', '[']) && serde_json::from_str::<serde_json::Value>(text).is_ok() => {
+            text.clone()
+        }
+        Some(text) => quoted(text),
+    };
+    if let ([name], [document]) = (columns, row)
+        && name == DOCUMENT
+    {
+        return cell(document);
+    }
+    let fields: Vec<String> =
+        columns.iter().zip(row).map(|(name, value)| format!("{}: {}", quoted(name), cell(value))).collect();
+    format!("{{{}}}", fields.join(", "))
+}
+
+/// A row as an Ion struct: documents as they are, other values as strings.
+fn ion(columns: &[String], row: &[Option<String>]) -> String {
+    use ledgerstone_digest::ion::{Limits, Struct, Value, parse, to_text};
+    let cell = |cell: &Option<String>| match cell {
+        None => Value::NULL,
+        Some(text) if text.starts_with(['{', '[']) => {
+            parse(text, &Limits::DOCUMENT).unwrap_or_else(|_| Value::string(text.as_str()))
+        }
+        Some(text) => Value::string(text.as_str()),
+    };
+    if let ([name], [document]) = (columns, row)
+        && name == DOCUMENT
+    {
+        return to_text(&cell(document));
+    }
+    let fields = columns.iter().zip(row).map(|(name, value)| (name.as_str(), cell(value)));
+    to_text(&Value::Struct(Struct::from_fields(fields)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_json_and_ion() {
+        let columns = vec!["a".to_owned(), "doc".to_owned(), "none".to_owned()];
+        let row = vec![Some("x\"y".to_owned()), Some("{\"k\": [1.50, null]}".to_owned()), None];
+        assert_eq!(json(&columns, &row), r#"{"a": "x\"y", "doc": {"k": [1.50, null]}, "none": null}"#);
+        assert_eq!(ion(&columns, &row), "{a:\"x\\\"y\",doc:{k:[1.50,null]},none:null}");
+        let document = vec![Some("{\"k\": 1.50}".to_owned())];
+        assert_eq!(json(&["_1".to_owned()], &document), "{\"k\": 1.50}");
+        assert_eq!(ion(&["_1".to_owned()], &document), "{k:1.50}");
+    }
+}
