@@ -4,7 +4,7 @@
 //! Segments are opened when they are needed and a bounded number of them is kept open, each with its offsets and its
 //! dictionary.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
@@ -32,6 +32,8 @@ const OPEN_SEGMENTS_MAX: usize = 64;
 const FRAME_READ_BYTES: usize = 1024;
 /// What one read fetches when a block is read whole.
 const WINDOW_BYTES: usize = 256 << 10;
+/// Staged frames kept in memory, in bytes.
+const STAGED_CACHE_BYTES: usize = 256 << 20;
 /// No frame is longer; refused before anything is allocated for it.
 const FRAME_BYTES_MAX: usize = crate::batch::BATCH_BYTES_MAX;
 
@@ -45,6 +47,19 @@ pub(crate) struct Journal {
     /// The last segment, which grows.
     active: RwLock<Arc<Segment>>,
     open: Mutex<OpenSegments>,
+    /// Staged frames read last, the newest at the back: a bulk load puts thousands of revisions into one.
+    staged: Mutex<VecDeque<Arc<StagedFrame>>>,
+}
+
+/// A staged frame, checked once and cut into its revisions.
+struct StagedFrame {
+    segment: Arc<Segment>,
+    offset: u64,
+    /// Of all its bytes.
+    hash: Hash,
+    bytes: Vec<u8>,
+    /// Where each revision's frame begins in the bytes.
+    offsets: Vec<u32>,
 }
 
 /// One segment, ready to be read.
@@ -139,6 +154,7 @@ impl Journal {
             segments: RwLock::new(segments),
             active: RwLock::new(Arc::new(active)),
             open: Mutex::new(OpenSegments::default()),
+            staged: Mutex::default(),
         }
     }
 
@@ -171,6 +187,9 @@ impl Journal {
     #[allow(dead_code, reason = "for redaction")]
     pub fn forget(&self, number: u64) -> Result<(), ReadError> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).segments.remove(&number);
+        let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+        staged.retain(|frame| frame.segment.file.header.number != number);
+        drop(staged);
         let header = SegmentFile::open(&*self.env.storage, &self.dir, number, OpenMode::Read)?.header;
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = segments.iter_mut().find(|s| s.number == number) {
@@ -374,17 +393,10 @@ impl Journal {
 
     fn staged_revision(&self, head: &BlockHead, position: u64) -> Result<StoredRevision, ReadError> {
         let mut first = head.first_position();
-        for (ordinal, staged) in head.staged.iter().enumerate() {
-            let end = first + u64::from(staged.revisions);
+        for (ordinal, reference) in head.staged.iter().enumerate() {
+            let end = first + u64::from(reference.revisions);
             if position < end {
-                let mut found = None;
-                self.staged_frame(head, ordinal, first, &mut |revision| {
-                    if revision.position == position {
-                        found = Some(revision);
-                    }
-                    Ok(())
-                })?;
-                return found.ok_or(ReadError::Beyond { what: "position", number: position, end });
+                return self.staged_at(&*self.staged(head, ordinal)?, head, (position - first) as usize, position);
             }
             first = end;
         }
@@ -399,9 +411,77 @@ impl Journal {
         first: u64,
         visit: &mut dyn FnMut(StoredRevision) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        let Some(reference) = head.staged.get(ordinal) else { return Ok(()) };
+        if ordinal >= head.staged.len() {
+            return Ok(());
+        }
+        let frame = self.staged(head, ordinal)?;
+        (0..frame.offsets.len()).try_for_each(|at| visit(self.staged_at(&frame, head, at, first + at as u64)?))
+    }
+
+    /// One revision of a staged frame.
+    fn staged_at(
+        &self,
+        frame: &StagedFrame,
+        head: &BlockHead,
+        at: usize,
+        position: u64,
+    ) -> Result<StoredRevision, ReadError> {
+        let damage = |what: String| ReadError::from(frame.segment.file.damage(frame.offset, what));
+        let offset = frame.offsets.get(at).copied().unwrap_or(u32::MAX) as usize;
+        let inner = read_frame(frame.bytes.get(offset..).unwrap_or_default()).map_err(|e| damage(e.0))?;
+        let revision = RevisionFrame::decode(inner.payload).map_err(|e| damage(e.0))?;
+        if position + u64::from(revision.to_block) != head.position {
+            return Err(damage("a staged revision has another place".to_owned()));
+        }
+        stored_revision(&revision, head, position, &frame.segment.index().texts).map_err(|e| damage(e.0))
+    }
+
+    /// A staged frame, from the cache or read, checked and cut into its revisions.
+    fn staged(&self, head: &BlockHead, ordinal: usize) -> Result<Arc<StagedFrame>, ReadError> {
+        let Some(reference) = head.staged.get(ordinal) else {
+            return Err(ReadError::Beyond {
+                what: "staged frame",
+                number: ordinal as u64,
+                end: head.staged.len() as u64,
+            });
+        };
         let segment = self.segment(reference.segment)?;
         let offset = u64::from(reference.offset);
+        let found = {
+            let mut cache = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = cache.iter().position(|f| f.offset == offset && Arc::ptr_eq(&f.segment, &segment));
+            // The newest use is at the back.
+            at.and_then(|at| cache.remove(at)).inspect(|frame| cache.push_back(Arc::clone(frame)))
+        };
+        let frame = match found {
+            Some(frame) => frame,
+            None => {
+                let frame = Arc::new(self.read_staged(head, ordinal, segment, offset)?);
+                let mut cache = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut bytes: usize = frame.bytes.len() + cache.iter().map(|f| f.bytes.len()).sum::<usize>();
+                while bytes > STAGED_CACHE_BYTES
+                    && let Some(oldest) = cache.pop_front()
+                {
+                    bytes -= oldest.bytes.len();
+                }
+                cache.push_back(Arc::clone(&frame));
+                frame
+            }
+        };
+        if frame.hash == reference.hash {
+            return Ok(frame);
+        }
+        let what = format!("a staged frame is not the one that block {} names", head.number);
+        Err(frame.segment.file.damage(offset, what).into())
+    }
+
+    fn read_staged(
+        &self,
+        head: &BlockHead,
+        ordinal: usize,
+        segment: Arc<Segment>,
+        offset: u64,
+    ) -> Result<StagedFrame, ReadError> {
         let bytes = {
             let mut frames = Frames::new(&segment.file, FRAME_READ_BYTES);
             let length = frames.at(offset)?.length;
@@ -409,29 +489,31 @@ impl Journal {
         }
         .unwrap_or_default();
         let damage = |what: String| ReadError::from(segment.file.damage(offset, what));
-        if Hash::sha256(&[&bytes]) != reference.hash {
-            return Err(damage(format!("a staged frame is not the one that block {} names", head.number)));
-        }
         let frame = read_frame(&bytes).map_err(|e| damage(e.0))?;
         let staged = Staged::decode(frame.payload).map_err(|e| damage(e.0))?;
+        let expected = head.staged.get(ordinal).map_or(0, |reference| reference.revisions);
         if frame.kind != FrameKind::Staged
             || staged.tx_id != head.tx_id
             || staged.ordinal as usize != ordinal
-            || staged.revisions != reference.revisions
+            || staged.revisions != expected
         {
             return Err(damage(format!("a staged frame does not belong to block {}", head.number)));
         }
-        let mut rest = staged.frames;
-        for position in first..first + u64::from(staged.revisions) {
-            let frame = read_frame(rest).map_err(|e| damage(e.0))?;
-            let revision = RevisionFrame::decode(frame.payload).map_err(|e| damage(e.0))?;
-            if position + u64::from(revision.to_block) != head.position {
-                return Err(damage("a staged revision has another place".to_owned()));
-            }
-            visit(stored_revision(&revision, head, position, &segment.index().texts).map_err(|e| damage(e.0))?)?;
-            rest = rest.get(frame.length..).unwrap_or_default();
+        // The revisions are the end of the payload, so where they begin is counted from the end of it.
+        let payload_at = frame.payload.as_ptr() as usize - bytes.as_ptr() as usize;
+        let mut at = payload_at + frame.payload.len() - staged.frames.len();
+        let end = at + staged.frames.len();
+        let mut offsets = Vec::with_capacity((staged.revisions as usize).min(staged.frames.len()));
+        for _ in 0..staged.revisions {
+            offsets.push(at as u32);
+            let rest = bytes.get(at..end).unwrap_or_default();
+            at += read_frame(rest).map_err(|e| damage(e.0))?.length;
         }
-        if rest.is_empty() { Ok(()) } else { Err(damage("a staged frame has bytes behind its revisions".to_owned())) }
+        if at != end {
+            return Err(damage("a staged frame has bytes behind its revisions".to_owned()));
+        }
+        let hash = Hash::sha256(&[&bytes]);
+        Ok(StagedFrame { segment: Arc::clone(&segment), offset, hash, offsets, bytes })
     }
 
     /// A block with its revisions; nothing is derived.
