@@ -258,9 +258,11 @@ impl Pick {
             }
             "numeric" if manner.zeros && self.below(20) == 0 => Value::Decimal(Decimal::negative_zero(-2)),
             "numeric" => Value::Decimal(Decimal::new(small * 125, -2)),
-            "float8" if manner.nan && self.below(10) == 0 => Value::Float(f64::NAN),
+            "float8" if manner.nan && self.below(10) == 0 => {
+                Value::Float([f64::NAN, f64::INFINITY][self.below(2) as usize])
+            }
             "float8" if manner.zeros && self.below(10) == 0 => Value::Float(-0.0),
-            "float8" => Value::Float([0.5, 0.1, -2.5, 1e300, f64::INFINITY, 0.0][self.below(6) as usize]),
+            "float8" => Value::Float([0.5, 0.1, -2.5, 1e300, f64::MAX, 0.0][self.below(6) as usize]),
             "text" => Value::string(self.of(&["", "a", "A", "aa", "b", "é", "zz", "a b"])),
             "bool" => Value::Bool(small > 0),
             "date" => parse(self.of(&["2020-01-31", "2020-02-01", "1969-12-31"]), &Default::default()).unwrap(),
