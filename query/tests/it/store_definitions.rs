@@ -173,7 +173,6 @@ fn sql(memory: &Memory, text: &str) -> Result<Vec<Vec<Option<Value>>>, QueryErro
 }
 
 #[test]
-#[ignore = "needs the SQL front end"]
 fn definitions_work_on_tables_that_have_rows() {
     let mut memory = Memory::new(5);
     sql(&memory, "CREATE TABLE t (id int PRIMARY KEY, n numeric(6,2) DEFAULT 1 CHECK (n > 0))").unwrap();
@@ -198,7 +197,6 @@ fn definitions_work_on_tables_that_have_rows() {
 }
 
 #[test]
-#[ignore = "needs the SQL front end"]
 fn unique_violations_are_told_by_the_statement() {
     let memory = Memory::new(6);
     sql(&memory, "CREATE TABLE t (id int PRIMARY KEY, n int UNIQUE)").unwrap();

@@ -5,6 +5,7 @@ mod cli_verify;
 mod grpc_digest;
 mod grpc_sessions;
 mod harness;
+mod kill;
 mod pg_copy;
 mod pg_limits;
 mod pg_prepared;
