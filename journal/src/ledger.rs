@@ -102,6 +102,20 @@ struct Back {
 struct Engine {
     front: Front,
     back: Back,
+    /// The batch that the writer has been given and has not begun to write.
+    in_hand: Option<Batch>,
+}
+
+/// What a ledger without threads does next. The order in which a test takes the steps is the order in which threads
+/// could have come to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The sequencer gives everything submitted its place.
+    Sequence,
+    /// The sequencer hands the forming batch to the writer, and what comes next goes into another one.
+    HandOver,
+    /// The writer makes the batch that it was given durable, publishes it and answers.
+    Write,
 }
 
 impl Ledger {
@@ -375,8 +389,18 @@ impl Ledger {
     pub fn drive(&self) {
         if let Some(engine) = &self.manual {
             let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-            let Engine { front, back } = &mut *engine;
-            run_once(&self.shared, front, back);
+            engine.run_once(&self.shared);
+        }
+    }
+
+    /// Without threads: takes one step. False if there was nothing to do.
+    pub fn step(&self, step: Step) -> bool {
+        let Some(engine) = &self.manual else { return false };
+        let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        match step {
+            Step::Sequence => engine.sequence(&self.shared),
+            Step::HandOver => engine.hand_over(),
+            Step::Write => engine.write(&self.shared),
         }
     }
 
@@ -462,7 +486,7 @@ impl Recovered {
                 shared.stop(format!("a thread of the journal cannot be started: {e}"));
             }
         } else {
-            ledger.manual = Some(Mutex::new(Engine { front, back }));
+            ledger.manual = Some(Mutex::new(Engine { front, back, in_hand: None }));
         }
         Arc::new(ledger)
     }
@@ -711,24 +735,45 @@ impl Back {
     }
 }
 
-/// One round without threads: everything submitted, in as few batches as it takes.
-fn run_once(shared: &Shared, front: &mut Front, back: &mut Back) {
-    let (queue, requests) = {
-        let mut state = shared.state();
-        (std::mem::take(&mut state.queue), std::mem::take(&mut state.requests))
-    };
-    front.accept(queue, requests, shared);
-    while let Some(batch) = front.sequencer.take() {
-        match back.write(batch, shared) {
-            Ok(tail) => front.sequencer.durable(&tail),
+impl Engine {
+    /// One round: everything submitted, in as few batches as it takes.
+    fn run_once(&mut self, shared: &Shared) {
+        self.sequence(shared);
+        while self.hand_over() {
+            self.write(shared);
+        }
+    }
+
+    fn sequence(&mut self, shared: &Shared) -> bool {
+        let (queue, requests) = {
+            let mut state = shared.state();
+            (std::mem::take(&mut state.queue), std::mem::take(&mut state.requests))
+        };
+        let any = !queue.is_empty() || !requests.is_empty();
+        self.front.accept(queue, requests, shared);
+        any
+    }
+
+    fn hand_over(&mut self) -> bool {
+        if self.in_hand.is_none() {
+            self.in_hand = self.front.sequencer.take();
+        }
+        self.in_hand.is_some()
+    }
+
+    fn write(&mut self, shared: &Shared) -> bool {
+        let Some(batch) = self.in_hand.take() else { return false };
+        match self.back.write(batch, shared) {
+            Ok(tail) => self.front.sequencer.durable(&tail),
             Err(failure) => {
-                let tail = back.writer.tail();
+                let tail = self.back.writer.tail();
                 let mut state = shared.state();
                 state.fail(failure.clone(), tail);
                 state.failure = None;
                 drop(state);
-                front.give_up(&failure, tail);
+                self.front.give_up(&failure, tail);
             }
         }
+        true
     }
 }

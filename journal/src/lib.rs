@@ -52,10 +52,11 @@ pub use commit::CommitFuture;
 pub use doctor::{DoctorReport, rebuild_derived};
 pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Step};
 pub use receipt::{ReceiptError, ReceiptOptions};
 pub use recovery::{CreateOptions, OpenOptions, Recovered};
 pub use redaction::RedactError;
+pub use sequencer::STAGED_ABOVE_BYTES;
 pub use stored::{StoredBlock, StoredRevision};
 pub use transaction::{
     Committed, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision, Sequence, Transaction,

@@ -4,60 +4,70 @@
 //! documents had when that block was published: they are added here one by one, and then the index goes online by a
 //! revision of its definition. It covers every position from that block on; before it, AS OF scans.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
 use ledgerstone_digest::id::Id;
 
 use super::Database;
+use super::tasks::Break;
 use crate::catalogue::{Index, IndexStatus, Table, system_tables};
 use crate::error::{QueryError, Result, SqlState};
 use crate::transaction::Transaction;
 
 /// How many times going online is tried against other definitions of the same table.
 const ATTEMPTS_MAX: u32 = 100;
-const BATCH: usize = 256;
 
 impl Database {
-    /// Builds an index in a thread of its own and resolves when it is online, or has failed.
-    pub(crate) async fn build_index_in_background(self: &Arc<Self>, index: Id) -> Result<()> {
+    /// Builds an index beside what else goes on and resolves when it is online, or has failed.
+    ///
+    /// Boxed, because building an index commits and a commit may wait for an index.
+    pub(crate) fn build_index_in_background(
+        self: &Arc<Self>,
+        index: Id,
+    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> {
         let (done, answer) = oneshot::channel();
         let database = self.clone();
-        let thread = std::thread::Builder::new().name("index-build".into()).spawn(move || {
+        let task = async move {
             // Nobody may be waiting any more.
-            let _ = done.send(database.build_index(index));
-        });
-        if let Err(error) = thread {
-            return Err(QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}")));
-        }
-        answer.await.unwrap_or_else(|_| Err(QueryError::internal("the thread that built an index ended early")))
+            let _ = done.send(database.build_index(index).await);
+        };
+        let begun = self.tasks.begin("index-build", Box::pin(task));
+        Box::pin(async move {
+            begun.map_err(|error| {
+                QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
+            })?;
+            answer.await.unwrap_or_else(|_| Err(QueryError::internal("the building of an index ended early")))
+        })
     }
 
     /// Fills an index and puts it online.
-    pub(crate) fn build_index(self: &Arc<Self>, id: Id) -> Result<()> {
+    pub(super) async fn build_index(self: &Arc<Self>, id: Id) -> Result<()> {
         let catalogue = self.catalogue();
         let Some((table, index)) = catalogue.index(&id) else { return Ok(()) };
-        let (status, failure) = match self.fill_index(table, index) {
+        let (status, failure) = match self.fill_index(table, index).await {
             Ok(()) if self.state.has_duplicates(id) => (IndexStatus::Failed, Some(duplicates(index))),
             Ok(()) => (IndexStatus::Online, None),
             Err(error) => (IndexStatus::Failed, Some(error)),
         };
-        self.set_index_status(id, status, failure.as_ref())?;
+        self.set_index_status(id, status, failure.as_ref()).await?;
         // Writers judged before the index went online may have added a duplicate until then.
         if status == IndexStatus::Online && self.state.has_duplicates(id) {
             let failure = duplicates(index);
-            self.set_index_status(id, IndexStatus::Failed, Some(&failure))?;
+            self.set_index_status(id, IndexStatus::Failed, Some(&failure)).await?;
             return Err(failure);
         }
         failure.map_or(Ok(()), Err)
     }
 
     /// Adds the keys that documents had when the index was made.
-    pub(crate) fn fill_index(&self, table: &Table, index: &Index) -> Result<()> {
+    pub(super) async fn fill_index(&self, table: &Table, index: &Index) -> Result<()> {
         let rows = &self.state.rows;
         let mut after = None;
         loop {
-            let ids = rows.all_documents(table.id, after, BATCH);
+            let ids = rows.all_documents(table.id, after, self.options.index_build_documents.max(1));
             let Some(last) = ids.last() else { return Ok(()) };
             after = Some(*last);
             for id in ids {
@@ -79,10 +89,16 @@ impl Database {
                     self.state.mark_duplicate(index.id);
                 }
             }
+            Break::default().await;
         }
     }
 
-    fn set_index_status(self: &Arc<Self>, id: Id, status: IndexStatus, failure: Option<&QueryError>) -> Result<()> {
+    async fn set_index_status(
+        self: &Arc<Self>,
+        id: Id,
+        status: IndexStatus,
+        failure: Option<&QueryError>,
+    ) -> Result<()> {
         let mut attempt = 0;
         loop {
             let mut tx = Transaction::begin(self, false);
@@ -100,7 +116,7 @@ impl Database {
             }
             catalogue.put_table(table);
             tx.define(Id::INDEXES, id, Some(document), catalogue, table_id)?;
-            match tx.commit_blocking() {
+            match tx.commit().await {
                 Err(error) if error.is_retryable() && attempt < ATTEMPTS_MAX => attempt += 1,
                 other => return other.map(drop),
             }

@@ -8,6 +8,7 @@ use futures_channel::oneshot;
 use ledgerstone_journal::redaction::RedactError;
 use ledgerstone_journal::{CommitError, Committed, Ledger, ReadError, StoredBlock, StoredRevision, Transaction};
 
+use super::tasks::Tasks;
 use crate::error::{QueryError, SqlState};
 
 /// A journal that runs.
@@ -32,44 +33,48 @@ pub(crate) trait Log: Send + Sync {
 pub(crate) type Submitted = Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send>>;
 
 /// The journal that there is.
-pub(crate) struct Journal(pub Arc<Ledger>);
+pub(crate) struct Journal {
+    pub ledger: Arc<Ledger>,
+    pub tasks: Arc<Tasks>,
+}
 
 impl Log for Journal {
     fn snapshot(&self) -> u64 {
-        self.0.snapshot()
+        self.ledger.snapshot()
     }
 
     fn read_revision(&self, position: u64) -> Result<StoredRevision, ReadError> {
-        self.0.read_revision(position)
+        self.ledger.read_revision(position)
     }
 
     fn read_block(&self, number: u64) -> Result<StoredBlock, ReadError> {
-        self.0.read_block(number)
+        self.ledger.read_block(number)
     }
 
     fn end_at_time(&self, time_ms: i64) -> Result<Option<u64>, ReadError> {
         // A ledger that is closing has no blocks to come, so what is published is all there is.
-        let _ = self.0.settle(time_ms);
-        Ok(self.0.last_block_at_or_before(time_ms)?.map(|(_, end)| end))
+        let _ = self.ledger.settle(time_ms);
+        Ok(self.ledger.last_block_at_or_before(time_ms)?.map(|(_, end)| end))
     }
 
     fn end_of_block(&self, number: u64) -> Result<u64, ReadError> {
-        Ok(self.0.read_block(number)?.position + 1)
+        Ok(self.ledger.read_block(number)?.position + 1)
     }
 
     fn submit(&self, transaction: Transaction) -> Submitted {
         if transaction.redaction.is_none() {
-            return Box::pin(self.0.submit(transaction));
+            return Box::pin(self.ledger.submit(transaction));
         }
         // Writing segments again takes its time, and blocks.
         let (done, answer) = oneshot::channel();
-        let ledger = self.0.clone();
-        let thread = std::thread::Builder::new().name("redaction".into()).spawn(move || {
+        let ledger = self.ledger.clone();
+        let task = async move {
             // Nobody may be waiting any more.
             let _ = done.send(redacted(ledger.redact(transaction)));
-        });
+        };
+        let begun = self.tasks.begin("redaction", Box::pin(task));
         Box::pin(async move {
-            thread.map_err(|error| {
+            begun.map_err(|error| {
                 refused(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
             })?;
             let ended = |_| CommitError::OutcomeUnknown { cause: "the thread of the redaction ended early".to_owned() };

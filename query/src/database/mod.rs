@@ -5,6 +5,7 @@
 //! | `state` | what transactions, the sequencer and the publisher share |
 //! | `log` | what is asked of the journal |
 //! | `build` | filling an index on a table that has documents |
+//! | `tasks` | what goes on beside the sessions, in threads or in steps |
 //! | `cache` | revisions read or written lately |
 //! | `tokens` | client tokens |
 
@@ -12,6 +13,7 @@ mod build;
 mod cache;
 mod log;
 pub(crate) mod state;
+mod tasks;
 mod tokens;
 
 use std::path::Path;
@@ -22,8 +24,10 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::note::SigningKey;
 use ledgerstone_digest::qldb::statement_digest;
+use ledgerstone_journal::segment::SEGMENT_BYTES;
 use ledgerstone_journal::{
-    Committed, CreateError, CreateOptions, Env, Ledger, OpenError, OpenOptions, ReadError, StoredRevision,
+    Committed, CreateError, CreateOptions, Env, Ledger, OpenError, OpenOptions, ReadError, STAGED_ABOVE_BYTES,
+    StoredRevision,
 };
 
 use log::Journal;
@@ -36,8 +40,9 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::plan_cache::PlanCache;
 use crate::transaction::conflict::Validator;
 use crate::transaction::redact::hide;
-use crate::transaction::{Doc, body_digest, without_salt};
+use crate::transaction::{Doc, block_on, body_digest, without_salt};
 use state::Publisher;
+use tasks::Tasks;
 
 /// An open ledger.
 pub struct Database {
@@ -47,6 +52,7 @@ pub struct Database {
     state: Arc<State>,
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
+    tasks: Arc<Tasks>,
     plans: PlanCache,
 }
 
@@ -56,6 +62,15 @@ pub struct DatabaseOptions {
     pub limits: Limits,
     /// Memory for revisions read or written lately, in bytes.
     pub cache_bytes_max: usize,
+    /// Length of the segments made from now on.
+    pub segment_bytes: u64,
+    /// Transactions whose revisions take more are written ahead in staged frames.
+    pub staged_above_bytes: usize,
+    /// Documents that the building of an index takes at a time.
+    pub index_build_documents: usize,
+    /// Run what goes on beside the sessions in threads of its own. Without, nothing happens but what the caller does with
+    /// [`Database::step`] and the steps of the [`Ledger`].
+    pub threads: bool,
 }
 
 /// What a transaction may hold. Exceeding one is an error (54000) that names it.
@@ -87,7 +102,14 @@ impl Default for Limits {
 
 impl Default for DatabaseOptions {
     fn default() -> Self {
-        DatabaseOptions { limits: Limits::default(), cache_bytes_max: 256 << 20 }
+        DatabaseOptions {
+            limits: Limits::default(),
+            cache_bytes_max: 256 << 20,
+            segment_bytes: SEGMENT_BYTES,
+            staged_above_bytes: STAGED_ABOVE_BYTES,
+            index_build_documents: 256,
+            threads: true,
+        }
     }
 }
 
@@ -115,7 +137,13 @@ impl Database {
     /// Opens a ledger: recovers its journal, derives everything else by replaying it, and goes on with indexes that were
     /// being built.
     pub fn open(env: &Env, dir: &Path, name: &str, key: SigningKey, options: DatabaseOptions) -> Result<Arc<Database>> {
-        let recovered = Ledger::open(env, dir, OpenOptions::new(key)).map_err(open_error)?;
+        let journal = OpenOptions {
+            segment_bytes: options.segment_bytes,
+            staged_above_bytes: options.staged_above_bytes,
+            threads: options.threads,
+            ..OpenOptions::new(key)
+        };
+        let recovered = Ledger::open(env, dir, journal).map_err(open_error)?;
         if let Some(cut) = &recovered.cut {
             tracing::warn!(ledger = name, ?cut, "a batch that was never acknowledged was cut from the journal's end");
         }
@@ -124,9 +152,10 @@ impl Database {
         state.opened(recovered.end());
         let validator = Box::new(Validator::new(state.clone()));
         let ledger = recovered.start(validator, Box::new(Publisher(state.clone())));
-        let log: Arc<dyn Log> = Arc::new(Journal(ledger.clone()));
-        let plans = PlanCache::default();
-        let database = Arc::new(Database { name: name.into(), env: env.clone(), options, state, log, ledger, plans });
+        let tasks = Arc::new(Tasks::new(options.threads));
+        let log: Arc<dyn Log> = Arc::new(Journal { ledger: ledger.clone(), tasks: tasks.clone() });
+        let (name, env, plans) = (name.into(), env.clone(), PlanCache::default());
+        let database = Arc::new(Database { name, env, options, state, log, ledger, tasks, plans });
         database.complete_indexes()?;
         Ok(database)
     }
@@ -143,7 +172,13 @@ impl Database {
 
     /// Finishes what was submitted and records a last checkpoint; later writes are refused, reads go on.
     pub fn close(&self) -> Result<()> {
+        self.tasks.clear();
         self.ledger.close().map_err(|error| QueryError::new(SqlState::IO_ERROR, error.to_string()))
+    }
+
+    /// Without threads: takes a step of what goes on beside the sessions. False if nothing does.
+    pub fn step(&self) -> bool {
+        self.tasks.step()
     }
 
     /// Fills indexes that cover more than what came after them, and goes on building those that are not online yet.
@@ -152,15 +187,15 @@ impl Database {
         for table in catalogue.tables() {
             for index in &table.indexes {
                 match index.status {
-                    IndexStatus::Online if index.from_position > 0 => self.fill_index(table, index)?,
+                    IndexStatus::Online if index.from_position > 0 => block_on(self.fill_index(table, index))?,
                     IndexStatus::Building => {
                         let (database, id) = (self.clone(), index.id);
-                        let build = move || {
-                            if let Err(error) = database.build_index(id) {
+                        let build = async move {
+                            if let Err(error) = database.build_index(id).await {
                                 tracing::error!(ledger = %database.name, index = %id, %error, "an index was not built");
                             }
                         };
-                        std::thread::Builder::new().name("index-build".into()).spawn(build).map_err(|error| {
+                        self.tasks.begin("index-build", Box::pin(build)).map_err(|error| {
                             QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
                         })?;
                     }

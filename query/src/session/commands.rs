@@ -178,7 +178,10 @@ impl Session {
                 format!("{what} DATABASE cannot run inside a transaction block"),
             ));
         }
-        let exists = |name: &str| self.instance.ledgers().iter().any(|ledger| ledger.name == name);
+        let Some(instance) = self.instance.clone() else {
+            return Err(QueryError::unsupported("CREATE DATABASE and DROP DATABASE on a ledger opened by itself"));
+        };
+        let exists = |name: &str| instance.ledgers().iter().any(|ledger| ledger.name == name);
         match statement {
             Statement::CreateDatabase { name, if_not_exists } => {
                 if exists(&name.text) {
@@ -189,7 +192,7 @@ impl Session {
                     self.notice("NOTICE", "42P04", format!("{message}, skipping"));
                 } else {
                     let mut outcome = Ok(());
-                    let mut work = || outcome = self.instance.create_ledger(&name.text, false).map(|_| ());
+                    let mut work = || outcome = instance.create_ledger(&name.text, false).map(|_| ());
                     self.runtime.long(&mut work);
                     outcome.map_err(|error| error.at(name.span))?;
                 }
@@ -204,7 +207,7 @@ impl Session {
                     self.notice("NOTICE", "00000", format!("database \"{}\" does not exist, skipping", name.text));
                 } else {
                     let mut outcome = Ok(());
-                    let mut work = || outcome = self.instance.drop_ledger(&name.text);
+                    let mut work = || outcome = instance.drop_ledger(&name.text);
                     self.runtime.long(&mut work);
                     outcome.map_err(|error| error.at(name.span))?;
                 }

@@ -86,7 +86,8 @@ pub struct Prepared {
 
 /// One client's conversation with one ledger.
 pub struct Session {
-    instance: Arc<Instance>,
+    /// Where other ledgers are made and dropped.
+    instance: Option<Arc<Instance>>,
     database: Arc<Database>,
     info: SessionInfo,
     base: Settings,
@@ -133,6 +134,15 @@ impl Session {
     /// Opens a session with a ledger; an unknown name is an error that lists what exists (3D000).
     pub fn new(instance: Arc<Instance>, ledger: &str, options: SessionOptions) -> Result<Session, QueryError> {
         let database = instance.ledger(ledger)?;
+        Ok(Session::open_on(database, Some(instance), options))
+    }
+
+    /// Opens a session with a ledger that was opened by itself: CREATE DATABASE and DROP DATABASE have nowhere to go.
+    pub fn over(database: Arc<Database>, options: SessionOptions) -> Session {
+        Session::open_on(database, None, options)
+    }
+
+    fn open_on(database: Arc<Database>, instance: Option<Arc<Instance>>, options: SessionOptions) -> Session {
         let mut settings = options.settings;
         settings.set_fixed("session_authorization", &options.user);
         if settings.get("ledgerstone.dialect") == Some("sql") && options.dialect == Dialect::PartiQl {
@@ -163,7 +173,7 @@ impl Session {
             notices: Vec::new(),
         };
         session.follow_settings();
-        Ok(session)
+        session
     }
 
     pub fn info(&self) -> &SessionInfo {

@@ -19,6 +19,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::qldb::statement_digest;
 
+pub(crate) use commit::block_on;
 pub(crate) use doc::without_salt;
 pub use doc::{Doc, View};
 pub use read::Docs;
