@@ -132,6 +132,9 @@ pub enum CommitError {
     /// More than one transaction may hold; nothing was written (54000).
     #[error("a transaction holds at most {limit} {what}; this one has {found}")]
     TooLarge { what: &'static str, found: u64, limit: u64 },
+    /// The ledger can be read only (25006); nothing of this transaction was written.
+    #[error("the ledger can only be read: {reason}")]
+    ReadOnly { reason: &'static str },
     /// The ledger takes no writes; nothing of this transaction was written.
     #[error("the ledger takes no writes: {reason}")]
     Stopped { reason: String },

@@ -17,6 +17,7 @@ use ledgerstone_digest::receipt::Receipt;
 use ledgerstone_digest::tlog_proof::TlogProof;
 use ledgerstone_digest::{Hash, Id};
 
+use crate::backup;
 use crate::checkpoint::{CheckpointError, Notary, Signed};
 use crate::commit::{Answer, CommitFuture};
 use crate::env::{Env, Lock};
@@ -69,6 +70,8 @@ struct State {
     writing: bool,
     failure: Option<(WriteFailure, Tail)>,
     durable: Option<Tail>,
+    /// Restored, and nobody has vouched for it: nothing is taken.
+    read_only: bool,
     stopped: Option<String>,
     closing: bool,
     /// The sequencer has nothing left and has gone.
@@ -142,6 +145,11 @@ impl Ledger {
         {
             state = self.shared.waiting.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        if state.read_only {
+            drop(state);
+            drop(answer.send(Err(CommitError::ReadOnly { reason: backup::READ_ONLY })));
+            return future;
+        }
         if let Some(reason) = state.refusal() {
             drop(state);
             drop(answer.send(Err(CommitError::Stopped { reason })));
@@ -188,7 +196,8 @@ impl Ledger {
 
     /// Why writes are refused, if they are.
     pub fn stopped(&self) -> Option<String> {
-        self.shared.state().refusal()
+        let state = self.shared.state();
+        state.refusal().or_else(|| state.read_only.then(|| backup::READ_ONLY.to_owned()))
     }
 
     /// The revision at a position.
@@ -324,7 +333,7 @@ impl Ledger {
     /// statements of their transactions, leave the journal's files; their hashes stay. The transaction holds one record
     /// for each in the table of redactions. Blocks until done; a crash in between is finished by the next start.
     pub fn redact(&self, transaction: Transaction) -> Result<Committed, RedactError> {
-        let _one = self.redacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.hold_redactions();
         let blocks = self.block_count()?.unwrap_or(0);
         redaction::check(&self.journal, &transaction, blocks)?;
         let (storage, dir) = (&*self.journal.env.storage, &self.journal.dir);
@@ -350,6 +359,11 @@ impl Ledger {
             Ok(()) => Ok(committed),
             Err(error) => Err(RedactError::Unfinished { committed, cause: Box::new(error) }),
         }
+    }
+
+    /// No redaction begins while this is held.
+    pub(crate) fn hold_redactions(&self) -> MutexGuard<'_, ()> {
+        self.redacting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn prover(&self) -> Prover<'_> {
@@ -452,7 +466,7 @@ impl Recovered {
         let env = journal.env.clone();
         let shared = Arc::new(Shared {
             snapshot: AtomicU64::new(tail.chain.next_position),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State { read_only: backup::is_restored(&env, &journal.dir), ..State::default() }),
             sequencer: Condvar::new(),
             writer: Condvar::new(),
             waiting: Condvar::new(),

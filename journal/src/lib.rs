@@ -16,11 +16,13 @@
 //! | [`keys`] | signing keys as files |
 //! | [`redaction`] | data that leaves the journal while its hash stays |
 //! | [`receipt`] | receipts and proofs, made from the journal and the tree |
+//! | [`backup`] | copies of an open ledger, and ledgers made of them |
 //! | [`doctor`] | derived files made again |
 //! | [`verify`] | a whole directory re-derived and compared |
 //! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod batch;
 pub mod checkpoint;
 pub mod commit;

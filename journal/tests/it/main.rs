@@ -1,5 +1,6 @@
 //! The journal from outside, as the query engine and an operator see it.
 
+mod backups;
 mod basics;
 mod commits;
 mod damage;

@@ -19,7 +19,7 @@ use ledgerstone_journal::{Committed, Env, Ledger, NewRevision, OpenOptions, Reda
 use crate::support::*;
 
 /// Repeated in the documents that are redacted, and nowhere else.
-const SECRET: &str = "q7-secret-q7";
+pub const SECRET: &str = "q7-secret-q7";
 const SECRET_STATEMENT: &str = "INSERT INTO t VALUES ('w9-literal-w9')";
 
 fn small_segments() -> OpenOptions {
@@ -29,7 +29,7 @@ fn small_segments() -> OpenOptions {
     options
 }
 
-fn secret(n: u64) -> NewRevision {
+pub fn secret(n: u64) -> NewRevision {
     use ledgerstone_digest::ion::{Struct, Value};
     let data = Value::Struct(Struct::from_fields([
         ("number", Value::int(n as i64)),
@@ -58,7 +58,7 @@ fn fill(ledger: &Ledger) -> Committed {
     committed
 }
 
-fn target(ledger: &Ledger, committed: &Committed, document: u64) -> RedactedRevision {
+pub fn target(ledger: &Ledger, committed: &Committed, document: u64) -> RedactedRevision {
     RedactedRevision {
         strand: ledger.strand(),
         sequence_no: committed.block,
@@ -68,7 +68,7 @@ fn target(ledger: &Ledger, committed: &Committed, document: u64) -> RedactedRevi
     }
 }
 
-fn redaction(n: u64, targets: &[RedactedRevision]) -> Transaction {
+pub fn redaction(n: u64, targets: &[RedactedRevision]) -> Transaction {
     let records = targets.iter().zip(0..).map(|(target, at)| {
         let record = RedactionRecord {
             block: target.sequence_no,
@@ -100,7 +100,7 @@ fn judge(receipt: &Receipt, document: u64) -> ReceiptVerdict {
     verify(&receipt, &Trust::in_key(key().verifier().clone()), &expect(document)).unwrap()
 }
 
-fn files_with(storage: &dyn Storage, path: &Path, text: &str) -> Vec<PathBuf> {
+pub fn files_with(storage: &dyn Storage, path: &Path, text: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in storage.read_dir(path).unwrap() {
         let inner = path.join(&entry.name);

@@ -213,6 +213,7 @@ pub(crate) fn commit_error(error: CommitError) -> QueryError {
         CommitError::NoSpace { .. } => QueryError::new(SqlState::DISK_FULL, message),
         CommitError::Clock(_) => QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message),
         CommitError::TooLarge { .. } => QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message),
+        CommitError::ReadOnly { .. } => QueryError::new(SqlState::READ_ONLY_TRANSACTION, message),
         CommitError::Stopped { .. } => QueryError::new(SqlState::CANNOT_CONNECT_NOW, message),
         _ => QueryError::new(SqlState::IO_ERROR, message),
     }
