@@ -264,6 +264,80 @@ pub struct ListTablesResponse {
     #[prost(message, repeated, tag = "1")]
     pub tables: ::prost::alloc::vec::Vec<TableDescription>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BackupRequest {
+    /// "main" when empty
+    #[prost(string, tag = "1")]
+    pub ledger: ::prost::alloc::string::String,
+    /// What the caller has from an earlier backup, so that it is not sent again.
+    #[prost(message, repeated, tag = "2")]
+    pub held: ::prost::alloc::vec::Vec<BackupSegment>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupSegment {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// SHA-256 of the header's page; another one: the segment was written again
+    #[prost(bytes = "vec", tag = "2")]
+    pub header_hash: ::prost::alloc::vec::Vec<u8>,
+    /// where its batches end
+    #[prost(uint64, tag = "3")]
+    pub used_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupPart {
+    #[prost(oneof = "backup_part::Part", tags = "1, 2, 3, 4")]
+    pub part: ::core::option::Option<backup_part::Part>,
+}
+/// Nested message and enum types in `BackupPart`.
+pub mod backup_part {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Part {
+        #[prost(message, tag = "1")]
+        Head(super::BackupHead),
+        #[prost(message, tag = "2")]
+        Segment(super::BackupSegmentStart),
+        /// the next ones of the segment
+        #[prost(bytes, tag = "3")]
+        Bytes(::prost::alloc::vec::Vec<u8>),
+        #[prost(message, tag = "4")]
+        Done(super::BackupDone),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupHead {
+    #[prost(string, tag = "1")]
+    pub ledger_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub origin: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub verifier_key: ::prost::alloc::string::String,
+    /// leaves of the checkpoint, and of the backup
+    #[prost(uint64, tag = "4")]
+    pub size: u64,
+    /// the checkpoint
+    #[prost(string, tag = "5")]
+    pub note: ::prost::alloc::string::String,
+    /// those that are not sent included
+    #[prost(uint64, tag = "6")]
+    pub segments: u64,
+    /// that will be sent
+    #[prost(uint64, tag = "7")]
+    pub bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupSegmentStart {
+    #[prost(message, optional, tag = "1")]
+    pub segment: ::core::option::Option<BackupSegment>,
+    /// of the file: zeros behind what is used
+    #[prost(uint64, tag = "2")]
+    pub length: u64,
+    /// the bytes before are what the caller has
+    #[prost(uint64, tag = "3")]
+    pub from: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupDone {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Dialect {
@@ -698,6 +772,33 @@ pub mod ledger_service_client {
                 .insert(GrpcMethod::new("ledgerstone.v1.LedgerService", "ListTables"));
             self.inner.unary(req, path, codec).await
         }
+        /// The journal as of a checkpoint that is signed now, while the ledger is written to: a head, then for each segment
+        /// that the caller lacks, or has in another state, its name and its bytes, then exactly one `done`. Redactions wait
+        /// for it.
+        pub async fn backup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BackupPart>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ledgerstone.v1.LedgerService/Backup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ledgerstone.v1.LedgerService", "Backup"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -806,6 +907,19 @@ pub mod ledger_service_server {
             tonic::Response<super::ListTablesResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the Backup method.
+        type BackupStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BackupPart, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The journal as of a checkpoint that is signed now, while the ledger is written to: a head, then for each segment
+        /// that the caller lacks, or has in another state, its name and its bytes, then exactly one `done`. Redactions wait
+        /// for it.
+        async fn backup(
+            &self,
+            request: tonic::Request<super::BackupRequest>,
+        ) -> std::result::Result<tonic::Response<Self::BackupStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct LedgerServiceServer<T> {
@@ -1464,6 +1578,52 @@ pub mod ledger_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ledgerstone.v1.LedgerService/Backup" => {
+                    #[allow(non_camel_case_types)]
+                    struct BackupSvc<T: LedgerService>(pub Arc<T>);
+                    impl<
+                        T: LedgerService,
+                    > tonic::server::ServerStreamingService<super::BackupRequest>
+                    for BackupSvc<T> {
+                        type Response = super::BackupPart;
+                        type ResponseStream = T::BackupStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BackupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LedgerService>::backup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BackupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -1,11 +1,13 @@
 //! The command line. Exit status: 0 it holds, 1 it does not hold, 2 it could not be checked or done.
 
+mod backup;
 mod bench;
 mod demo;
 mod doctor;
 mod export;
 mod passwd;
 mod report;
+mod restore;
 mod serve;
 mod shell;
 mod table;
@@ -39,6 +41,10 @@ enum Command {
     Verify(verify::Verify),
     /// Write history or current data to Parquet.
     Export(export::Export),
+    /// Copy a ledger's journal, from a running server too, and verify the copy.
+    Backup(backup::Backup),
+    /// Make a ledger of a backup again.
+    Restore(restore::Restore),
     /// Check and rebuild derived state.
     Doctor(doctor::Doctor),
     /// Measure.
@@ -54,6 +60,8 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => arguments.run(),
         Command::Verify(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
+        Command::Backup(arguments) => arguments.run(),
+        Command::Restore(arguments) => arguments.run(),
         Command::Doctor(arguments) => arguments.run(),
         Command::Bench(arguments) => arguments.run(),
     }

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 
 use super::execute::{Answer, commit_address};
 use super::sessions::Registry;
-use super::{Options, admin, execute, status};
+use super::{Options, admin, backup, execute, status};
 
 /// The longest list of statement digests in one request.
 const DIGESTS_MAX: usize = 1_000_000;
@@ -231,5 +231,15 @@ impl LedgerService for LedgerDoor {
             })
             .await?;
         Ok(Response::new(v1::ListTablesResponse { tables }))
+    }
+
+    type BackupStream = backup::Parts;
+
+    async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<backup::Parts>, Status> {
+        self.options.gate.admit(request.metadata())?;
+        let v1::BackupRequest { ledger, held } = request.into_inner();
+        let ledger =
+            self.administer(move |instance| Ok(Arc::clone(instance.ledger(name_or_main(&ledger))?.ledger()))).await?;
+        backup::start(ledger, &held).map(Response::new)
     }
 }

@@ -7,11 +7,13 @@
 //! | `ledger` | the ledger service |
 //! | `execute` | one statement: run, then rows as fast as the client takes them |
 //! | `admin` | ledgers and tables as messages |
+//! | `backup` | a ledger's backup as a stream |
 //! | `digest` | the digest service |
 //! | `block` | blocks as messages |
 //! | `status` | errors as gRPC statuses |
 
 mod admin;
+mod backup;
 mod block;
 mod caller;
 mod digest;

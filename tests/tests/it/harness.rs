@@ -17,6 +17,8 @@ const START: Duration = Duration::from_secs(60);
 pub struct Server {
     child: Option<Child>,
     directory: TempDir,
+    data: PathBuf,
+    keys: PathBuf,
     arguments: Vec<String>,
     pub postgres: SocketAddr,
     pub http: SocketAddr,
@@ -33,7 +35,18 @@ impl Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (postgres, http) = (free_port(), free_port());
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut server = Server { child: None, directory, arguments, postgres, http };
+        let (data, keys) = (directory.path().join("data"), directory.path().join("keys"));
+        let mut server = Server { child: None, directory, data, keys, arguments, postgres, http };
+        server.launch();
+        server
+    }
+
+    /// On directories that are there already.
+    pub fn start_on(data: impl Into<PathBuf>, keys: impl Into<PathBuf>) -> Server {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (postgres, http) = (free_port(), free_port());
+        let (data, keys) = (data.into(), keys.into());
+        let mut server = Server { child: None, directory, data, keys, arguments: Vec::new(), postgres, http };
         server.launch();
         server
     }
@@ -42,9 +55,9 @@ impl Server {
         let child = Command::new(binary())
             .arg("serve")
             .arg("--data")
-            .arg(self.directory.path().join("data"))
+            .arg(&self.data)
             .arg("--keys")
-            .arg(self.directory.path().join("keys"))
+            .arg(&self.keys)
             .args(["--postgres", &self.postgres.to_string(), "--http", &self.http.to_string()])
             .args(&self.arguments)
             .stdout(Stdio::null())
@@ -97,7 +110,7 @@ impl Server {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.data.clone()
     }
 
     fn log(&self) -> PathBuf {

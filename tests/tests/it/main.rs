@@ -1,5 +1,6 @@
 //! End-to-end tests against the real binary, through its sockets.
 
+mod backup;
 mod cli_fixture;
 mod cli_verify;
 mod grpc_digest;

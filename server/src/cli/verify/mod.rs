@@ -29,6 +29,7 @@ use ledgerstone_digest::{Hash, Id};
 use super::report::{Check, conclude};
 pub use directory::{ledger_id, of_report};
 use input::Input;
+pub use input::read_note;
 
 /// The longest file that can be expected content.
 const CONTENT_BYTES_MAX: u64 = 64 << 20;
@@ -171,19 +172,25 @@ impl Given {
 
 /// A key as text, or a file that holds one.
 fn read_key(text: &str, option: &str) -> Result<VerifierKey, Box<Check>> {
+    let refuse =
+        |what: String| Box::new(Check::new(Path::new(text), "the key you gave").unchecked(format!("{option}: {what}")));
+    read_vkey(text).map_err(refuse)
+}
+
+/// A verifier key as text, or a file that holds one; or why it is none.
+pub fn read_vkey(text: &str) -> Result<VerifierKey, String> {
     if let Ok(key) = text.trim().parse() {
         return Ok(key);
     }
-    let path = Path::new(text);
-    let refuse = |what: String| Box::new(Check::new(path, "the key you gave").unchecked(format!("{option}: {what}")));
-    let bytes = input::read_limited(path, 4096)
-        .map_err(|what| refuse(format!("it is no verifier key (name+id+base64), and as a file it {what}")))?;
+    let bytes = input::read_limited(Path::new(text), 4096)
+        .map_err(|what| format!("it is no verifier key (name+id+base64), and as a file it {what}"))?;
     let text = String::from_utf8_lossy(&bytes);
     if text.contains("PRIVATE+KEY") {
-        let what = "this file holds the private key; give the verifier key, which stands in the .vkey file beside it";
-        return Err(refuse(what.to_owned()));
+        return Err(
+            "this file holds the private key; give the verifier key, which stands in the .vkey file beside it".into()
+        );
     }
-    text.trim().parse().map_err(|error| refuse(format!("the file holds no verifier key: {error}")))
+    text.trim().parse().map_err(|error| format!("the file holds no verifier key: {error}"))
 }
 
 fn read_kept(path: &Path, key: Option<&VerifierKey>) -> Result<Kept, Box<Check>> {
