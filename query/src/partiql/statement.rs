@@ -6,7 +6,7 @@ use super::lexer::Kind;
 use super::{Parser, near};
 use crate::ast::{
     Alias, Assignment, Change, CreateIndex, CreateTable, Delete, Expr, ExprKind, From, Insert, InsertSource, Name,
-    Statement, TableName, Update,
+    Span, Statement, TableName, Update,
 };
 use crate::error::{QueryError, Result};
 use crate::literal;
@@ -32,8 +32,25 @@ impl Parser<'_> {
             "EXEC" => self.exec(),
             "EXPLAIN" => self.explain(),
             "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "ABORT" | "END" => self.transaction(&word),
+            "SET" | "SHOW" | "RESET" => self.setting(),
             _ => self.expression_statement(),
         }
+    }
+
+    /// Settings are the session's and read alike in both dialects, so that a session finds its way back to SQL.
+    fn setting(&mut self) -> Result<Statement> {
+        let start = self.here();
+        while !self.at_end() && !self.is_sign(";") {
+            self.advance();
+        }
+        let span = start.to(self.before());
+        let read = crate::sql::parse(span.slice(self.text)).map_err(|mut error| {
+            let moved = |found: Span| Span { start: found.start + span.start, end: found.end + span.start };
+            error.span = error.span.map(moved);
+            error
+        })?;
+        let statement = read.into_iter().next().map(|parsed| parsed.statement);
+        statement.ok_or_else(|| near(span.slice(self.text), span))
     }
 
     /// A query that is an expression, as `<< 1, 2 >>` or `EXISTS(SELECT …)`; a lone word is rather a misspelt keyword.

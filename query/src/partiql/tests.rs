@@ -1,7 +1,7 @@
 //! What is accepted, as trees; what is refused, with place and words; and that nothing breaks the parser.
 
 use super::parse;
-use crate::ast::Span;
+use crate::ast::{Span, Statement};
 use crate::compact;
 
 fn tree(text: &str) -> String {
@@ -429,4 +429,15 @@ fn moderate_nesting_is_accepted() {
 fn a_text_that_is_too_long_is_refused() {
     let text = " ".repeat(crate::literal::TEXT_MAX + 1);
     assert_eq!(parse(&text).unwrap_err().code.0, "54000");
+}
+
+#[test]
+fn settings_are_read_in_partiql_too_and_lead_back_to_sql() {
+    let parsed = parse("SELECT 1; SET ledgerstone.dialect = sql; SHOW ledgerstone.dialect; RESET ALL").unwrap();
+    assert!(matches!(&parsed[1].statement, Statement::Set { name, .. } if &**name == "ledgerstone.dialect"));
+    assert!(matches!(&parsed[2].statement, Statement::Show { .. }));
+    assert!(matches!(&parsed[3].statement, Statement::Reset { name: None }));
+    let text = "SELECT 1; SET a b c";
+    let error = parse(text).unwrap_err();
+    assert!(error.span.is_some_and(|span| span.start >= 10), "the error points into the whole text: {error:?}");
 }

@@ -12,3 +12,4 @@ mod pg_limits;
 mod pg_prepared;
 mod pg_sql;
 mod pg_transactions;
+mod recorded;
