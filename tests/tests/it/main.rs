@@ -6,6 +6,7 @@ mod cli_verify;
 mod grpc_digest;
 mod grpc_sessions;
 mod harness;
+mod hostile;
 mod kill;
 mod pg_copy;
 mod pg_limits;
