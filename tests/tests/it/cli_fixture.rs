@@ -92,6 +92,9 @@ impl Fixture {
         self.write("consistency", hashes.iter().map(|hash| format!("{hash}\n")).collect::<String>());
         self.write("proof", ledger.proof_file(self.position).unwrap().to_text());
         self.write("leaf", ledger.leaf(self.position).unwrap());
+        let block_leaf = self.sizes.1 - 1;
+        self.write("block-proof", ledger.proof_file(block_leaf).unwrap().to_text());
+        self.write("block-leaf", ledger.leaf(block_leaf).unwrap());
         let shown = &receipt.revisions[0].leaf;
         assert_eq!((shown.document_id, shown.version), (self.document, 1));
         self.write("content.ion", "{n: 0, city: \"Tacoma\", fine: 12.50}");

@@ -125,6 +125,18 @@ fn a_proof_file_needs_its_leaf() {
 }
 
 #[test]
+fn a_proof_file_of_a_block_leaf_is_not_of_an_expected_document() {
+    let f = Fixture::new(16);
+    f.verify(&["block-proof", "--leaf", "block-leaf"]).says(0, &["stands at position"]);
+    for expected in ["--document", "--table"] {
+        let id = f.document.to_string();
+        f.verify(&["block-proof", "--leaf", "block-leaf", expected, &id]).says(1, &["is not a revision"]);
+    }
+    f.verify(&["block-proof", "--leaf", "block-leaf", "--version", "1"]).says(1, &["is not a revision"]);
+    f.verify(&["proof", "--leaf", "leaf", "--content", "content.ion"]).says(2, &["does not show content"]);
+}
+
+#[test]
 fn a_directory_alone_is_consistent_with_itself() {
     let f = Fixture::new(11);
     f.run(&["verify", "data/main"]).says(0, &["consistent with itself", "signs it again passes this"]);

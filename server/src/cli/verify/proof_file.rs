@@ -59,6 +59,15 @@ pub fn check(path: &Path, text: &str, given: &Given) -> Check {
 }
 
 fn leaf_facts(check: &mut Check, leaf: &Leaf, given: &Given) {
+    let expected = given.table.is_some() || given.document.is_some() || given.version.is_some();
+    if expected && !matches!(leaf, Leaf::Revision(_)) {
+        let text = "the leaf is not a revision, so it is not of the table, document or version that you expect";
+        check.finding(Finding::of(Outcome::Broken, text));
+    }
+    if given.content.is_some() {
+        let text = "a leaf does not show content, so it cannot be compared with what you expect; a receipt shows it";
+        check.finding(Finding::of(Outcome::Unchecked, text));
+    }
     match leaf {
         Leaf::Genesis(genesis) => {
             check.fact("leaf", "genesis");
