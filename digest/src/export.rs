@@ -1,17 +1,18 @@
 //! Verification of an export: that its rows are exactly a table's revisions, nothing left out, believing nothing that
-//! its manifest says (docs/format.md, "Full verification").
+//! its manifest says (docs/format.md, "Export").
 //!
-//! The export carries all leaves of the tree, other tables' too: they rebuild the root, and show that no row of this
-//! table is missing. Reading files is the caller's: leaves and rows come in as iterators.
+//! The one place for these rules. The export carries all leaves of the tree, other tables' too: they rebuild the root,
+//! and show that no row of this table is missing. Reading files is the caller's: leaves and rows come in as iterators,
+//! each row once and in order, so that neither is ever in memory as a whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::iter::Peekable;
 
 use crate::checkpoint::Checkpoint;
 use crate::full::{GenesisFacts, check_genesis};
 use crate::hash::Hash;
 use crate::id::Id;
-use crate::leaf::{Leaf, RevisionLeaf};
+use crate::leaf::{BlockLeaf, Leaf, RevisionLeaf};
 use crate::receipt::{Content, RevisionOpening};
 use crate::redaction::RedactionRecord;
 use crate::validity::{LeafVerifier, Violation};
@@ -30,21 +31,59 @@ pub enum Scope {
 
 /// A row of an export.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ExportRow {
+pub struct ExportRow<T = ()> {
     /// The position of its revision leaf.
     pub position: u64,
     /// Blind, metadata, and data or data hash.
     pub opening: RevisionOpening,
+    /// What the row says of its leaves in columns of their own.
+    pub stated: Option<Stated>,
+    /// What the caller wants back once the row is believed.
+    pub extra: T,
+}
+
+/// What a row can say of its revision leaf and its block leaf beside what opens them. All of it is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stated {
+    /// The document.
+    pub document_id: Id,
+    /// Its version.
+    pub version: u64,
+    /// The position it supersedes.
+    pub supersedes: Option<u64>,
+    /// It is a deletion.
+    pub deleted: bool,
+    /// The block's number.
+    pub block: u64,
+    /// The strand.
+    pub strand: Id,
+    /// The transaction.
+    pub transaction_id: Id,
+    /// The block's time.
+    pub time_ms: i64,
+    /// QLDB's revision hash.
+    pub revision_hash: Hash,
 }
 
 /// A table of an export: its rows ascend by position.
-pub struct ExportTable<'a, E> {
+pub struct ExportTable<'a, E, T = ()> {
     /// The table's id, from the caller's knowledge or from a catalogue revision that is verified with it.
     pub id: Id,
     /// What the rows should be.
     pub scope: Scope,
     /// The rows, as they are read.
-    pub rows: Box<dyn Iterator<Item = Result<ExportRow, E>> + 'a>,
+    pub rows: Box<dyn Iterator<Item = Result<ExportRow<T>, E>> + 'a>,
+}
+
+/// What the leaves are compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Signed<'a> {
+    /// The export's checkpoint, whose signature the caller has checked.
+    pub checkpoint: &'a Checkpoint,
+    /// A checkpoint of the same ledger that somebody kept elsewhere, its signature checked as well.
+    pub kept: Option<&'a Checkpoint>,
+    /// The genesis record's bytes; the genesis leaf names their hash.
+    pub record: &'a [u8],
 }
 
 /// What was found, when nothing was wrong.
@@ -56,11 +95,13 @@ pub struct ExportReport {
     pub size: u64,
     /// Their root, which is the checkpoint's.
     pub root: Hash,
+    /// Blocks.
+    pub blocks: u64,
     /// The rows of each table, in the order the tables were given.
     pub rows: Vec<u64>,
     /// Rows without data whose redaction is recorded among the rows of the table of redactions.
     pub redacted: u64,
-    /// Rows without data, of which the export has no record.
+    /// Rows without data, of which the export has no record. Zero if it has all records: then such a row is a failure.
     pub withheld: u64,
 }
 
@@ -92,6 +133,26 @@ pub enum ExportFailure<E> {
         /// The root of the leaves.
         found: Hash,
     },
+    /// Other leaves than those of the checkpoint that was kept.
+    #[error("at size {size} the root is not the one of the checkpoint kept elsewhere: the history was rewritten")]
+    KeptRoot {
+        /// Its size.
+        size: u64,
+    },
+    /// The kept checkpoint is of a size that no ledger signs.
+    #[error("the checkpoint kept elsewhere is of size {size}, which lies inside a block of these leaves")]
+    KeptInside {
+        /// Its size.
+        size: u64,
+    },
+    /// The kept checkpoint is newer than the export, so nothing can be said of the leaves between them.
+    #[error("the checkpoint kept elsewhere is of size {size}, after this export's {found}")]
+    KeptBeyond {
+        /// Its size.
+        size: u64,
+        /// The leaves of the export.
+        found: u64,
+    },
     /// A revision of the table that has no row.
     #[error("table {table}: the revision at position {position} has no row")]
     RowMissing {
@@ -120,19 +181,43 @@ pub enum ExportFailure<E> {
         /// What does not fit.
         problem: Broken,
     },
+    /// A row that says in a column of its own something else than its leaves.
+    #[error("table {table}, row for position {position}: its {what} is not what the leaves say")]
+    Column {
+        /// The table.
+        table: Id,
+        /// The row's position.
+        position: u64,
+        /// What differs.
+        what: &'static str,
+    },
+    /// Data that is missing although all records of redactions are there.
+    #[error(
+        "table {table}: the data of position {position} is missing and no record says that it was redacted: it is withheld"
+    )]
+    Withheld {
+        /// The table.
+        table: Id,
+        /// The row's position.
+        position: u64,
+    },
     /// Two tables of one id.
     #[error("table {0} is given twice")]
     TableTwice(Id),
 }
 
-/// Verifies an export against a checkpoint whose signature the caller has checked. `leaves` are all entries from
-/// position 0 on; `record` is the genesis record's bytes.
-pub fn verify_export<L: AsRef<[u8]>, E>(
-    checkpoint: &Checkpoint,
-    record: &[u8],
+/// Told of each row once its leaves are known and its commitment opens: the table's number, the leaf, the row.
+pub type Opened<'a, E, T> = &'a mut dyn FnMut(usize, &RevisionLeaf, ExportRow<T>) -> Result<(), E>;
+
+/// Verifies an export. `leaves` are all entries from position 0 on. Nothing that `opened` is told of is the ledger's
+/// before the whole export is: only then the leaves are known to have the signed root.
+pub fn verify_export<L: AsRef<[u8]>, E, T>(
+    signed: &Signed<'_>,
     leaves: impl Iterator<Item = Result<L, E>>,
-    tables: Vec<ExportTable<'_, E>>,
+    tables: Vec<ExportTable<'_, E, T>>,
+    opened: Opened<'_, E, T>,
 ) -> Result<ExportReport, ExportFailure<E>> {
+    let checkpoint = signed.checkpoint;
     let mut run = Run::new(tables)?;
     let mut verifier = LeafVerifier::new();
     let mut genesis = None;
@@ -142,10 +227,12 @@ pub fn verify_export<L: AsRef<[u8]>, E>(
             return Err(ExportFailure::Size { expected: checkpoint.size, found: position + 1 });
         }
         let leaf = verifier.push(bytes.map_err(ExportFailure::Read)?.as_ref())?;
+        compare_kept(signed.kept, &verifier)?;
         match &leaf {
-            Leaf::Genesis(leaf) => genesis = Some(check_genesis(leaf, record).map_err(ExportFailure::Genesis)?),
+            Leaf::Genesis(leaf) => genesis = Some(check_genesis(leaf, signed.record).map_err(ExportFailure::Genesis)?),
             Leaf::Revision(leaf) => run.revision(position, leaf)?,
-            Leaf::Block(_) | Leaf::Other { .. } => run.end_block(&leaf)?,
+            Leaf::Block(block) => run.end_block(block, opened)?,
+            Leaf::Other { .. } => {}
         }
     }
     let (size, root) = verifier.finish()?;
@@ -156,35 +243,53 @@ pub fn verify_export<L: AsRef<[u8]>, E>(
         return Err(ExportFailure::Root { expected: checkpoint.root, found: root });
     }
     let genesis = genesis.ok_or_else(|| ExportFailure::Genesis("there is none".into()))?;
-    if genesis.origin != checkpoint.origin {
-        let text = format!("the ledger is {}, the checkpoint is of {}", genesis.origin, checkpoint.origin);
+    let signers = [Some(checkpoint), signed.kept];
+    if let Some(other) = signers.into_iter().flatten().find(|signer| signer.origin != genesis.origin) {
+        let text = format!("the ledger is {}, the checkpoint is of {}", genesis.origin, other.origin);
         return Err(ExportFailure::Genesis(text));
+    }
+    if let Some(kept) = signed.kept.filter(|kept| kept.size > size) {
+        return Err(ExportFailure::KeptBeyond { size: kept.size, found: size });
     }
     run.finish(&verifier, genesis, root)
 }
 
-type Rows<'a, E> = Peekable<Box<dyn Iterator<Item = Result<ExportRow, E>> + 'a>>;
-
-struct Run<'a, E> {
-    tables: Vec<TableRun<'a, E>>,
-    by_id: HashMap<Id, usize>,
-    /// Rows of the block that is not ended yet.
-    open: Vec<(usize, RevisionLeaf, ExportRow)>,
-    missing: HashSet<(u64, Id, Id, u64)>,
-    redacted: u64,
+/// The tree must have the kept root when it has the kept size, which is the end of a block.
+fn compare_kept<E>(kept: Option<&Checkpoint>, verifier: &LeafVerifier) -> Result<(), ExportFailure<E>> {
+    let Some(kept) = kept.filter(|kept| kept.size == verifier.frontier().size()) else { return Ok(()) };
+    if !verifier.validator().at_boundary() {
+        return Err(ExportFailure::KeptInside { size: kept.size });
+    }
+    if kept.root != verifier.frontier().root() {
+        return Err(ExportFailure::KeptRoot { size: kept.size });
+    }
+    Ok(())
 }
 
-struct TableRun<'a, E> {
+type Rows<'a, E, T> = Peekable<Box<dyn Iterator<Item = Result<ExportRow<T>, E>> + 'a>>;
+
+struct Run<'a, E, T> {
+    tables: Vec<TableRun<'a, E, T>>,
+    by_id: HashMap<Id, usize>,
+    /// Rows of the block that is not ended yet.
+    open: Vec<(usize, RevisionLeaf, ExportRow<T>)>,
+    /// Rows without data and without a record so far: (block, table, document, version) → position.
+    missing: HashMap<(u64, Id, Id, u64), u64>,
+    redacted: u64,
+    blocks: u64,
+}
+
+struct TableRun<'a, E, T> {
     id: Id,
     scope: Scope,
-    rows: Rows<'a, E>,
+    rows: Rows<'a, E, T>,
     count: u64,
     /// Positions of the rows, kept only where the scope needs them at the end.
     positions: Vec<u64>,
 }
 
-impl<'a, E> Run<'a, E> {
-    fn new(tables: Vec<ExportTable<'a, E>>) -> Result<Self, ExportFailure<E>> {
+impl<'a, E, T> Run<'a, E, T> {
+    fn new(tables: Vec<ExportTable<'a, E, T>>) -> Result<Self, ExportFailure<E>> {
         let mut by_id = HashMap::new();
         let mut runs = Vec::with_capacity(tables.len());
         for (number, table) in tables.into_iter().enumerate() {
@@ -194,7 +299,7 @@ impl<'a, E> Run<'a, E> {
             let (id, scope, rows) = (table.id, table.scope, table.rows.peekable());
             runs.push(TableRun { id, scope, rows, count: 0, positions: Vec::new() });
         }
-        Ok(Run { tables: runs, by_id, open: Vec::new(), missing: HashSet::new(), redacted: 0 })
+        Ok(Run { tables: runs, by_id, open: Vec::new(), missing: HashMap::new(), redacted: 0, blocks: 0 })
     }
 
     fn revision(&mut self, position: u64, leaf: &RevisionLeaf) -> Result<(), ExportFailure<E>> {
@@ -227,23 +332,27 @@ impl<'a, E> Run<'a, E> {
     }
 
     /// The rows of a block can be opened once its block leaf is known.
-    fn end_block(&mut self, leaf: &Leaf) -> Result<(), ExportFailure<E>> {
-        let Leaf::Block(block) = leaf else { return Ok(()) };
+    fn end_block(&mut self, block: &BlockLeaf, opened: Opened<'_, E, T>) -> Result<(), ExportFailure<E>> {
+        self.blocks += 1;
         for (number, leaf, row) in self.open.drain(..) {
-            let table = self.tables[number].id;
-            let failed = |problem| ExportFailure::Row { table, position: row.position, problem };
-            check_revision(&leaf, block, &row.opening).map_err(failed)?;
+            let (table, position) = (leaf.table_id, row.position);
+            let failed = |problem| ExportFailure::Row { table, position, problem };
+            let (_, revision_hash) = check_revision(&leaf, block, &row.opening).map_err(failed)?;
+            if let Some(what) = row.stated.and_then(|stated| stated.differs(&leaf, block, revision_hash)) {
+                return Err(ExportFailure::Column { table, position, what });
+            }
             match &row.opening.content {
                 Content::DataHash { .. } => {
-                    self.missing.insert((leaf.block, leaf.table_id, leaf.document_id, leaf.version));
+                    self.missing.insert((leaf.block, table, leaf.document_id, leaf.version), position);
                 }
                 Content::Data { data, .. } if table == Id::REDACTIONS => {
                     let record = RedactionRecord::from_value(data).ok_or_else(|| failed(Broken::NotARecord))?;
                     let key = (record.block, record.table_id, record.document_id, record.version);
-                    self.redacted += u64::from(self.missing.remove(&key));
+                    self.redacted += u64::from(self.missing.remove(&key).is_some());
                 }
                 _ => {}
             }
+            opened(number, &leaf, row).map_err(ExportFailure::Read)?;
         }
         Ok(())
     }
@@ -264,14 +373,26 @@ impl<'a, E> Run<'a, E> {
             }
         }
         self.check_current(verifier)?;
+        self.check_missing()?;
         Ok(ExportReport {
             genesis,
             size: verifier.frontier().size(),
             root,
+            blocks: self.blocks,
             rows: self.tables.iter().map(|table| table.count).collect(),
             redacted: self.redacted,
             withheld: self.missing.len() as u64,
         })
+    }
+
+    /// With all records of redactions among the rows, missing data without one is withheld.
+    fn check_missing(&self) -> Result<(), ExportFailure<E>> {
+        let all_records = self.tables.iter().any(|t| t.id == Id::REDACTIONS && t.scope == Scope::History);
+        let first = self.missing.iter().min_by_key(|(_, position)| **position);
+        match first.filter(|_| all_records) {
+            Some(((_, table, ..), position)) => Err(ExportFailure::Withheld { table: *table, position: *position }),
+            None => Ok(()),
+        }
     }
 
     /// The rows of a current view are exactly the newest revisions that are not deletions.
@@ -300,8 +421,26 @@ impl<'a, E> Run<'a, E> {
     }
 }
 
-impl<E> TableRun<'_, E> {
+impl<E, T> TableRun<'_, E, T> {
     fn stray(&self, position: u64, problem: &'static str) -> ExportFailure<E> {
         ExportFailure::RowStray { table: self.id, position, problem }
+    }
+}
+
+impl Stated {
+    /// The first thing that is not as the leaves have it.
+    fn differs(&self, leaf: &RevisionLeaf, block: &BlockLeaf, revision_hash: Hash) -> Option<&'static str> {
+        let compared = [
+            ("document id", self.document_id == leaf.document_id),
+            ("version", self.version == leaf.version),
+            ("superseded position", self.supersedes == leaf.supersedes),
+            ("mark of a deletion", self.deleted == leaf.deleted),
+            ("block number", self.block == block.block),
+            ("strand", self.strand == block.strand),
+            ("transaction id", self.transaction_id == block.transaction_id),
+            ("time", self.time_ms == block.time_ms),
+            ("revision hash", self.revision_hash == revision_hash),
+        ];
+        compared.into_iter().find(|(_, same)| !same).map(|(what, _)| what)
     }
 }

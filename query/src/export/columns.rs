@@ -3,7 +3,7 @@
 //! A typed column is a convenience for analytics; the Ion value beside it is what was hashed. Both the writer and the
 //! verifier derive the column from that value with [`ColumnKind::derive`], so an edited column cannot pass.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ledgerstone_digest::ion::{Decimal, Int, IonType, Precision, Struct, Timestamp, Value};
@@ -66,7 +66,11 @@ pub enum Cell {
 impl ColumnKind {
     /// The column's value in a document; null when the field is missing, null, or has no such form.
     pub fn derive(self, document: &Struct, field: &str) -> Cell {
-        let Some(value) = document.get(field) else { return Cell::Null };
+        document.get(field).map_or(Cell::Null, |value| self.of(value))
+    }
+
+    /// A field's value in the column. Nothing is cut off to make it fit: what the column cannot hold is null.
+    pub fn of(self, value: &Value) -> Cell {
         match (self, value) {
             (_, Value::Null(_)) => Cell::Null,
             (ColumnKind::Bool, Value::Bool(b)) => Cell::Bool(*b),
@@ -77,14 +81,28 @@ impl ColumnKind {
             }
             (ColumnKind::Text, Value::String(s)) => Cell::Text(s.clone()),
             (ColumnKind::Text, Value::Symbol(s)) => s.shared().map_or(Cell::Null, |s| Cell::Text(s.clone())),
-            (ColumnKind::Date, Value::Timestamp(t)) => Cell::Date((t.epoch_seconds().div_euclid(86_400)) as i32),
-            (ColumnKind::TimestampMicros, Value::Timestamp(t)) => Cell::TimestampMicros(t.epoch_micros()),
+            (ColumnKind::Date, Value::Timestamp(t)) if Seen::timestamp(t) == Seen::Date => {
+                Cell::Date((t.epoch_seconds().div_euclid(86_400)) as i32)
+            }
+            (ColumnKind::TimestampMicros, Value::Timestamp(t)) if Seen::timestamp(t) == Seen::TimestampMicros => {
+                Cell::TimestampMicros(t.epoch_micros())
+            }
             (ColumnKind::Bytes, Value::Blob(b) | Value::Clob(b)) => Cell::Bytes(b.clone()),
             (ColumnKind::Json, value) => {
                 let mut text = String::new();
                 if write_json(value, &mut text).is_some() { Cell::Text(text.into()) } else { Cell::Null }
             }
             _ => Cell::Null,
+        }
+    }
+}
+
+impl Cell {
+    /// The same to every reader: floats bit by bit, but a NaN is a NaN.
+    pub fn same(&self, other: &Cell) -> bool {
+        match (self, other) {
+            (Cell::Float(a), Cell::Float(b)) => a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()),
+            (a, b) => a == b,
         }
     }
 }
@@ -139,23 +157,32 @@ impl Observer {
         }
     }
 
-    /// The columns, in the order in which their fields were first seen. Names that differ in case only, which many
-    /// readers cannot tell apart, get a number; so do names that are ours.
+    /// The columns, in the order in which their fields were first seen.
     pub fn columns(&self, taken: &[&str]) -> Vec<TypedColumn> {
-        let mut names: std::collections::HashSet<String> = taken.iter().map(|t| t.to_ascii_lowercase()).collect();
-        self.fields
-            .iter()
-            .map(|(name, seen)| {
-                let mut column = name.to_string();
-                let mut n = 2;
-                while !names.insert(column.to_ascii_lowercase()) {
-                    column = format!("{name}_{n}");
-                    n += 1;
-                }
-                TypedColumn { column, path: vec![name.to_string()], kind: seen.unwrap_or(Seen::Mixed).kind() }
-            })
-            .collect()
+        let names = column_names(self.fields.iter().map(|(name, _)| &**name), taken);
+        let columns = self.fields.iter().zip(names).map(|((name, seen), column)| TypedColumn {
+            column,
+            path: vec![name.to_string()],
+            kind: seen.unwrap_or(Seen::Mixed).kind(),
+        });
+        columns.collect()
     }
+}
+
+/// The names of the columns for these fields. Names that differ in case only, which many readers cannot tell apart, get
+/// a number; so do names that are ours.
+pub fn column_names<'a>(fields: impl Iterator<Item = &'a str>, taken: &[&str]) -> Vec<String> {
+    let mut names: HashSet<String> = taken.iter().map(|t| t.to_ascii_lowercase()).collect();
+    let name = |field: &str| {
+        let mut column = field.to_owned();
+        let mut n = 2;
+        while !names.insert(column.to_ascii_lowercase()) {
+            column = format!("{field}_{n}");
+            n += 1;
+        }
+        column
+    };
+    fields.map(name).collect()
 }
 
 impl Seen {
@@ -229,7 +256,8 @@ impl Seen {
 
 fn as_decimal(value: &Value) -> Option<Decimal> {
     match value {
-        Value::Decimal(d) => Some(d.clone()),
+        // A column of decimals has one zero.
+        Value::Decimal(d) if !d.is_negative_zero() => Some(d.clone()),
         Value::Int(i) => Some(Decimal::new(i.clone(), 0)),
         _ => None,
     }

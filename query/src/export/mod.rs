@@ -1,12 +1,14 @@
 //! The Parquet export: all revisions of the tables, or the current ones, with everything that is needed to verify them
-//! without the server (docs/format.md, "Export"; CONTRACT section 7 of the design).
+//! without the server (docs/format.md, "Export").
 //!
 //! An export is a directory: the leaves as a static transparency log (`tile/…`, C2SP tlog-tiles), the checkpoint, the
 //! genesis record, one Parquet file or more per table, and a manifest. It is made under a temporary name and renamed.
 
 pub mod columns;
 mod database;
+mod file_check;
 pub mod manifest;
+mod reader;
 pub mod rows;
 mod source;
 mod tiles;
@@ -16,6 +18,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
 use ledgerstone_digest::ion::{encode, ion_hash};
@@ -86,14 +89,15 @@ pub fn export(
     let (origin, size) = (checkpoint.unverified().origin.clone(), checkpoint.unverified().size);
 
     let mut survey = Survey::new(chosen_tables(source, options)?, size);
-    let mut leaves = tiles::TileWriter::new(&partial.path);
-    leaves.append(&source.genesis_leaf()?)?;
+    let mut leaves = tiles::TileCutter::default();
+    let write = &mut |tile, bytes: &[u8]| tiles::write_tile(&partial.path, tile, bytes);
+    leaves.append(&source.genesis_leaf()?, write)?;
     each_block(source, size, &mut |block, entries| {
-        entries.iter().try_for_each(|entry| leaves.append(entry))?;
+        entries.iter().try_for_each(|entry| leaves.append(entry, write))?;
         survey.observe(block);
         step(progress, block.position + 1, size)
     })?;
-    leaves.finish()?;
+    leaves.finish(write)?;
 
     let mut tables = survey.into_writers(&partial.path, options);
     each_block(source, size, &mut |block, _| {
@@ -225,13 +229,13 @@ impl Writing {
     }
 }
 
-pub(crate) fn set_bit(bits: &mut [u64], position: u64) {
+fn set_bit(bits: &mut [u64], position: u64) {
     if let Some(word) = bits.get_mut((position / 64) as usize) {
         *word |= 1 << (position % 64);
     }
 }
 
-pub(crate) fn get_bit(bits: &[u64], position: u64) -> bool {
+fn get_bit(bits: &[u64], position: u64) -> bool {
     bits.get((position / 64) as usize).is_some_and(|word| word & (1 << (position % 64)) != 0)
 }
 
@@ -283,12 +287,14 @@ struct Partial {
 
 impl Partial {
     fn create(target: &Path) -> Result<Self, ExportError> {
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".partial-{}", std::process::id()));
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let mut prefix = target.file_name().unwrap_or_default().to_owned();
+        prefix.push(".partial-");
+        remove_abandoned(target, &prefix.to_string_lossy());
+        // No two exports of one process share a place either.
+        let mut name = prefix;
+        name.push(format!("{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
         let path = target.with_file_name(name);
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(file_error("remove", &path))?;
-        }
         fs::create_dir_all(&path).map_err(file_error("create", &path))?;
         Ok(Partial { path, published: false })
     }
@@ -318,6 +324,30 @@ impl Drop for Partial {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
+}
+
+/// Removes what exports to the same place left behind when they were killed: those whose process is no more.
+fn remove_abandoned(target: &Path, prefix: &str) {
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_string_lossy().strip_prefix(prefix).and_then(|rest| {
+            let (process, number) = rest.split_once('-')?;
+            number.parse::<u64>().ok()?;
+            process.parse::<u32>().ok()
+        });
+        if process.is_some_and(|process| !may_be_alive(process)) {
+            // Best effort: it is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Where processes are not listed, every one may be alive.
+fn may_be_alive(process: u32) -> bool {
+    let listed = Path::new("/proc");
+    !listed.join("self").exists() || listed.join(process.to_string()).exists()
 }
 
 fn sync_directory(path: &Path) -> Result<(), ExportError> {

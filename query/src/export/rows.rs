@@ -237,12 +237,12 @@ impl<'a> BatchReader<'a> {
             position: self.number(0, at)?.ok_or("_ql_position is null")?,
             document_id: self.id(1, at)?,
             version: self.number(2, at)?.ok_or("_ql_version is null")?,
-            time_ms: self.column::<TimestampMillisecondArray>(3)?.value(at),
+            time_ms: self.present::<TimestampMillisecondArray>(3, at)?.value(at),
             transaction_id: self.id(4, at)?,
             block: self.number(5, at)?.ok_or("_ql_block is null")?,
             strand: self.id(6, at)?,
             supersedes: self.number(7, at)?,
-            deleted: self.column::<BooleanArray>(8)?.value(at),
+            deleted: self.present::<BooleanArray>(8, at)?.value(at),
             hash: Hash(self.fixed::<32>(9, at)?.ok_or("_ql_hash is null")?),
             data_hash: self.fixed::<32>(10, at)?.map(Hash),
             blind: self.fixed::<16>(11, at)?.ok_or("_ql_blind is null")?,
@@ -281,13 +281,19 @@ impl<'a> BatchReader<'a> {
         })
     }
 
+    /// A column that has a value in this row.
+    fn present<T: Array + 'static>(&self, number: usize, at: usize) -> Result<&'a T, String> {
+        let column = self.column::<T>(number)?;
+        if column.is_null(at) { Err(format!("{} is null", FIXED_COLUMNS[number])) } else { Ok(column) }
+    }
+
     fn number(&self, number: usize, at: usize) -> Result<Option<u64>, String> {
         let column = self.column::<UInt64Array>(number)?;
         Ok((!column.is_null(at)).then(|| column.value(at)))
     }
 
     fn id(&self, number: usize, at: usize) -> Result<Id, String> {
-        let text = self.column::<StringArray>(number)?.value(at);
+        let text = self.present::<StringArray>(number, at)?.value(at);
         text.parse().map_err(|_| format!("{} is not an id: {text:?}", FIXED_COLUMNS[number]))
     }
 

@@ -1,39 +1,43 @@
-//! Verifies an export without the server, believing nothing in its manifest (CONTRACT section 7 of the design).
+//! Verifies an export without the server, believing nothing in its manifest (docs/format.md, "Export").
 //!
-//! It rebuilds the root from the leaves and compares it with the signed checkpoint, checks the rules V1 to V5, requires the
-//! rows of a table to be exactly the positions that the leaves give to it, opens every commitment, and derives every
-//! typed column again from the Ion value that was hashed.
+//! The rules are digest's ([`ledgerstone_digest::export`]): it takes all leaves and, beside them, the rows of each table.
+//! Here the files are read, and what other readers would believe of them is compared: names, types, statistics, typed
+//! columns, tiles, and that no file is there which the export does not have.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use ledgerstone_digest::Id;
-use ledgerstone_digest::block::Metadata;
 use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
-use ledgerstone_digest::full::check_genesis;
-use ledgerstone_digest::ion::{Limits, Value, decode, ion_hash};
-use ledgerstone_digest::leaf::{Leaf, RevisionLeaf, deleted_commitment, revision_commitment};
+use ledgerstone_digest::export::{self as rules, ExportFailure, ExportRow, ExportTable, Signed};
+use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::note::VerifierKey;
-use ledgerstone_digest::qldb::revision_hash;
-use ledgerstone_digest::redaction::RedactionRecord;
+use ledgerstone_digest::receipt::Content;
 use ledgerstone_digest::tiles::{Kind, Tile, WIDTH, entries};
-use ledgerstone_digest::validity::LeafVerifier;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::SYSTEM_TABLES;
+use super::columns::column_names;
 use super::manifest::{CHECKPOINT_FILE, FORMAT, GENESIS_FILE, MANIFEST_FILE, Manifest, Scope, TableEntry};
-use super::rows::{BatchReader, FIXED_COLUMNS, Row, schema};
-use super::writer::size_and_hash;
-use super::{SYSTEM_TABLES, get_bit, set_bit};
+use super::reader::{TableReader, Typed};
+use super::rows::FIXED_COLUMNS;
+use super::tiles::TileCutter;
+use super::writer::{size_and_hash, table_file};
 
 /// The largest small file (manifest, checkpoint, genesis record) that is read.
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
+/// Tables whose files are open at once. More are verified in several passes over the leaves.
+const TABLES_OPEN_MAX: usize = 128;
+/// Rows held in memory of all open tables together, at least [`BATCH_ROWS_MIN`] of each.
+const BATCH_ROWS_MAX: usize = 8 << 10;
+const BATCH_ROWS_MIN: usize = 256;
 
 /// What to verify against. None of it comes from the export.
 pub struct VerifyExportOptions {
     /// The ledger's key; its name is the origin.
     pub key: VerifierKey,
-    /// A checkpoint kept elsewhere, verified already: the export must contain it or be contained in it.
+    /// A checkpoint kept elsewhere, verified already: the export must contain it.
     pub kept: Option<Checkpoint>,
 }
 
@@ -74,7 +78,7 @@ impl ExportProblem {
     }
 }
 
-type Result<T> = std::result::Result<T, ExportProblem>;
+pub(super) type Result<T> = std::result::Result<T, ExportProblem>;
 
 /// Verifies the export in a directory. `progress` is told how many rows have been checked.
 pub fn verify_export(
@@ -87,330 +91,218 @@ pub fn verify_export(
     let checkpoint = UnverifiedCheckpoint::parse(&note)
         .and_then(|c| c.verify(&options.key))
         .map_err(|e| wrong(CHECKPOINT_FILE, e.to_string()))?;
-    let facts = LeafFacts::read(directory, &checkpoint, &manifest, options)?;
-    check_files(directory, &manifest)?;
-    check_tables(&manifest, &facts)?;
+    check_manifest(&manifest, &checkpoint)?;
+    let mut files = check_files(directory, &manifest)?;
+    let record = read_bytes(directory, GENESIS_FILE)?;
+    let signed = Signed { checkpoint: &checkpoint, kept: options.kept.as_ref(), record: &record };
 
-    let mut verifier = RowVerifier { directory, facts: &facts, scope: manifest.scope, report: facts.report(&manifest) };
-    let mut missing = Missing::default();
     let (system, user): (Vec<&TableEntry>, Vec<&TableEntry>) = manifest.tables.iter().partition(|t| t.system);
+    let mut report = empty_report(&manifest, &checkpoint);
     let mut names = HashMap::new();
-    for table in system {
-        verifier.table(table, &mut missing, &mut names, progress)?;
+    // The system tables are in every pass, since they hold names and records of redactions; they count in the first.
+    for number in 0..user.len().div_ceil(TABLES_OPEN_MAX).max(1) {
+        let own = user.iter().skip(number * TABLES_OPEN_MAX).take(TABLES_OPEN_MAX);
+        let tables: Vec<&TableEntry> = system.iter().chain(own).copied().collect();
+        let first = number == 0;
+        let mut pass = Pass { directory, scope: manifest.scope, tables, first, report: &mut report, names: &mut names };
+        pass.run(&signed, &mut files, progress)?;
     }
-    for table in &user {
-        verifier.table(table, &mut missing, &mut names, progress)?;
-    }
-    missing.explained()?;
+    check_strays(directory, directory, &files)?;
     for table in user {
-        let id: Id = parse_id(&table.id)?;
+        let id = parse_id(&table.id)?;
         match names.get(&id) {
             Some(name) if *name == table.name => {}
             Some(name) => return Err(wrong(MANIFEST_FILE, format!("table {id} is called {name}, not {}", table.name))),
             None => return Err(wrong(MANIFEST_FILE, format!("no catalogue revision gives table {id} a name"))),
         }
     }
-    verifier.report.redacted = missing.recorded;
-    verifier.report.kept_compared = options.kept.is_some();
-    Ok(verifier.report)
+    report.kept_compared = options.kept.is_some();
+    Ok(report)
 }
 
-/// What the leaves say, once they are known to be the ledger's.
-struct LeafFacts {
-    checkpoint: Checkpoint,
-    /// The revision leaves of exported tables by position.
-    revisions: HashMap<Id, Vec<(u64, RevisionLeaf)>>,
-    blocks: Vec<BlockFact>,
-    /// One bit per position: superseded.
-    superseded: Vec<u64>,
+fn empty_report(manifest: &Manifest, checkpoint: &Checkpoint) -> ExportReport {
+    ExportReport {
+        checkpoint: checkpoint.clone(),
+        scope: manifest.scope,
+        leaves: checkpoint.size,
+        blocks: 0,
+        tables: manifest.tables.iter().filter(|t| !t.system).count() as u64,
+        rows: 0,
+        typed_values: 0,
+        deleted: 0,
+        redacted: 0,
+        kept_compared: false,
+    }
 }
 
-#[derive(Clone, Copy)]
-struct BlockFact {
-    transaction_id: Id,
-    strand: Id,
-    time_ms: i64,
+/// All leaves once, with the rows of some tables beside them.
+struct Pass<'a> {
+    directory: &'a Path,
+    scope: Scope,
+    tables: Vec<&'a TableEntry>,
+    first: bool,
+    report: &'a mut ExportReport,
+    names: &'a mut HashMap<Id, String>,
 }
 
-impl LeafFacts {
-    fn read(
-        directory: &Path,
-        checkpoint: &Checkpoint,
-        manifest: &Manifest,
-        options: &VerifyExportOptions,
-    ) -> Result<LeafFacts> {
-        let tables = manifest.tables.iter().map(|t| parse_id(&t.id)).collect::<Result<HashSet<Id>>>()?;
-        let mut facts = LeafFacts {
-            checkpoint: checkpoint.clone(),
-            revisions: tables.into_iter().map(|t| (t, Vec::new())).collect(),
-            blocks: Vec::new(),
-            superseded: Vec::new(),
-        };
-        let mut leaves = LeafVerifier::new();
-        for index in 0..checkpoint.size.div_ceil(WIDTH) {
-            let Some(tile) = Tile::at_size(Kind::Entries, index, checkpoint.size) else { break };
-            let name = tile.to_string();
-            let bundle = read_bytes(directory, &name)?;
-            for entry in entries(&bundle, tile.width).map_err(|e| wrong(&name, e.to_string()))? {
-                let position = leaves.frontier().size();
-                let leaf = leaves.push(entry).map_err(|e| wrong(&name, e.to_string()))?;
-                facts.take(directory, position, leaf, options)?;
-                let kept = options.kept.as_ref().filter(|kept| kept.size == position + 1);
-                if let Some(kept) = kept
-                    && kept.root != leaves.frontier().root()
-                {
-                    return Err(wrong(&name, kept_text(kept)));
-                }
-            }
-        }
-        let (size, root) = leaves.finish().map_err(|e| wrong("tile/entries", e.to_string()))?;
-        if (size, root) != (checkpoint.size, checkpoint.root) {
-            let what = format!("the {size} leaves have root {root}, the checkpoint says {}", checkpoint.root);
-            return Err(wrong("tile/entries", what));
-        }
-        if let Some(kept) = options.kept.as_ref().filter(|kept| kept.size > size) {
-            return Err(ExportProblem::Unreadable {
-                file: CHECKPOINT_FILE.into(),
-                what: format!("the kept checkpoint is of size {}, after this export's {size}", kept.size),
+impl Pass<'_> {
+    fn run(&mut self, signed: &Signed<'_>, files: &mut HashSet<String>, progress: &mut dyn FnMut(u64)) -> Result<()> {
+        let batch_rows = (BATCH_ROWS_MAX / self.tables.len().max(1)).max(BATCH_ROWS_MIN);
+        let at: Vec<Rc<Cell<usize>>> = self.tables.iter().map(|_| Rc::default()).collect();
+        let mut tables = Vec::with_capacity(self.tables.len());
+        for (table, at) in self.tables.iter().zip(&at) {
+            let whole = table.system || self.scope == Scope::History;
+            tables.push(ExportTable {
+                id: parse_id(&table.id)?,
+                scope: if whole { rules::Scope::History } else { rules::Scope::Current },
+                rows: Box::new(TableReader::new(self.directory, table, batch_rows, at.clone())),
             });
         }
-        Ok(facts)
-    }
-
-    fn take(&mut self, directory: &Path, position: u64, leaf: Leaf, options: &VerifyExportOptions) -> Result<()> {
-        match leaf {
-            Leaf::Genesis(genesis) => {
-                let record = read_bytes(directory, GENESIS_FILE)?;
-                let said = check_genesis(&genesis, &record).map_err(|e| wrong(GENESIS_FILE, e))?;
-                if said.origin != options.key.name() {
-                    return Err(wrong(GENESIS_FILE, format!("this is {}, not {}", said.origin, options.key.name())));
-                }
-            }
-            Leaf::Revision(revision) => {
-                if let Some(before) = revision.supersedes {
-                    self.superseded.resize((position as usize / 64) + 1, 0);
-                    set_bit(&mut self.superseded, before);
-                }
-                if let Some(of_table) = self.revisions.get_mut(&revision.table_id) {
-                    of_table.push((position, revision));
-                }
-            }
-            Leaf::Block(block) => self.blocks.push(BlockFact {
-                transaction_id: block.transaction_id,
-                strand: block.strand,
-                time_ms: block.time_ms,
-            }),
-            Leaf::Other { .. } => {}
-        }
+        let leaves = Leaves::new(self.directory, signed.checkpoint.size, self.first.then_some(files));
+        let read = at.clone();
+        let opened = &mut |number, leaf: &_, row| self.opened(number, leaf, row, &read, progress);
+        let outcome = rules::verify_export(signed, leaves, tables, opened);
+        let found = outcome.map_err(|failure| self.problem(failure, &at))?;
+        self.report.blocks = found.blocks;
+        // Records of redactions are of all tables, and each pass sees the missing data of its own.
+        self.report.redacted += found.redacted;
         Ok(())
     }
 
-    /// The rows that a table must have.
-    fn expected(&self, table: Id, whole: bool) -> impl Iterator<Item = &(u64, RevisionLeaf)> {
-        let of_table = self.revisions.get(&table).map_or(&[][..], Vec::as_slice);
-        of_table.iter().filter(move |(position, leaf)| whole || !(leaf.deleted || get_bit(&self.superseded, *position)))
-    }
-
-    fn report(&self, manifest: &Manifest) -> ExportReport {
-        ExportReport {
-            checkpoint: self.checkpoint.clone(),
-            scope: manifest.scope,
-            leaves: self.checkpoint.size,
-            blocks: self.blocks.len() as u64,
-            tables: manifest.tables.iter().filter(|t| !t.system).count() as u64,
-            rows: 0,
-            typed_values: 0,
-            deleted: 0,
-            redacted: 0,
-            kept_compared: false,
-        }
-    }
-}
-
-/// Revisions whose data is not there, and the records that say why.
-#[derive(Default)]
-struct Missing {
-    rows: HashMap<(Id, Id, u64), (String, u64)>,
-    records: HashSet<(Id, Id, u64)>,
-    recorded: u64,
-}
-
-impl Missing {
-    fn explained(&mut self) -> Result<()> {
-        let unexplained = self.rows.iter().filter(|(key, _)| !self.records.contains(key)).min_by_key(|(_, at)| at.1);
-        if let Some((_, (file, position))) = unexplained {
-            let what = format!(
-                "the data of position {position} is missing and no record says that it was redacted: it is withheld"
-            );
-            return Err(wrong(file, what));
-        }
-        self.recorded = self.rows.len() as u64;
-        Ok(())
-    }
-}
-
-struct RowVerifier<'a> {
-    directory: &'a Path,
-    facts: &'a LeafFacts,
-    scope: Scope,
-    report: ExportReport,
-}
-
-impl RowVerifier<'_> {
-    fn table(
+    /// A row that opened its leaf.
+    fn opened(
         &mut self,
-        table: &TableEntry,
-        missing: &mut Missing,
-        names: &mut HashMap<Id, String>,
+        number: usize,
+        leaf: &ledgerstone_digest::leaf::RevisionLeaf,
+        row: ExportRow<Typed>,
+        at: &[Rc<Cell<usize>>],
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        let id = parse_id(&table.id)?;
-        let whole = table.system || self.scope == Scope::History;
-        let mut expected = self.facts.expected(id, whole);
-        let mut rows = 0;
-        for file in &table.files {
-            let mut of_file = Vec::new();
-            for batch in open_parquet(self.directory, &file.path, table)? {
-                let batch = batch.map_err(|e| unreadable(&file.path, e))?;
-                let reader = BatchReader::new(&batch);
-                for at in 0..reader.rows() {
-                    let row = reader.row(at).map_err(|e| wrong(&file.path, e))?;
-                    let Some((position, leaf)) = expected.next() else {
-                        return Err(wrong(&file.path, format!("position {} has no place in it", row.position)));
-                    };
-                    if row.position != *position {
-                        let what = format!("position {position} should be there, position {} is", row.position);
-                        return Err(wrong(&file.path, what));
+        let typed = row.extra.map_err(|what| wrong(&self.file(number, row.position, at), what))?;
+        if leaf.table_id == Id::TABLES
+            && let Content::Data { data, .. } = &row.opening.content
+            && let Some(name) = data.as_struct().and_then(|d| d.get("name")).and_then(Value::as_text)
+        {
+            // A table's definition is the document whose id is the table's: its newest revision comes last.
+            self.names.insert(leaf.document_id, name.to_owned());
+        }
+        if self.first || !leaf.table_id.is_system() {
+            self.report.rows += 1;
+            self.report.typed_values += typed;
+            self.report.deleted += u64::from(leaf.deleted);
+            progress(self.report.rows);
+        }
+        Ok(())
+    }
+
+    /// The file that a table's row is in, as the manifest says: for messages only.
+    fn file(&self, number: usize, position: u64, at: &[Rc<Cell<usize>>]) -> String {
+        let files = self.tables.get(number).map_or(&[][..], |table| &table.files);
+        let by_position = files.iter().find(|f| (f.first_position..=f.last_position).contains(&position));
+        let current = at.get(number).and_then(|at| files.get(at.get()));
+        by_position.or(current).map_or_else(|| MANIFEST_FILE.to_owned(), |file| file.path.clone())
+    }
+
+    fn problem(&self, failure: ExportFailure<ExportProblem>, at: &[Rc<Cell<usize>>]) -> ExportProblem {
+        let of_row = |table: Id, position: u64| {
+            let number = self.tables.iter().position(|t| t.id == table.to_string());
+            number.map_or_else(|| MANIFEST_FILE.to_owned(), |number| self.file(number, position, at))
+        };
+        let bundle = |position: u64| {
+            let tile = Tile::at_size(Kind::Entries, position / WIDTH, self.report.leaves);
+            tile.map_or_else(|| "tile/entries".to_owned(), |tile| tile.to_string())
+        };
+        match &failure {
+            ExportFailure::Read(_) => {}
+            ExportFailure::Violation(violation) => return wrong(&bundle(violation.position), violation.to_string()),
+            ExportFailure::Genesis(what) => return wrong(GENESIS_FILE, what.clone()),
+            ExportFailure::Size { .. } | ExportFailure::Root { .. } => {
+                return wrong("tile/entries", failure.to_string());
+            }
+            ExportFailure::KeptRoot { size } | ExportFailure::KeptInside { size } => {
+                return wrong(&bundle(size.saturating_sub(1)), failure.to_string());
+            }
+            ExportFailure::KeptBeyond { .. } => return unreadable(CHECKPOINT_FILE, &failure),
+            ExportFailure::RowMissing { table, position }
+            | ExportFailure::RowStray { table, position, .. }
+            | ExportFailure::Row { table, position, .. }
+            | ExportFailure::Column { table, position, .. }
+            | ExportFailure::Withheld { table, position } => {
+                return wrong(&of_row(*table, *position), failure.to_string());
+            }
+            ExportFailure::TableTwice(_) => return wrong(MANIFEST_FILE, failure.to_string()),
+        }
+        match failure {
+            ExportFailure::Read(problem) => problem,
+            other => wrong(MANIFEST_FILE, other.to_string()),
+        }
+    }
+}
+
+/// All leaves in order, from the entry bundles. In the first pass the tiles of hashes are compared with them, and the
+/// names of all these files are noted.
+struct Leaves<'a> {
+    directory: &'a Path,
+    size: u64,
+    next_bundle: u64,
+    entries: VecDeque<Vec<u8>>,
+    cutter: Option<(TileCutter, &'a mut HashSet<String>)>,
+    failed: bool,
+}
+
+impl<'a> Leaves<'a> {
+    fn new(directory: &'a Path, size: u64, files: Option<&'a mut HashSet<String>>) -> Self {
+        let cutter = files.map(|files| (TileCutter::default(), files));
+        Leaves { directory, size, next_bundle: 0, entries: VecDeque::new(), cutter, failed: false }
+    }
+
+    fn advance(&mut self) -> Result<Option<Vec<u8>>> {
+        let directory = self.directory;
+        if self.entries.is_empty() {
+            let Some(tile) = Tile::at_size(Kind::Entries, self.next_bundle, self.size) else {
+                return match self.cutter.take() {
+                    Some((cutter, files)) => {
+                        cutter.finish(&mut |tile, bytes: &[u8]| compare_tile(directory, tile, bytes, files))?;
+                        Ok(None)
                     }
-                    let data = self.row(&file.path, &row, leaf)?;
-                    self.typed(&file.path, table, &reader, at, &row, data.as_ref())?;
-                    note_row(&file.path, &row, leaf, data.as_ref(), missing, names);
-                    of_file.push(row.position);
-                    progress(self.report.rows);
-                }
-            }
-            let claimed = (file.rows, file.first_position, file.last_position);
-            let found = (of_file.len() as u64, of_file.first().copied(), of_file.last().copied());
-            if (found.0, found.1.unwrap_or(0), found.2.unwrap_or(0)) != claimed {
-                return Err(wrong(MANIFEST_FILE, format!("what it says of the rows of {} is not so", file.path)));
-            }
-            rows += found.0;
-        }
-        if let Some((position, _)) = expected.next() {
-            return Err(wrong(&table.name, format!("the row of position {position} is missing")));
-        }
-        if rows != table.rows {
-            return Err(wrong(MANIFEST_FILE, format!("{} has {rows} rows, not {}", table.name, table.rows)));
-        }
-        Ok(())
-    }
-
-    /// Metadata and data open the leaf's commitment.
-    fn row(&mut self, file: &str, row: &Row, leaf: &RevisionLeaf) -> Result<Option<Value>> {
-        let at = |what: &str| wrong(file, format!("position {}: {what}", row.position));
-        let block = usize::try_from(leaf.block).ok().and_then(|b| self.facts.blocks.get(b));
-        let block = block.ok_or_else(|| at("its block is not among the leaves"))?;
-        let same = row.document_id == leaf.document_id
-            && row.version == leaf.version
-            && row.block == leaf.block
-            && row.supersedes == leaf.supersedes
-            && row.deleted == leaf.deleted
-            && row.transaction_id == block.transaction_id
-            && row.strand == block.strand
-            && row.time_ms == block.time_ms;
-        if !same {
-            return Err(at("its metadata is not what the leaves say"));
-        }
-        let data = match &row.ion {
-            None => None,
-            Some(bytes) => Some(decode(bytes, &Limits::DOCUMENT).map_err(|e| at(&format!("its Ion value: {e}")))?),
-        };
-        let metadata =
-            Metadata { id: row.document_id, version: row.version, tx_time_ms: row.time_ms, tx_id: row.transaction_id };
-        let metadata = metadata.ion_hash();
-        let data_hash = match (&data, row.data_hash) {
-            (Some(data), None) => Some(ion_hash(data)),
-            (None, hash) if hash.is_some() != leaf.deleted => hash,
-            _ => return Err(at("it must have a value, or a hash in its place, or be deleted")),
-        };
-        let commitment = match &data_hash {
-            Some(hash) => revision_commitment(&row.blind, &metadata, hash),
-            None => deleted_commitment(&row.blind, &metadata),
-        };
-        if commitment != leaf.commitment {
-            return Err(at("its value does not open the leaf's commitment: it has been changed"));
-        }
-        if revision_hash(metadata, data_hash) != row.hash {
-            return Err(at("_ql_hash is not its revision hash"));
-        }
-        self.report.rows += 1;
-        self.report.deleted += u64::from(leaf.deleted);
-        Ok(data)
-    }
-
-    fn typed(
-        &mut self,
-        file: &str,
-        table: &TableEntry,
-        reader: &BatchReader<'_>,
-        at: usize,
-        row: &Row,
-        data: Option<&Value>,
-    ) -> Result<()> {
-        let document = data.and_then(Value::as_struct);
-        for (number, column) in table.columns.iter().enumerate() {
-            let found = reader.cell(number, column.kind, at).map_err(|e| wrong(file, e))?;
-            let derived = match (document, column.path.as_slice()) {
-                (Some(document), [field]) => column.kind.derive(document, field),
-                (None, [_]) => super::columns::Cell::Null,
-                _ => return Err(wrong(MANIFEST_FILE, format!("column {} has no path of one field", column.column))),
+                    None => Ok(None),
+                };
             };
-            let same = found == derived || both_nan(&found, &derived);
-            if !same {
-                let what = format!(
-                    "position {}: column {} says {found:?}, the Ion value says {derived:?}",
-                    row.position, column.column
-                );
-                return Err(wrong(file, what));
-            }
-            self.report.typed_values += 1;
+            self.next_bundle += 1;
+            let name = tile.to_string();
+            let bundle = read_bytes(directory, &name)?;
+            let read = entries(&bundle, tile.width).map_err(|e| wrong(&name, e.to_string()))?;
+            self.entries = read.into_iter().map(|entry| entry.to_vec()).collect();
         }
-        Ok(())
+        let entry = self.entries.pop_front();
+        if let (Some((cutter, files)), Some(entry)) = (&mut self.cutter, &entry) {
+            cutter.append(entry, &mut |tile, bytes: &[u8]| compare_tile(directory, tile, bytes, files))?;
+        }
+        Ok(entry)
     }
 }
 
-fn both_nan(a: &super::columns::Cell, b: &super::columns::Cell) -> bool {
-    use super::columns::Cell::Float;
-    matches!((a, b), (Float(a), Float(b)) if a.is_nan() && b.is_nan())
-}
+impl Iterator for Leaves<'_> {
+    type Item = Result<Vec<u8>>;
 
-/// Remembers what other rows need: missing data, records of redactions, names of tables.
-fn note_row(
-    file: &str,
-    row: &Row,
-    leaf: &RevisionLeaf,
-    data: Option<&Value>,
-    missing: &mut Missing,
-    names: &mut HashMap<Id, String>,
-) {
-    if row.data_hash.is_some() {
-        missing.rows.insert((leaf.table_id, leaf.document_id, leaf.version), (file.to_owned(), row.position));
-    }
-    if leaf.table_id == Id::REDACTIONS
-        && let Some(record) = data.and_then(RedactionRecord::from_value)
-    {
-        missing.records.insert((record.table_id, record.document_id, record.version));
-    }
-    if leaf.table_id == Id::system(1)
-        && let Some(name) = data.and_then(Value::as_struct).and_then(|d| d.get("name")).and_then(Value::as_text)
-    {
-        // A table's definition is the document whose id is the table's: its newest revision comes last.
-        names.insert(leaf.document_id, name.to_owned());
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
     }
 }
 
-fn kept_text(kept: &Checkpoint) -> String {
-    format!("at size {} the root is not the one of the checkpoint kept elsewhere: the history was rewritten", kept.size)
+fn compare_tile(directory: &Path, tile: Tile, bytes: &[u8], files: &mut HashSet<String>) -> Result<()> {
+    let name = tile.to_string();
+    // Entry bundles are what the leaves were read from.
+    if tile.kind != Kind::Entries && read_bytes(directory, &name)? != bytes {
+        return Err(wrong(&name, "its hashes are not those of the leaves".to_owned()));
+    }
+    files.insert(name);
+    Ok(())
 }
 
 fn read_manifest(directory: &Path) -> Result<Manifest> {
@@ -423,8 +315,9 @@ fn read_manifest(directory: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// System tables must be there, since they hold names and redactions; no table may be listed twice.
-fn check_tables(manifest: &Manifest, facts: &LeafFacts) -> Result<()> {
+/// What can be seen in the manifest alone. System tables must be there, since they hold names and redactions; no table
+/// may be listed twice; the names of files and of typed columns follow from the tables and their fields.
+fn check_manifest(manifest: &Manifest, checkpoint: &Checkpoint) -> Result<()> {
     let mut seen = BTreeSet::new();
     for table in &manifest.tables {
         let id = parse_id(&table.id)?;
@@ -434,56 +327,89 @@ fn check_tables(manifest: &Manifest, facts: &LeafFacts) -> Result<()> {
         if table.system != id.is_system() {
             return Err(wrong(MANIFEST_FILE, format!("table {id} is not what \"system\" says")));
         }
+        check_table(table)?;
     }
     for (number, name) in SYSTEM_TABLES {
         if !seen.contains(&Id::system(number)) {
             return Err(wrong(MANIFEST_FILE, format!("the system table {name} is missing")));
         }
     }
-    if manifest.origin != facts.checkpoint.origin || manifest.size != facts.checkpoint.size {
+    if manifest.origin != checkpoint.origin || manifest.size != checkpoint.size {
         return Err(wrong(MANIFEST_FILE, "its origin or size is not the checkpoint's".into()));
+    }
+    let others: BTreeSet<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
+    if others != BTreeSet::from([GENESIS_FILE, CHECKPOINT_FILE]) || manifest.files.len() != others.len() {
+        return Err(wrong(MANIFEST_FILE, format!("\"files\" is not {GENESIS_FILE} and {CHECKPOINT_FILE}")));
     }
     Ok(())
 }
 
-/// The files are the ones that the manifest describes.
-fn check_files(directory: &Path, manifest: &Manifest) -> Result<()> {
+fn check_table(table: &TableEntry) -> Result<()> {
+    let mut fields = Vec::with_capacity(table.columns.len());
+    for column in &table.columns {
+        match column.path.as_slice() {
+            [field] if !fields.contains(&field.as_str()) => fields.push(field.as_str()),
+            _ => {
+                let what = format!("column {} is not of one field that no other is of", column.column);
+                return Err(wrong(MANIFEST_FILE, what));
+            }
+        }
+    }
+    let names = column_names(fields.into_iter(), &FIXED_COLUMNS);
+    if let Some((column, name)) = table.columns.iter().zip(names).find(|(column, name)| column.column != *name) {
+        let what = format!("column {} is of the field {:?}, whose column is called {name}", column.column, column.path);
+        return Err(wrong(MANIFEST_FILE, what));
+    }
+    for (number, file) in table.files.iter().enumerate() {
+        let name = table_file(&table.id, number);
+        if file.path != name {
+            return Err(wrong(
+                MANIFEST_FILE,
+                format!("a file of table {} is called {}, not {name}", table.id, file.path),
+            ));
+        }
+    }
+    let rows = table.files.iter().fold(0u64, |sum, file| sum.saturating_add(file.rows));
+    if rows != table.rows {
+        return Err(wrong(MANIFEST_FILE, format!("{} has {rows} rows in its files, not {}", table.name, table.rows)));
+    }
+    Ok(())
+}
+
+/// The files are the ones that the manifest describes. Gives their names.
+fn check_files(directory: &Path, manifest: &Manifest) -> Result<HashSet<String>> {
     let data = manifest.tables.iter().flat_map(|t| &t.files).map(|f| (&f.path, f.bytes, &f.sha256));
     let other = manifest.files.iter().map(|f| (&f.path, f.bytes, &f.sha256));
+    let mut names = HashSet::from([MANIFEST_FILE.to_owned()]);
     for (name, bytes, sha256) in data.chain(other) {
         let path = inside(directory, name)?;
         let found = size_and_hash(&path).map_err(|e| unreadable(name, e))?;
         if found != (bytes, sha256.clone()) {
             return Err(wrong(name, "the file is not the one in the manifest: its length or hash differs".into()));
         }
+        names.insert(name.clone());
+    }
+    Ok(names)
+}
+
+/// A file that the export does not have could be taken for a part of it: readers collect files by patterns.
+fn check_strays(root: &Path, folder: &Path, files: &HashSet<String>) -> Result<()> {
+    let shown = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
+    let listed = std::fs::read_dir(folder).map_err(|e| unreadable(&shown(folder), e))?;
+    for entry in listed {
+        let entry = entry.map_err(|e| unreadable(&shown(folder), e))?;
+        let (path, name) = (entry.path(), shown(&entry.path()));
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            check_strays(root, &path, files)?;
+        } else if !files.contains(&name) {
+            return Err(wrong(&name, "the file does not belong to the export".to_owned()));
+        }
     }
     Ok(())
 }
 
-fn open_parquet(
-    directory: &Path,
-    name: &str,
-    table: &TableEntry,
-) -> Result<parquet::arrow::arrow_reader::ParquetRecordBatchReader> {
-    let file = File::open(inside(directory, name)?).map_err(|e| unreadable(name, e))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| wrong(name, e.to_string()))?;
-    let expected = schema(&table.columns);
-    let same = builder.schema().fields().len() == expected.fields().len()
-        && builder
-            .schema()
-            .fields()
-            .iter()
-            .zip(expected.fields())
-            .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
-    if !same {
-        let what = format!("its columns are not {} and the manifest's typed columns", FIXED_COLUMNS.join(", "));
-        return Err(wrong(name, what));
-    }
-    builder.with_batch_size(8 << 10).build().map_err(|e| wrong(name, e.to_string()))
-}
-
 /// A path of the manifest, which must stay inside the export.
-fn inside(directory: &Path, name: &str) -> Result<PathBuf> {
+pub(super) fn inside(directory: &Path, name: &str) -> Result<PathBuf> {
     let path = Path::new(name);
     if path.components().all(|c| matches!(c, std::path::Component::Normal(_))) && !name.is_empty() {
         Ok(directory.join(path))
@@ -509,10 +435,10 @@ fn parse_id(text: &str) -> Result<Id> {
     text.parse().map_err(|_| wrong(MANIFEST_FILE, format!("{text:?} is not a table id")))
 }
 
-fn wrong(file: &str, what: String) -> ExportProblem {
+pub(super) fn wrong(file: &str, what: String) -> ExportProblem {
     ExportProblem::False { file: file.to_owned(), what }
 }
 
-fn unreadable(file: &str, error: impl std::fmt::Display) -> ExportProblem {
+pub(super) fn unreadable(file: &str, error: impl std::fmt::Display) -> ExportProblem {
     ExportProblem::Unreadable { file: file.to_owned(), what: error.to_string() }
 }

@@ -8,7 +8,7 @@ use ledgerstone_digest::ion::Struct;
 use ledgerstone_digest::{Hash, Id};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use sha2::{Digest, Sha256};
 
 use super::columns::TypedColumn;
@@ -82,13 +82,16 @@ impl TableWriter {
 
     fn create(&self, position: u64) -> Result<OpenFile, ExportError> {
         // Ids make names that are safe on every file system; the manifest has the tables' names.
-        let path = format!("tables/{}-{:04}.parquet", self.id, self.done.len());
+        let path = table_file(&self.id.to_string(), self.done.len());
         let full = self.folder.join(&path);
         let parent = self.folder.join("tables");
         std::fs::create_dir_all(&parent).map_err(file_error("create", &parent))?;
         let file = File::create_new(&full).map_err(file_error("create", &full))?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
+            // Readers skip by statistics without reading, so only what the verifier compares is written.
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true)
             .set_created_by(format!("ledgerstone {}", env!("CARGO_PKG_VERSION")))
             .build();
         let writer = ArrowWriter::try_new(file, self.pending.schema().clone(), Some(properties))
@@ -125,6 +128,11 @@ impl TableWriter {
         });
         Ok(())
     }
+}
+
+/// The name of a table's file, which readers may collect by a pattern.
+pub fn table_file(id: &str, number: usize) -> String {
+    format!("tables/{id}-{number:04}.parquet")
 }
 
 /// Writes and syncs a small file.

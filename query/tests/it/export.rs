@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take;
 use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
 use ledgerstone_digest::ion::{Limits, Value, parse};
 use ledgerstone_query::export::manifest::{Manifest, Scope};
 use ledgerstone_query::export::{ExportOptions, ExportProblem, VerifyExportOptions, export, verify_export};
 use ledgerstone_query::transaction::View;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
 use crate::support::{Memory, field, table};
 
@@ -27,8 +31,10 @@ fn sample() -> Memory {
             tx.insert(
                 &t,
                 ion(&format!(
-                    "{{n: {i}, fine: {i}.{:02}, owner: {owner}, mixed: {}}}",
+                    "{{n: {i}, fine: {i}.{:02}, owner: {owner}, flag: {}, ratio: {i}e-1, name: \"N{i}\", born: 2001-02-03T, \
+                     seen: 2020-01-02T03:04:05.678Z, photo: {{{{aGVsbG8=}}}}, mixed: {}}}",
                     i % 100,
+                    i % 3 == 0,
                     if i % 2 == 0 { "1" } else { "a" }
                 )),
             )
@@ -97,10 +103,6 @@ fn a_changed_byte_anywhere_in_an_export_is_found() {
     let mut files = Vec::new();
     collect(&path, &mut files);
     for file in files {
-        // Tiles of hashes are a convenience for other tools; the verifier makes its own.
-        if file.strip_prefix(&path).unwrap().starts_with("tile") && !file.to_string_lossy().contains("entries") {
-            continue;
-        }
         let bytes = std::fs::read(&file).unwrap();
         for at in [0, bytes.len() / 3, bytes.len() / 2, bytes.len() - 1] {
             let mut changed = bytes.clone();
@@ -177,6 +179,165 @@ fn an_interrupted_export_leaves_nothing_under_the_final_name() {
     assert!(!left, "the partial directory was removed");
 }
 
+#[test]
+fn each_kind_of_typed_column_and_each_column_of_metadata_edited_is_found() {
+    let memory = sample();
+    let (path, manifest) = exported(&memory, "columns", Scope::History);
+    let vehicle = manifest.tables.iter().find(|t| t.name == "vehicle").unwrap();
+    let kinds: std::collections::HashSet<String> =
+        vehicle.columns.iter().map(|c| format!("{:?}", c.kind).split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(kinds.len(), 9, "the sample has every kind: {kinds:?}");
+    let file = path.join(&vehicle.files[0].path);
+    let (whole, batch) = (std::fs::read(&file).unwrap(), read_batch(&file));
+    forge(&path, &manifest, &batch, None);
+    verified(&memory, &path).unwrap();
+    // Columns of rows 3 and 4 exchanged, or nulled where the schema allows it.
+    for (at, field) in batch.schema().fields().iter().enumerate() {
+        let nulls = batch.schema().field(at).is_nullable() && batch.column(at).is_valid(3);
+        for swap in [true, false] {
+            let mut order: Vec<Option<u32>> = (0..batch.num_rows() as u32).map(Some).collect();
+            if swap {
+                order.swap(3, 7)
+            } else {
+                order[3] = None
+            }
+            let taken = take(batch.column(at), &UInt32Array::from(order), None).unwrap();
+            if (swap && taken.as_ref() == batch.column(at).as_ref()) || (!swap && !nulls) {
+                continue;
+            }
+            let mut columns = batch.columns().to_vec();
+            columns[at] = taken;
+            forge(&path, &manifest, &RecordBatch::try_new(batch.schema(), columns).unwrap(), None);
+            let problem = verified(&memory, &path).expect_err(field.name());
+            assert!(problem.is_false(), "{} {swap}: {problem}", field.name());
+        }
+    }
+    std::fs::write(&file, &whole).unwrap();
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[test]
+fn a_column_under_another_fields_name_or_type_is_found() {
+    let memory = sample();
+    let (path, manifest) = exported(&memory, "renamed", Scope::History);
+    let problem_with = |change: &dyn Fn(&mut Manifest)| {
+        let mut changed = manifest.clone();
+        change(&mut changed);
+        std::fs::write(path.join("manifest.json"), serde_json::to_vec(&changed).unwrap()).unwrap();
+        verified(&memory, &path).unwrap_err()
+    };
+    let vehicle = manifest.tables.iter().position(|t| t.name == "vehicle").unwrap();
+    let column = |m: &Manifest, name: &str| m.tables[vehicle].columns.iter().position(|c| c.column == name).unwrap();
+    let (n, fine) = (column(&manifest, "n"), column(&manifest, "fine"));
+    let swapped = problem_with(&|m| {
+        let columns = &mut m.tables[vehicle].columns;
+        let path = columns[n].path.clone();
+        columns[n].path = std::mem::replace(&mut columns[fine].path, path);
+    });
+    assert!(swapped.is_false() && swapped.to_string().contains("is of the field"), "{swapped}");
+    let twice = problem_with(&|m| {
+        let columns = &mut m.tables[vehicle].columns;
+        columns[n].path = columns[fine].path.clone();
+    });
+    assert!(twice.is_false(), "{twice}");
+    for file in ["../other.parquet", "/etc/hostname", "tables/other.parquet"] {
+        assert!(problem_with(&|m| m.tables[vehicle].files[0].path = file.into()).is_false(), "{file}");
+    }
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[test]
+fn a_type_that_cannot_hold_the_values_is_not_passed_off_as_null() {
+    use arrow::array::Int64Array;
+    let memory = sample();
+    let (path, manifest) = exported(&memory, "narrow", Scope::History);
+    let vehicle = manifest.tables.iter().position(|t| t.name == "vehicle").unwrap();
+    let mut changed = manifest.clone();
+    // Every "fine" becomes null under a column of integers: a sum over it would be nothing.
+    let at = changed.tables[vehicle].columns.iter().position(|c| c.column == "fine").unwrap();
+    changed.tables[vehicle].columns[at].kind = ledgerstone_query::export::columns::ColumnKind::Int;
+    let batch = read_batch(&path.join(&manifest.tables[vehicle].files[0].path));
+    let number = batch.schema().index_of("fine").unwrap();
+    let mut fields: Vec<_> = batch.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    fields[number] = arrow::datatypes::Field::new("fine", arrow::datatypes::DataType::Int64, true);
+    let mut columns = batch.columns().to_vec();
+    columns[number] = std::sync::Arc::new(Int64Array::from(vec![None::<i64>; batch.num_rows()]));
+    let schema = std::sync::Arc::new(arrow::datatypes::Schema::new(fields));
+    forge(&path, &changed, &RecordBatch::try_new(schema, columns).unwrap(), None);
+    let problem = verified(&memory, &path).unwrap_err();
+    assert!(problem.is_false() && problem.to_string().contains("cannot hold"), "{problem}");
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[test]
+fn statistics_that_would_make_readers_skip_rows_are_found() {
+    let memory = sample();
+    let (path, manifest) = exported(&memory, "statistics", Scope::History);
+    let vehicle = manifest.tables.iter().find(|t| t.name == "vehicle").unwrap();
+    let file = path.join(&vehicle.files[0].path);
+    let batch = read_batch(&file);
+    let whole = std::fs::read(&file).unwrap();
+    // The greatest value of a typed column of integers, as 8 bytes in the footer, made smaller.
+    let at = batch.schema().index_of("n").unwrap();
+    let metadata = ArrowReaderMetadata::load(&std::fs::File::open(&file).unwrap(), Default::default()).unwrap();
+    let said = metadata.metadata().row_group(0).column(at).statistics().unwrap().max_bytes_opt().unwrap().to_vec();
+    let footer =
+        whole.len() - 8 - u32::from_le_bytes(whole[whole.len() - 8..whole.len() - 4].try_into().unwrap()) as usize;
+    let places: Vec<usize> = (footer..whole.len() - 8).filter(|at| whole[*at..].starts_with(&said)).collect();
+    assert!(!places.is_empty());
+    let mut changed = whole.clone();
+    for place in places {
+        changed[place] -= 1;
+    }
+    std::fs::write(&file, &changed).unwrap();
+    fit(&path, &manifest, batch.num_rows());
+    let problem = verified(&memory, &path).unwrap_err();
+    assert!(problem.is_false() && problem.to_string().contains("statistics"), "{problem}");
+    // Indexes of pages and hints for readers are not looked at, so they must not be there.
+    forge(&path, &manifest, &batch, Some(WriterProperties::builder().build()));
+    assert!(verified(&memory, &path).is_err_and(|p| !p.is_false()));
+    let hint = parquet::file::metadata::KeyValue::new("pandas".to_owned(), "{}".to_owned());
+    forge(&path, &manifest, &batch, Some(plain().set_key_value_metadata(Some(vec![hint])).build()));
+    assert!(verified(&memory, &path).is_err_and(|p| !p.is_false()));
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[test]
+fn a_file_that_the_export_does_not_have_is_found() {
+    let memory = sample();
+    let (path, manifest) = exported(&memory, "stray", Scope::History);
+    let first = path.join(&manifest.tables.iter().find(|t| t.name == "vehicle").unwrap().files[0].path);
+    for name in ["tables/copy.parquet", "notes.txt", "tile/0/x001/000"] {
+        let stray = path.join(name);
+        std::fs::create_dir_all(stray.parent().unwrap()).unwrap();
+        std::fs::copy(&first, &stray).unwrap();
+        let problem = verified(&memory, &path).unwrap_err();
+        assert!(problem.is_false() && problem.to_string().contains(name), "{name}: {problem}");
+        std::fs::remove_file(&stray).unwrap();
+    }
+    verified(&memory, &path).unwrap();
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[test]
+fn what_a_killed_export_left_is_removed_by_the_next_one() {
+    let memory = sample();
+    let path = folder("abandoned");
+    let sibling =
+        |suffix: &str| path.with_file_name(format!("{}{suffix}", path.file_name().unwrap().to_string_lossy()));
+    // No process has this number; the second one is alive; the third is not of an export.
+    let (dead, alive, other) = (
+        sibling(&format!(".partial-{}-0", u32::MAX)),
+        sibling(&format!(".partial-{}-999999", std::process::id())),
+        sibling(".partial-x"),
+    );
+    [&dead, &alive, &other].into_iter().for_each(|path| std::fs::create_dir_all(path.join("tables")).unwrap());
+    export(&*memory.database, &path, &ExportOptions::default(), &mut |_| true).unwrap();
+    assert_eq!([dead.exists(), alive.exists(), other.exists()], [!cfg!(target_os = "linux"), true, true]);
+    verified(&memory, &path).unwrap();
+    [path, alive, other].iter().for_each(|path| std::fs::remove_dir_all(path).unwrap());
+}
+
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -187,31 +348,51 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 /// Writes the first Parquet file of the vehicles again with other rows, or with a typed column edited, and gives it a
 /// manifest that fits: what a careful forger would do.
 fn rewrite(path: &Path, manifest: &Manifest, edit: &dyn Fn(&mut Vec<usize>), column: Option<&str>) {
-    use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
-    let mut manifest = manifest.clone();
-    let table = manifest.tables.iter_mut().find(|t| t.name == "vehicle").unwrap();
-    let file = path.join(&table.files[0].path);
-    let reader =
-        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&file).unwrap());
-    let batch = reader.unwrap().with_batch_size(1 << 16).build().unwrap().next().unwrap().unwrap();
+    use arrow::array::Int64Array;
+    let table = manifest.tables.iter().find(|t| t.name == "vehicle").unwrap();
+    let batch = read_batch(&path.join(&table.files[0].path));
     let mut order: Vec<usize> = (0..batch.num_rows()).collect();
     edit(&mut order);
     let order = UInt32Array::from_iter_values(order.into_iter().map(|i| i as u32));
-    let mut columns: Vec<ArrayRef> =
-        batch.columns().iter().map(|c| arrow::compute::take(c, &order, None).unwrap()).collect();
+    let mut columns: Vec<ArrayRef> = batch.columns().iter().map(|c| take(c, &order, None).unwrap()).collect();
     if let Some(name) = column {
         let at = batch.schema().index_of(name).unwrap();
         let old: &Int64Array = columns[at].as_any().downcast_ref().unwrap();
         columns[at] = std::sync::Arc::new(old.iter().map(|v| v.map(|v| v + i64::from(v == 3))).collect::<Int64Array>());
     }
-    let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
-    let out = std::fs::File::create(&file).unwrap();
-    let mut writer = parquet::arrow::ArrowWriter::try_new(out, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
+    forge(path, manifest, &RecordBatch::try_new(batch.schema(), columns).unwrap(), None);
+}
+
+fn read_batch(file: &Path) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(file).unwrap());
+    let batches: Vec<RecordBatch> =
+        reader.unwrap().with_batch_size(1 << 16).build().unwrap().collect::<Result<_, _>>().unwrap();
+    arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
+}
+
+/// As exports are written.
+fn plain() -> WriterPropertiesBuilder {
+    WriterProperties::builder().set_statistics_enabled(EnabledStatistics::Chunk).set_offset_index_disabled(true)
+}
+
+/// Writes these rows as the first file of the vehicles, and a manifest that fits.
+fn forge(path: &Path, manifest: &Manifest, batch: &RecordBatch, properties: Option<WriterProperties>) {
+    let table = manifest.tables.iter().find(|t| t.name == "vehicle").unwrap();
+    let out = std::fs::File::create(path.join(&table.files[0].path)).unwrap();
+    let properties = properties.unwrap_or_else(|| plain().build());
+    let mut writer = parquet::arrow::ArrowWriter::try_new(out, batch.schema(), Some(properties)).unwrap();
+    writer.write(batch).unwrap();
     writer.close().unwrap();
-    let bytes = std::fs::read(&file).unwrap();
-    table.rows = table.rows + batch.num_rows() as u64 - table.files[0].rows;
-    table.files[0].rows = batch.num_rows() as u64;
+    fit(path, manifest, batch.num_rows());
+}
+
+/// Makes the manifest fit the first file of the vehicles.
+fn fit(path: &Path, manifest: &Manifest, rows: usize) {
+    let mut manifest = manifest.clone();
+    let table = manifest.tables.iter_mut().find(|t| t.name == "vehicle").unwrap();
+    let bytes = std::fs::read(path.join(&table.files[0].path)).unwrap();
+    table.rows = table.rows + rows as u64 - table.files[0].rows;
+    table.files[0].rows = rows as u64;
     table.files[0].bytes = bytes.len() as u64;
     table.files[0].sha256 = ledgerstone_digest::Hash::sha256(&[&bytes]).to_string();
     std::fs::write(path.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
