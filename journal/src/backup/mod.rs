@@ -24,12 +24,11 @@ use ledgerstone_digest::{Hash, Id};
 
 pub use receive::{Received, Receiving};
 pub(crate) use restore::READ_ONLY;
-pub use restore::{RESTORED_FILE, confirm, is_backup, is_restored, restore};
+pub use restore::{RESTORED_FILE, confirm, is_restored, restore};
 pub use take::{Backup, Part};
 
 use crate::checkpoint::CheckpointError;
-use crate::error::{Damage, FileError};
-use crate::scan::ScanError;
+use crate::error::{FileError, ReadError};
 use crate::slots::SlotError;
 
 /// Beside the segments of a backup: what it is a backup of, and how far.
@@ -68,8 +67,9 @@ pub struct Held {
 pub enum BackupError {
     #[error(transparent)]
     File(#[from] FileError),
+    /// The journal cannot be read.
     #[error(transparent)]
-    Damaged(#[from] Damage),
+    Read(#[from] ReadError),
     /// No checkpoint to cut the backup at.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -85,19 +85,7 @@ pub enum BackupError {
     /// What was sent is not a backup.
     #[error("the backup that was sent does not fit: {0}")]
     Sent(String),
-    /// What a checkpoint kept elsewhere says about a restored ledger.
-    #[error("{0}")]
-    NotConfirmed(String),
     /// Who takes the backup has gone.
     #[error("the backup was given up")]
     GivenUp,
-}
-
-impl From<ScanError> for BackupError {
-    fn from(error: ScanError) -> Self {
-        match error {
-            ScanError::Damaged(damage) => BackupError::Damaged(damage),
-            ScanError::File(error) => BackupError::File(error),
-        }
-    }
 }

@@ -4,11 +4,10 @@
 
 use std::path::Path;
 
-use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
 use ledgerstone_digest::note::VerifierKey;
 
+use super::BackupError;
 use super::receive::{at, copy};
-use super::{BACKUP_FILE, BackupError};
 use crate::checkpoint::CHECKPOINT_FILE;
 use crate::env::{Env, OpenMode, write_all_at};
 use crate::recovery::LOCK_FILE;
@@ -70,8 +69,8 @@ pub fn is_restored(env: &Env, dir: &Path) -> bool {
     env.storage.exists(&dir.join(RESTORED_FILE))
 }
 
-/// Lets a restored ledger be written to again, if a checkpoint kept elsewhere is one of its own past. The ledger must not
-/// be open. The report says what was found.
+/// Lets a restored ledger be written to again, if a checkpoint kept elsewhere is one of its own past: the verification
+/// refuses one that is newer. The ledger must not be open. The report says what was found.
 pub fn confirm(
     env: &Env,
     dir: &Path,
@@ -85,29 +84,16 @@ pub fn confirm(
         let what = "this ledger was not restored, or was confirmed before; there is nothing to do";
         return Err(BackupError::Directory { path: dir.to_owned(), what: what.to_owned() });
     }
-    let size = UnverifiedCheckpoint::parse(&note).map(|checkpoint| checkpoint.unverified().size).unwrap_or(0);
     let options = VerifyOptions { checkpoint: Some(note), vkey: Some(vkey), progress };
     let report = verify_directory(env, dir, options);
     if report.verdict() != Verdict::Holds {
         return Ok(report);
-    }
-    if report.leaves < size {
-        return Err(BackupError::NotConfirmed(format!(
-            "the checkpoint is of {size} leaves, this ledger has {}: it was set back behind what was handed out, and \
-             writing to it would make a second history",
-            report.leaves
-        )));
     }
     let lock = storage.lock(&dir.join(LOCK_FILE)).map_err(at(&dir.join(LOCK_FILE), "lock it"))?;
     storage.remove_file(&marker).map_err(at(&marker, "remove it"))?;
     storage.sync_dir(dir).map_err(at(dir, "sync it"))?;
     drop(lock);
     Ok(report)
-}
-
-/// Whether a directory is a backup.
-pub fn is_backup(env: &Env, dir: &Path) -> bool {
-    env.storage.exists(&dir.join(BACKUP_FILE))
 }
 
 fn copy_file(env: &Env, from: &Path, to: &Path) -> Result<(), BackupError> {

@@ -7,6 +7,7 @@ use std::sync::MutexGuard;
 use super::{BackupError, Head, Held};
 use crate::batch::BatchHeader;
 use crate::env::read_exact_at;
+use crate::error::ReadError;
 use crate::ledger::Ledger;
 use crate::scan::SegmentFile;
 use crate::segment::PAGE_BYTES;
@@ -48,7 +49,7 @@ impl Ledger {
             if header.number > 0 && header.chain.next_position >= size {
                 break;
             }
-            let segment = self.journal.segment(header.number).map_err(read_error)?;
+            let segment = self.journal.segment(header.number)?;
             let file = segment.file.clone();
             let used_bytes = end_of_batches(&file, copied(&file, held).unwrap_or(PAGE_BYTES), size)?;
             segments.push(Segment { file, used_bytes });
@@ -133,15 +134,7 @@ fn end_of_batches(file: &SegmentFile, from: u64, size: u64) -> Result<u64, Backu
         }
     }
     if offset > file.header.length {
-        return Err(file.damage(from, "a batch ends behind its segment").into());
+        return Err(ReadError::from(file.damage(from, "a batch ends behind its segment")).into());
     }
     Ok(offset)
-}
-
-fn read_error(error: crate::error::ReadError) -> BackupError {
-    match error {
-        crate::error::ReadError::Damaged(damage) => BackupError::Damaged(damage),
-        crate::error::ReadError::File(error) => BackupError::File(error),
-        other => BackupError::Sent(other.to_string()),
-    }
 }

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_journal::backup::{confirm, restore};
 use ledgerstone_journal::segment::JOURNAL_DIR;
@@ -81,8 +80,6 @@ impl Restore {
         if !backup.join(JOURNAL_DIR).is_dir() {
             return Err(format!("{} is not a backup: there is no journal in it", backup.display()));
         }
-        let size = note.as_deref().and_then(|note| UnverifiedCheckpoint::parse(note).ok());
-        let size = size.map(|checkpoint| checkpoint.unverified().size);
         let confirmed = note.is_some();
         let mut bar = self.bar("verifying", "bytes");
         let mut progress = |done: u64, total: u64| bar.at(done, total);
@@ -93,13 +90,6 @@ impl Restore {
         if check.outcome != Outcome::Holds {
             check.advice = Some("Nothing was restored.".to_owned());
             return Ok(check);
-        }
-        if size.is_some_and(|size| size > report.leaves) {
-            return Err(
-                "the checkpoint is newer than the backup: going on from the backup would make a second history. \
-                 Leave it away to restore for reading only"
-                    .to_owned(),
-            );
         }
         let mut bar = self.bar("copying", "segments");
         restore(&Env::production(), backup, &target, confirmed, &mut |done, total| bar.at(done, total))
