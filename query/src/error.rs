@@ -143,6 +143,27 @@ impl QueryError {
         QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported"))
     }
 
+    /// Bytes that are not UTF-8 text (22021), worded as PostgreSQL does: the bytes of the first character that is none.
+    pub fn not_utf8(bytes: &[u8]) -> Self {
+        let at = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+        let rest = bytes.get(at..).unwrap_or_default();
+        let width = match rest.first() {
+            Some(0xc0..=0xdf) => 2,
+            Some(0xe0..=0xef) => 3,
+            Some(0xf0..=0xf7) => 4,
+            _ => 1,
+        };
+        let shown: Vec<String> = rest.iter().take(width).map(|byte| format!("0x{byte:02x}")).collect();
+        let message = format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" "));
+        QueryError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)
+    }
+
+    /// A zero byte, which no text holds (22021).
+    pub fn zero_byte() -> Self {
+        let message = "invalid byte sequence for encoding \"UTF8\": 0x00";
+        QueryError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)
+    }
+
     /// A defect of ours, said instead of panicking.
     pub fn internal(message: impl fmt::Display) -> Self {
         QueryError::new(SqlState::INTERNAL, format!("internal error: {message}"))

@@ -241,13 +241,10 @@ fn parse_line(layout: &Layout, line: &[u8], header: &mut bool, number: &mut u64)
     if std::mem::take(header) {
         return Ok(Line::Header);
     }
-    let text = std::str::from_utf8(line).map_err(|error| {
-        let mut invalid = broken(*number, format!("invalid UTF-8 at byte {} of the line", error.valid_up_to()));
-        invalid.code = SqlState::CHARACTER_NOT_IN_REPERTOIRE;
-        invalid
-    })?;
+    let in_line = |error: QueryError| error.detail(format!("COPY, line {number}."));
+    let text = std::str::from_utf8(line).map_err(|_| in_line(QueryError::not_utf8(line)))?;
     if text.contains('\0') {
-        return Err(broken(*number, "a zero byte cannot stand in a text"));
+        return Err(in_line(QueryError::zero_byte()));
     }
     let fields = if layout.csv { csv_fields(layout, text, *number)? } else { text_fields(layout, text, *number)? };
     Ok(Line::Row(fields))
@@ -305,9 +302,11 @@ fn unescape(raw: &str, number: u64) -> Result<String, QueryError> {
             Some(other) => bytes.push(other),
         }
     }
+    let in_line = |error: QueryError| error.detail(format!("An escape in COPY, line {number}."));
     match String::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        _ => Err(broken(number, "an escape makes a byte that is not UTF-8 text")),
+        Ok(text) if text.contains('\0') => Err(in_line(QueryError::zero_byte())),
+        Ok(text) => Ok(text),
+        Err(error) => Err(in_line(QueryError::not_utf8(error.as_bytes()))),
     }
 }
 

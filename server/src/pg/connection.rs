@@ -131,7 +131,12 @@ impl<'s> Connection<'s> {
         if self.copy.is_some() {
             return self.handle_copy(message).await;
         }
-        if self.extended.skipping && !matches!(message, Frontend::Sync | Frontend::Terminate | Frontend::Query(_)) {
+        if self.extended.skipping
+            && !matches!(
+                message,
+                Frontend::Sync | Frontend::Terminate | Frontend::Query(_) | Frontend::NotUtf8 { kind: b'Q', .. }
+            )
+        {
             return Ok(true);
         }
         match message {
@@ -149,6 +154,14 @@ impl<'s> Connection<'s> {
             Frontend::Password(_) => {
                 return Err(Ended::Protocol(FrameError::Body { kind: 'p', what: "nobody asked for a password" }));
             }
+            Frontend::NotUtf8 { kind: b'Q', bytes } => {
+                self.extended.skipping = false;
+                self.session.fail();
+                self.report(&QueryError::not_utf8(&bytes), "");
+                self.ready();
+            }
+            Frontend::NotUtf8 { kind: b'f', .. } => {}
+            Frontend::NotUtf8 { bytes, .. } => self.fail_extended(&QueryError::not_utf8(&bytes), ""),
             Frontend::FunctionCall => {
                 let error = QueryError::unsupported("the function call message");
                 self.report(&error, "");
@@ -299,6 +312,10 @@ impl<'s> Connection<'s> {
             }
             Frontend::CopyDone => self.session.copy_finish(state.copy).await,
             Frontend::CopyFail(reason) => Err(self.session.copy_fail(&reason)),
+            Frontend::NotUtf8 { bytes, .. } => Err({
+                let _ = self.session.copy_fail("");
+                QueryError::not_utf8(&bytes)
+            }),
             Frontend::Terminate => {
                 self.session.copy_fail("the client left");
                 return Ok(false);

@@ -76,17 +76,9 @@ pub fn write_binary(value: &Value, ty: &SqlType, out: &mut Vec<u8>) -> Result<()
 
 /// Reads a parameter in text form.
 pub fn read_text(bytes: &[u8], ty: &SqlType, now_micros: i64) -> Result<Value, QueryError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        QueryError::new(
-            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            format!("invalid byte sequence for encoding \"UTF8\" at byte {} of a parameter", error.valid_up_to()),
-        )
-    })?;
+    let text = std::str::from_utf8(bytes).map_err(|_| QueryError::not_utf8(bytes))?;
     if text.contains('\0') {
-        return Err(QueryError::new(
-            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            "invalid byte sequence for encoding \"UTF8\": 0x00",
-        ));
+        return Err(QueryError::zero_byte());
     }
     text::parse(text, ty, now_micros)
 }

@@ -304,7 +304,7 @@ impl Connection<'_> {
         self.ready();
     }
 
-    fn fail_extended(&mut self, error: &QueryError, text: &str) {
+    pub(super) fn fail_extended(&mut self, error: &QueryError, text: &str) {
         self.session.fail();
         self.report(error, text);
         self.extended.skipping = true;

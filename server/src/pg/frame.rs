@@ -2,7 +2,8 @@
 //! "Message Formats").
 //!
 //! Own code rather than pgwire's decoders, which panic on bodies that end early and replace invalid UTF-8: here every
-//! length is compared with its limit before a byte is kept for it, and a field that is not there is an error.
+//! length is compared with its limit before a byte is kept for it, and a field that is not there is an error. A text that
+//! is not UTF-8 leaves the frames as they are, so it is one message's error and not the connection's end.
 
 use bytes::{Buf, BytesMut};
 
@@ -12,6 +13,8 @@ use crate::config::Limits;
 pub const STARTUP_BYTES_MAX: usize = 10_000;
 /// Messages that carry neither text nor data.
 const SMALL_BYTES_MAX: usize = 64 << 10;
+/// Bytes of one UTF-8 character.
+const UTF8_BYTES_MAX: usize = 4;
 
 /// What went wrong with the bytes themselves. The connection cannot go on after it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +27,8 @@ pub enum FrameError {
     UnknownType(u8),
     #[error("message type {kind:?}: {what}")]
     Body { kind: char, what: &'static str },
-    #[error("message type {kind:?}: {what} is not valid UTF-8 at byte {at}")]
-    Utf8 { kind: char, what: &'static str, at: usize },
+    #[error("message type {kind:?}: a text is not valid UTF-8")]
+    Utf8 { kind: char, bytes: Vec<u8> },
     #[error("startup packet: {0}")]
     Startup(&'static str),
 }
@@ -61,6 +64,11 @@ pub enum Frontend {
     /// Password, SASLInitialResponse and SASLResponse; which one depends on what was asked.
     Password(BytesMut),
     FunctionCall,
+    /// A message of this type with a text that is not UTF-8; the bytes from the first wrong one, some of them.
+    NotUtf8 {
+        kind: u8,
+        bytes: Vec<u8>,
+    },
 }
 
 /// A Bind message; parameters are slices of the frame.
@@ -108,7 +116,10 @@ pub fn next(buffer: &mut BytesMut, limits: &Limits) -> Result<Next<Frontend>, Fr
     }
     buffer.advance(5);
     let body = buffer.split_to(body);
-    decode(kind, body).map(Next::Frame)
+    match decode(kind, body) {
+        Err(FrameError::Utf8 { bytes, .. }) => Ok(Next::Frame(Frontend::NotUtf8 { kind, bytes })),
+        decoded => decoded.map(Next::Frame),
+    }
 }
 
 /// Whether a whole Sync message stands at the front of the buffer.
@@ -142,11 +153,11 @@ pub fn next_startup(buffer: &mut BytesMut) -> Result<Next<Startup>, FrameError> 
         version if version >> 16 == 3 => {
             let mut parameters = Vec::new();
             loop {
-                let name = fields.text("a parameter name")?;
+                let name = fields.text()?;
                 if name.is_empty() {
                     break;
                 }
-                parameters.push((name, fields.text("a parameter value")?));
+                parameters.push((name, fields.text()?));
             }
             fields.end()?;
             Ok(Next::Frame(Startup::Start { minor: (version & 0xffff) as u16, parameters }))
@@ -176,10 +187,10 @@ fn length_max(kind: u8, limits: &Limits) -> Result<usize, FrameError> {
 fn decode(kind: u8, body: BytesMut) -> Result<Frontend, FrameError> {
     let mut fields = Fields { kind: char::from(kind), body };
     let message = match kind {
-        b'Q' => Frontend::Query(fields.text("the statement")?),
+        b'Q' => Frontend::Query(fields.text()?),
         b'P' => {
-            let name = fields.text("the name")?;
-            let text = fields.text("the statement")?;
+            let name = fields.text()?;
+            let text = fields.text()?;
             let count = fields.count(4)?;
             let types = (0..count).map(|_| fields.i32().map(|oid| oid as u32)).collect::<Result<_, _>>()?;
             Frontend::Parse { name, text, types }
@@ -187,14 +198,14 @@ fn decode(kind: u8, body: BytesMut) -> Result<Frontend, FrameError> {
         b'B' => Frontend::Bind(bind(&mut fields)?),
         b'D' => {
             let portal = fields.target()?;
-            Frontend::Describe { portal, name: fields.text("the name")? }
+            Frontend::Describe { portal, name: fields.text()? }
         }
         b'C' => {
             let portal = fields.target()?;
-            Frontend::Close { portal, name: fields.text("the name")? }
+            Frontend::Close { portal, name: fields.text()? }
         }
         b'E' => {
-            let portal = fields.text("the portal name")?;
+            let portal = fields.text()?;
             // Negative counts mean "all", as zero does.
             let max_rows = u32::try_from(fields.i32()?).unwrap_or(0);
             Frontend::Execute { portal, max_rows }
@@ -205,7 +216,7 @@ fn decode(kind: u8, body: BytesMut) -> Result<Frontend, FrameError> {
         b'd' => return Ok(Frontend::CopyData(fields.body)),
         b'p' => return Ok(Frontend::Password(fields.body)),
         b'c' => Frontend::CopyDone,
-        b'f' => Frontend::CopyFail(fields.text("the reason")?),
+        b'f' => Frontend::CopyFail(fields.text()?),
         b'F' => return Ok(Frontend::FunctionCall),
         other => return Err(FrameError::UnknownType(other)),
     };
@@ -214,8 +225,8 @@ fn decode(kind: u8, body: BytesMut) -> Result<Frontend, FrameError> {
 }
 
 fn bind(fields: &mut Fields) -> Result<Bind, FrameError> {
-    let portal = fields.text("the portal name")?;
-    let statement = fields.text("the statement name")?;
+    let portal = fields.text()?;
+    let statement = fields.text()?;
     let count = fields.count(2)?;
     let parameter_formats = (0..count).map(|_| fields.i16()).collect::<Result<_, _>>()?;
     let count = fields.count(4)?;
@@ -275,7 +286,7 @@ impl Fields {
     }
 
     /// A zero-terminated string.
-    fn text(&mut self, what: &'static str) -> Result<String, FrameError> {
+    fn text(&mut self) -> Result<String, FrameError> {
         let Some(end) = self.body.iter().position(|byte| *byte == 0) else {
             return Err(self.broken("a string has no end"));
         };
@@ -283,7 +294,10 @@ impl Fields {
         self.body.advance(1);
         match std::str::from_utf8(&bytes) {
             Ok(text) => Ok(text.to_owned()),
-            Err(error) => Err(FrameError::Utf8 { kind: self.kind, what, at: error.valid_up_to() }),
+            Err(error) => {
+                let from = bytes.get(error.valid_up_to()..).unwrap_or_default();
+                Err(FrameError::Utf8 { kind: self.kind, bytes: from.iter().take(UTF8_BYTES_MAX).copied().collect() })
+            }
         }
     }
 
@@ -354,11 +368,12 @@ mod tests {
     }
 
     #[test]
-    fn invalid_utf8_is_an_error_and_says_where() {
-        assert_eq!(
-            decoded(b'Q', b"SELECT '\xff'\0"),
-            Err(FrameError::Utf8 { kind: 'Q', what: "the statement", at: 8 })
-        );
+    fn text_that_is_not_utf8_is_the_error_of_one_message() {
+        let not_utf8 = |kind, bytes: &[u8]| Ok(Frontend::NotUtf8 { kind, bytes: bytes.to_vec() });
+        assert_eq!(decoded(b'Q', b"SELECT '\xff'\0"), not_utf8(b'Q', b"\xff'"));
+        assert_eq!(decoded(b'P', b"\0SELECT '\xe4bc'\0\0\0"), not_utf8(b'P', b"\xe4bc'"));
+        assert_eq!(decoded(b'D', b"S\xff\0"), not_utf8(b'D', b"\xff"));
+        assert!(next_startup(&mut BytesMut::from(&b"\0\0\0\x0f\0\x03\0\0us\xffr\0\0\0"[..])).is_err());
     }
 
     #[test]

@@ -48,7 +48,6 @@ fn malformed_messages_close_one_connection_with_a_reason() {
         ("long Sync", b"S\x7f\0\0\0".to_vec()),
         ("unknown type", frame(b'!', b"")),
         ("text without end", frame(b'Q', b"SELECT 1")),
-        ("invalid UTF-8", frame(b'Q', b"SELECT '\xff\xfe'\0")),
         ("Bind that ends early", frame(b'B', b"\0\0\0\x05")),
         ("Bind with a parameter longer than itself", frame(b'B', b"\0\0\0\0\0\x01\x7f\xff\xff\xff")),
         ("Parse with more types than bytes", frame(b'P', b"\0SELECT 1\0\xff\xff")),
@@ -61,6 +60,74 @@ fn malformed_messages_close_one_connection_with_a_reason() {
         assert!(answer.contains("08P01") && answer.contains("FATAL"), "{what}: {answer}");
     }
     assert_eq!(server.psql_ok("SELECT 1"), "1");
+}
+
+/// Reads up to and including ReadyForQuery.
+fn until_ready(stream: &mut TcpStream) -> String {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !(seen.len() >= 6 && seen[seen.len() - 6..].starts_with(b"Z\0\0\0\x05")) {
+        stream.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+#[test]
+fn text_that_is_not_utf8_is_a_statement_error_and_the_connection_goes_on() {
+    let server = Server::start();
+    let mut stream = raw(&server);
+    let mut ask = |frames: &[Vec<u8>]| {
+        stream.write_all(&frames.concat()).unwrap();
+        until_ready(&mut stream)
+    };
+    let sync = frame(b'S', b"");
+    let bind = |value: &[u8]| {
+        let mut body = b"\0\0\0\0\0\x01\0\0\0".to_vec();
+        body.push(value.len() as u8);
+        body.extend_from_slice(value);
+        body.extend_from_slice(b"\0\0");
+        [frame(b'P', b"\0SELECT $1::text\0\0\0"), frame(b'B', &body), frame(b'E', b"\0\0\0\0\0"), frame(b'S', b"")]
+    };
+    let said = "invalid byte sequence for encoding \"UTF8\": ";
+    let cases = [
+        (vec![frame(b'Q', b"SELECT '\xff\xfe'\0")], "0xff"),
+        (vec![frame(b'P', b"\0SELECT '\xe4bc'\0\0\0"), sync.clone()], "0xe4 0x62 0x63"),
+        (vec![frame(b'P', b"n\xc3\0SELECT 1\0\0\0"), sync.clone()], "0xc3"),
+        (vec![frame(b'D', b"S\xf0\x9f\0"), sync.clone()], "0xf0 0x9f"),
+        (vec![frame(b'C', b"P\xff\0"), sync.clone()], "0xff"),
+        (bind(b"a\xed\xa0\x80").to_vec(), "0xed 0xa0 0x80"),
+        (bind(b"a\0b").to_vec(), "0x00"),
+    ];
+    for (frames, bytes) in cases {
+        let answer = ask(&frames);
+        assert!(answer.contains("ERROR") && answer.contains("22021"), "{answer}");
+        assert!(answer.contains(&format!("{said}{bytes}\0")), "{answer}");
+        assert!(ask(&[frame(b'Q', b"SELECT 41 + 1\0")]).contains("42"));
+    }
+    assert!(ask(&bind("ä".as_bytes())).contains('ä'));
+    // In a transaction it has the effect of any other error.
+    assert!(ask(&[frame(b'Q', b"BEGIN\0")]).ends_with('T'));
+    assert!(ask(&[frame(b'Q', b"SELECT '\xff'\0")]).ends_with('E'));
+    assert!(ask(&[frame(b'Q', b"SELECT 1\0")]).contains("25P02"));
+    assert!(ask(&[frame(b'Q', b"ROLLBACK\0")]).ends_with('I'));
+}
+
+#[test]
+fn copy_data_that_is_not_utf8_loads_nothing_and_the_connection_goes_on() {
+    let server = Server::start();
+    server.psql_ok("CREATE TABLE t (id int PRIMARY KEY, name text)");
+    let mut stream = raw(&server);
+    for data in [&b"2\tb\xff\n"[..], b"2\tb\0\n", b"2\tb\\xff\n"] {
+        stream.write_all(&frame(b'Q', b"COPY t FROM STDIN\0")).unwrap();
+        stream.write_all(&frame(b'd', b"1\ta\n")).unwrap();
+        stream.write_all(&frame(b'd', data)).unwrap();
+        stream.write_all(&frame(b'c', b"")).unwrap();
+        let answer = until_ready(&mut stream);
+        assert!(answer.contains("22021") && answer.contains("COPY, line 2"), "{answer}");
+    }
+    stream.write_all(&frame(b'Q', b"SELECT count(*) AS many FROM t\0")).unwrap();
+    assert!(until_ready(&mut stream).contains("\0\x010"), "nothing was loaded");
 }
 
 #[test]
