@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ledgerstone_digest::ion::Value;
+
 use super::Binder;
 use super::from::{Rows, Tree};
 use super::plan::{
@@ -10,10 +12,10 @@ use super::plan::{
 };
 use super::query::{OutputColumn, conjuncts, plain};
 use super::scope::{Item, Level, closest};
-use super::types::{CastContext, Typed};
+use super::types::{CastContext, Typed, unsized_type};
 use crate::ast::{
-    Alias, Assignment, Change, Delete, Expr, ExprKind, From, Insert, InsertSource, Name, OnConflict, PathStep, Query,
-    SelectItem, SetExpr, Span, Statement, TableName, Update,
+    Alias, Assignment, Change, Delete, Distinct, Expr, ExprKind, From, Insert, InsertSource, Name, OnConflict,
+    PathStep, Projection, Query, SelectItem, SetExpr, Span, Statement, TableName, TypeName, Update,
 };
 use crate::catalogue::{Column, Index, PathStep as IndexStep, Table};
 use crate::error::{QueryError, Result, SqlState};
@@ -112,7 +114,8 @@ impl Binder<'_> {
                 (plan, columns.len(), span)
             }
             None => {
-                let (plan, columns) = self.query(query)?;
+                let typed = literals_typed(query, &types);
+                let (plan, columns) = self.query(typed.as_ref().unwrap_or(query))?;
                 check_width(columns.len(), &targets, names, query.span)?;
                 let width = columns.len();
                 (self.cast_columns(plan, columns, &types, query.span)?, width, query.span)
@@ -140,7 +143,7 @@ impl Binder<'_> {
                             .at(e.span)
                             .hint("Leave the column out of the list."));
                     }
-                    None => Expr { kind: ExprKind::Literal(ledgerstone_digest::ion::Value::NULL), span: e.span },
+                    None => Expr { kind: ExprKind::Literal(Value::NULL), span: e.span },
                 };
             }
         }
@@ -627,6 +630,47 @@ fn values_of(query: &Query) -> Option<(&[Vec<Expr>], Span)> {
         SetExpr::Values { rows, span } if plain => Some((rows, *span)),
         _ => None,
     }
+}
+
+/// The query with its untyped literals and parameters taken as the columns they go into, as PostgreSQL does with those
+/// of INSERT … SELECT itself; `None` if it has none. Lengths stay the assignment's business: a cast would cut.
+fn literals_typed(query: &Query, types: &[SqlType]) -> Option<Query> {
+    let SetExpr::Select(select) = &query.body else { return None };
+    let Projection::Items(items) = &select.projection else { return None };
+    // DISTINCT has compared them, so they are text by then.
+    if select.distinct != Distinct::No {
+        return None;
+    }
+    let untyped = |item: &SelectItem| match item {
+        SelectItem::Expr { expr, .. } => {
+            matches!(expr.kind, ExprKind::Literal(Value::String(_)) | ExprKind::Parameter(_))
+        }
+        _ => false,
+    };
+    // Behind a `*` nobody knows yet which column an item belongs to.
+    let known = items.iter().take_while(|item| matches!(item, SelectItem::Expr { .. }));
+    let found: Vec<usize> = known.enumerate().filter(|(_, item)| untyped(item)).map(|(at, _)| at).collect();
+    if found.is_empty() {
+        return None;
+    }
+    let mut typed = (**select).clone();
+    let Projection::Items(items) = &mut typed.projection else { return None };
+    for at in found {
+        if let (Some(SelectItem::Expr { expr, .. }), Some(ty)) = (items.get_mut(at), types.get(at)) {
+            let ty = type_name(&unsized_type(ty), expr.span);
+            let inner = std::mem::replace(expr, Expr { kind: ExprKind::Missing, span: expr.span });
+            *expr = Expr { span: inner.span, kind: ExprKind::Cast { expr: Box::new(inner), ty } };
+        }
+    }
+    Some(Query { body: SetExpr::Select(Box::new(typed)), ..query.clone() })
+}
+
+/// A type as a statement would write it; one without length or precision.
+fn type_name(ty: &SqlType, span: Span) -> TypeName {
+    let text = ty.to_string();
+    let name = text.trim_end_matches("[]");
+    let array_depth = u8::from(name.len() < text.len());
+    TypeName { name: name.into(), arguments: Vec::new(), array_depth, span }
 }
 
 fn check_width(width: usize, targets: &[usize], names: &[Name], span: Span) -> Result<()> {

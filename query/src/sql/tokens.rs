@@ -36,6 +36,7 @@ pub(super) fn statements(dialect: &LedgerstoneDialect, text: &str) -> Result<Vec
         }
         token.span.start = location(positions.offset(token.span.start));
         token.span.end = location(positions.offset(token.span.end));
+        no_junk(&token, text)?;
         if token.token == Token::SemiColon {
             all.extend(statement(std::mem::take(&mut current))?);
         } else {
@@ -212,6 +213,39 @@ fn recursive_pair(before: &Token, token: &TokenWithSpan) -> Result<()> {
         return Err(QueryError::syntax(format!("syntax error at or near \"{}\"", token.token), span(token.span)));
     }
     Ok(())
+}
+
+/// A number or a parameter with a letter directly behind it. Without this `SELECT 1e` would be a 1 named e; PostgreSQL
+/// refuses it in these words.
+fn no_junk(token: &TokenWithSpan, text: &str) -> Result<()> {
+    let own = span(token.span);
+    let written = |range: std::ops::Range<usize>| text.get(range).unwrap_or("");
+    let (start, end) = (own.start as usize, own.end as usize);
+    let begins_name = |c: char| c == '_' || c.is_alphabetic();
+    let (what, junk_end) = match &token.token {
+        Token::Number(..) => {
+            let mut letters = text.get(end..).unwrap_or("").chars();
+            match letters.next() {
+                Some('e' | 'E') if letters.next().is_some_and(|c| matches!(c, '+' | '-')) => {
+                    ("numeric literal", end + 2)
+                }
+                Some(letter) if begins_name(letter) => ("numeric literal", end + letter.len_utf8()),
+                _ => return Ok(()),
+            }
+        }
+        Token::HexStringLiteral(_) if written(start..end).starts_with('0') => ("numeric literal", start + 2),
+        Token::Placeholder(name) => {
+            let digits = name.strip_prefix('$').unwrap_or("");
+            let Some((at, letter)) = digits.char_indices().find(|(_, c)| !c.is_ascii_digit()) else { return Ok(()) };
+            if at == 0 || !begins_name(letter) {
+                return Ok(());
+            }
+            ("parameter", start + 1 + at + letter.len_utf8())
+        }
+        _ => return Ok(()),
+    };
+    let message = format!("trailing junk after {what} at or near \"{}\"", written(start..junk_end));
+    Err(QueryError::syntax(message, Span { start: own.start, end: junk_end as u32 }))
 }
 
 fn tokenizer_error(message: &str, at: u32, text: &str) -> QueryError {
