@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::ion::{FieldWriter, Hasher, Int, Precision, Struct, Symbol, Timestamp, Value};
+use crate::ion::{FieldWriter, Fraction, Hasher, Int, Precision, Struct, Symbol, Timestamp, Value};
 use crate::{Hash, Id};
 
 /// A revision's metadata: exactly `{id, version, txTime, txId}`.
@@ -97,7 +97,7 @@ pub fn native_time(ms: i64) -> Timestamp {
         hour: 0,
         minute: 0,
         second: 0,
-        fraction: (0, 3),
+        fraction: Fraction::new(0, 3),
         precision: Precision::Second,
         offset_minutes: Some(0),
     };

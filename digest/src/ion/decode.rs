@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::encode::VERSION_MARKER;
 use super::symbols::{Dictionary, LocalTable, Names, Resolved, VERSION_SYMBOL_ID, is_symbol_table};
 use super::{
-    Annotated, Decimal, Int, IonType, Limits, Precision, Struct, Symbol, SymbolLookup, SymbolTableError, Timestamp,
-    Value,
+    Annotated, Decimal, Fraction, Int, IonType, Limits, Precision, Struct, Symbol, SymbolLookup, SymbolTableError,
+    Timestamp, Value,
 };
 
 /// Why bytes are not an Ion value that is accepted here.
@@ -408,7 +408,7 @@ impl<'a> Reader<'a> {
             6 => Precision::Second,
             _ => return Err(refuse("year missing, or hour without minute")),
         };
-        let fraction = if position < item.end { self.fraction(item, position)? } else { (0, 0) };
+        let fraction = if position < item.end { self.fraction(item, position)? } else { Fraction::NONE };
         let narrow = |n: u64| u8::try_from(n).map_err(|_| refuse("field out of range"));
         let utc = Timestamp {
             year: u16::try_from(fields[0]).map_err(|_| refuse("year out of range"))?,
@@ -429,7 +429,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Exponent and coefficient of the part of a second.
-    fn fraction(&self, item: Item, mut position: usize) -> Result<(u128, u8)> {
+    fn fraction(&self, item: Item, mut position: usize) -> Result<Fraction> {
         let refuse = || at(item.start, BinaryProblem::Timestamp("fraction out of range".to_owned()));
         let (exponent, _) = self.var_int(&mut position, item.end)?;
         let magnitude = sign_magnitude(&self.bytes[position..item.end]);
@@ -439,13 +439,13 @@ impl<'a> Reader<'a> {
         let coefficient = magnitude.bytes.iter().fold(0u128, |n, b| n << 8 | u128::from(*b));
         if exponent >= 0 {
             // Whole seconds belong to the seconds field; a zero says nothing.
-            return if coefficient == 0 { Ok((0, 0)) } else { Err(refuse()) };
+            return if coefficient == 0 { Ok(Fraction::NONE) } else { Err(refuse()) };
         }
         let digits = exponent.unsigned_abs();
         if digits > 38 {
             return Err(refuse());
         }
-        Ok((coefficient, digits as u8))
+        Ok(Fraction::new(coefficient, digits as u8))
     }
 
     pub fn text(&self, item: Item) -> Result<&'a str> {

@@ -124,7 +124,7 @@ pub(super) fn write_timestamp_body(t: &Timestamp, out: &mut Vec<u8>) {
     }
     if t.precision == Precision::Second {
         out.push(0x80 | t.second);
-        let (coefficient, digits) = t.fraction;
+        let (coefficient, digits) = t.fraction.parts();
         if digits > 0 {
             write_var_int(-i64::from(digits), out);
             let at = out.len();

@@ -25,7 +25,9 @@ pub use number::IntError;
 pub use print::{to_text, to_text_pretty};
 pub use symbols::{FIRST_LOCAL_SYMBOL, SymbolLookup, SymbolTable, SymbolTableError};
 pub use text::{TextError, TextProblem, parse, parse_many};
-pub use value::{Annotated, Decimal, Int, IonType, Precision, Struct, Symbol, Timestamp, TimestampError, Value};
+pub use value::{
+    Annotated, Decimal, Fraction, Int, IonType, Precision, Struct, Symbol, Timestamp, TimestampError, Value,
+};
 
 /// No reader goes deeper than this, whatever its limits say: readers, writers and hashing recurse.
 pub const DEPTH_CAP: usize = 1024;

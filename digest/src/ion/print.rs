@@ -43,7 +43,7 @@ impl fmt::Display for Timestamp {
         write!(f, "{:02}:{:02}", self.hour, self.minute)?;
         if self.precision == Precision::Second {
             write!(f, ":{:02}", self.second)?;
-            let (coefficient, digits) = self.fraction;
+            let (coefficient, digits) = self.fraction.parts();
             if digits > 0 {
                 write!(f, ".{coefficient:0width$}", width = usize::from(digits))?;
             }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use num_bigint::BigInt;
 
 use super::text::{TextProblem, shortened};
-use super::{Decimal, Int, Precision, Timestamp, TimestampError, Value};
+use super::{Decimal, Fraction, Int, Precision, Timestamp, TimestampError, Value};
 
 /// A text that begins with a digit, or with a minus sign and a digit.
 pub(super) fn parse_number(text: &str) -> Result<Value, TextProblem> {
@@ -180,14 +180,15 @@ impl Rest<'_> {
         }
     }
 
-    fn fraction(&mut self) -> Result<(u128, u8), TimestampError> {
+    fn fraction(&mut self) -> Result<Fraction, TimestampError> {
         let length = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
         if length == 0 || length > 38 {
             return Err(TimestampError("expected 1 to 38 fraction digits".to_owned()));
         }
         let (digits, rest) = self.0.split_at(length);
         self.0 = rest;
-        Ok((digits.iter().fold(0, |n, d| n * 10 + u128::from(d - b'0')), length as u8))
+        let coefficient = digits.iter().fold(0, |n, d| n * 10 + u128::from(d - b'0'));
+        Ok(Fraction::new(coefficient, length as u8))
     }
 
     fn offset(&mut self) -> Result<Option<i16>, TimestampError> {

@@ -1,6 +1,6 @@
 //! Timestamps: validation, and the way to and from UTC (Ion 1.0 specification, "Timestamps").
 
-use super::{Precision, Timestamp, TimestampError};
+use super::{Fraction, Precision, Timestamp, TimestampError};
 
 /// Fraction digits that fit the coefficient.
 const FRACTION_DIGITS_MAX: u8 = 38;
@@ -14,18 +14,18 @@ impl Timestamp {
 
     /// Milliseconds since 1970 in UTC: exactly three fraction digits and offset `Z`, as all native times have.
     pub fn from_epoch_ms(ms: i64) -> Result<Self, TimestampError> {
-        let fraction = (ms.rem_euclid(1000) as u128, 3);
+        let fraction = Fraction::new(ms.rem_euclid(1000) as u128, 3);
         Timestamp::from_epoch_seconds(ms.div_euclid(1000), fraction)
     }
 
     /// Microseconds since 1970 in UTC: six fraction digits and offset `Z`.
     pub fn from_epoch_micros(micros: i64) -> Result<Self, TimestampError> {
-        let fraction = (micros.rem_euclid(1_000_000) as u128, 6);
+        let fraction = Fraction::new(micros.rem_euclid(1_000_000) as u128, 6);
         Timestamp::from_epoch_seconds(micros.div_euclid(1_000_000), fraction)
     }
 
-    /// Seconds since 1970 in UTC and a fraction (coefficient, digits); offset `Z`.
-    pub fn from_epoch_seconds(seconds: i64, fraction: (u128, u8)) -> Result<Self, TimestampError> {
+    /// Seconds since 1970 in UTC and a fraction; offset `Z`.
+    pub fn from_epoch_seconds(seconds: i64, fraction: Fraction) -> Result<Self, TimestampError> {
         let (days, in_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         let (year, month, day) = civil_from_days(days).ok_or_else(|| out_of_range("year"))?;
         let timestamp = Timestamp {
@@ -61,7 +61,7 @@ impl Timestamp {
 
     /// Exactly three fraction digits and offset `Z`: the form of every native time that is hashed.
     pub fn is_native(&self) -> bool {
-        self.precision == Precision::Second && self.fraction.1 == 3 && self.offset_minutes == Some(0)
+        self.precision == Precision::Second && self.fraction.digits() == 3 && self.offset_minutes == Some(0)
     }
 
     /// The same instant, precision and fraction written at another offset (unchanged if only a date is known).
@@ -70,7 +70,7 @@ impl Timestamp {
             return Ok(self.clone());
         }
         let local = self.epoch_seconds() + i64::from(offset_minutes.unwrap_or(0)) * 60;
-        let moved = Timestamp::from_epoch_seconds(local, (0, 0))?;
+        let moved = Timestamp::from_epoch_seconds(local, Fraction::NONE)?;
         let (fraction, precision) = (self.fraction, self.precision);
         Timestamp { fraction, precision, offset_minutes, ..moved }.validated()
     }
@@ -91,7 +91,7 @@ impl Timestamp {
         check(self.hour <= 23, "hour")?;
         check(self.minute <= 59, "minute")?;
         check(self.second <= 59, "second")?;
-        let (coefficient, digits) = self.fraction;
+        let (coefficient, digits) = self.fraction.parts();
         check(digits <= FRACTION_DIGITS_MAX, "number of fraction digits")?;
         check(coefficient < 10u128.pow(u32::from(digits)), "fraction")?;
         if let Some(offset) = self.offset_minutes {
@@ -129,7 +129,7 @@ impl Timestamp {
             hour: 0,
             minute: 0,
             second: 0,
-            fraction: (0, 0),
+            fraction: Fraction::NONE,
             precision: Precision::Year,
             offset_minutes: None,
         }
@@ -141,7 +141,7 @@ impl Timestamp {
     }
 
     fn fraction_scaled(&self, digits: u8) -> i64 {
-        let (coefficient, have) = self.fraction;
+        let (coefficient, have) = self.fraction.parts();
         let scaled = if have > digits {
             coefficient / 10u128.pow(u32::from((have - digits).min(FRACTION_DIGITS_MAX)))
         } else {
@@ -211,7 +211,7 @@ mod tests {
         let t = Timestamp::from_epoch_ms(1_704_164_645_678).unwrap();
         assert!(t.is_native());
         assert_eq!((t.year, t.month, t.day, t.hour, t.minute, t.second), (2024, 1, 2, 3, 4, 5));
-        assert_eq!(t.fraction, (678, 3));
+        assert_eq!(t.fraction.parts(), (678, 3));
         for ms in [-62_135_596_800_000, -1, 0, 999, 253_402_300_799_999] {
             assert_eq!(Timestamp::from_epoch_ms(ms).unwrap().epoch_ms(), ms);
         }

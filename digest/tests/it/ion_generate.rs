@@ -1,7 +1,9 @@
 //! Ion values of every kind from a seed: typed nulls, integers of any size, decimals with scale and minus zero,
 //! timestamps of every precision and offset, symbols with and without text, clobs, blobs, annotations, nesting.
 
-use ledgerstone_digest::ion::{Annotated, Decimal, Int, IonType, Precision, Struct, Symbol, Timestamp, Value};
+use ledgerstone_digest::ion::{
+    Annotated, Decimal, Fraction, Int, IonType, Precision, Struct, Symbol, Timestamp, Value,
+};
 
 /// SplitMix64: the same values for the same seed everywhere.
 pub struct Random(pub u64);
@@ -222,7 +224,11 @@ impl Random {
                 hour: if has(Precision::Minute) { self.below(24) as u8 } else { 0 },
                 minute: if has(Precision::Minute) { self.below(60) as u8 } else { 0 },
                 second: if has(Precision::Second) { self.below(60) as u8 } else { 0 },
-                fraction: if has(Precision::Second) { (coefficient, digits as u8) } else { (0, 0) },
+                fraction: if has(Precision::Second) {
+                    Fraction::new(coefficient, digits as u8)
+                } else {
+                    Fraction::NONE
+                },
                 precision,
                 offset_minutes: if has(Precision::Minute) { offset } else { None },
             };

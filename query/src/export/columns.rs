@@ -216,7 +216,7 @@ impl Seen {
         match timestamp.precision {
             Precision::Day => Seen::Date,
             Precision::Minute | Precision::Second
-                if timestamp.offset_minutes.is_some() && timestamp.fraction.1 <= 6 =>
+                if timestamp.offset_minutes.is_some() && timestamp.fraction.digits() <= 6 =>
             {
                 Seen::TimestampMicros
             }

@@ -1,7 +1,7 @@
 //! The functions of QLDB's PartiQL that SQL has not, or has otherwise (the dialect's reference, "PartiQL functions"),
 //! and what PartiQL's own operators call.
 
-use ledgerstone_digest::ion::{Limits, Precision, Timestamp, Value, parse};
+use ledgerstone_digest::ion::{Fraction, Limits, Precision, Timestamp, Value, parse};
 
 use super::ty::{ANY, INT8, R_TEXT, TEXT, of};
 use super::{Returns, Scalar, int_at, lenient, some_bool, some_int, some_text, strict, text_at, value_at};
@@ -165,7 +165,7 @@ fn extract(a: &[Datum]) -> Result<Datum> {
         "hour" => i64::from(t.hour),
         "minute" => i64::from(t.minute),
         "second" => {
-            let (fraction, digits) = t.fraction;
+            let (fraction, digits) = t.fraction.parts();
             let whole = num_bigint::BigInt::from(t.second) * num_bigint::BigInt::from(10).pow(u32::from(digits));
             return Ok(Some(Num::new(whole + fraction, u32::from(digits)).to_value()));
         }
@@ -191,7 +191,7 @@ fn format_pattern(t: &Timestamp, pattern: &str) -> Result<String> {
             'm' => out.push_str(&number(u64::from(t.minute))),
             's' => out.push_str(&number(u64::from(t.second))),
             'S' => {
-                let digits = format!("{:0width$}", t.fraction.0, width = usize::from(t.fraction.1));
+                let digits = format!("{:0width$}", t.fraction.coefficient(), width = usize::from(t.fraction.digits()));
                 out.extend(digits.chars().chain(std::iter::repeat('0')).take(count));
             }
             'a' => out.push_str(if t.hour < 12 { "AM" } else { "PM" }),
@@ -240,7 +240,7 @@ fn parse_pattern(text: &str, pattern: &str) -> Result<Datum> {
         hour: 0,
         minute: 0,
         second: 0,
-        fraction: (0, 0),
+        fraction: Fraction::NONE,
         precision: Precision::Year,
         offset_minutes: None,
     };
@@ -275,7 +275,7 @@ fn parse_pattern(text: &str, pattern: &str) -> Result<Datum> {
                     'H' | 'h' => (t.hour = small()?, Precision::Minute).1,
                     'm' => (t.minute = small()?, Precision::Minute).1,
                     's' => (t.second = small()?, Precision::Second).1,
-                    _ => (t.fraction = (number, length as u8), Precision::Second).1,
+                    _ => (t.fraction = Fraction::new(number, length as u8), Precision::Second).1,
                 };
                 t.precision = t.precision.max(precision);
                 rest = after;

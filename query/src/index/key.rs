@@ -385,7 +385,7 @@ impl Instant {
         let days = days_from_civil(i64::from(t.year), i64::from(t.month.max(1)), i64::from(t.day.max(1)));
         let of_day = i64::from(t.hour) * 3600 + i64::from(t.minute) * 60 + i64::from(t.second);
         let offset = i64::from(t.offset_minutes.unwrap_or(0)) * 60;
-        let (coefficient, digits) = t.fraction;
+        let (coefficient, digits) = t.fraction.parts();
         let text = if digits == 0 { String::new() } else { format!("{coefficient:0width$}", width = digits as usize) };
         let fraction = text.trim_end_matches('0').bytes().map(|b| b - b'0').collect();
         Instant { seconds: days * 86_400 + of_day - offset, fraction }
@@ -412,7 +412,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledgerstone_digest::ion::{Annotated, IonType};
+    use ledgerstone_digest::ion::{Annotated, Fraction, IonType};
     use proptest::prelude::*;
 
     fn number() -> impl Strategy<Value = Value> {
@@ -433,7 +433,7 @@ mod tests {
     fn timestamp() -> impl Strategy<Value = Value> {
         (-100_000i64..100_000, 0u128..1000, 0u8..4, -3i16..3).prop_map(|(seconds, fraction, digits, offset)| {
             let fraction = (fraction % 10u128.pow(u32::from(digits)), digits);
-            let instant = Timestamp::from_epoch_seconds(seconds, fraction).unwrap();
+            let instant = Timestamp::from_epoch_seconds(seconds, Fraction::new(fraction.0, fraction.1)).unwrap();
             Value::Timestamp(instant.at_offset(Some(offset * 60)).unwrap())
         })
     }

@@ -17,7 +17,7 @@ pub fn compare(a: &Value, b: &Value) -> Ordering {
         (Value::Decimal(x), Value::Decimal(y)) => numeric::cmp_decimals(x, y),
         (Value::Float(x), Value::Float(y)) => compare_floats(*x, *y),
         (Value::Bool(x), Value::Bool(y)) => x.cmp(y),
-        (Value::Timestamp(x), Value::Timestamp(y)) if x.fraction.1 <= 6 && y.fraction.1 <= 6 => {
+        (Value::Timestamp(x), Value::Timestamp(y)) if x.fraction.digits() <= 6 && y.fraction.digits() <= 6 => {
             datetime::to_micros(x).cmp(&datetime::to_micros(y))
         }
         (Value::Sexp(_), Value::Sexp(_)) => match (Interval::from_value(a), Interval::from_value(b)) {

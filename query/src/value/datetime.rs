@@ -2,7 +2,7 @@
 //! over Ion timestamps. A date is a timestamp of day precision, `timestamp` one without an offset, `timestamptz` one in
 //! UTC. An interval is the s-expression `(interval months days microseconds)`.
 
-use ledgerstone_digest::ion::{Precision, Timestamp, Value};
+use ledgerstone_digest::ion::{Fraction, Precision, Timestamp, Value};
 
 use crate::error::{QueryError, Result, SqlState};
 
@@ -123,7 +123,7 @@ pub fn to_micros(t: &Timestamp) -> i64 {
 }
 
 fn fraction_micros(t: &Timestamp) -> i64 {
-    let (coefficient, digits) = t.fraction;
+    let (coefficient, digits) = t.fraction.parts();
     if digits <= 6 {
         return (coefficient as i64).saturating_mul(10_i64.pow(6 - u32::from(digits)));
     }
@@ -151,7 +151,7 @@ pub fn date_from_days(days: i64) -> Result<Timestamp> {
         hour: 0,
         minute: 0,
         second: 0,
-        fraction: (0, 0),
+        fraction: Fraction::NONE,
         precision: Precision::Day,
         offset_minutes: None,
     })
@@ -171,7 +171,7 @@ pub fn from_micros(micros: i64, zoned: bool) -> Result<Timestamp> {
         fraction /= 10;
         digits -= 1;
     }
-    t.fraction = (fraction, digits);
+    t.fraction = Fraction::new(fraction, digits);
     t.precision = Precision::Second;
     t.offset_minutes = zoned.then_some(0);
     Ok(t)
@@ -180,7 +180,7 @@ pub fn from_micros(micros: i64, zoned: bool) -> Result<Timestamp> {
 /// Milliseconds since 1970 as `timestamptz`, three digits kept (metadata's txTime).
 pub fn from_millis(ms: i64) -> Result<Timestamp> {
     let mut t = from_micros(ms.saturating_mul(1000), true)?;
-    t.fraction = (ms.rem_euclid(1000) as u128, 3);
+    t.fraction = Fraction::new(ms.rem_euclid(1000) as u128, 3);
     Ok(t)
 }
 

@@ -71,8 +71,8 @@ pub fn format_ion_timestamp(value: &Value) -> String {
     let _ = write!(out, "T{:02}:{:02}", t.hour, t.minute);
     if t.precision == Precision::Second {
         let _ = write!(out, ":{:02}", t.second);
-        if t.fraction.1 > 0 {
-            let _ = write!(out, ".{:0width$}", t.fraction.0, width = usize::from(t.fraction.1));
+        if t.fraction.digits() > 0 {
+            let _ = write!(out, ".{:0width$}", t.fraction.coefficient(), width = usize::from(t.fraction.digits()));
         }
     }
     match t.offset_minutes {
