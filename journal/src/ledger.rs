@@ -203,7 +203,7 @@ impl Ledger {
     /// The revision at a position.
     pub fn read_revision(&self, position: u64) -> Result<StoredRevision, ReadError> {
         self.published("position", position)?;
-        Ok(self.journal.revision(position)?.0)
+        self.journal.revision(position)
     }
 
     /// A block by number, its hashes derived and compared.

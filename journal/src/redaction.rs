@@ -230,7 +230,7 @@ fn find(journal: &Journal, target: &RedactedRevision) -> Result<(BlockHead, Stor
     let position = journal.block_position(target.sequence_no)?;
     let head = journal.head(position)?;
     for at in head.first_position()..position {
-        let (revision, _) = journal.revision(at)?;
+        let revision = journal.revision(at)?;
         if revision.document_id == target.document_id
             && revision.table_id == target.table_id
             && revision.version == target.version

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ledgerstone_journal::env::{OpenMode, read_exact_at, write_all_at};
-use ledgerstone_journal::{Env, Ledger, OpenError, ReadError};
+use ledgerstone_journal::{Env, Ledger, OpenError, OpenOptions, ReadError};
 
 use crate::support::*;
 
@@ -273,4 +273,29 @@ fn a_foreign_key_and_a_missing_ledger_are_refused() {
     assert!(matches!(Ledger::open(&env, &dir(), options), Err(OpenError::Key { .. })));
     env.storage.remove_file(&dir().join("checkpoint")).unwrap();
     assert!(matches!(refused(&env), OpenError::Checkpoint(_)));
+}
+
+/// Where a staged frame's revisions begin is remembered, and their bytes are read anew: so they are checked anew.
+#[test]
+fn a_staged_revision_is_checked_every_time_it_is_read() {
+    let env = Env::memory(1);
+    create_sized(&env, &dir(), 64 << 10);
+    let staged = OpenOptions { staged_above_bytes: 20_000, ..options() };
+    let (ledger, _) = open(&env, &dir(), staged).unwrap();
+    let future = ledger.submit(transaction(1, (0..40).map(|n| first(n, 1000)).collect()));
+    ledger.drive();
+    let committed = future.wait().unwrap();
+    let position = committed.first_position + 20;
+    let revision = ledger.read_revision(position).unwrap();
+    assert_eq!(revision.data, Some(document(20, 1000)));
+    // Its bytes hold the document's id; the 30th byte behind it is text.
+    let bytes = read(&env, &segment(0));
+    let id = revision.document_id.0;
+    let at = bytes.windows(id.len()).position(|w| w == id).unwrap();
+    flip(&env, &segment(0), at as u64 + 60);
+    let error = ledger.read_revision(position).unwrap_err();
+    assert!(matches!(&error, ReadError::Damaged(damage) if damage.path == segment(0)), "{error}");
+    assert!(ledger.read_revision(position + 1).is_ok());
+    flip(&env, &segment(0), at as u64 + 60);
+    assert!(ledger.read_revision(position).is_ok());
 }

@@ -3,40 +3,40 @@
 //! Every frame is checked when it is read; bytes that are not what was written are refused with file and offset.
 //! Segments are opened when they are needed and a bounded number of them is kept open, each with its offsets and its
 //! dictionary.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `frames` | frames of a file by offset |
+//! | `staged` | revisions of large transactions |
+//! | `stored` | from frames to revisions and blocks, and to their hashes |
 
-use std::collections::{HashMap, VecDeque};
+mod frames;
+mod staged;
+mod stored;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use ledgerstone_digest::ion::{Hasher, ion_hash};
+use ledgerstone_digest::Hash;
+use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::leaf::GenesisLeaf;
-use ledgerstone_digest::{Hash, Id};
 
-use crate::derive::{BlockDeriver, BlockFacts, DerivedBlock, RevisionFacts, revision_leaf, transaction_info};
-use crate::dictionary::Texts;
-use crate::env::{Env, OpenMode, read_exact_at};
+use crate::derive::{BlockFacts, DerivedBlock, revision_leaf};
+use crate::env::{Env, OpenMode};
 use crate::error::{Damage, Help, ReadError};
-use crate::frame::{
-    BlockHead, Content, FRAME_HEAD_BYTES_MAX, Frame, FrameKind, Genesis, RevisionFrame, Staged, frame_length,
-    read_frame,
-};
+use crate::frame::{BlockHead, FrameKind, Genesis, RevisionFrame};
 use crate::offsets::{self, Index, Place};
 use crate::scan::{ScanError, SegmentFile};
 use crate::segment::SegmentHeader;
 use crate::stored::{StoredBlock, StoredRevision};
 use crate::wire::WireError;
+use frames::{FRAME_READ_BYTES, Frames, WINDOW_BYTES};
+use staged::StagedCache;
+pub(crate) use stored::{derive, revision_facts, stored_block, stored_revision};
 
 /// Segments kept open, with their offsets and dictionaries.
 const OPEN_SEGMENTS_MAX: usize = 64;
-/// What one read for a frame of unknown length fetches.
-const FRAME_READ_BYTES: usize = 1024;
-/// What one read fetches when a block is read whole.
-const WINDOW_BYTES: usize = 256 << 10;
-/// Staged frames kept in memory, in bytes.
-const STAGED_CACHE_BYTES: usize = 256 << 20;
-/// No frame is longer; refused before anything is allocated for it.
-const FRAME_BYTES_MAX: usize = crate::batch::BATCH_BYTES_MAX;
-
 /// The durable journal, for any number of reading threads.
 pub(crate) struct Journal {
     pub env: Env,
@@ -47,19 +47,7 @@ pub(crate) struct Journal {
     /// The last segment, which grows.
     active: RwLock<Arc<Segment>>,
     open: Mutex<OpenSegments>,
-    /// Staged frames read last, the newest at the back: a bulk load puts thousands of revisions into one.
-    staged: Mutex<VecDeque<Arc<StagedFrame>>>,
-}
-
-/// A staged frame, checked once and cut into its revisions.
-struct StagedFrame {
-    segment: Arc<Segment>,
-    offset: u64,
-    /// Of all its bytes.
-    hash: Hash,
-    bytes: Vec<u8>,
-    /// Where each revision's frame begins in the bytes.
-    offsets: Vec<u32>,
+    staged: Mutex<StagedCache>,
 }
 
 /// One segment, ready to be read.
@@ -72,14 +60,6 @@ pub(crate) struct Segment {
 struct OpenSegments {
     segments: HashMap<u64, (Arc<Segment>, u64)>,
     clock: u64,
-}
-
-/// Reads frames of one file, a window at a time.
-pub(crate) struct Frames<'a> {
-    segment: &'a SegmentFile,
-    start: u64,
-    window: Vec<u8>,
-    read_bytes: usize,
 }
 
 impl From<ScanError> for ReadError {
@@ -102,46 +82,6 @@ impl Segment {
 
     fn first_block(&self) -> u64 {
         self.file.header.chain.next_block
-    }
-}
-
-impl<'a> Frames<'a> {
-    pub fn new(segment: &'a SegmentFile, read_bytes: usize) -> Self {
-        Frames { segment, start: 0, window: Vec::new(), read_bytes }
-    }
-
-    /// The frame at this offset.
-    pub fn at(&mut self, offset: u64) -> Result<Frame<'_>, ReadError> {
-        self.ensure(offset, FRAME_HEAD_BYTES_MAX)?;
-        let head = self.window.get((offset - self.start) as usize..).unwrap_or_default();
-        let length = frame_length(head.get(..FRAME_HEAD_BYTES_MAX).unwrap_or(head))
-            .map_err(|e| self.segment.damage(offset, e.0))?;
-        if length > FRAME_BYTES_MAX {
-            return Err(self.segment.damage(offset, format!("a frame of {length} bytes is too long")).into());
-        }
-        self.ensure(offset, length)?;
-        let bytes = self.window.get((offset - self.start) as usize..).unwrap_or_default();
-        read_frame(bytes.get(..length).unwrap_or(bytes)).map_err(|e| self.segment.damage(offset, e.0).into())
-    }
-
-    /// Makes the window hold `length` bytes from `offset` on, or as many as the file has.
-    fn ensure(&mut self, offset: u64, length: usize) -> Result<(), ReadError> {
-        let end = self.start + self.window.len() as u64;
-        if offset >= self.start && offset + length as u64 <= end {
-            return Ok(());
-        }
-        let file_left = self.segment.header.length.saturating_sub(offset);
-        let wanted = (length.max(self.read_bytes) as u64).min(file_left) as usize;
-        if offset >= self.start && offset + wanted as u64 <= end {
-            return Ok(());
-        }
-        if wanted > self.window.len() {
-            self.window = vec![0; wanted];
-        }
-        self.window.truncate(wanted);
-        self.start = offset;
-        read_exact_at(&*self.segment.file, &mut self.window, offset)
-            .map_err(|e| self.segment.file_error("read it", e).into())
     }
 }
 
@@ -184,12 +124,9 @@ impl Journal {
     }
 
     /// Forgets a segment whose file was replaced.
-    #[allow(dead_code, reason = "for redaction")]
     pub fn forget(&self, number: u64) -> Result<(), ReadError> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).segments.remove(&number);
-        let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
-        staged.retain(|frame| frame.segment.file.header.number != number);
-        drop(staged);
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let header = SegmentFile::open(&*self.env.storage, &self.dir, number, OpenMode::Read)?.header;
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = segments.iter_mut().find(|s| s.number == number) {
@@ -199,7 +136,6 @@ impl Journal {
     }
 
     /// The headers of all segments, in order.
-    #[allow(dead_code, reason = "for redaction")]
     pub fn headers(&self) -> Vec<SegmentHeader> {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -357,8 +293,8 @@ impl Journal {
         if head.position == position { Ok(head) } else { Err(self.stale_index(segment, position)) }
     }
 
-    /// One revision and its block's head.
-    pub fn revision(&self, position: u64) -> Result<(StoredRevision, BlockHead), ReadError> {
+    /// One revision.
+    pub fn revision(&self, position: u64) -> Result<StoredRevision, ReadError> {
         let (segment, place) = self.place(position)?;
         match place {
             Place::Head(_) => Err(ReadError::Kind { position, found: "a block", wanted: "a revision" }),
@@ -379,141 +315,14 @@ impl Journal {
                 if head.first_position() > position {
                     return Err(self.stale_index(&segment, position));
                 }
-                let stored = stored_revision(&revision, &head, position, &segment.index().texts).map_err(damage)?;
-                Ok((stored, head))
+                Ok(stored_revision(&revision, &head, position, &segment.index().texts).map_err(damage)?)
             }
             Place::Staged => {
                 let leaf = self.block_from(position)?.ok_or_else(|| self.stale_index(&segment, position))?;
-                let head = self.head(leaf)?;
-                let revision = self.staged_revision(&head, position)?;
-                Ok((revision, head))
+                let block = self.staged_block(leaf)?;
+                self.staged_revision(&block, position)
             }
         }
-    }
-
-    fn staged_revision(&self, head: &BlockHead, position: u64) -> Result<StoredRevision, ReadError> {
-        let mut first = head.first_position();
-        for (ordinal, reference) in head.staged.iter().enumerate() {
-            let end = first + u64::from(reference.revisions);
-            if position < end {
-                return self.staged_at(&*self.staged(head, ordinal)?, head, (position - first) as usize, position);
-            }
-            first = end;
-        }
-        Err(ReadError::Beyond { what: "position", number: position, end: first })
-    }
-
-    /// The revisions of one staged frame.
-    fn staged_frame(
-        &self,
-        head: &BlockHead,
-        ordinal: usize,
-        first: u64,
-        visit: &mut dyn FnMut(StoredRevision) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
-        if ordinal >= head.staged.len() {
-            return Ok(());
-        }
-        let frame = self.staged(head, ordinal)?;
-        (0..frame.offsets.len()).try_for_each(|at| visit(self.staged_at(&frame, head, at, first + at as u64)?))
-    }
-
-    /// One revision of a staged frame.
-    fn staged_at(
-        &self,
-        frame: &StagedFrame,
-        head: &BlockHead,
-        at: usize,
-        position: u64,
-    ) -> Result<StoredRevision, ReadError> {
-        let damage = |what: String| ReadError::from(frame.segment.file.damage(frame.offset, what));
-        let offset = frame.offsets.get(at).copied().unwrap_or(u32::MAX) as usize;
-        let inner = read_frame(frame.bytes.get(offset..).unwrap_or_default()).map_err(|e| damage(e.0))?;
-        let revision = RevisionFrame::decode(inner.payload).map_err(|e| damage(e.0))?;
-        if position + u64::from(revision.to_block) != head.position {
-            return Err(damage("a staged revision has another place".to_owned()));
-        }
-        stored_revision(&revision, head, position, &frame.segment.index().texts).map_err(|e| damage(e.0))
-    }
-
-    /// A staged frame, from the cache or read, checked and cut into its revisions.
-    fn staged(&self, head: &BlockHead, ordinal: usize) -> Result<Arc<StagedFrame>, ReadError> {
-        let Some(reference) = head.staged.get(ordinal) else {
-            return Err(ReadError::Beyond {
-                what: "staged frame",
-                number: ordinal as u64,
-                end: head.staged.len() as u64,
-            });
-        };
-        let segment = self.segment(reference.segment)?;
-        let offset = u64::from(reference.offset);
-        let found = {
-            let mut cache = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = cache.iter().position(|f| f.offset == offset && Arc::ptr_eq(&f.segment, &segment));
-            // The newest use is at the back.
-            at.and_then(|at| cache.remove(at)).inspect(|frame| cache.push_back(Arc::clone(frame)))
-        };
-        let frame = match found {
-            Some(frame) => frame,
-            None => {
-                let frame = Arc::new(self.read_staged(head, ordinal, segment, offset)?);
-                let mut cache = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut bytes: usize = frame.bytes.len() + cache.iter().map(|f| f.bytes.len()).sum::<usize>();
-                while bytes > STAGED_CACHE_BYTES
-                    && let Some(oldest) = cache.pop_front()
-                {
-                    bytes -= oldest.bytes.len();
-                }
-                cache.push_back(Arc::clone(&frame));
-                frame
-            }
-        };
-        if frame.hash == reference.hash {
-            return Ok(frame);
-        }
-        let what = format!("a staged frame is not the one that block {} names", head.number);
-        Err(frame.segment.file.damage(offset, what).into())
-    }
-
-    fn read_staged(
-        &self,
-        head: &BlockHead,
-        ordinal: usize,
-        segment: Arc<Segment>,
-        offset: u64,
-    ) -> Result<StagedFrame, ReadError> {
-        let bytes = {
-            let mut frames = Frames::new(&segment.file, FRAME_READ_BYTES);
-            let length = frames.at(offset)?.length;
-            frames.window.get((offset - frames.start) as usize..).and_then(|w| w.get(..length)).map(<[u8]>::to_vec)
-        }
-        .unwrap_or_default();
-        let damage = |what: String| ReadError::from(segment.file.damage(offset, what));
-        let frame = read_frame(&bytes).map_err(|e| damage(e.0))?;
-        let staged = Staged::decode(frame.payload).map_err(|e| damage(e.0))?;
-        let expected = head.staged.get(ordinal).map_or(0, |reference| reference.revisions);
-        if frame.kind != FrameKind::Staged
-            || staged.tx_id != head.tx_id
-            || staged.ordinal as usize != ordinal
-            || staged.revisions != expected
-        {
-            return Err(damage(format!("a staged frame does not belong to block {}", head.number)));
-        }
-        // The revisions are the end of the payload, so where they begin is counted from the end of it.
-        let payload_at = frame.payload.as_ptr() as usize - bytes.as_ptr() as usize;
-        let mut at = payload_at + frame.payload.len() - staged.frames.len();
-        let end = at + staged.frames.len();
-        let mut offsets = Vec::with_capacity((staged.revisions as usize).min(staged.frames.len()));
-        for _ in 0..staged.revisions {
-            offsets.push(at as u32);
-            let rest = bytes.get(at..end).unwrap_or_default();
-            at += read_frame(rest).map_err(|e| damage(e.0))?.length;
-        }
-        if at != end {
-            return Err(damage("a staged frame has bytes behind its revisions".to_owned()));
-        }
-        let hash = Hash::sha256(&[&bytes]);
-        Ok(StagedFrame { segment: Arc::clone(&segment), offset, hash, offsets, bytes })
     }
 
     /// A block with its revisions; nothing is derived.
@@ -560,10 +369,7 @@ impl Journal {
             }
         } else {
             for (ordinal, staged) in head.staged.iter().enumerate() {
-                self.staged_frame(&head, ordinal, first, &mut |revision| {
-                    revisions.push(revision);
-                    Ok(())
-                })?;
+                self.staged_frame(&head, ordinal, first, &mut |revision| revisions.push(revision))?;
                 first += u64::from(staged.revisions);
             }
         }
@@ -656,14 +462,15 @@ impl Journal {
         if let Place::Head(_) = place {
             return Ok(self.block(position, hasher)?.1.leaf.encode().to_vec());
         }
-        let (revision, head) = self.revision(position)?;
+        let revision = self.revision(position)?;
+        // A revision's leaf holds nothing of its block but number, transaction and time.
         let facts = BlockFacts {
             strand: self.genesis.strand,
-            number: head.number,
-            tx_id: head.tx_id,
-            time_ms: head.time_ms,
-            first_position: head.first_position(),
-            blind: head.blind,
+            number: revision.block,
+            tx_id: revision.tx_id,
+            time_ms: revision.time_ms,
+            first_position: position,
+            blind: [0; 16],
             previous_block_hash: None,
             previous_leaf: None,
         };
@@ -709,97 +516,4 @@ fn load_texts(file: &SegmentFile, index: &mut Index) -> Result<(), ReadError> {
         index.texts.read_frame(frame.payload).map_err(|e| file.damage(offset, e.0))?;
     }
     Ok(())
-}
-
-pub(crate) fn stored_revision(
-    revision: &RevisionFrame<'_>,
-    head: &BlockHead,
-    position: u64,
-    texts: &Texts,
-) -> Result<StoredRevision, WireError> {
-    let group = head
-        .groups
-        .get(revision.group as usize)
-        .ok_or_else(|| WireError(format!("block {} has no group {}", head.number, revision.group)))?;
-    let data = revision.data(texts)?.map(Arc::new);
-    Ok(StoredRevision {
-        position,
-        table_id: group.table_id,
-        document_id: revision.document_id,
-        version: revision.version,
-        supersedes: revision.supersedes,
-        block: head.number,
-        block_position: head.position,
-        tx_id: head.tx_id,
-        time_ms: head.time_ms,
-        deleted: revision.content == Content::Deleted,
-        redacted: matches!(revision.content, Content::Redacted { .. }),
-        data,
-        data_hash: match revision.content {
-            Content::Redacted { data_hash, .. } => Some(data_hash),
-            _ => None,
-        },
-        redaction_record: match revision.content {
-            Content::Redacted { record, .. } => Some(record),
-            _ => None,
-        },
-        blind: revision.blind,
-        listed: group.listed.clone(),
-    })
-}
-
-pub(crate) fn stored_block(
-    head: BlockHead,
-    revisions: Vec<StoredRevision>,
-    strand: Id,
-    previous_block_hash: Option<Hash>,
-) -> StoredBlock {
-    let info =
-        transaction_info(&head.statements, revisions.iter().map(|r| (r.document_id, r.table_id, r.listed.as_ref())));
-    StoredBlock {
-        number: head.number,
-        first_position: head.first_position(),
-        position: head.position,
-        strand,
-        tx_id: head.tx_id,
-        time_ms: head.time_ms,
-        blind: head.blind,
-        info,
-        origin: head.origin,
-        redaction: head.redaction,
-        revisions,
-        block_hash: head.block_hash,
-        previous_block_hash,
-        previous_leaf: head.previous_leaf,
-    }
-}
-
-pub(crate) fn revision_facts(revision: &StoredRevision) -> RevisionFacts {
-    RevisionFacts {
-        table_id: revision.table_id,
-        document_id: revision.document_id,
-        version: revision.version,
-        supersedes: revision.supersedes,
-        blind: revision.blind,
-        data_hash: revision.data_hash.or_else(|| revision.data.as_ref().map(|data| ion_hash(data))),
-    }
-}
-
-/// The hashes of a block that was read.
-pub(crate) fn derive(block: &StoredBlock, hasher: &mut Hasher) -> DerivedBlock {
-    let facts = BlockFacts {
-        strand: block.strand,
-        number: block.number,
-        tx_id: block.tx_id,
-        time_ms: block.time_ms,
-        first_position: block.first_position,
-        blind: block.blind,
-        previous_block_hash: block.previous_block_hash,
-        previous_leaf: block.previous_leaf,
-    };
-    let mut deriver = BlockDeriver::new(facts, hasher);
-    for revision in &block.revisions {
-        deriver.revision(&revision_facts(revision));
-    }
-    deriver.finish(&block.info, &block.origin, block.redaction.as_ref())
 }

@@ -1,0 +1,229 @@
+//! Revisions of large transactions, which stand in staged frames that their block's commit frame names by hash
+//! (docs/format.md, "Staged frames").
+//!
+//! A staged frame is read whole once: its hash is compared, and where each revision's frame begins is remembered. From
+//! then on a revision is read by its own bytes, which have a checksum of their own. So one document of a million-row load
+//! costs what any other costs, and what is remembered is four bytes a revision.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, PoisonError};
+
+use ledgerstone_digest::Hash;
+
+use super::frames::{FRAME_READ_BYTES, Frames};
+use super::{Journal, Segment, stored_revision};
+use crate::error::ReadError;
+use crate::frame::{BlockHead, Frame, FrameKind, RevisionFrame, Staged, StagedRef, read_frame};
+use crate::stored::StoredRevision;
+use crate::wire::WireError;
+
+/// Memory for where revisions begin, in bytes. A frame beyond it is read whole again.
+const OFFSETS_BYTES_MAX: usize = 32 << 20;
+/// Heads of large blocks kept decoded: each names all its staged frames.
+const HEADS_MAX: usize = 16;
+
+/// What is remembered of staged frames and of the heads that name them.
+#[derive(Default)]
+pub(super) struct StagedCache {
+    frames: HashMap<(u64, u32), (Arc<StagedFrame>, u64)>,
+    bytes: usize,
+    clock: u64,
+    /// The newest use is at the back.
+    heads: VecDeque<Arc<StagedBlock>>,
+}
+
+/// The head of a block whose revisions are staged.
+pub(super) struct StagedBlock {
+    pub head: BlockHead,
+    /// The position of each staged frame's first revision.
+    firsts: Vec<u64>,
+}
+
+/// A staged frame that was checked whole.
+pub(super) struct StagedFrame {
+    segment: Arc<Segment>,
+    offset: u64,
+    /// Of all its bytes.
+    hash: Hash,
+    /// Where each revision's frame begins, from the staged frame's first byte.
+    offsets: Vec<u32>,
+}
+
+impl StagedCache {
+    /// Forgets everything: a segment's file was replaced.
+    pub fn clear(&mut self) {
+        *self = StagedCache::default();
+    }
+
+    fn frame(&mut self, reference: &StagedRef) -> Option<Arc<StagedFrame>> {
+        self.clock += 1;
+        let (frame, used) = self.frames.get_mut(&(reference.segment, reference.offset))?;
+        *used = self.clock;
+        Some(Arc::clone(frame))
+    }
+
+    fn keep(&mut self, reference: &StagedRef, frame: Arc<StagedFrame>) {
+        self.clock += 1;
+        self.bytes += frame.bytes();
+        let replaced = self.frames.insert((reference.segment, reference.offset), (frame, self.clock));
+        self.bytes -= replaced.map_or(0, |(frame, _)| frame.bytes());
+        while self.bytes > OFFSETS_BYTES_MAX && self.frames.len() > 1 {
+            let oldest = self.frames.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
+            let Some((frame, _)) = oldest.and_then(|key| self.frames.remove(&key)) else { return };
+            self.bytes -= frame.bytes();
+        }
+    }
+
+    fn head(&mut self, position: u64) -> Option<Arc<StagedBlock>> {
+        let at = self.heads.iter().rposition(|block| block.head.position == position)?;
+        let block = self.heads.remove(at)?;
+        self.heads.push_back(Arc::clone(&block));
+        Some(block)
+    }
+
+    fn keep_head(&mut self, block: Arc<StagedBlock>) {
+        self.heads.push_back(block);
+        if self.heads.len() > HEADS_MAX {
+            self.heads.pop_front();
+        }
+    }
+}
+
+impl StagedBlock {
+    fn new(head: BlockHead) -> StagedBlock {
+        let mut next = head.first_position();
+        let firsts = head.staged.iter().map(|reference| {
+            let first = next;
+            next += u64::from(reference.revisions);
+            first
+        });
+        StagedBlock { firsts: firsts.collect(), head }
+    }
+}
+
+impl StagedFrame {
+    fn bytes(&self) -> usize {
+        size_of::<StagedFrame>() + self.offsets.len() * size_of::<u32>()
+    }
+
+    fn damage(&self, what: impl Into<String>) -> ReadError {
+        self.segment.file.damage(self.offset, what).into()
+    }
+}
+
+impl Journal {
+    /// The head of the block with this leaf, whose revisions are staged.
+    pub(super) fn staged_block(&self, block_position: u64) -> Result<Arc<StagedBlock>, ReadError> {
+        if let Some(block) = self.staged_cache().head(block_position) {
+            return Ok(block);
+        }
+        let block = Arc::new(StagedBlock::new(self.head(block_position)?));
+        self.staged_cache().keep_head(Arc::clone(&block));
+        Ok(block)
+    }
+
+    /// One revision of such a block, read by its own bytes.
+    pub(super) fn staged_revision(&self, block: &StagedBlock, position: u64) -> Result<StoredRevision, ReadError> {
+        let head = &block.head;
+        let beyond = ReadError::Beyond { what: "position", number: position, end: head.position };
+        let ordinal = block.firsts.partition_point(|first| *first <= position).checked_sub(1);
+        let found = ordinal.and_then(|ordinal| Some((ordinal, head.staged.get(ordinal)?, block.firsts.get(ordinal)?)));
+        let Some((ordinal, reference, first)) = found else { return Err(beyond) };
+        let cached = self.staged_cache().frame(reference);
+        let frame = match cached {
+            Some(frame) => frame,
+            None => self.read_staged(head, ordinal, reference)?.0,
+        };
+        must_be_named(&frame, head, reference)?;
+        let Some(offset) = frame.offsets.get((position - first) as usize) else { return Err(beyond) };
+        let mut frames = Frames::new(&frame.segment.file, FRAME_READ_BYTES);
+        let inner = frames.at(frame.offset + u64::from(*offset))?;
+        revision_in(&frame, &inner, head, position)
+    }
+
+    /// All revisions of one staged frame.
+    pub(super) fn staged_frame(
+        &self,
+        head: &BlockHead,
+        ordinal: usize,
+        first: u64,
+        visit: &mut dyn FnMut(StoredRevision),
+    ) -> Result<(), ReadError> {
+        let Some(reference) = head.staged.get(ordinal) else { return Ok(()) };
+        let (frame, bytes) = self.read_staged(head, ordinal, reference)?;
+        must_be_named(&frame, head, reference)?;
+        for (offset, position) in frame.offsets.iter().zip(first..) {
+            let inner = read_frame(bytes.get(*offset as usize..).unwrap_or_default()).map_err(|e| frame.damage(e.0))?;
+            visit(revision_in(&frame, &inner, head, position)?);
+        }
+        Ok(())
+    }
+
+    /// Reads a staged frame, finds its revisions, and remembers where they are.
+    fn read_staged(
+        &self,
+        head: &BlockHead,
+        ordinal: usize,
+        reference: &StagedRef,
+    ) -> Result<(Arc<StagedFrame>, Vec<u8>), ReadError> {
+        let segment = self.segment(reference.segment)?;
+        let offset = u64::from(reference.offset);
+        let bytes = Frames::new(&segment.file, FRAME_READ_BYTES).bytes_at(offset)?;
+        let damage = |what: String| ReadError::from(segment.file.damage(offset, what));
+        let outer = read_frame(&bytes).map_err(|e| damage(e.0))?;
+        let staged = Staged::decode(outer.payload).map_err(|e| damage(e.0))?;
+        if outer.kind != FrameKind::Staged
+            || staged.tx_id != head.tx_id
+            || staged.ordinal as usize != ordinal
+            || staged.revisions != reference.revisions
+        {
+            return Err(damage(format!("a staged frame does not belong to block {}", head.number)));
+        }
+        let offsets = revision_offsets(&bytes, &outer, &staged).map_err(|e| damage(e.0))?;
+        let hash = Hash::sha256(&[&bytes]);
+        let frame = Arc::new(StagedFrame { segment: Arc::clone(&segment), offset, hash, offsets });
+        self.staged_cache().keep(reference, Arc::clone(&frame));
+        Ok((frame, bytes))
+    }
+
+    fn staged_cache(&self) -> std::sync::MutexGuard<'_, StagedCache> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The commit frame names the hash of the staged frame's bytes.
+fn must_be_named(frame: &StagedFrame, head: &BlockHead, reference: &StagedRef) -> Result<(), ReadError> {
+    if frame.hash == reference.hash {
+        return Ok(());
+    }
+    Err(frame.damage(format!("a staged frame is not the one that block {} names", head.number)))
+}
+
+fn revision_in(
+    frame: &StagedFrame,
+    inner: &Frame<'_>,
+    head: &BlockHead,
+    position: u64,
+) -> Result<StoredRevision, ReadError> {
+    let revision = RevisionFrame::decode(inner.payload).map_err(|e| frame.damage(e.0))?;
+    if inner.kind != FrameKind::Revision || position + u64::from(revision.to_block) != head.position {
+        return Err(frame.damage("a staged revision has another place"));
+    }
+    stored_revision(&revision, head, position, &frame.segment.index().texts).map_err(|e| frame.damage(e.0))
+}
+
+fn revision_offsets(bytes: &[u8], outer: &Frame<'_>, staged: &Staged<'_>) -> Result<Vec<u32>, WireError> {
+    // The revisions are the end of the payload, so where they begin is counted from the end of it.
+    let payload_at = outer.payload.as_ptr() as usize - bytes.as_ptr() as usize;
+    let end = payload_at + outer.payload.len();
+    let mut at = end - staged.frames.len();
+    let mut offsets = Vec::with_capacity((staged.revisions as usize).min(staged.frames.len()));
+    for _ in 0..staged.revisions {
+        offsets.push(at as u32);
+        at += read_frame(bytes.get(at..end).unwrap_or_default())?.length;
+    }
+    if at != end {
+        return Err(WireError("a staged frame has bytes behind its revisions".to_owned()));
+    }
+    Ok(offsets)
+}

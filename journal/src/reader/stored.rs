@@ -1,0 +1,105 @@
+//! From frames to what the reader gives back, and from that to its hashes.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::ion::{Hasher, ion_hash};
+use ledgerstone_digest::{Hash, Id};
+
+use crate::derive::{BlockDeriver, BlockFacts, DerivedBlock, RevisionFacts, transaction_info};
+use crate::dictionary::Texts;
+use crate::frame::{BlockHead, Content, RevisionFrame};
+use crate::stored::{StoredBlock, StoredRevision};
+use crate::wire::WireError;
+
+pub(crate) fn stored_revision(
+    revision: &RevisionFrame<'_>,
+    head: &BlockHead,
+    position: u64,
+    texts: &Texts,
+) -> Result<StoredRevision, WireError> {
+    let group = head
+        .groups
+        .get(revision.group as usize)
+        .ok_or_else(|| WireError(format!("block {} has no group {}", head.number, revision.group)))?;
+    let data = revision.data(texts)?.map(Arc::new);
+    Ok(StoredRevision {
+        position,
+        table_id: group.table_id,
+        document_id: revision.document_id,
+        version: revision.version,
+        supersedes: revision.supersedes,
+        block: head.number,
+        block_position: head.position,
+        tx_id: head.tx_id,
+        time_ms: head.time_ms,
+        deleted: revision.content == Content::Deleted,
+        redacted: matches!(revision.content, Content::Redacted { .. }),
+        data,
+        data_hash: match revision.content {
+            Content::Redacted { data_hash, .. } => Some(data_hash),
+            _ => None,
+        },
+        redaction_record: match revision.content {
+            Content::Redacted { record, .. } => Some(record),
+            _ => None,
+        },
+        blind: revision.blind,
+        listed: group.listed.clone(),
+    })
+}
+
+pub(crate) fn stored_block(
+    head: BlockHead,
+    revisions: Vec<StoredRevision>,
+    strand: Id,
+    previous_block_hash: Option<Hash>,
+) -> StoredBlock {
+    let info =
+        transaction_info(&head.statements, revisions.iter().map(|r| (r.document_id, r.table_id, r.listed.as_ref())));
+    StoredBlock {
+        number: head.number,
+        first_position: head.first_position(),
+        position: head.position,
+        strand,
+        tx_id: head.tx_id,
+        time_ms: head.time_ms,
+        blind: head.blind,
+        info,
+        origin: head.origin,
+        redaction: head.redaction,
+        revisions,
+        block_hash: head.block_hash,
+        previous_block_hash,
+        previous_leaf: head.previous_leaf,
+    }
+}
+
+pub(crate) fn revision_facts(revision: &StoredRevision) -> RevisionFacts {
+    RevisionFacts {
+        table_id: revision.table_id,
+        document_id: revision.document_id,
+        version: revision.version,
+        supersedes: revision.supersedes,
+        blind: revision.blind,
+        data_hash: revision.data_hash.or_else(|| revision.data.as_ref().map(|data| ion_hash(data))),
+    }
+}
+
+/// The hashes of a block that was read.
+pub(crate) fn derive(block: &StoredBlock, hasher: &mut Hasher) -> DerivedBlock {
+    let facts = BlockFacts {
+        strand: block.strand,
+        number: block.number,
+        tx_id: block.tx_id,
+        time_ms: block.time_ms,
+        first_position: block.first_position,
+        blind: block.blind,
+        previous_block_hash: block.previous_block_hash,
+        previous_leaf: block.previous_leaf,
+    };
+    let mut deriver = BlockDeriver::new(facts, hasher);
+    for revision in &block.revisions {
+        deriver.revision(&revision_facts(revision));
+    }
+    deriver.finish(&block.info, &block.origin, block.redaction.as_ref())
+}
