@@ -71,7 +71,7 @@ pub enum FullData<'a> {
     /// The document. Always so for the tables of the system, whose contents are read here.
     Value(&'a Value),
     /// The document is there, and the caller has computed its Ion Hash (perhaps on another thread) and checked it with
-    /// [`check_data`].
+    /// [`check_data`] or [`check_data_names`](crate::verifier::check_data_names).
     Hashed(Hash),
     /// Only IH(data) is there.
     Missing(Hash),

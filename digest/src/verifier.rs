@@ -537,10 +537,19 @@ fn check_metadata(metadata: &Value, leaf: &RevisionLeaf, block: &BlockLeaf) -> R
 /// Data is a struct, and its fields are not exactly those of metadata, so that neither can pass for the other.
 pub fn check_data(data: &Value) -> Result<(), Broken> {
     let Value::Struct(fields) = data.unannotated() else { return Err(Broken::Data) };
-    const METADATA: [&str; 4] = ["id", "version", "txTime", "txId"];
     let like_metadata = fields.len() == METADATA.len() && METADATA.iter().all(|name| fields.get(name).is_some());
     if like_metadata { Err(Broken::Data) } else { Ok(()) }
 }
+
+/// The same of data of which the names of the fields are known ([`ion::field_names_with`]), or that it is no struct.
+pub fn check_data_names(names: Option<&[Option<&Arc<str>>]>) -> Result<(), Broken> {
+    let Some(names) = names else { return Err(Broken::Data) };
+    let is_there = |name: &&str| names.iter().flatten().any(|n| &***n == *name);
+    let like_metadata = names.len() == METADATA.len() && METADATA.iter().all(is_there);
+    if like_metadata { Err(Broken::Data) } else { Ok(()) }
+}
+
+const METADATA: [&str; 4] = ["id", "version", "txTime", "txId"];
 
 fn check_opened_block(opened: &OpenedBlock, block: &BlockLeaf) -> Result<(), Broken> {
     let opening = &opened.opening;

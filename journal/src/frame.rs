@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use ledgerstone_digest::block::{OriginInfo, RedactedRevision, RedactionInfo, StatementInfo, StatementText};
-use ledgerstone_digest::ion::{Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with};
+use ledgerstone_digest::ion::{
+    Hasher, Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with, field_names_with,
+};
+use ledgerstone_digest::verifier::check_data_names;
 use ledgerstone_digest::{Hash, Id};
 
 use crate::dictionary::{Dictionary, Texts};
@@ -377,6 +380,25 @@ impl<'a> RevisionFrame<'a> {
         Ok(RevisionFrame { group, to_block, document_id, version, supersedes, blind, content })
     }
 
+    /// IH of the document, if it is still there.
+    pub(crate) fn hash_data(&self, texts: &Texts, hasher: &mut Hasher) -> Result<Option<Hash>, WireError> {
+        match &self.content {
+            Content::Data(bytes) => hasher
+                .binary_with(bytes, texts, &STORED_LIMITS)
+                .map(Some)
+                .map_err(|e| WireError(format!("the document cannot be decoded: {e}"))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the document is one that a revision may hold, judged by the names of its fields.
+    pub(crate) fn check_data(&self, texts: &Texts) -> Result<(), WireError> {
+        let Content::Data(bytes) = &self.content else { return Ok(()) };
+        let names = field_names_with(bytes, texts, &STORED_LIMITS)
+            .map_err(|e| WireError(format!("the document cannot be decoded: {e}")))?;
+        check_data_names(names.as_deref()).map_err(|e| WireError(e.to_string()))
+    }
+
     /// The document, if it is still there.
     pub(crate) fn data(&self, texts: &Texts) -> Result<Option<Value>, WireError> {
         match &self.content {
@@ -386,6 +408,14 @@ impl<'a> RevisionFrame<'a> {
             _ => Ok(None),
         }
     }
+}
+
+/// What is wanted of documents that are read.
+pub(crate) enum Contents<'h> {
+    /// Their values.
+    Values,
+    /// Their hashes alone, computed from the stored bytes without building values, which takes a third of the time.
+    Hashes(&'h mut Hasher),
 }
 
 /// What was accepted once is read again, whatever the limits are by now.

@@ -18,7 +18,7 @@ use crate::checkpoint::{self, CheckpointError, Leaves, Notary, Recorded};
 use crate::dictionary::Texts;
 use crate::env::{EntryKind, Env, File, Lock, OpenMode, write_all_at};
 use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
-use crate::frame::{FrameKind, Genesis, put_frame};
+use crate::frame::{Contents, FrameKind, Genesis, put_frame};
 use crate::reader::{Journal, Segment, genesis_leaf};
 use crate::redaction;
 use crate::scan::{ScanError, Scanned, SegmentFile, Tail as FileTail};
@@ -391,7 +391,9 @@ impl Leaves for Journal {
         }
         let mut hasher = Hasher::new();
         let mut previous: Option<Hash> = None;
-        let read: Result<(), Unreadable> = self.blocks_between(position, to, &mut |block| {
+        let mut of_data = Hasher::new();
+        let contents = &mut Contents::Hashes(&mut of_data);
+        let read: Result<(), Unreadable> = self.blocks_between(position, to, contents, &mut |block| {
             let derived = self.derived(&block, &mut hasher)?;
             if previous.is_some() && block.previous_leaf != previous {
                 let number = block.number;
@@ -432,7 +434,8 @@ impl Recovered {
         from_position: u64,
         each: &mut dyn FnMut(PublishedBlock) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.journal.blocks_between(from_position, self.end(), &mut |block| each(replayed(block)))
+        let contents = &mut Contents::Values;
+        self.journal.blocks_between(from_position, self.end(), contents, &mut |block| each(replayed(block)))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Ion text: what is accepted, what is refused and where, and that values come back.
 
-use ledgerstone_digest::ion::{Hasher, SymbolLookup, SymbolTable};
+use ledgerstone_digest::ion::{Hasher, SymbolLookup, SymbolTable, field_names_with};
 use ledgerstone_digest::ion::{
     Limits, TextProblem, Value, check, decode, decode_with, encode, encode_with, ion_hash, ion_hash_binary, parse,
     parse_many, to_text, to_text_pretty,
 };
+use ledgerstone_digest::verifier::{check_data, check_data_names};
 use std::sync::Arc;
 
 use crate::ion_generate::{Random, Shape, cases, nested};
@@ -55,6 +56,32 @@ fn values_come_back_from_text_and_binary_with_the_same_hash() {
         encode_with(&value, &mut dictionary, &mut bare);
         assert_eq!(decode_with(&bare, &dictionary, &Limits::DOCUMENT).as_ref(), Ok(&value), "{context}");
         assert_eq!(hasher.binary_with(&bare, &dictionary, &Limits::DOCUMENT), Ok(hash), "{context}");
+        let names = field_names_with(&bare, &dictionary, &Limits::DOCUMENT).unwrap();
+        let fields = value.unannotated().as_struct();
+        let expected = fields.map(|s| s.fields.iter().map(|(name, _)| name.shared()).collect::<Vec<_>>());
+        assert_eq!(names, expected, "{context}");
+        assert_eq!(check_data_names(names.as_deref()), check_data(&value), "{context}");
+    }
+}
+
+#[test]
+fn data_that_could_pass_for_metadata_is_known_by_its_names() {
+    let mut dictionary = Dictionary::default();
+    for (text, fine) in [
+        ("{id: 1, version: 2, txTime: 3, txId: 4}", false),
+        ("a::{txId: 1, id: {}, txTime: [], version: 4}", false),
+        ("{id: 1, version: 2, txTime: 3, txId: 4, more: 5}", true),
+        ("{id: 1, version: 2, txTime: 3, id: 4}", true),
+        ("{}", true),
+        ("null.struct", false),
+        ("[{id: 1}]", false),
+    ] {
+        let value = read(text);
+        let mut bare = Vec::new();
+        encode_with(&value, &mut dictionary, &mut bare);
+        let names = field_names_with(&bare, &dictionary, &Limits::DOCUMENT).unwrap();
+        assert_eq!(check_data_names(names.as_deref()).is_ok(), fine, "{text}");
+        assert_eq!(check_data(&value).is_ok(), fine, "{text}");
     }
 }
 

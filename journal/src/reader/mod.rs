@@ -25,7 +25,7 @@ use ledgerstone_digest::leaf::GenesisLeaf;
 use crate::derive::{BlockFacts, DerivedBlock, revision_leaf};
 use crate::env::{Env, OpenMode};
 use crate::error::{Damage, Help, ReadError};
-use crate::frame::{BlockHead, FrameKind, Genesis, RevisionFrame};
+use crate::frame::{BlockHead, Contents, FrameKind, Genesis, RevisionFrame};
 use crate::offsets::{self, Index, Place};
 use crate::scan::{ScanError, SegmentFile};
 use crate::segment::SegmentHeader;
@@ -315,7 +315,8 @@ impl Journal {
                 if head.first_position() > position {
                     return Err(self.stale_index(&segment, position));
                 }
-                Ok(stored_revision(&revision, &head, position, &segment.index().texts).map_err(damage)?)
+                let texts = &segment.index().texts;
+                Ok(stored_revision(&revision, &head, position, texts, &mut Contents::Values).map_err(damage)?)
             }
             Place::Staged => {
                 let leaf = self.block_from(position)?.ok_or_else(|| self.stale_index(&segment, position))?;
@@ -332,7 +333,8 @@ impl Journal {
             return Err(ReadError::Kind { position: block_position, found: "a revision", wanted: "a block" });
         };
         let mut frames = Frames::new(&segment.file, FRAME_READ_BYTES);
-        let (head, revisions) = self.block_in(&segment, &mut frames, u64::from(offset), block_position)?;
+        let (head, revisions) =
+            self.block_in(&segment, &mut frames, u64::from(offset), block_position, &mut Contents::Values)?;
         let previous_block_hash = self.previous_block_hash(&head)?;
         Ok(stored_block(head, revisions, self.genesis.strand, previous_block_hash))
     }
@@ -344,6 +346,7 @@ impl Journal {
         frames: &mut Frames<'_>,
         offset: u64,
         block_position: u64,
+        contents: &mut Contents<'_>,
     ) -> Result<(BlockHead, Vec<StoredRevision>), ReadError> {
         let head = self.head_at(segment, frames, offset, block_position)?;
         let mut revisions = Vec::with_capacity((head.revisions as usize).min(1 << 16));
@@ -365,11 +368,12 @@ impl Journal {
                 if position + u64::from(revision.to_block) != head.position {
                     return Err(self.stale_index(segment, position));
                 }
-                revisions.push(stored_revision(&revision, &head, position, &segment.index().texts).map_err(damage)?);
+                let texts = &segment.index().texts;
+                revisions.push(stored_revision(&revision, &head, position, texts, contents).map_err(damage)?);
             }
         } else {
             for (ordinal, staged) in head.staged.iter().enumerate() {
-                self.staged_frame(&head, ordinal, first, &mut |revision| revisions.push(revision))?;
+                self.staged_frame(&head, ordinal, first, contents, &mut |revision| revisions.push(revision))?;
                 first += u64::from(staged.revisions);
             }
         }
@@ -377,10 +381,12 @@ impl Journal {
     }
 
     /// The blocks that end at `from` or later and before `to`, one behind the other, nothing derived. `to` is durable.
+    /// With [`Contents::Hashes`] they hold documents' hashes in place of the documents.
     pub fn blocks_between<E: From<ReadError>>(
         &self,
         from: u64,
         to: u64,
+        contents: &mut Contents<'_>,
         each: &mut dyn FnMut(StoredBlock) -> Result<(), E>,
     ) -> Result<(), E> {
         let read_bytes = if to.saturating_sub(from) > 64 { WINDOW_BYTES } else { FRAME_READ_BYTES };
@@ -399,7 +405,7 @@ impl Journal {
                 if position >= to {
                     return Ok(());
                 }
-                let (head, revisions) = self.block_in(&segment, &mut frames, u64::from(offset), position)?;
+                let (head, revisions) = self.block_in(&segment, &mut frames, u64::from(offset), position, contents)?;
                 let before = match previous {
                     Some(before) => Some(before),
                     None => self.previous_block_hash(&head)?,

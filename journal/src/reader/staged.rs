@@ -13,7 +13,7 @@ use ledgerstone_digest::Hash;
 use super::frames::{FRAME_READ_BYTES, Frames};
 use super::{Journal, Segment, stored_revision};
 use crate::error::ReadError;
-use crate::frame::{BlockHead, Frame, FrameKind, RevisionFrame, Staged, StagedRef, read_frame};
+use crate::frame::{BlockHead, Contents, Frame, FrameKind, RevisionFrame, Staged, StagedRef, read_frame};
 use crate::stored::StoredRevision;
 use crate::wire::WireError;
 
@@ -138,7 +138,7 @@ impl Journal {
         let Some(offset) = frame.offsets.get((position - first) as usize) else { return Err(beyond) };
         let mut frames = Frames::new(&frame.segment.file, FRAME_READ_BYTES);
         let inner = frames.at(frame.offset + u64::from(*offset))?;
-        revision_in(&frame, &inner, head, position)
+        revision_in(&frame, &inner, head, position, &mut Contents::Values)
     }
 
     /// All revisions of one staged frame.
@@ -147,6 +147,7 @@ impl Journal {
         head: &BlockHead,
         ordinal: usize,
         first: u64,
+        contents: &mut Contents<'_>,
         visit: &mut dyn FnMut(StoredRevision),
     ) -> Result<(), ReadError> {
         let Some(reference) = head.staged.get(ordinal) else { return Ok(()) };
@@ -154,7 +155,7 @@ impl Journal {
         must_be_named(&frame, head, reference)?;
         for (offset, position) in frame.offsets.iter().zip(first..) {
             let inner = read_frame(bytes.get(*offset as usize..).unwrap_or_default()).map_err(|e| frame.damage(e.0))?;
-            visit(revision_in(&frame, &inner, head, position)?);
+            visit(revision_in(&frame, &inner, head, position, contents)?);
         }
         Ok(())
     }
@@ -204,12 +205,13 @@ fn revision_in(
     inner: &Frame<'_>,
     head: &BlockHead,
     position: u64,
+    contents: &mut Contents<'_>,
 ) -> Result<StoredRevision, ReadError> {
     let revision = RevisionFrame::decode(inner.payload).map_err(|e| frame.damage(e.0))?;
     if inner.kind != FrameKind::Revision || position + u64::from(revision.to_block) != head.position {
         return Err(frame.damage("a staged revision has another place"));
     }
-    stored_revision(&revision, head, position, &frame.segment.index().texts).map_err(|e| frame.damage(e.0))
+    stored_revision(&revision, head, position, &frame.segment.index().texts, contents).map_err(|e| frame.damage(e.0))
 }
 
 fn revision_offsets(bytes: &[u8], outer: &Frame<'_>, staged: &Staged<'_>) -> Result<Vec<u32>, WireError> {

@@ -7,7 +7,7 @@ use ledgerstone_digest::{Hash, Id};
 
 use crate::derive::{BlockDeriver, BlockFacts, DerivedBlock, RevisionFacts, transaction_info};
 use crate::dictionary::Texts;
-use crate::frame::{BlockHead, Content, RevisionFrame};
+use crate::frame::{BlockHead, Content, Contents, RevisionFrame};
 use crate::stored::{StoredBlock, StoredRevision};
 use crate::wire::WireError;
 
@@ -16,12 +16,17 @@ pub(crate) fn stored_revision(
     head: &BlockHead,
     position: u64,
     texts: &Texts,
+    contents: &mut Contents<'_>,
 ) -> Result<StoredRevision, WireError> {
     let group = head
         .groups
         .get(revision.group as usize)
         .ok_or_else(|| WireError(format!("block {} has no group {}", head.number, revision.group)))?;
-    let data = revision.data(texts)?.map(Arc::new);
+    let (data, data_hash) = match (&revision.content, contents) {
+        (Content::Redacted { data_hash, .. }, _) => (None, Some(*data_hash)),
+        (_, Contents::Values) => (revision.data(texts)?.map(Arc::new), None),
+        (_, Contents::Hashes(hasher)) => (None, revision.hash_data(texts, hasher)?),
+    };
     Ok(StoredRevision {
         position,
         table_id: group.table_id,
@@ -35,10 +40,7 @@ pub(crate) fn stored_revision(
         deleted: revision.content == Content::Deleted,
         redacted: matches!(revision.content, Content::Redacted { .. }),
         data,
-        data_hash: match revision.content {
-            Content::Redacted { data_hash, .. } => Some(data_hash),
-            _ => None,
-        },
+        data_hash,
         redaction_record: match revision.content {
             Content::Redacted { record, .. } => Some(record),
             _ => None,

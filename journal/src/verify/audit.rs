@@ -179,7 +179,8 @@ impl Visitor for Audit<'_> {
 fn full_revision(revision: &StoredRevision) -> FullRevision<'_> {
     let data = match (&revision.data, revision.data_hash) {
         (Some(value), _) => FullData::Value(value),
-        (None, Some(hash)) => FullData::Missing(hash),
+        (None, Some(hash)) if revision.redacted => FullData::Missing(hash),
+        (None, Some(hash)) => FullData::Hashed(hash),
         (None, None) => FullData::Deleted,
     };
     FullRevision {

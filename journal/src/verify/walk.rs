@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::{Hash, Id};
 
 use super::report::VerifyReport;
@@ -13,8 +14,8 @@ use crate::batch::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::dictionary::Texts;
 use crate::env::{OpenMode, Storage, read_exact_at};
 use crate::frame::{
-    BlockHead, FRAME_HEAD_BYTES_MAX, Frame, FrameKind, Genesis, RevisionFrame, Staged, StagedRef, frame_length,
-    read_frame,
+    BlockHead, Contents, FRAME_HEAD_BYTES_MAX, Frame, FrameKind, Genesis, RevisionFrame, Staged, StagedRef,
+    frame_length, read_frame,
 };
 use crate::offsets::Index;
 use crate::reader::{stored_block, stored_revision};
@@ -54,6 +55,7 @@ pub(super) struct Walk<'a> {
     strand: Id,
     /// Dictionaries of earlier segments that hold staged frames.
     staged_texts: HashMap<u64, Texts>,
+    hasher: Hasher,
 }
 
 /// One segment while it is read.
@@ -65,7 +67,16 @@ struct Reading {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(storage: &'a dyn Storage, dir: &'a Path, signed: u64) -> Walk<'a> {
-        Walk { storage, dir, signed, chain: Chain::EMPTY, ledger: None, strand: Id::ZERO, staged_texts: HashMap::new() }
+        Walk {
+            storage,
+            dir,
+            signed,
+            chain: Chain::EMPTY,
+            ledger: None,
+            strand: Id::ZERO,
+            staged_texts: HashMap::new(),
+            hasher: Hasher::new(),
+        }
     }
 
     /// Reads one segment.
@@ -185,14 +196,13 @@ impl<'a> Walk<'a> {
             }
             FrameKind::Block => {
                 let head = self.head(&frame, &reading.index.texts)?;
-                let mut revisions = Vec::new();
-                let mut places = Vec::new();
+                let mut found = Found::default();
                 let (first, count) = (head.first_position(), u64::from(head.revisions));
                 let (rest, texts) = (&bytes[frame.length..], &reading.index.texts);
-                let used = read_revisions(&head, first, count, rest, texts, &mut revisions, &mut places)?;
-                places.iter().for_each(|at| reading.index.push_frame(place + (frame.length + at) as u32));
+                let used = read_revisions(&head, first, count, rest, texts, &mut self.hasher, &mut found)?;
+                found.places.iter().for_each(|at| reading.index.push_frame(place + (frame.length + at) as u32));
                 reading.index.push_head(place);
-                self.block(head, revisions, visitor, report)?;
+                self.block(head, found.revisions, visitor, report)?;
                 return Ok(frame.length + used);
             }
             FrameKind::Commit => {
@@ -269,7 +279,7 @@ impl<'a> Walk<'a> {
 
     /// The revisions that a commit frame names, read from where it says they are.
     fn staged_revisions(&self, head: &BlockHead, reading: &Reading) -> Result<Vec<StoredRevision>, String> {
-        let mut revisions = Vec::new();
+        let (mut found, mut hasher) = (Found::default(), Hasher::new());
         let mut first = head.first_position();
         for (ordinal, reference) in head.staged.iter().enumerate() {
             let bytes = self.staged_frame(reference, reading)?;
@@ -287,13 +297,13 @@ impl<'a> Walk<'a> {
                 None => &reading.index.texts,
             };
             let count = u64::from(staged.revisions);
-            let used = read_revisions(head, first, count, staged.frames, texts, &mut revisions, &mut Vec::new())?;
+            let used = read_revisions(head, first, count, staged.frames, texts, &mut hasher, &mut found)?;
             if used != staged.frames.len() {
                 return Err(format!("staged frame {ordinal} of block {} has bytes behind its revisions", head.number));
             }
             first += count;
         }
-        Ok(revisions)
+        Ok(found.revisions)
     }
 
     fn staged_frame(&self, reference: &StagedRef, reading: &Reading) -> Result<Vec<u8>, String> {
@@ -381,15 +391,22 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Decodes revision frames that stand one behind the other; `places` gets where each begins. Returns the bytes used.
+/// Revisions that were read, and where the frame of each begins.
+#[derive(Default)]
+struct Found {
+    revisions: Vec<StoredRevision>,
+    places: Vec<usize>,
+}
+
+/// Reads revision frames that stand one behind the other. Returns the bytes used.
 fn read_revisions(
     head: &BlockHead,
     first: u64,
     count: u64,
     bytes: &[u8],
     texts: &Texts,
-    out: &mut Vec<StoredRevision>,
-    places: &mut Vec<usize>,
+    hasher: &mut Hasher,
+    found: &mut Found,
 ) -> Result<usize, String> {
     let mut at = 0;
     for position in first..first + count {
@@ -402,8 +419,12 @@ fn read_revisions(
         if position + u64::from(revision.to_block) != head.position {
             return Err(in_block("the revision belongs to another place"));
         }
-        out.push(stored_revision(&revision, head, position, texts).map_err(|e| in_block(&e.0))?);
-        places.push(at);
+        let of_system = head.groups.get(revision.group as usize).is_some_and(|group| group.table_id.is_system());
+        // What the system's tables say is compared; of others only the hash counts.
+        let contents = &mut if of_system { Contents::Values } else { Contents::Hashes(hasher) };
+        revision.check_data(texts).map_err(|e| in_block(&e.0))?;
+        found.revisions.push(stored_revision(&revision, head, position, texts, contents).map_err(|e| in_block(&e.0))?);
+        found.places.push(at);
         at += frame.length;
     }
     Ok(at)
