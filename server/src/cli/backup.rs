@@ -16,7 +16,7 @@ use ledgerstone_query::database::{Database, DatabaseOptions};
 use tonic::Status;
 
 use super::report::{Check, conclude};
-use super::terminal::{Progress, Style, bytes, thousands};
+use super::terminal::{Progress, Style, bytes, say, thousands};
 use super::verify::{ledger_id, of_report};
 
 #[derive(Debug, clap::Args)]
@@ -157,31 +157,24 @@ impl Backup {
                 "segments": head.segments, "segments_written": received.segments_written, "bytes": received.bytes,
                 "verified": check.as_ref().map(|_| status == 0),
             });
-            println!("{object}");
+            say!("{object}");
             return ExitCode::from(status);
         }
         if let Some(check) = check.filter(|_| status != 0) {
             return conclude(&[check], false);
         }
         let style = Style::stdout();
-        println!(
-            "{} {}",
-            style.green("✓"),
-            style.bold(&format!("{} is a backup of {}", self.out.display(), head.origin))
-        );
-        println!();
-        println!("  leaves      {}", thousands(head.size));
-        println!(
+        say!("{} {}", style.green("✓"), style.bold(&format!("{} is a backup of {}", self.out.display(), head.origin)));
+        say!();
+        say!("  leaves      {}", thousands(head.size));
+        say!(
             "  copied      {} in {} of {} segments",
             bytes(received.bytes),
             thousands(received.segments_written),
             thousands(head.segments)
         );
-        println!(
-            "  verified    {}",
-            if self.no_verify { "no" } else { "yes: consistent with itself and its checkpoint" }
-        );
-        println!("\nThe signing key is not in it: keep {}.key elsewhere as well.", head.ledger);
+        say!("  verified    {}", if self.no_verify { "no" } else { "yes: consistent with itself and its checkpoint" });
+        say!("\nThe signing key is not in it: keep {}.key elsewhere as well.", head.ledger);
         ExitCode::SUCCESS
     }
 

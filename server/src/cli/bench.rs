@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 
 use super::demo::Folder;
 use super::demo::process::Server;
-use super::terminal::thousands;
+use super::terminal::{say, thousands};
 use super::wire;
 
 /// Rows of one INSERT while loading.
@@ -107,9 +107,9 @@ impl Bench {
         let loaded = self.rows as f64 / started.elapsed().as_secs_f64().max(0.001);
         let mut results = Vec::new();
         if !self.json {
-            println!("{} rows loaded, {} rows/s", thousands(self.rows), thousands(loaded as u64));
-            println!("{} clients, {} s each", self.clients, self.seconds);
-            println!("{:<26} {:>10} {:>10} {:>10} {:>10}", "", "tx/s", "p50 ms", "p99 ms", "conflicts");
+            say!("{} rows loaded, {} rows/s", thousands(self.rows), thousands(loaded as u64));
+            say!("{} clients, {} s each", self.clients, self.seconds);
+            say!("{:<26} {:>10} {:>10} {:>10} {:>10}", "", "tx/s", "p50 ms", "p99 ms", "conflicts");
         }
         let next = Arc::new(AtomicU64::new(self.rows));
         for (workload, name) in WORKLOADS {
@@ -117,7 +117,7 @@ impl Bench {
             let (p50, p99) = (found.p50.as_secs_f64() * 1e3, found.p99.as_secs_f64() * 1e3);
             if !self.json {
                 let per_second = thousands(found.per_second as u64);
-                println!("{name:<26} {per_second:>10} {p50:>10.2} {p99:>10.2} {:>10}", found.conflicts);
+                say!("{name:<26} {per_second:>10} {p50:>10.2} {p99:>10.2} {:>10}", found.conflicts);
             }
             results.push(serde_json::json!({
                 "workload": name, "tps": found.per_second, "p50_ms": p50, "p99_ms": p99, "conflicts": found.conflicts,
@@ -125,9 +125,9 @@ impl Bench {
         }
         if self.json {
             let all = serde_json::json!({ "clients": self.clients, "rows": self.rows, "load_rows_per_s": loaded, "results": results });
-            println!("{all:#}");
+            say!("{all:#}");
         } else {
-            println!("\nFor comparisons with PostgreSQL: tests/bench/run");
+            say!("\nFor comparisons with PostgreSQL: tests/bench/run");
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::export::manifest::{Manifest, Scope};
 use ledgerstone_query::export::{ExportOptions, export};
 
-use super::terminal::{Progress, Style, bytes, thousands};
+use super::terminal::{Progress, Style, bytes, say, thousands};
 use super::verify::ledger_id;
 
 #[derive(Debug, clap::Args)]
@@ -148,17 +148,17 @@ impl Export {
                 "directory": self.out, "origin": manifest.origin, "size": manifest.size, "scope": manifest.scope,
                 "rows": rows, "bytes": size, "tables": tables,
             });
-            println!("{object:#}");
+            say!("{object:#}");
             return;
         }
         let style = Style::stdout();
-        println!("{}  {}", style.green("✓ exported"), style.bold(&self.out.display().to_string()));
-        println!("  ledger      {}", manifest.origin);
-        println!("  checkpoint  size {}", thousands(manifest.size));
+        say!("{}  {}", style.green("✓ exported"), style.bold(&self.out.display().to_string()));
+        say!("  ledger      {}", manifest.origin);
+        say!("  checkpoint  size {}", thousands(manifest.size));
         for table in &user {
-            println!("  {:<26} {:>12} rows", table.name, thousands(table.rows));
+            say!("  {:<26} {:>12} rows", table.name, thousands(table.rows));
         }
-        println!("  {} of Parquet. Verify it: ledgerstone verify {} --key VKEY", bytes(size), self.out.display());
+        say!("  {} of Parquet. Verify it: ledgerstone verify {} --key VKEY", bytes(size), self.out.display());
     }
 }
 

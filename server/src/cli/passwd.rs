@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
 
+use super::terminal::say;
 use crate::pg;
 
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ impl Passwd {
         }
         let mut salt = [0; 16];
         ledgerstone_journal::Env::production().rng.fill(&mut salt);
-        println!("{}", pg::users_line(&self.name, password, salt));
+        say!("{}", pg::users_line(&self.name, password, salt));
         ExitCode::SUCCESS
     }
 }

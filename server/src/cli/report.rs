@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::terminal::Style;
+use super::terminal::{Style, put, say};
 
 /// Columns of a terminal that long lines are broken to.
 const WIDTH: usize = 110;
@@ -236,10 +236,10 @@ pub fn conclude(checks: &[Check], json: bool) -> ExitCode {
     if json {
         let checks: Vec<serde_json::Value> = checks.iter().map(Check::to_json).collect();
         let all = serde_json::json!({ "outcome": worst, "exit_status": worst.exit_status(), "checks": checks });
-        println!("{all:#}");
+        say!("{all:#}");
     } else {
         let texts: Vec<String> = checks.iter().map(|check| check.to_text(Style::stdout())).collect();
-        print!("{}", texts.join("\n"));
+        put!("{}", texts.join("\n"));
     }
     ExitCode::from(worst.exit_status())
 }

@@ -4,6 +4,25 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+/// As `println!`, for output that somebody may stop reading: `ledgerstone verify … | head` is no reason to panic, nor to
+/// end with another exit status.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// As `print!`, likewise.
+macro_rules! put {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout(), $($text)*);
+    }};
+}
+
+pub(crate) use {put, say};
+
 /// How often a progress line is drawn at most.
 const REDRAW: Duration = Duration::from_millis(100);
 

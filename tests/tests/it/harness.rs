@@ -113,6 +113,10 @@ impl Server {
         self.data.clone()
     }
 
+    pub fn keys(&self) -> PathBuf {
+        self.keys.clone()
+    }
+
     fn log(&self) -> PathBuf {
         self.directory.path().join("log")
     }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ledgerstone_journal::Env;
 use ledgerstone_journal::verify::{VerifyOptions, verify_directory};
@@ -80,11 +80,7 @@ async fn round(server: &mut Server, base: i64, after: Duration) -> Vec<Known> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn acknowledged_commits_survive_kill_and_nothing_is_there_by_halves() {
     let rounds = if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() { 50 } else { 20 };
-    let seed = match std::env::var("LEDGERSTONE_SEED") {
-        Ok(seed) => seed.parse().expect("LEDGERSTONE_SEED is a number"),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64,
-    };
-    eprintln!("seed {seed}: LEDGERSTONE_SEED={seed} replays the moments of the kills");
+    let seed = ledgerstone_tests::seed("the moments of the kills");
     let mut random = ledgerstone_sample_data::Random::new(seed);
     let mut server = Server::start();
     let client = server.client().await;

@@ -3,6 +3,8 @@
 mod backup;
 mod cli_fixture;
 mod cli_verify;
+mod demo;
+mod export_kill;
 mod grpc_digest;
 mod grpc_sessions;
 mod harness;

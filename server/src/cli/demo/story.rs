@@ -13,7 +13,7 @@ use super::forge::{Lie, forge};
 use super::load::{Loaded, load};
 use super::process::{self, Server, copy_directory};
 use crate::cli::table::Table;
-use crate::cli::terminal::{Progress, Style, colours, thousands};
+use crate::cli::terminal::{Progress, Style, colours, say, thousands};
 use crate::cli::verify::ledger_id;
 use crate::cli::wire;
 
@@ -51,10 +51,10 @@ impl Story {
 
     /// All of it.
     pub async fn tell(mut self, scale: Scale) -> Told<()> {
-        println!("{}", self.style.bold("Ledgerstone: a vehicle registry that nobody can rewrite unseen."));
-        println!("Everything happens in {}", self.folder.display());
+        say!("{}", self.style.bold("Ledgerstone: a vehicle registry that nobody can rewrite unseen."));
+        say!("Everything happens in {}", self.folder.display());
         if self.binary.file_name().is_some_and(|name| name == "ledgerstone") {
-            println!("ledgerstone is {}", self.binary.display());
+            say!("ledgerstone is {}", self.binary.display());
         }
         let server = self.start_server()?;
         let address = server.postgres.to_string();
@@ -240,7 +240,7 @@ impl Story {
     }
 
     fn end(&self) {
-        println!("\n{}", self.style.bold("That was it."));
+        say!("\n{}", self.style.bold("That was it."));
         let (data, keys) = match self.kept {
             true => (self.shown("data"), self.shown("keys")),
             false => ("ledgerstone-data".to_owned(), "ledgerstone-keys".to_owned()),
@@ -251,11 +251,11 @@ impl Story {
             self.started.elapsed().as_secs_f64()
         ));
         let whose = if self.kept { "this ledger" } else { "a ledger of your own" };
-        println!("\nGo on with {whose}:");
+        say!("\nGo on with {whose}:");
         self.command(&format!("ledgerstone serve --data {data} --keys {keys}"));
         self.command("psql -h 127.0.0.1 -p 7432 main        # or: ledgerstone shell");
         if !self.kept {
-            println!("\n{} is removed; `ledgerstone demo --keep DIR` keeps it.", self.folder.display());
+            say!("\n{} is removed; `ledgerstone demo --keep DIR` keeps it.", self.folder.display());
         }
     }
 
@@ -270,7 +270,7 @@ impl Story {
         self.command(&format!("ledgerstone {}", arguments.join(" ")));
         let output = process::run(&self.binary, arguments, colours())?;
         for line in output.text.lines() {
-            println!("{}", format!("     {line}").trim_end());
+            say!("{}", format!("     {line}").trim_end());
         }
         self.command(&format!("echo $?   # {}", output.status));
         if output.status == expected {
@@ -281,22 +281,22 @@ impl Story {
 
     fn begin(&mut self, what: &str) {
         self.step += 1;
-        println!("\n{} {}", self.style.bold(&format!("[{}/{STEPS}]", self.step)), self.style.bold(what));
+        say!("\n{} {}", self.style.bold(&format!("[{}/{STEPS}]", self.step)), self.style.bold(what));
     }
 
     fn command(&self, text: &str) {
-        println!("   {} {text}", self.style.dim("$"));
+        say!("   {} {text}", self.style.dim("$"));
     }
 
     fn sql(&self, text: &str) {
         for (number, line) in text.lines().enumerate() {
             let prompt = if number == 0 { "main=>" } else { "main->" };
-            println!("   {} {line}", self.style.dim(prompt));
+            say!("   {} {line}", self.style.dim(prompt));
         }
     }
 
     fn say(&self, text: &str) {
-        text.lines().for_each(|line| println!("{}", format!("     {line}").trim_end()));
+        text.lines().for_each(|line| say!("{}", format!("     {line}").trim_end()));
     }
 
     fn keep(&self, name: &str, text: &str) -> Told<()> {

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
 use super::table::Table;
+use super::terminal::{put, say};
 use super::wire::{self, Answer, DEFAULT_ADDRESS};
 use input::Typist;
 
@@ -116,7 +117,7 @@ impl Open {
             // No history yet is no error.
             let _ = editor.load_history(path);
         }
-        println!("Ledger {} at {}. \\h helps, \\q leaves.", self.shell.ledger, self.shell.connect);
+        say!("Ledger {} at {}. \\h helps, \\q leaves.", self.shell.ledger, self.shell.connect);
         self.learn_tables();
         loop {
             match editor.readline(&format!("{}=> ", self.shell.ledger)) {
@@ -166,7 +167,7 @@ impl Open {
         let mut words = text.trim_end_matches(';').split_whitespace();
         let (command, argument) = (words.next().unwrap_or_default(), words.next());
         match (command, argument) {
-            ("\\h" | "\\?", _) => println!("{HELP}"),
+            ("\\h" | "\\?", _) => say!("{HELP}"),
             ("\\t" | "\\dt" | "\\d", None) => drop(self.statement(TABLES)),
             ("\\d", Some(table)) => {
                 let table = table.replace('\'', "''");
@@ -183,7 +184,7 @@ impl Open {
             ("\\commit", _) => drop(self.statement("SHOW ledgerstone.last_commit")),
             ("\\checkpoint", _) => {
                 match self.runtime.block_on(wire::value(&self.client, "SELECT ledgerstone_digest()")) {
-                    Ok(note) => print!("{note}"),
+                    Ok(note) => put!("{note}"),
                     Err(error) => eprintln!("{error}"),
                 }
             }
@@ -214,16 +215,16 @@ impl Open {
 
     fn show(&self, answer: &Answer) {
         if !answer.has_rows {
-            println!("ok, {} rows", answer.count);
+            say!("ok, {} rows", answer.count);
             return;
         }
         match self.format {
             Format::Table => {
-                print!("{}", Table::of(answer).to_text());
-                println!("({} {})", answer.rows.len(), if answer.rows.len() == 1 { "row" } else { "rows" });
+                put!("{}", Table::of(answer).to_text());
+                say!("({} {})", answer.rows.len(), if answer.rows.len() == 1 { "row" } else { "rows" });
             }
-            Format::Json => answer.rows.iter().for_each(|row| println!("{}", json(&answer.columns, row))),
-            Format::Ion => answer.rows.iter().for_each(|row| println!("{}", ion(&answer.columns, row))),
+            Format::Json => answer.rows.iter().for_each(|row| say!("{}", json(&answer.columns, row))),
+            Format::Ion => answer.rows.iter().for_each(|row| say!("{}", ion(&answer.columns, row))),
         }
     }
 }
