@@ -4,6 +4,7 @@
 //! checkpoint; everything else that is not what was written is refused with file and offset, and nothing is changed.
 //! What was cut is zeroed and synced before anything is appended, so opening again finds the same.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use crate::segment::{
     segment_number, segment_path,
 };
 use crate::sequencer::{STAGED_ABOVE_BYTES, SequencerOptions, Tail};
+use crate::stored::StoredRevision;
 use crate::transaction::{Committed, PublishedBlock, PublishedRevision};
 use crate::writer::{prepare, zero};
 
@@ -426,6 +428,27 @@ impl Recovered {
 
     pub fn ledger_id(&self) -> Id {
         self.sequencer.ledger
+    }
+
+    /// The time of the last block.
+    pub fn last_time_ms(&self) -> Option<i64> {
+        self.tail.chain.last_time_ms
+    }
+
+    /// The revision at a position, and the positions of its block, its leaf's included.
+    pub fn revision(&self, position: u64) -> Result<(StoredRevision, Range<u64>), ReadError> {
+        let revision = self.journal.revision(position)?;
+        let head = self.journal.head(revision.block_position)?;
+        Ok((revision, head.first_position()..head.position + 1))
+    }
+
+    /// H of the leaf at any position of the journal that is durable by then.
+    pub fn leaf_hashes_by_position(&self) -> Arc<dyn Fn(u64) -> Result<Hash, String> + Send + Sync> {
+        let journal = Arc::clone(&self.journal);
+        Arc::new(move |position| {
+            let leaf = journal.leaf(position, &mut Hasher::new()).map_err(|error| error.to_string())?;
+            Ok(Hash::sha256(&[&leaf]))
+        })
     }
 
     /// Gives the blocks that end at `from_position` or later, in order, as they were published.

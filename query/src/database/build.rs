@@ -15,6 +15,7 @@ use super::Database;
 use super::tasks::Break;
 use crate::catalogue::{Index, IndexStatus, Table, system_tables};
 use crate::error::{QueryError, Result, SqlState};
+use crate::index::Rows;
 use crate::transaction::Transaction;
 
 /// How many times going online is tried against other definitions of the same table.
@@ -67,11 +68,14 @@ impl Database {
         let rows = &self.state.rows;
         let mut after = None;
         loop {
-            let ids = rows.all_documents(table.id, after, self.options.index_build_documents.max(1));
-            let Some(last) = ids.last() else { return Ok(()) };
+            let ids = rows.all_documents(table.id, after, self.options.index_build_documents.max(1))?;
+            let Some(last) = ids.last() else {
+                rows.set_complete(index.id);
+                return Ok(());
+            };
             after = Some(*last);
             for id in ids {
-                let Some(position) = rows.revisions(table.id, id, index.from_position).last().copied() else {
+                let Some(position) = rows.revisions(table.id, id, index.from_position)?.last().copied() else {
                     continue;
                 };
                 let doc = self.read(position)?;
@@ -84,7 +88,7 @@ impl Database {
                     )
                     .hint(format!("A key has at most {} bytes.", crate::index::KEY_BYTES_MAX)));
                 }
-                let other = rows.backfill(table.id, index.id, id, index.from_position, position, &key);
+                let other = rows.backfill(table.id, index.id, id, index.from_position, position, &key)?;
                 if index.unique && other.is_some() && index.key_is_complete(data) {
                     self.state.mark_duplicate(index.id);
                 }

@@ -8,6 +8,7 @@ use futures_channel::oneshot;
 use ledgerstone_journal::redaction::RedactError;
 use ledgerstone_journal::{CommitError, Committed, Ledger, ReadError, StoredBlock, StoredRevision, Transaction};
 
+use super::state::State;
 use super::tasks::Tasks;
 use crate::error::{QueryError, SqlState};
 
@@ -36,6 +37,7 @@ pub(crate) type Submitted = Pin<Box<dyn Future<Output = Result<Committed, Commit
 pub(crate) struct Journal {
     pub ledger: Arc<Ledger>,
     pub tasks: Arc<Tasks>,
+    pub state: Arc<State>,
 }
 
 impl Log for Journal {
@@ -67,10 +69,15 @@ impl Log for Journal {
         }
         // Writing segments again takes its time, and blocks.
         let (done, answer) = oneshot::channel();
-        let ledger = self.ledger.clone();
+        let (ledger, state) = (self.ledger.clone(), self.state.clone());
         let task = async move {
+            let outcome = redacted(ledger.redact(transaction));
+            if outcome.is_ok() {
+                // Keys hold what documents say.
+                state.purge_rows();
+            }
             // Nobody may be waiting any more.
-            let _ = done.send(redacted(ledger.redact(transaction)));
+            let _ = done.send(outcome);
         };
         let begun = self.tasks.begin("redaction", Box::pin(task));
         Box::pin(async move {

@@ -7,17 +7,19 @@
 //! | `build` | filling an index on a table that has documents |
 //! | `tasks` | what goes on beside the sessions, in threads or in steps |
 //! | `cache` | revisions read or written lately |
-//! | `tokens` | client tokens |
+//! | `open` | deriving all that from the journal |
+//! | `notes` | what the row index keeps for us |
 
 mod build;
 mod cache;
 mod log;
+mod notes;
+mod open;
 pub(crate) mod state;
 mod tasks;
-mod tokens;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
@@ -33,10 +35,11 @@ use ledgerstone_journal::{
 use log::Journal;
 pub(crate) use log::Log;
 pub(crate) use state::{State, unique_violation};
-pub use tokens::{TOKEN_BYTES_MAX, TOKENS_KEPT_MAX};
 
 use crate::catalogue::{Catalogue, IndexStatus};
 use crate::error::{QueryError, Result, SqlState};
+use crate::index::Rows;
+use crate::index::disk::{IndexOptions, Upkeep};
 use crate::plan_cache::PlanCache;
 use crate::transaction::conflict::Validator;
 use crate::transaction::redact::hide;
@@ -54,7 +57,12 @@ pub struct Database {
     ledger: Arc<Ledger>,
     tasks: Arc<Tasks>,
     plans: PlanCache,
+    /// The thread that writes the rows, if there are threads.
+    upkeep: Mutex<Option<Upkeep>>,
 }
+
+/// The longest client token, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 200;
 
 /// How a ledger is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +79,8 @@ pub struct DatabaseOptions {
     /// Run what goes on beside the sessions in threads of its own. Without, nothing happens but what the caller does with
     /// [`Database::step`] and the steps of the [`Ledger`].
     pub threads: bool,
+    /// What of the row index is kept in memory.
+    pub index: IndexOptions,
 }
 
 /// What a transaction may hold. Exceeding one is an error (54000) that names it.
@@ -109,6 +119,7 @@ impl Default for DatabaseOptions {
             staged_above_bytes: STAGED_ABOVE_BYTES,
             index_build_documents: 256,
             threads: true,
+            index: IndexOptions::default(),
         }
     }
 }
@@ -147,15 +158,18 @@ impl Database {
         if let Some(cut) = &recovered.cut {
             tracing::warn!(ledger = name, ?cut, "a batch that was never acknowledged was cut from the journal's end");
         }
-        let state = Arc::new(State::new(options.cache_bytes_max));
-        recovered.replay(0, &mut |block| state.take_in(block).map_err(ReplayError))?;
-        state.opened(recovered.end());
+        let state = open::derive(env, dir, name, &recovered, &options)?;
         let validator = Box::new(Validator::new(state.clone()));
         let ledger = recovered.start(validator, Box::new(Publisher(state.clone())));
         let tasks = Arc::new(Tasks::new(options.threads));
-        let log: Arc<dyn Log> = Arc::new(Journal { ledger: ledger.clone(), tasks: tasks.clone() });
+        let log: Arc<dyn Log> =
+            Arc::new(Journal { ledger: ledger.clone(), tasks: tasks.clone(), state: state.clone() });
+        let upkeep = options.threads.then(|| Upkeep::start(state.rows.clone())).transpose();
+        let upkeep = Mutex::new(upkeep.map_err(|error| {
+            QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
+        })?);
         let (name, env, plans) = (name.into(), env.clone(), PlanCache::default());
-        let database = Arc::new(Database { name, env, options, state, log, ledger, tasks, plans });
+        let database = Arc::new(Database { name, env, options, state, log, ledger, tasks, plans, upkeep });
         database.complete_indexes()?;
         Ok(database)
     }
@@ -173,6 +187,13 @@ impl Database {
     /// Finishes what was submitted and records a last checkpoint; later writes are refused, reads go on.
     pub fn close(&self) -> Result<()> {
         self.tasks.clear();
+        // While the directory is still ours. What is published after this is replayed by the next start.
+        drop(self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.ledger.drive();
+        self.state.freeze_rows();
+        if let Err(error) = self.state.rows.tend(&|| true) {
+            tracing::warn!(ledger = %self.name, %error, "the row index was not written; the next start takes longer");
+        }
         self.ledger.close().map_err(|error| QueryError::new(SqlState::IO_ERROR, error.to_string()))
     }
 
@@ -187,7 +208,9 @@ impl Database {
         for table in catalogue.tables() {
             for index in &table.indexes {
                 match index.status {
-                    IndexStatus::Online if index.from_position > 0 => block_on(self.fill_index(table, index))?,
+                    IndexStatus::Online if !self.state.rows.is_complete(index.id) => {
+                        block_on(self.fill_index(table, index))?;
+                    }
                     IndexStatus::Building => {
                         let (database, id) = (self.clone(), index.id);
                         let build = async move {
@@ -236,8 +259,17 @@ impl Database {
 
     /// What a client token has committed, if it has.
     pub fn client_token(&self, token: &str) -> Result<Option<TokenCommit>> {
-        let Some(committed) = self.state.tokens.get(token) else { return Ok(None) };
-        let block = self.log.read_block(committed.block).map_err(read_error)?;
+        let Some(number) = self.state.rows.token(token)? else { return Ok(None) };
+        let block = self.log.read_block(number).map_err(read_error)?;
+        let committed = Committed {
+            transaction_id: block.tx_id,
+            strand: block.strand,
+            block: block.number,
+            first_position: block.first_position,
+            revisions: block.revisions.len() as u32,
+            block_position: block.position,
+            time_ms: block.time_ms,
+        };
         let digests: Vec<Hash> = block.info.statements.iter().map(|s| s.digest).collect();
         Ok(Some(TokenCommit { committed, body: body_digest(&digests) }))
     }
@@ -346,21 +378,6 @@ fn open_error(error: OpenError) -> QueryError {
         _ => SqlState::IO_ERROR,
     };
     QueryError::new(code, error.to_string())
-}
-
-/// Replaying stops at a block that cannot be read or understood.
-struct ReplayError(QueryError);
-
-impl From<ReadError> for ReplayError {
-    fn from(error: ReadError) -> Self {
-        ReplayError(read_error(error))
-    }
-}
-
-impl From<ReplayError> for QueryError {
-    fn from(error: ReplayError) -> Self {
-        error.0
-    }
 }
 
 fn doc_of(stored: StoredRevision) -> Doc {

@@ -1,5 +1,5 @@
 //! What transactions, the sequencer and the publisher of one ledger share: catalogues, rows, recent writes, open
-//! snapshots, client tokens, counters and the cache of revisions. All of it derived from the journal.
+//! snapshots, counters and the cache of revisions. All of it derived from the journal.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -12,19 +12,18 @@ use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_journal::{Publish, PublishedBlock, PublishedRevision};
 
 use super::cache::RevisionCache;
-use super::tokens::Tokens;
+use super::notes::Notes;
 use crate::catalogue::{Catalogue, IndexStatus, Table, system_tables};
 use crate::error::{QueryError, Result, SqlState};
-use crate::index::{Key, MemoryRows, NewRow, Rows};
+use crate::index::{AskedKeys, Before, DiskRows, IndexError, Key, NewRow, Rows};
 use crate::transaction::conflict::RecentWrites;
 use crate::transaction::payload::{Payload, Write};
 use crate::transaction::{Doc, without_salt};
 
 /// Shared by everything that works on one ledger.
 pub struct State {
-    pub rows: Box<dyn Rows>,
+    pub rows: Arc<DiskRows>,
     pub recent: Mutex<RecentWrites>,
-    pub tokens: Tokens,
     pub cache: RevisionCache,
     /// Catalogues and the snapshot each holds from, ascending; never empty.
     catalogues: RwLock<VecDeque<(u64, Arc<Catalogue>)>>,
@@ -40,25 +39,34 @@ pub struct State {
     redacted: RwLock<HashSet<u64>>,
     /// Unique indexes in which two documents were found with one key.
     duplicates: Mutex<HashSet<Id>>,
+    /// Held while a block is taken in.
+    taking_in: Mutex<()>,
 }
 
+/// What a block is taken in with beside itself: the data of a revision before it, from the journal; nothing if it was
+/// redacted.
+pub type Past<'a> = &'a dyn Fn(u64) -> Result<Option<Arc<Value>>, IndexError>;
+
 impl State {
-    pub fn new(cache_bytes_max: usize) -> State {
-        State {
-            rows: Box::new(MemoryRows::new()),
+    /// With what the rows and their notes say; `catalogue` is that of the rows' position.
+    pub fn new(cache_bytes_max: usize, rows: DiskRows, catalogue: Catalogue) -> Result<State> {
+        let Notes { last_document, identities, duplicates } = Notes::decode(&rows.notes())?;
+        let redacted = rows.redacted()?.into_iter().collect();
+        Ok(State {
+            published: AtomicU64::new(rows.position()),
+            published_before: AtomicU64::new(rows.position()),
+            rows: Arc::new(rows),
             recent: Mutex::default(),
-            tokens: Tokens::default(),
             cache: RevisionCache::new(cache_bytes_max),
-            catalogues: RwLock::new(VecDeque::from([(0, Arc::default())])),
+            catalogues: RwLock::new(VecDeque::from([(0, Arc::new(catalogue))])),
             snapshots: Mutex::default(),
-            published: AtomicU64::new(0),
-            published_before: AtomicU64::new(0),
             newest_time_ms: AtomicI64::new(i64::MIN),
-            identities: Mutex::default(),
-            ids: Mutex::new(0),
-            redacted: RwLock::default(),
-            duplicates: Mutex::default(),
-        }
+            identities: Mutex::new(identities),
+            ids: Mutex::new(last_document),
+            redacted: RwLock::new(redacted),
+            duplicates: Mutex::new(duplicates),
+            taking_in: Mutex::default(),
+        })
     }
 
     /// The end of the newest block taken in.
@@ -142,7 +150,7 @@ impl State {
                 let other = |id: &Id| *id != write.id && !releases(change.index, new, *id);
                 let holder = match recent.holder(change.index, new) {
                     Some(holder) => holder.filter(other),
-                    None => self.rows.holders(write.table, change.index, new).into_iter().find(other),
+                    None => self.rows.holders(write.table, change.index, new)?.into_iter().find(other),
                 };
                 if holder.is_some() {
                     return Err(self.unique_violation(write, change.index));
@@ -168,8 +176,28 @@ impl State {
         lock(&self.duplicates).contains(&index)
     }
 
+    /// Writes what the rows have in memory, and what belongs to it.
+    pub fn freeze_rows(&self) {
+        let _between_blocks = lock(&self.taking_in);
+        self.rows.freeze(self.notes());
+    }
+
+    /// Removes the keys of redacted revisions from the files of the index.
+    pub fn purge_rows(&self) {
+        if let Err(error) = self.rows.purge(&|| self.freeze_rows()) {
+            tracing::error!(%error, "keys of redacted revisions are left in the row index; the next start removes them");
+        }
+    }
+
+    fn notes(&self) -> Vec<u8> {
+        let last_document = *lock(&self.ids);
+        let (identities, duplicates) = (lock(&self.identities).clone(), lock(&self.duplicates).clone());
+        Notes { last_document, identities, duplicates }.encode()
+    }
+
     /// Takes in a durable block, at opening and while running alike.
-    pub fn take_in(&self, block: PublishedBlock) -> Result<()> {
+    pub fn take_in(&self, block: PublishedBlock, past: Past<'_>) -> Result<()> {
+        let _whole = lock(&self.taking_in);
         let committed = block.committed;
         let payload = block.payload.and_then(|p| p.downcast::<Payload>().ok());
         let mut catalogue = self.newest_catalogue();
@@ -179,7 +207,7 @@ impl State {
             let mut next = (*catalogue).clone();
             for revision in block.revisions.iter().filter(|r| system_tables::is_definition(&r.table_id)) {
                 let change = system_tables::apply(&mut next, revision, committed.first_position, committed.snapshot())?;
-                self.apply_index_change(change);
+                self.apply_index_change(change, &next);
             }
             catalogue = Arc::new(next);
         }
@@ -195,18 +223,30 @@ impl State {
                 }
                 _ => const { &Vec::new() },
             };
+            let ask = || keys_before(table, revision, past);
+            let before = match (revision.supersedes, prepared) {
+                (None, _) => Before::Nothing,
+                (Some(_), Some(write)) => {
+                    Before::Other(write.changes.iter().map(|c| (c.index, c.old.as_ref())).collect())
+                }
+                (Some(_), None) => Before::Ask(&ask),
+            };
             self.rows.add(&NewRow {
                 table: revision.table_id,
                 id: revision.document_id,
                 position: revision.position,
                 deleted: revision.deleted,
                 keys,
-            });
+                before,
+            })?;
             if let Some(table) = table {
-                self.after_revision(table, revision.document_id, revision.data.as_deref(), keys);
+                self.after_revision(table, revision.document_id, revision.data.as_deref(), keys)?;
+            }
+            if replaying && revision.supersedes.is_none() {
+                self.after_document(revision.document_id, committed.time_ms);
             }
             if revision.table_id == Id::REDACTIONS {
-                self.forget_redacted(revision);
+                self.forget_redacted(revision, &catalogue)?;
             }
             if !replaying && (revision.deleted || revision.data.is_some()) {
                 let (data, salt) = match (prepared, &revision.data) {
@@ -234,7 +274,11 @@ impl State {
             }
         }
         if let Some(token) = &block.origin.client_token {
-            self.tokens.put(token.clone(), committed);
+            self.rows.add_token(token, committed.block);
+        }
+        self.rows.block_done(committed.snapshot());
+        if self.rows.is_full() {
+            self.rows.freeze(self.notes());
         }
         self.newest_time_ms.store(committed.time_ms, Ordering::Release);
         self.publish_catalogue(catalogue, committed.snapshot());
@@ -246,30 +290,51 @@ impl State {
     }
 
     /// The data that a record says was redacted is handed out no more, whether the journal has erased it yet or not.
-    fn forget_redacted(&self, revision: &PublishedRevision) {
-        let Some(record) = revision.data.as_deref().and_then(RedactionRecord::from_value) else { return };
-        let revisions = self.rows.revisions(record.table_id, record.document_id, revision.position);
+    fn forget_redacted(&self, revision: &PublishedRevision, catalogue: &Catalogue) -> Result<()> {
+        let Some(record) = revision.data.as_deref().and_then(RedactionRecord::from_value) else { return Ok(()) };
+        let revisions = self.rows.revisions(record.table_id, record.document_id, revision.position)?;
         // Versions count from 0 without gaps.
         let position = usize::try_from(record.version).ok().and_then(|n| revisions.get(n));
         if let Some(position) = position.copied() {
             self.redacted.write().unwrap_or_else(PoisonError::into_inner).insert(position);
+            // Whoever redacted it has just read it; knowing its keys saves looking at every one.
+            let data = self.cache.get(position).and_then(|doc| doc.data.clone());
+            let table = catalogue.table_by_id(&record.table_id);
+            let keys = table.zip(data).map(|(table, data)| table.keys_of(&data));
             self.cache.remove(position);
-            self.rows.forget_keys(record.table_id, record.document_id, position);
+            self.rows.forget_keys(record.table_id, record.document_id, position, keys.as_deref())?;
+        }
+        Ok(())
+    }
+
+    /// Ids made from now on come after those that were made here before.
+    fn after_document(&self, id: Id, time_ms: i64) {
+        let number = u128::from_be_bytes(id.0);
+        // One that came from elsewhere may lie far ahead.
+        if number >> 80 <= time_ms.max(0) as u128 {
+            let mut last = lock(&self.ids);
+            *last = number.max(*last);
         }
     }
 
     /// What a definition means for the row index.
-    fn apply_index_change(&self, change: system_tables::DefinitionChange) {
+    fn apply_index_change(&self, change: system_tables::DefinitionChange, catalogue: &Catalogue) {
         match change {
-            system_tables::DefinitionChange::IndexMade { table, index } => self.rows.add_index(table, index),
+            system_tables::DefinitionChange::IndexMade { table, index } => {
+                let complete = catalogue.index(&index).is_some_and(|(_, index)| {
+                    // Made online on a table without documents, it misses none either.
+                    index.from_position == 0 || index.status == IndexStatus::Online
+                });
+                self.rows.add_index(table, index, complete);
+            }
             system_tables::DefinitionChange::IndexDropped { table, index } => self.rows.drop_index(table, index),
             system_tables::DefinitionChange::Other => {}
         }
     }
 
     /// Counters of identity columns, and duplicates in an index that is being built.
-    fn after_revision(&self, table: &Table, id: Id, data: Option<&Value>, keys: &[(Id, Key)]) {
-        let Some(data) = data else { return };
+    fn after_revision(&self, table: &Table, id: Id, data: Option<&Value>, keys: &[(Id, Key)]) -> Result<()> {
+        let Some(data) = data else { return Ok(()) };
         for column in table.columns.iter().filter(|c| c.identity) {
             if let Some(value) = data.as_struct().and_then(|s| s.get(&column.name)).and_then(Value::as_i64) {
                 let mut identities = lock(&self.identities);
@@ -280,11 +345,12 @@ impl State {
         for index in table.indexes.iter().filter(|i| i.unique && i.status == IndexStatus::Building) {
             let key = keys.iter().find(|(i, _)| *i == index.id);
             if let Some((_, key)) = key.filter(|_| index.key_is_complete(data))
-                && self.rows.holders(table.id, index.id, key).iter().any(|other| *other != id)
+                && self.rows.holders(table.id, index.id, key)?.iter().any(|other| *other != id)
             {
                 self.mark_duplicate(index.id);
             }
         }
+        Ok(())
     }
 
     fn publish_catalogue(&self, catalogue: Arc<Catalogue>, snapshot: u64) {
@@ -302,7 +368,8 @@ impl State {
     }
 
     /// After opening: everything taken in may be seen.
-    pub fn opened(&self, snapshot: u64) {
+    pub fn opened(&self, snapshot: u64, last_time_ms: Option<i64>) {
+        self.newest_time_ms.store(last_time_ms.unwrap_or(i64::MIN), Ordering::Release);
         self.published.store(snapshot, Ordering::Release);
         self.published_before.store(snapshot, Ordering::Release);
     }
@@ -314,11 +381,20 @@ pub struct Publisher(pub Arc<State>);
 impl Publish for Publisher {
     fn publish(&mut self, block: PublishedBlock) {
         let number = block.committed.block;
-        if let Err(error) = self.0.take_in(block) {
-            // Its definitions passed through our own writer, so this is a defect; what is on disk is not touched by it.
-            tracing::error!(block = number, %error, "a block could not be taken into the catalogue");
+        // What was before its revisions came with them.
+        let past =
+            |position| Err(IndexError::Contradicts(format!("the keys at position {position} did not come along")));
+        if let Err(error) = self.0.take_in(block, &past) {
+            // It is durable, and what is on disk is not touched by this; but answers without it would be wrong.
+            self.0.rows.give_up(IndexError::Contradicts(format!("block {number} could not be taken in: {error}")));
         }
     }
+}
+
+/// The keys that a document had before this revision.
+fn keys_before(table: Option<&Arc<Table>>, revision: &PublishedRevision, past: Past<'_>) -> AskedKeys {
+    let (Some(table), Some(before)) = (table, revision.supersedes) else { return Ok(Some(Vec::new())) };
+    Ok(past(before)?.map(|data| table.keys_of(&data)))
 }
 
 /// The error for a second document with a unique key (23505), as PostgreSQL words it.

@@ -69,6 +69,11 @@ impl Key {
         self.0.is_empty()
     }
 
+    /// A key as [`Key::as_bytes`] gave it.
+    pub(crate) fn from_stored(bytes: &[u8]) -> Key {
+        Key(bytes.into())
+    }
+
     /// Whether `other` begins with all of this key.
     pub fn is_prefix_of(&self, other: &Key) -> bool {
         other.0.starts_with(&self.0)
@@ -120,6 +125,61 @@ pub fn encode(value: Option<&Value>, out: &mut Vec<u8>) {
         None => out.push(TAG_MISSING),
         Some(value) => encode_value(value, out, 0),
     }
+}
+
+/// Tells where each value of a key ends. What is no key ends at its end.
+pub(crate) fn value_ends(key: &[u8], mut each: impl FnMut(usize)) {
+    let mut at = 0;
+    while at < key.len() {
+        at = match key.get(at..).and_then(|rest| value_length(rest, 0)) {
+            Some(length) if length > 0 => (at + length).min(key.len()),
+            _ => key.len(),
+        };
+        each(at);
+    }
+}
+
+/// How many bytes the first value takes.
+fn value_length(key: &[u8], depth: u32) -> Option<usize> {
+    let (tag, rest) = key.split_first()?;
+    if depth > DEPTH_MAX {
+        return Some(1);
+    }
+    let until = |bytes: &[u8], end: u8| bytes.iter().position(|b| *b == end).map(|at| at + 1);
+    Some(match *tag {
+        TAG_BOOL => 2,
+        TAG_NUMBER => match *rest.first()? {
+            sign @ (0x20 | 0x40) => {
+                let (exponent, end) = if sign == 0x20 { (!*rest.get(1)?, 0xff) } else { (*rest.get(1)?, 0) };
+                let digits = 2 + if matches!(exponent, 0x01 | 0xfe) { 9 } else { 1 };
+                digits + until(key.get(digits..)?, end)?
+            }
+            _ => 2,
+        },
+        TAG_TIMESTAMP => 9 + until(key.get(9..)?, 0)?,
+        TAG_TEXT | TAG_BYTES => 1 + bytes_length(rest)?,
+        TAG_LIST | TAG_SEXP => {
+            let mut at = 1;
+            while *key.get(at)? != TAG_END {
+                at += value_length(key.get(at..)?, depth + 1)?;
+            }
+            at + 1
+        }
+        TAG_STRUCT => {
+            let mut at = 1;
+            while *key.get(at)? != TAG_END {
+                at += 1 + bytes_length(key.get(at + 1..)?)?;
+                at += value_length(key.get(at..)?, depth + 1)?;
+            }
+            at + 1
+        }
+        _ => 1,
+    })
+}
+
+/// How many bytes [`encode_bytes`] made.
+fn bytes_length(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(2).position(|pair| pair == [0, 1]).map(|at| at + 2)
 }
 
 /// The order of keys, computed on the values.
@@ -414,6 +474,23 @@ mod tests {
     use super::*;
     use ledgerstone_digest::ion::{Annotated, Fraction, IonType};
     use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_values_of_a_key_can_be_told_apart(values in prop::collection::vec(value(), 1..5)) {
+            let mut ends = Vec::new();
+            value_ends(Key::of(values.iter().map(Some)).as_bytes(), |end| ends.push(end));
+            let expected: Vec<usize> = (1..=values.len()).map(|n| Key::of(values[..n].iter().map(Some)).len()).collect();
+            prop_assert_eq!(ends, expected);
+        }
+
+        #[test]
+        fn what_is_no_key_has_ends_too(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let mut ends = Vec::new();
+            value_ends(&bytes, |end| ends.push(end));
+            prop_assert_eq!(ends.last().copied().unwrap_or(0), bytes.len());
+        }
+    }
 
     fn number() -> impl Strategy<Value = Value> {
         prop_oneof![

@@ -1,4 +1,5 @@
-//! The row index in memory: ordered maps per table, each table behind its own lock.
+//! The row index in memory: ordered maps per table, each table behind its own lock. Nothing in use keeps its rows here,
+//! because memory grows with the ledger: it is the plain meaning that tests hold [`super::DiskRows`] against.
 //!
 //! An index keeps two maps. `current` holds (key, document) → the position the document has had the key from; `old`
 //! holds (key, the position it lost the key at, document) → from. A lookup at a snapshot takes from both what covers it.
@@ -11,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ledgerstone_digest::id::Id;
 
-use super::{IndexGone, Key, KeyAt, KeyRange, NewRow, RowAt, Rows};
+use super::{IndexError, Key, KeyAt, KeyRange, NewRow, RowAt, Rows};
 
 /// Losses of keys kept in order of position, for fresh snapshots.
 const RECENT_MAX: usize = 4096;
@@ -20,6 +21,7 @@ const RECENT_MAX: usize = 4096;
 #[derive(Default)]
 pub struct MemoryRows {
     tables: RwLock<HashMap<Id, Arc<RwLock<TableRows>>>>,
+    tokens: RwLock<HashMap<String, u64>>,
 }
 
 #[derive(Default)]
@@ -222,19 +224,19 @@ impl MemoryRows {
 }
 
 impl Rows for MemoryRows {
-    fn document(&self, table: Id, id: Id, at: u64) -> Option<u64> {
-        read(&*self.table(table)?).current(id, at)
+    fn document(&self, table: Id, id: Id, at: u64) -> Result<Option<u64>, IndexError> {
+        Ok(self.table(table).and_then(|table| read(&table).current(id, at)))
     }
 
-    fn revisions(&self, table: Id, id: Id, at: u64) -> Vec<u64> {
-        let Some(table) = self.table(table) else { return Vec::new() };
+    fn revisions(&self, table: Id, id: Id, at: u64) -> Result<Vec<u64>, IndexError> {
+        let Some(table) = self.table(table) else { return Ok(Vec::new()) };
         let table = read(&table);
-        let Some(chain) = table.chain(&id) else { return Vec::new() };
-        chain.positions.as_slice().iter().copied().take_while(|p| *p < at).collect()
+        let Some(chain) = table.chain(&id) else { return Ok(Vec::new()) };
+        Ok(chain.positions.as_slice().iter().copied().take_while(|p| *p < at).collect())
     }
 
-    fn documents(&self, table: Id, after: Option<Id>, at: u64, count_max: usize) -> Vec<RowAt> {
-        let Some(table) = self.table(table) else { return Vec::new() };
+    fn documents(&self, table: Id, after: Option<Id>, at: u64, count_max: usize) -> Result<Vec<RowAt>, IndexError> {
+        let Some(table) = self.table(table) else { return Ok(Vec::new()) };
         let table = read(&table);
         let low = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rows: Vec<RowAt> = table
@@ -247,7 +249,7 @@ impl Rows for MemoryRows {
         let start = table.deaths.partition_point(|(position, _)| *position < at);
         let died = table.deaths.get(start..).unwrap_or(&[]);
         if died.is_empty() {
-            return rows;
+            return Ok(rows);
         }
         let still = |id: &Id| table.current(*id, at).map(|position| RowAt { id: *id, position });
         if died.len() <= RECENT_MAX {
@@ -258,11 +260,11 @@ impl Rows for MemoryRows {
         }
         rows.sort_by_key(|r| r.id);
         rows.truncate(count_max);
-        rows
+        Ok(rows)
     }
 
-    fn all_documents(&self, table: Id, after: Option<Id>, count_max: usize) -> Vec<Id> {
-        let Some(table) = self.table(table) else { return Vec::new() };
+    fn all_documents(&self, table: Id, after: Option<Id>, count_max: usize) -> Result<Vec<Id>, IndexError> {
+        let Some(table) = self.table(table) else { return Ok(Vec::new()) };
         let table = read(&table);
         let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let live = table.live.range(range).map(|(id, _)| *id).take(count_max);
@@ -270,13 +272,13 @@ impl Rows for MemoryRows {
         let mut ids: Vec<Id> = live.chain(dead).collect();
         ids.sort_unstable();
         ids.truncate(count_max);
-        ids
+        Ok(ids)
     }
 
-    fn lookup(&self, table: Id, index: Id, key: &Key, at: u64) -> Result<Vec<KeyAt>, IndexGone> {
-        let table = self.table(table).ok_or(IndexGone(index))?;
+    fn lookup(&self, table: Id, index: Id, key: &Key, at: u64) -> Result<Vec<KeyAt>, IndexError> {
+        let table = self.table(table).ok_or(IndexError::Gone(index))?;
         let table = read(&table);
-        let rows = table.indexes.get(&index).ok_or(IndexGone(index))?;
+        let rows = table.indexes.get(&index).ok_or(IndexError::Gone(index))?;
         let mut found = Vec::new();
         for ((k, id), from) in rows.current.range((key.clone(), Id::ZERO)..) {
             if !key.is_prefix_of(k) {
@@ -310,10 +312,10 @@ impl Rows for MemoryRows {
         range: &KeyRange,
         at: u64,
         count_max: usize,
-    ) -> Result<Vec<KeyAt>, IndexGone> {
-        let table = self.table(table).ok_or(IndexGone(index))?;
+    ) -> Result<Vec<KeyAt>, IndexError> {
+        let table = self.table(table).ok_or(IndexError::Gone(index))?;
         let table = read(&table);
-        let rows = table.indexes.get(&index).ok_or(IndexGone(index))?;
+        let rows = table.indexes.get(&index).ok_or(IndexError::Gone(index))?;
         if range.high.as_ref().is_some_and(|h| *h <= range.low) {
             return Ok(Vec::new());
         }
@@ -349,10 +351,10 @@ impl Rows for MemoryRows {
             .collect())
     }
 
-    fn ever(&self, table: Id, index: Id, key: &Key, at: u64) -> Result<Vec<Id>, IndexGone> {
-        let table = self.table(table).ok_or(IndexGone(index))?;
+    fn ever(&self, table: Id, index: Id, key: &Key, at: u64) -> Result<Vec<Id>, IndexError> {
+        let table = self.table(table).ok_or(IndexError::Gone(index))?;
         let table = read(&table);
-        let rows = table.indexes.get(&index).ok_or(IndexGone(index))?;
+        let rows = table.indexes.get(&index).ok_or(IndexError::Gone(index))?;
         let end = key.after_prefix();
         let now = rows.current.range((key.clone(), Id::ZERO)..).take_while(|((k, _), _)| *k < end);
         let once = rows.old.range((key.clone(), 0, Id::ZERO)..).take_while(|((k, _, _), _)| *k < end);
@@ -364,15 +366,15 @@ impl Rows for MemoryRows {
         Ok(ids)
     }
 
-    fn holders(&self, table: Id, index: Id, key: &Key) -> Vec<Id> {
-        let Some(table) = self.table(table) else { return Vec::new() };
+    fn holders(&self, table: Id, index: Id, key: &Key) -> Result<Vec<Id>, IndexError> {
+        let Some(table) = self.table(table) else { return Ok(Vec::new()) };
         let table = read(&table);
-        let Some(rows) = table.indexes.get(&index) else { return Vec::new() };
+        let Some(rows) = table.indexes.get(&index) else { return Ok(Vec::new()) };
         let from = rows.current.range((key.clone(), Id::ZERO)..);
-        from.take_while(|((k, _), _)| k == key).map(|((_, id), _)| *id).take(2).collect()
+        Ok(from.take_while(|((k, _), _)| k == key).map(|((_, id), _)| *id).take(2).collect())
     }
 
-    fn add(&self, row: &NewRow<'_>) {
+    fn add(&self, row: &NewRow<'_>) -> Result<(), IndexError> {
         let table = self.table_or_new(row.table);
         let mut table = write(&table);
         let TableRows { live, dead, deaths, indexes } = &mut *table;
@@ -406,9 +408,10 @@ impl Rows for MemoryRows {
         } else {
             live.insert(row.id, chain);
         }
+        Ok(())
     }
 
-    fn add_index(&self, table: Id, index: Id) {
+    fn add_index(&self, table: Id, index: Id, _complete: bool) {
         write(&self.table_or_new(table)).indexes.entry(index).or_default();
     }
 
@@ -421,16 +424,22 @@ impl Rows for MemoryRows {
         }
     }
 
-    fn backfill(&self, table: Id, index: Id, id: Id, from_position: u64, position: u64, key: &Key) -> Option<Id> {
-        let table = self.table(table)?;
+    fn backfill(
+        &self,
+        table: Id,
+        index: Id,
+        id: Id,
+        from_position: u64,
+        position: u64,
+        key: &Key,
+    ) -> Result<Option<Id>, IndexError> {
+        let Some(table) = self.table(table) else { return Ok(None) };
         let mut table = write(&table);
         let TableRows { live, dead, indexes, .. } = &mut *table;
-        let rows = indexes.get_mut(&index)?;
-        let (chain, alive) = match live.get_mut(&id) {
-            Some(chain) => (chain, true),
-            None => (dead.get_mut(&id)?, false),
-        };
-        match chain.positions.from(from_position) {
+        let Some(rows) = indexes.get_mut(&index) else { return Ok(None) };
+        let alive = live.contains_key(&id);
+        let Some(chain) = (if alive { live.get_mut(&id) } else { dead.get_mut(&id) }) else { return Ok(None) };
+        Ok(match chain.positions.from(from_position) {
             Some(to) => {
                 rows.old.insert((key.clone(), to, id), position);
                 // The queue is for losses in order; this one came late, so older snapshots must walk `old`.
@@ -444,20 +453,29 @@ impl Rows for MemoryRows {
                 same.map(|((_, other), _)| *other).find(|other| *other != id)
             }
             None => None,
-        }
+        })
     }
 
-    fn forget_keys(&self, table: Id, id: Id, position: u64) {
-        let Some(table) = self.table(table) else { return };
+    fn forget_keys(&self, table: Id, id: Id, position: u64, _keys: Option<&[(Id, Key)]>) -> Result<(), IndexError> {
+        let Some(table) = self.table(table) else { return Ok(()) };
         let mut table = write(&table);
-        let Some(next) = table.chain(&id).and_then(|c| c.positions.from(position + 1)) else { return };
+        let Some(next) = table.chain(&id).and_then(|c| c.positions.from(position + 1)) else { return Ok(()) };
         for rows in table.indexes.values_mut() {
             rows.cut(id, position, next);
         }
+        Ok(())
     }
 
     fn count(&self, table: Id) -> usize {
         self.table(table).map_or(0, |t| read(&t).live.len())
+    }
+
+    fn add_token(&self, token: &str, block: u64) {
+        write(&self.tokens).insert(token.to_owned(), block);
+    }
+
+    fn token(&self, token: &str) -> Result<Option<u64>, IndexError> {
+        Ok(read(&self.tokens).get(token).copied())
     }
 }
 

@@ -17,7 +17,7 @@ use super::read_set::ReadSet;
 use crate::catalogue::Catalogue;
 use crate::database::state::State;
 use crate::error::{QueryError, SqlState};
-use crate::index::Key;
+use crate::index::{Key, Rows};
 
 /// Writes (documents, keys, tables, names) kept for judging. About 100 bytes each.
 pub const WRITES_KEPT_MAX: usize = 4_000_000;
@@ -326,14 +326,19 @@ impl Sequence for Validator {
         let Some(payload) = transaction.payload.downcast_ref::<Payload>() else {
             return Err(refused(QueryError::internal("a transaction without its read set reached the sequencer")));
         };
+        if let Some(why) = self.state.rows.overloaded() {
+            let error = QueryError::new(SqlState::IO_ERROR, format!("the row index cannot take more: {why}"));
+            return Err(refused(error.hint("Nothing was written. Writes resume when its files can be written again.")));
+        }
         let recent = self.state.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(changed) = recent.changed_since(payload.snapshot, &payload.reads) {
             return Err(CommitError::Conflict(changed.describe(&self.state.newest_catalogue())));
         }
-        if let Some(token) = &transaction.origin.client_token
-            && (recent.tokens.contains_key(token) || self.state.tokens.contains(token))
-        {
-            return Err(CommitError::Conflict(format!("client token \"{token}\" has just been used")));
+        if let Some(token) = &transaction.origin.client_token {
+            let published = || self.state.rows.token(token).map_err(|error| refused(error.into()));
+            if recent.tokens.contains_key(token) || published()?.is_some() {
+                return Err(CommitError::Conflict(format!("client token \"{token}\" has just been used")));
+            }
         }
         self.state.check_unique(&recent, payload).map_err(refused)
     }

@@ -27,7 +27,7 @@ pub use read::Docs;
 use crate::catalogue::{Catalogue, Column, Index, METADATA_FIELDS, SALT_FIELD, Table, TableStatus, system_tables};
 use crate::database::{Database, TOKEN_BYTES_MAX};
 use crate::error::{QueryError, Result, SqlState};
-use crate::index::Key;
+use crate::index::{IndexError, Key, Rows};
 use overlay::Overlay;
 use read_set::ReadSet;
 
@@ -360,12 +360,12 @@ impl Transaction {
 
     /// Whether the snapshot holds documents of a table, own writes aside. That there are none is recorded, that there are
     /// some is not: an index is built while others write.
-    pub(crate) fn has_published_documents(&self, table: &Table) -> bool {
-        let any = !self.database().state().rows.documents(table.id, None, self.snapshot(), 1).is_empty();
+    pub(crate) fn has_published_documents(&self, table: &Table) -> Result<bool> {
+        let any = !self.database().state().rows.documents(table.id, None, self.snapshot(), 1)?.is_empty();
         if !any {
             self.shared.reads().table(table.id);
         }
-        any
+        Ok(any)
     }
 
     /// The documents this transaction has written to a table.
@@ -415,7 +415,7 @@ impl Transaction {
             return Ok(None);
         }
         // Writing over anything but the current revision would make two successors.
-        match self.database().state().rows.document(table.id, doc.id, self.snapshot()) {
+        match self.database().state().rows.document(table.id, doc.id, self.snapshot())? {
             Some(position) if position == doc.position => {
                 // What is shared stays shared: the executor's copy may have been changed.
                 Ok(Some(self.database().read(position)?))
@@ -472,7 +472,7 @@ impl Transaction {
             let Some(data) = &own.data else { continue };
             for index in table.indexes.iter().filter(|i| i.unique && i.key_is_complete(data)) {
                 let Some((_, key)) = own.keys().iter().find(|(i, _)| *i == index.id) else { continue };
-                if self.holder_of(table, index, key, id).is_some() {
+                if self.holder_of(table, index, key, id)?.is_some() {
                     self.shared.reads().key(table.id, index.id, key);
                     return Err(crate::database::unique_violation(index, data));
                 }
@@ -482,16 +482,19 @@ impl Transaction {
     }
 
     /// Another document that has this key for this transaction.
-    fn holder_of(&self, table: &Table, index: &Index, key: &Key, except: Id) -> Option<Id> {
+    fn holder_of(&self, table: &Table, index: &Index, key: &Key, except: Id) -> Result<Option<Id>> {
         let own = self.overlay.table(&table.id);
         let mine = own.and_then(|o| o.lookup(&index.id, key).map(|(_, id)| *id).find(|id| *id != except));
-        let published = || {
-            let found =
-                self.database().state().rows.lookup(table.id, index.id, key, self.snapshot()).unwrap_or_default();
-            let written = |id: &Id| own.is_some_and(|o| o.documents.contains_key(id));
-            found.into_iter().map(|k| k.id).find(|id| *id != except && !written(id))
+        if mine.is_some() {
+            return Ok(mine);
+        }
+        let found = match self.database().state().rows.lookup(table.id, index.id, key, self.snapshot()) {
+            // One that this transaction has made.
+            Err(IndexError::Gone(_)) => Vec::new(),
+            found => found?,
         };
-        mine.or_else(published)
+        let written = |id: &Id| own.is_some_and(|o| o.documents.contains_key(id));
+        Ok(found.into_iter().map(|k| k.id).find(|id| *id != except && !written(id)))
     }
 
     fn reader(&self, view: View) -> Result<read::Reader<'_>> {

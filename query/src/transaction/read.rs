@@ -12,7 +12,7 @@ use super::{Doc, Shared, Transaction, View};
 use crate::catalogue::{Index, Table};
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::key::byte_bounds;
-use crate::index::{IndexGone, Key, KeyAt, KeyRange, RowAt};
+use crate::index::{IndexError, Key, KeyAt, KeyRange, RowAt, Rows};
 
 /// Rows fetched from the index under one lock.
 const BATCH_MAX: usize = 256;
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         if self.current {
             self.tx.shared.reads().document(table.id, id);
         }
-        let position = self.state().rows.document(table.id, id, self.at);
+        let position = self.state().rows.document(table.id, id, self.at)?;
         position.map(|p| self.tx.database().read(p).map(|d| (*d).clone())).transpose()
     }
 
@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
         }
         let found = match self.state().rows.lookup(table.id, index.id, key, self.at) {
             Ok(found) => found,
-            Err(gone) => self.without_index(index, gone)?,
+            Err(error) => self.without_index(index, error)?,
         };
         let overlay = self.overlay(table);
         let mut docs = Vec::with_capacity(found.len());
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         self.tx.shared.reads().key(table.id, index.id, key);
-        self.state().rows.ever(table.id, index.id, key, self.at).map(Some).map_err(index_gone)
+        self.state().rows.ever(table.id, index.id, key, self.at).map(Some).map_err(QueryError::from)
     }
 
     fn state(&self) -> &'a crate::database::State {
@@ -221,8 +221,11 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn without_index(&self, index: &Index, gone: IndexGone) -> Result<Vec<KeyAt>> {
-        if self.is_own_index(index) { Ok(Vec::new()) } else { Err(index_gone(gone)) }
+    fn without_index(&self, index: &Index, error: IndexError) -> Result<Vec<KeyAt>> {
+        match error {
+            IndexError::Gone(_) if self.is_own_index(index) => Ok(Vec::new()),
+            error => Err(error.into()),
+        }
     }
 }
 
@@ -263,7 +266,13 @@ impl Iterator for ScanDocs {
         loop {
             if self.batch.is_empty() && !self.published_done {
                 let rows = &self.shared.database.state().rows;
-                self.batch = rows.documents(self.table, self.after, self.at, BATCH_MAX).into();
+                match rows.documents(self.table, self.after, self.at, BATCH_MAX) {
+                    Ok(batch) => self.batch = batch.into(),
+                    Err(error) => {
+                        self.published_done = true;
+                        return Some(Err(error.into()));
+                    }
+                }
                 self.published_done = self.batch.is_empty();
                 self.after = self.batch.back().map(|r| r.id).or(self.after);
             }
@@ -373,8 +382,8 @@ impl RangeDocs {
         let rows = &self.shared.database.state().rows;
         match rows.range(self.table, self.index, &self.range, self.at, self.batch_size) {
             Ok(batch) => self.batch = batch.into(),
-            Err(_) if self.own_index => {}
-            Err(gone) => return Err(index_gone(gone)),
+            Err(IndexError::Gone(_)) if self.own_index => {}
+            Err(error) => return Err(error.into()),
         }
         self.batch_size = (self.batch_size * 4).min(BATCH_MAX);
         self.published_done = self.batch.is_empty();
@@ -429,8 +438,17 @@ impl Iterator for HistoryDocs {
                 let doc = self.shared.database.read(position);
                 return Some(doc.map(|d| Doc { successor, ..(*d).clone() }));
             }
-            let id = self.next_id()?;
-            let positions = self.shared.database.state().rows.revisions(self.table, id, self.shared.snapshot);
+            let positions = self.next_id().transpose()?.and_then(|id| {
+                let rows = &self.shared.database.state().rows;
+                rows.revisions(self.table, id, self.shared.snapshot).map_err(QueryError::from)
+            });
+            let positions = match positions {
+                Ok(positions) => positions,
+                Err(error) => {
+                    (self.ids_done, self.ids) = (true, VecDeque::new());
+                    return Some(Err(error));
+                }
+            };
             for (n, position) in positions.iter().enumerate() {
                 let successor = positions.get(n + 1).copied();
                 if *position < self.to && successor.is_none_or(|s| s >= self.from) {
@@ -442,19 +460,34 @@ impl Iterator for HistoryDocs {
 }
 
 impl HistoryDocs {
-    fn next_id(&mut self) -> Option<Id> {
+    fn next_id(&mut self) -> Result<Option<Id>> {
         if let Some(only) = self.only {
-            return if std::mem::replace(&mut self.ids_done, true) { None } else { Some(only) };
+            return Ok(if std::mem::replace(&mut self.ids_done, true) { None } else { Some(only) });
         }
         if self.ids.is_empty() && !self.ids_done {
-            self.ids = self.shared.database.state().rows.all_documents(self.table, self.after, BATCH_MAX).into();
+            self.ids = self.shared.database.state().rows.all_documents(self.table, self.after, BATCH_MAX)?.into();
             self.ids_done = self.ids.is_empty();
             self.after = self.ids.back().copied();
         }
-        self.ids.pop_front()
+        Ok(self.ids.pop_front())
     }
 }
 
-fn index_gone(gone: IndexGone) -> QueryError {
-    super::conflict::conflict_error(format!("{gone}: it was dropped after this transaction began"))
+impl From<IndexError> for QueryError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Gone(_) => {
+                super::conflict::conflict_error(format!("{error}: it was dropped after this transaction began"))
+            }
+            IndexError::Damaged { .. } | IndexError::Contradicts(_) => QueryError::new(
+                SqlState::DATA_CORRUPTED,
+                error.to_string(),
+            )
+            .hint(
+                "The row index is derived: nothing is lost. Restart the server, which makes it again from the journal, \
+                     or run `ledgerstone doctor --rebuild` on the stopped ledger.",
+            ),
+            IndexError::File { .. } => QueryError::new(SqlState::IO_ERROR, error.to_string()),
+        }
+    }
 }

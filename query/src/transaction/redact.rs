@@ -11,6 +11,7 @@ use ledgerstone_digest::redaction::RedactionRecord;
 use super::{Doc, Transaction};
 use crate::catalogue::system_tables;
 use crate::error::{QueryError, Result, SqlState};
+use crate::index::Rows;
 
 impl Transaction {
     /// Redacts the revision of a document that a block wrote. One per transaction, as in QLDB.
@@ -27,7 +28,7 @@ impl Transaction {
             return refuse(SqlState::UNDEFINED_TABLE, format!("there is no table with the id {table_id}"));
         };
         let rows = &self.database().state().rows;
-        let positions = rows.revisions(table_id, document_id, self.snapshot());
+        let positions = rows.revisions(table_id, document_id, self.snapshot())?;
         let mut found: Option<(Doc, bool)> = None;
         for (n, position) in positions.iter().enumerate() {
             let doc = self.revision(*position)?;

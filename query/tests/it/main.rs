@@ -5,12 +5,14 @@ mod analytics_same;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
+mod index_model;
 mod session_redaction;
 mod store_basic;
 mod store_concurrent;
 mod store_conflict;
 mod store_crash;
 mod store_definitions;
+mod store_index;
 mod store_instance;
 mod store_model;
 mod support;

@@ -17,7 +17,7 @@ use ledgerstone_query::index::Key;
 use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::{Transaction, View};
 
-use crate::support::{PREFIX, create_table, field, id, key, name, record, table, table_name};
+use crate::support::{PREFIX, create_table, field, id, key, name, record, small_index, table, table_name};
 
 /// Seeds tried; `LEDGERSTONE_SEEDS` asks for more.
 const SEEDS: u64 = 12;
@@ -25,6 +25,11 @@ const LIVES: u64 = 5;
 
 fn dir() -> &'static Path {
     Path::new("/data/main")
+}
+
+/// The row index is written and merged all the time.
+fn options() -> DatabaseOptions {
+    DatabaseOptions { index: small_index(), ..DatabaseOptions::default() }
 }
 
 /// One request of a client: inserts a document with a token of its own.
@@ -77,7 +82,7 @@ fn run(seed: u64) {
     let (mut next, mut done, mut unknown) = (0, BTreeMap::new(), Vec::new());
     let mut made = false;
     for life in 0..LIVES {
-        let opened = Database::open(&env, dir(), "main", key(), DatabaseOptions::default());
+        let opened = Database::open(&env, dir(), "main", key(), options());
         let database = opened.unwrap_or_else(|error| panic!("seed {seed} life {life}: {error}"));
         if !made {
             let mut tx = Transaction::begin(&database, false);
@@ -125,7 +130,7 @@ fn run(seed: u64) {
         drop(database);
         sim.disk.crash();
     }
-    let database = Database::open(&env, dir(), "main", key(), DatabaseOptions::default()).unwrap();
+    let database = Database::open(&env, dir(), "main", key(), options()).unwrap();
     for n in unknown {
         done.insert(n, request(&database, n).unwrap());
     }

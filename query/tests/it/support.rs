@@ -11,6 +11,7 @@ use ledgerstone_query::ast::{ColumnDefinition, CreateTable, Name, Span, Statemen
 use ledgerstone_query::catalogue::Table;
 use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::{Database, DatabaseOptions};
+use ledgerstone_query::index::disk::IndexOptions;
 use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::{Doc, Transaction};
 
@@ -72,9 +73,14 @@ impl Memory {
     }
 }
 
+/// A row index that writes and merges all the time.
+pub fn small_index() -> IndexOptions {
+    IndexOptions { delta_revisions_max: 5, merge_runs: 3, ..IndexOptions::default() }
+}
+
 fn open(env: &Env) -> Arc<Database> {
-    // A small cache, so that revisions are read from the journal too.
-    let options = DatabaseOptions { cache_bytes_max: 64 << 10, ..DatabaseOptions::default() };
+    // A small cache, so that revisions are read from the journal too, and a small delta, so that rows are read from files.
+    let options = DatabaseOptions { cache_bytes_max: 64 << 10, index: small_index(), ..DatabaseOptions::default() };
     Database::open(env, Path::new("/data/main"), "main", key(), options).unwrap()
 }
 

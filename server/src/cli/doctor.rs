@@ -8,13 +8,15 @@ use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_journal::keys::read_key;
 use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_journal::{Env, VerifyOptions, rebuild_derived, verify_directory};
+use ledgerstone_query::index::IndexError;
+use ledgerstone_query::index::disk::{INDEX_DIR, check_index};
 
 use super::report::{Check, Finding, Outcome, conclude};
 use super::terminal::{Progress, thousands};
 use super::verify::{ledger_id, of_report};
 
 /// Directories inside a ledger's that hold nothing but what the journal says.
-const DERIVED: [&str; 2] = [ledgerstone_journal::tree::TREE_DIR, "offsets"];
+const DERIVED: [&str; 3] = [ledgerstone_journal::tree::TREE_DIR, "offsets", INDEX_DIR];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 all is well, 1 something is wrong, 2 something could not be checked.\n\
@@ -26,7 +28,8 @@ pub struct Doctor {
     /// Where their signing keys are.
     #[arg(long, value_name = "DIR", default_value = "ledgerstone-keys")]
     keys: PathBuf,
-    /// Remove the derived files (tree and offsets) and make them again from the journal.
+    /// Remove the derived files and make tree and offsets again from the journal; the row index is made again by the next
+    /// start of the server.
     #[arg(long)]
     rebuild: bool,
     /// Print one JSON object.
@@ -74,6 +77,14 @@ impl Doctor {
         let mut bar = self.bar(dir, "rebuilding", "leaves");
         let outcome = rebuild_derived(&Env::production(), dir, &mut |done, total| bar.at(done, total));
         drop(bar);
+        let index = dir.join(INDEX_DIR);
+        if outcome.is_ok()
+            && index.exists()
+            && let Err(error) = std::fs::remove_dir_all(&index)
+        {
+            let what = format!("the row index was not removed: {}: {error}", index.display());
+            return Check::new(dir, "a ledger's directory").unchecked(what);
+        }
         match outcome {
             Ok(report) => {
                 let mut check = self.verify(dir, "checking", vkey);
@@ -95,7 +106,34 @@ impl Doctor {
         let mut bar = self.bar(dir, doing, "bytes");
         let mut progress = |done: u64, total: u64| bar.at(done, total);
         let options = VerifyOptions { checkpoint: None, vkey, progress: Some(&mut progress) };
-        of_report(dir, &verify_directory(&Env::production(), dir, options))
+        let mut check = of_report(dir, &verify_directory(&Env::production(), dir, options));
+        self.check_index(dir, &mut check);
+        check
+    }
+
+    /// The row index is no part of what is proved: it is only asked whether its files are what was written.
+    fn check_index(&self, dir: &Path, check: &mut Check) {
+        let Some(ledger) = ledger_id(dir) else { return };
+        let mut bar = self.bar(dir, "checking the row index of", "bytes");
+        let found = check_index(&Env::production(), dir, ledger, &mut |done, total| bar.at(done, total));
+        drop(bar);
+        match found {
+            Ok(None) => {}
+            Ok(Some(index)) => check.proved(format!(
+                "The row index is whole: {} entries, for the journal up to position {}.",
+                thousands(index.entries),
+                thousands(index.position)
+            )),
+            Err(error) => {
+                let (file, offset) = match &error {
+                    IndexError::Damaged { path, offset, .. } => (Some(path.clone()), Some(*offset)),
+                    IndexError::File { path, .. } => (Some(path.clone()), None),
+                    _ => (Some(dir.join(INDEX_DIR)), None),
+                };
+                let what = format!("the row index is not what was written: {error}");
+                check.finding(Finding { file, offset, ..Finding::of(Outcome::Broken, what) });
+            }
+        }
     }
 
     fn bar(&self, dir: &Path, doing: &str, unit: &'static str) -> Progress {

@@ -58,6 +58,14 @@ impl Fixture {
         fixture
     }
 
+    /// Opens the ledger and closes it, as a server does that nobody asks anything.
+    pub fn open_and_close(&self) {
+        let id = self.key.name().rsplit('/').next().unwrap();
+        let key = read_key(&self.path("keys").join(format!("{id}.key"))).unwrap();
+        let open = Database::open(&Env::production(), &self.path("data/main"), "main", key, DatabaseOptions::default());
+        open.unwrap().close().unwrap();
+    }
+
     fn fill(&mut self, database: &Arc<Database>) {
         let text = "CREATE TABLE vehicle";
         let parsed = ledgerstone_query::partiql::parse(text).unwrap();

@@ -202,6 +202,18 @@ fn doctor_rebuilds_what_is_derived_and_nothing_else() {
     f.run(&rebuild).says(0, &["made again from the journal"]);
     f.run(&doctor).says(0, &[]);
     assert!(before == (std::fs::read(&journal).unwrap(), std::fs::read(f.path("data/main/checkpoint")).unwrap()));
+    // The row index is made again by the server.
+    assert!(!f.path("data/main/index").exists());
+    f.open_and_close();
+    f.run(&doctor).says(0, &["The row index is whole"]);
+    let index = std::fs::read_dir(f.path("data/main/index")).unwrap().flatten().map(|e| e.path());
+    let run = index.filter(|path| path.extension().is_some_and(|e| e == "run")).min().unwrap();
+    let mut bytes = std::fs::read(&run).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&run, &bytes).unwrap();
+    f.run(&doctor).says(1, &["the row index is not what was written", ".run", "doctor --rebuild"]);
+    f.run(&rebuild).says(0, &["made again from the journal"]);
+    assert!(before.0 == std::fs::read(&journal).unwrap());
     let mut torn = before.0.clone();
     let at = torn.windows(6).position(|window| window == b"Tacoma").unwrap();
     torn[at] ^= 1;

@@ -201,7 +201,7 @@ fn add_index(tx: &mut Transaction, table: Id, new: NewIndex) -> Result<Id> {
         }
         None => free_name(tx, table, &new),
     };
-    let building = tx.has_published_documents(table);
+    let building = tx.has_published_documents(table)?;
     let (id, table_id) = (tx.database().new_document_id(), table.id);
     if new.unique && !building {
         check_own_documents(tx, table, &new, &name)?;

@@ -1,0 +1,209 @@
+//! A block of a run: some 4 KiB of entries in order, checked as a whole (docs/format.md, "Index files").
+//!
+//! What all keys of a block begin with stands once; the rest is plain, so a search needs no unpacking.
+//!
+//! ```text
+//! u16 entries ‖ u16 length of the common beginning ‖ the common beginning
+//! ‖ entries: rest of the key ‖ value, big-endian without leading zeros ‖ u8 bytes of the value, or 0x80: taken away
+//! ‖ u32 end of each entry, from the first one's start ‖ u64 checksum, little-endian
+//! ```
+
+use std::cmp::Ordering;
+
+use super::checksum::hash64;
+use super::entry::Value;
+
+/// A block is closed at this size; one entry may pass it.
+pub const BLOCK_BYTES: usize = 4096;
+const HEAD_BYTES: usize = 4;
+const CHECKSUM_BYTES: usize = 8;
+const TAKEN_AWAY: u8 = 0x80;
+
+/// Collects a block's entries.
+#[derive(Default)]
+pub struct Builder {
+    keys: Vec<u8>,
+    /// End of each key in `keys`.
+    ends: Vec<u32>,
+    values: Vec<Value>,
+}
+
+impl Builder {
+    pub fn add(&mut self, key: &[u8], value: Value) {
+        self.keys.extend_from_slice(key);
+        self.ends.push(self.keys.len() as u32);
+        self.values.push(value);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// About how long the block will be.
+    pub fn len(&self) -> usize {
+        let shared = common(self.key(0), self.key(self.ends.len().saturating_sub(1)));
+        self.keys.len() + 10 * self.ends.len() - shared * self.ends.len().saturating_sub(1)
+    }
+
+    pub fn last_key(&self) -> &[u8] {
+        self.key(self.ends.len().saturating_sub(1))
+    }
+
+    fn key(&self, n: usize) -> &[u8] {
+        let start = n.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
+        let end = self.ends.get(n).map_or(start, |end| *end as usize);
+        self.keys.get(start..end).unwrap_or_default()
+    }
+
+    /// The block's bytes, and begins another one.
+    pub fn finish(&mut self, seed: u64) -> Vec<u8> {
+        let shared = common(self.key(0), self.last_key());
+        let mut bytes = Vec::with_capacity(BLOCK_BYTES + 1024);
+        bytes.extend_from_slice(&(self.ends.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(&(shared as u16).to_be_bytes());
+        bytes.extend_from_slice(self.key(0).get(..shared).unwrap_or_default());
+        let start = bytes.len();
+        let mut ends = Vec::with_capacity(self.ends.len() * 4);
+        for (n, value) in self.values.iter().enumerate() {
+            bytes.extend_from_slice(self.key(n).get(shared..).unwrap_or_default());
+            match value {
+                None => bytes.push(TAKEN_AWAY),
+                Some(number) => {
+                    let skip = (number.leading_zeros() / 8) as usize;
+                    bytes.extend_from_slice(number.to_be_bytes().get(skip..).unwrap_or_default());
+                    bytes.push((8 - skip) as u8);
+                }
+            }
+            ends.extend_from_slice(&((bytes.len() - start) as u32).to_be_bytes());
+        }
+        bytes.extend_from_slice(&ends);
+        let sum = hash64(seed, &bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        self.keys.clear();
+        self.ends.clear();
+        self.values.clear();
+        bytes
+    }
+}
+
+fn common(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// A block that was read and checked.
+pub struct Block {
+    bytes: Vec<u8>,
+    count: usize,
+    /// Length of the common beginning.
+    shared: usize,
+    /// Where the ends begin.
+    ends: usize,
+}
+
+impl Block {
+    /// What is wrong with bytes that are no block of this place.
+    pub fn read(bytes: Vec<u8>, seed: u64) -> Result<Block, &'static str> {
+        let (body, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or("the block is too short")?;
+        if hash64(seed, body) != u64::from_le_bytes(*sum) {
+            return Err("the block's checksum does not match");
+        }
+        let number = |at: usize| body.get(at..at + 2).map(|b| usize::from(b[0]) << 8 | usize::from(b[1]));
+        let (count, shared) = number(0).zip(number(2)).ok_or("the block is too short")?;
+        let ends = body.len().checked_sub(count * 4).filter(|ends| *ends >= HEAD_BYTES + shared);
+        let ends = ends.ok_or("the block is shorter than its entries")?;
+        Ok(Block { count, shared, ends, bytes })
+    }
+
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// What all keys begin with.
+    pub fn shared(&self) -> &[u8] {
+        self.bytes.get(HEAD_BYTES..HEAD_BYTES + self.shared).unwrap_or_default()
+    }
+
+    fn end(&self, n: usize) -> usize {
+        let at = self.ends + n * 4;
+        self.bytes.get(at..at + 4).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_be_bytes(*b) as usize)
+    }
+
+    /// The rest of a key, and its value.
+    pub fn entry(&self, n: usize) -> (&[u8], Value) {
+        let start = HEAD_BYTES + self.shared;
+        let from = n.checked_sub(1).map_or(0, |before| self.end(before));
+        let entry = self.bytes.get(start + from..(start + self.end(n)).min(self.ends)).unwrap_or_default();
+        let Some((tag, rest)) = entry.split_last() else { return (&[], None) };
+        if *tag == TAKEN_AWAY {
+            return (rest, None);
+        }
+        let (key, value) = rest.split_at(rest.len().saturating_sub(usize::from(*tag)));
+        (key, Some(value.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))))
+    }
+
+    /// The first entry at or behind a key.
+    pub fn lower_bound(&self, key: &[u8]) -> usize {
+        let shared = self.shared();
+        let rest = match key.get(..shared.len()).unwrap_or(key).cmp(shared) {
+            Ordering::Less => return 0,
+            Ordering::Greater => return self.count,
+            Ordering::Equal => key.get(shared.len()..).unwrap_or_default(),
+        };
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.entry(middle).0 < rest {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
+
+    /// Whether an entry is the one of this key.
+    pub fn is(&self, n: usize, key: &[u8]) -> bool {
+        n < self.count && key.strip_prefix(self.shared()) == Some(self.entry(n).0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(entries: &[(&[u8], Value)]) -> Vec<u8> {
+        let mut builder = Builder::default();
+        entries.iter().for_each(|(key, value)| builder.add(key, *value));
+        builder.finish(9)
+    }
+
+    #[test]
+    fn entries_are_found_and_read_back() {
+        let entries: [(&[u8], Value); 5] =
+            [(b"ab", Some(0)), (b"abc", Some(255)), (b"abd", None), (b"abdx", Some(u64::MAX)), (b"abz", Some(256))];
+        let block = Block::read(build(&entries), 9).unwrap();
+        assert_eq!((block.count(), block.shared()), (5, &b"ab"[..]));
+        for (n, (key, value)) in entries.iter().enumerate() {
+            assert_eq!((block.lower_bound(key), block.is(n, key)), (n, true));
+            assert_eq!((&block.entry(n).0, block.entry(n).1), (&&key[2..], *value));
+        }
+        for (key, at) in [(&b""[..], 0), (b"a", 0), (b"aa", 0), (b"abcc", 2), (b"abzz", 5), (b"b", 5)] {
+            assert_eq!(block.lower_bound(key), at, "{key:?}");
+            assert!(!block.is(at, key));
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_and_another_place_are_refused() {
+        let bytes = build(&[(b"one", Some(1)), (b"two", None)]);
+        assert!(Block::read(bytes.clone(), 10).is_err());
+        for at in 0..bytes.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[at] ^= flip;
+                assert!(Block::read(changed, 9).is_err(), "byte {at}");
+            }
+            assert!(Block::read(bytes[..at].to_vec(), 9).is_err());
+        }
+        assert!(Block::read(bytes, 9).is_ok());
+    }
+}
