@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::redaction::RedactionRecord;
-use ledgerstone_journal::{Publish, PublishedBlock, PublishedRevision};
+use ledgerstone_journal::{Committed, Publish, PublishedBlock, PublishedRevision};
 
 use super::cache::RevisionCache;
 use super::notes::Notes;
@@ -249,28 +249,7 @@ impl State {
                 self.forget_redacted(revision, &catalogue)?;
             }
             if !replaying && (revision.deleted || revision.data.is_some()) {
-                let (data, salt) = match (prepared, &revision.data) {
-                    (Some(write), _) => (write.data.clone(), write.salt.clone()),
-                    (None, Some(data)) => {
-                        let (data, salt) = without_salt(data.clone());
-                        (Some(data), salt)
-                    }
-                    (None, None) => (None, None),
-                };
-                self.cache.put(Arc::new(Doc {
-                    table_id: revision.table_id,
-                    id: revision.document_id,
-                    position: revision.position,
-                    version: revision.version,
-                    block: committed.block,
-                    tx_time_ms: committed.time_ms,
-                    tx_id: committed.transaction_id,
-                    supersedes: revision.supersedes,
-                    successor: None,
-                    data,
-                    salt,
-                    data_hash: None,
-                }));
+                self.remember(revision, prepared, &committed);
             }
         }
         if let Some(token) = &block.origin.client_token {
@@ -283,6 +262,32 @@ impl State {
         self.newest_time_ms.store(committed.time_ms, Ordering::Release);
         self.publish_catalogue(catalogue, committed.snapshot());
         Ok(())
+    }
+
+    /// A revision that has just been published is likely to be read soon.
+    fn remember(&self, revision: &PublishedRevision, prepared: Option<&Write>, committed: &Committed) {
+        let (data, salt) = match (prepared, &revision.data) {
+            (Some(write), _) => (write.data.clone(), write.salt.clone()),
+            (None, Some(data)) => {
+                let (data, salt) = without_salt(data.clone());
+                (Some(data), salt)
+            }
+            (None, None) => (None, None),
+        };
+        self.cache.put(Arc::new(Doc {
+            table_id: revision.table_id,
+            id: revision.document_id,
+            position: revision.position,
+            version: revision.version,
+            block: committed.block,
+            tx_time_ms: committed.time_ms,
+            tx_id: committed.transaction_id,
+            supersedes: revision.supersedes,
+            successor: None,
+            data,
+            salt,
+            data_hash: None,
+        }));
     }
 
     pub fn is_redacted(&self, position: u64) -> bool {
