@@ -109,6 +109,8 @@ struct ClockWatch {
     wall_ms: i64,
     boot_ms: i64,
     floor_ms: i64,
+    /// The clock stood behind the last block when it was read last: what it is set to next is taken as after a restart.
+    behind: bool,
     jumped: Option<ClockError>,
 }
 
@@ -122,10 +124,12 @@ struct Placed {
 
 impl Sequencer {
     pub fn new(env: Env, options: SequencerOptions, tail: Tail, texts: Texts) -> Sequencer {
+        let wall_ms = env.clock.now_ms();
         let clock = ClockWatch {
-            wall_ms: env.clock.now_ms(),
+            wall_ms,
             boot_ms: env.clock.boottime_ms(),
             floor_ms: i64::MIN,
+            behind: is_behind(tail.chain.last_time_ms, wall_ms).is_some(),
             jumped: None,
         };
         Sequencer {
@@ -517,23 +521,31 @@ impl ClockWatch {
             return Err(error.clone());
         }
         let (now_ms, boot_ms) = (env.clock.now_ms(), env.clock.boottime_ms());
+        if let Some(behind_ms) = is_behind(last_ms, now_ms) {
+            self.behind = true;
+            return Err(ClockError::Behind { behind_ms });
+        }
+        if std::mem::take(&mut self.behind) {
+            (self.wall_ms, self.boot_ms) = (now_ms, boot_ms);
+        }
         let ahead_ms = (now_ms - self.wall_ms).saturating_sub(boot_ms - self.boot_ms);
         if ahead_ms > CLOCK_AHEAD_MS_MAX {
             let error = ClockError::Jumped { ahead_ms };
             self.jumped = Some(error.clone());
             return Err(error);
         }
-        // Small differences are a clock being slewed; large ones add up until they are a jump.
-        if ahead_ms < CLOCK_BEHIND_MS_MAX {
+        // Small differences are a clock being slewed; large ones add up until they are a jump. A step back is not
+        // followed, so that the step that mends it is no jump.
+        if ahead_ms.abs() < CLOCK_BEHIND_MS_MAX {
             (self.wall_ms, self.boot_ms) = (now_ms, boot_ms);
         }
-        let last_ms = last_ms.unwrap_or(i64::MIN);
-        let behind_ms = last_ms.saturating_sub(now_ms);
-        if behind_ms > CLOCK_BEHIND_MS_MAX {
-            return Err(ClockError::Behind { behind_ms });
-        }
-        Ok(now_ms.max(last_ms).max(self.floor_ms))
+        Ok(now_ms.max(last_ms.unwrap_or(i64::MIN)).max(self.floor_ms))
     }
+}
+
+/// How far the clock stands behind the last block, if that is too far.
+fn is_behind(last_ms: Option<i64>, now_ms: i64) -> Option<i64> {
+    Some(last_ms?.saturating_sub(now_ms)).filter(|behind_ms| *behind_ms > CLOCK_BEHIND_MS_MAX)
 }
 
 /// The groups of a transaction's revisions and, for each revision, which it belongs to.

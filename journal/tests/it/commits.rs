@@ -152,6 +152,26 @@ fn times_never_decrease_and_a_clock_that_jumps_stops_writes() {
 }
 
 #[test]
+fn a_clock_that_is_mended_after_a_step_back_needs_no_restart() {
+    const HOUR_MS: i64 = 3_600_000;
+    let (sim, ledger, _) = sim();
+    let a = commit(&ledger, 1, 10).unwrap();
+    sim.clock.set_wall_ms(a.time_ms - HOUR_MS);
+    assert!(matches!(commit(&ledger, 2, 10), Err(CommitError::Clock(ClockError::Behind { .. }))));
+    sim.clock.set_wall_ms(a.time_ms + 1000);
+    commit(&ledger, 2, 10).unwrap();
+    // A step back that does not reach the last block is not noticed, and neither is the step that mends it.
+    sim.clock.advance_ms(2 * HOUR_MS);
+    let right = a.time_ms + 1000 + 2 * HOUR_MS;
+    sim.clock.set_wall_ms(right - HOUR_MS);
+    commit(&ledger, 3, 10).unwrap();
+    sim.clock.set_wall_ms(right);
+    assert!(commit(&ledger, 4, 10).unwrap().time_ms >= right);
+    sim.clock.set_wall_ms(right + 100_000);
+    assert!(matches!(commit(&ledger, 5, 10), Err(CommitError::Clock(ClockError::Jumped { .. }))));
+}
+
+#[test]
 fn after_settling_no_block_gets_that_time() {
     let (sim, ledger, _) = sim();
     let a = commit(&ledger, 1, 10).unwrap();
