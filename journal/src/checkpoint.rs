@@ -16,7 +16,8 @@ use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::note::{SigningKey, VerifierKey};
 
-use crate::env::Storage;
+use crate::env::{Storage, is_full};
+use crate::reserve;
 use crate::slots::{SlotError, SlotFile};
 use crate::tree::{Tree, TreeError};
 
@@ -100,6 +101,17 @@ pub enum CheckpointError {
     Tree(Arc<TreeError>),
 }
 
+impl CheckpointError {
+    /// Whether room on the disk would help.
+    pub fn is_full(&self) -> bool {
+        match self {
+            CheckpointError::Tree(error) => error.is_full(),
+            CheckpointError::File(error) => matches!(&**error, SlotError::Io { source, .. } if is_full(source)),
+            _ => false,
+        }
+    }
+}
+
 impl From<TreeError> for CheckpointError {
     fn from(error: TreeError) -> Self {
         CheckpointError::Tree(Arc::new(error))
@@ -178,6 +190,7 @@ impl Recorded {
 
 /// Signs checkpoints, one at a time, and keeps the tree up with the journal.
 pub struct Notary {
+    storage: Arc<dyn Storage>,
     tree: Tree,
     leaves: Arc<dyn Leaves>,
     origin: String,
@@ -225,12 +238,13 @@ impl Notary {
         durable: u64,
     ) -> Result<Arc<Notary>, CheckpointError> {
         recorded.must_be_reached(durable)?;
-        let (tree, dropped) = Tree::open(storage, ledger_dir, durable)?;
+        let (tree, dropped) = Tree::open(Arc::clone(&storage), ledger_dir, durable)?;
         if let Some(reason) = dropped {
             tracing::warn!(reason, "the tree's files are rebuilt from the journal");
         }
         let Recorded { file, path, signed } = recorded;
         let notary = Notary {
+            storage,
             tree,
             leaves,
             origin: signed.checkpoint.origin.clone(),
@@ -335,9 +349,22 @@ impl Notary {
             // A panic there was reported where it happened.
             let _ = task.join();
         }
-        self.checkpoint()?;
-        self.tree.sync()?;
-        Ok(())
+        let last = || -> Result<(), CheckpointError> {
+            self.checkpoint()?;
+            Ok(self.tree.sync()?)
+        };
+        match last() {
+            Err(error) if error.is_full() && reserve::release(&*self.storage, self.ledger_dir()) => {
+                // A failure to store is not forgotten otherwise; this one has just been seen to.
+                lock(&self.signing).failed = None;
+                last()
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn ledger_dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     fn run(&self) {
@@ -606,7 +633,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_under_the_tree_only_puts_signing_off() {
+    fn a_full_disk_under_the_tree_only_keeps_its_hashes_in_memory() {
         let sim = crate::env::sim::Sim::new(1);
         let env = sim.env();
         env.storage.create_dir_all(Path::new(DIR)).unwrap();
@@ -614,13 +641,15 @@ mod tests {
         let notary = open(&env, &journal(), 1).unwrap();
         sim.disk.set_room(Some(1000));
         notary.published(&hashes(1..10_000));
-        assert!(matches!(notary.checkpoint(), Err(CheckpointError::Tree(_))));
-        assert_eq!(notary.newest().checkpoint.size, 1);
-        sim.disk.set_room(None);
-        let signed = notary.checkpoint().unwrap().checkpoint;
         let mut memory = MemoryTree::new();
         (0..10_000).for_each(|position| memory.append(leaf(position)));
+        let signed = notary.checkpoint().unwrap().checkpoint;
         assert_eq!((signed.size, signed.root), (10_000, memory.root()));
+        assert!(notary.tree().sync().unwrap_err().is_full());
+        sim.disk.set_room(None);
+        notary.tree().sync().unwrap();
+        let (tree, dropped) = Tree::open(env.storage.clone(), Path::new(DIR), 10_000).unwrap();
+        assert_eq!((dropped, tree.size(), tree.root().unwrap()), (None, 10_000, memory.root()));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::env::help_for;
+
 /// Why bytes of the journal were refused: what was found, in which file and at which byte.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: offset {offset}: {what}; {}", path.display(), help.text())]
@@ -21,6 +23,8 @@ pub enum Help {
     Restore,
     /// Only a derived file is wrong.
     Rebuild,
+    /// The file does not belong where it is.
+    Move,
     /// A newer program wrote this.
     Upgrade,
 }
@@ -32,6 +36,10 @@ impl Help {
                 "run `ledgerstone verify DIR` to see the extent, keep a copy of the directory, and restore the file from a backup"
             }
             Help::Rebuild => "run `ledgerstone doctor DIR` to rebuild what is derived",
+            Help::Move => {
+                "give a segment that was renamed its name again (20 digits and .seg), move anything else out of the \
+                 directory, and start again"
+            }
             Help::Upgrade => "a newer version wrote it: use that version",
         }
     }
@@ -39,7 +47,7 @@ impl Help {
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: cannot {action}: {source}", path.display())]
+#[error("{}: cannot {action}: {source}{}", path.display(), help_for(source))]
 pub struct FileError {
     pub path: PathBuf,
     pub action: &'static str,
@@ -95,7 +103,10 @@ pub enum OpenError {
         path.display()
     )]
     BehindCheckpoint { path: PathBuf, end: u64, recorded: u64 },
-    #[error("the key {given} does not belong to this ledger; its genesis names {expected}")]
+    #[error(
+        "the key {given} does not belong to this ledger; its genesis names {expected}: put the ledger's own key file \
+         back, or the directory that belongs to the key"
+    )]
     Key { given: String, expected: String },
     #[error("the recorded checkpoint cannot be used: {0}")]
     Checkpoint(String),
@@ -119,7 +130,7 @@ pub enum CommitError {
     Refused(Box<dyn std::error::Error + Send + Sync>),
     /// The disk did not confirm the batch: it may be there after a restart, or not (08007).
     #[error(
-        "the outcome is unknown: {cause}; the ledger takes no writes until it is opened again; ask with the \
+        "the outcome is unknown: {cause}; the ledger takes no writes until the server is restarted; ask with the \
          transaction's id, or repeat it with the same client token"
     )]
     OutcomeUnknown { cause: String },
@@ -146,8 +157,8 @@ pub enum ClockError {
     #[error("the clock stands {behind_ms} ms behind the last block's time; set it right, then writes go on")]
     Behind { behind_ms: i64 },
     #[error(
-        "the clock jumped {ahead_ms} ms ahead of the time since boot; set it right and restart, or confirm the time \
-         with `ledgerstone doctor --accept-clock`"
+        "the clock jumped {ahead_ms} ms ahead of the time since boot; set it right, then restart the server; a restart \
+         takes the time as it is then, and block times never go back"
     )]
     Jumped { ahead_ms: i64 },
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::note::{KeyError as NoteKeyError, SigningKey};
 
-use crate::env::Rng;
+use crate::env::{Rng, help_for};
 
 /// Key files are short; a longer file is not one.
 const KEY_FILE_BYTES_MAX: u64 = 4096;
@@ -21,7 +21,7 @@ const KEY_FILE_BYTES_MAX: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), help_for(source))]
     Io {
         /// The file or directory.
         path: PathBuf,

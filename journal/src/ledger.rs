@@ -551,7 +551,7 @@ impl Drop for StopOnPanic<'_> {
                 let mut state = self.0.state();
                 (state.writing, state.sequenced_all) = (false, true);
             }
-            self.0.stop("a thread of the journal ended in a panic; open the ledger again".to_owned());
+            self.0.stop("a thread of the journal ended in a panic; restart the server".to_owned());
         }
     }
 }
@@ -701,8 +701,8 @@ fn write(shared: &Shared, back: &mut Back) {
 impl State {
     fn fail(&mut self, failure: WriteFailure, tail: Tail) {
         if let WriteFailure::Unknown(cause) = &failure {
-            tracing::error!(cause, "the ledger takes no writes until it is opened again");
-            self.stopped.get_or_insert_with(|| format!("{cause}; open the ledger again"));
+            tracing::error!(cause, "the ledger takes no writes until the server is restarted");
+            self.stopped.get_or_insert_with(|| format!("{cause}; restart the server"));
         }
         self.failure = Some((failure, tail));
     }

@@ -22,6 +22,7 @@ use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
 use crate::frame::{Contents, FrameKind, Genesis, put_frame};
 use crate::reader::{Journal, Segment, genesis_leaf};
 use crate::redaction;
+use crate::reserve;
 use crate::scan::{ScanError, Scanned, SegmentFile, Tail as FileTail};
 use crate::segment::{
     Chain, FIRST_SEGMENT_BYTES, JOURNAL_DIR, NEXT_SEGMENT, PAGE_BYTES, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SegmentHeader,
@@ -216,7 +217,7 @@ pub(crate) fn segments(env: &Env, dir: &Path) -> Result<Vec<SegmentFile>, OpenEr
             _ if entry.name == NEXT_SEGMENT => {}
             _ => {
                 let what = "this is not a file of the journal".to_owned();
-                return Err(Damage { path: journal.join(&entry.name), offset: 0, what, help: Help::Restore }.into());
+                return Err(Damage { path: journal.join(&entry.name), offset: 0, what, help: Help::Move }.into());
             }
         }
     }
@@ -297,6 +298,7 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
         }
     };
     remove_leftovers(env, dir)?;
+    reserve::take(storage, dir);
     let Scanned { index, mut chain, end, .. } = scanned;
     let texts = index.texts.clone();
     let ledger = last.header.ledger;

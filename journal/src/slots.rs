@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::hash::Hash;
 
-use crate::env::{File, OpenMode, Storage, write_all_at};
+use crate::env::{File, OpenMode, Storage, help_for, write_all_at};
 
 /// Bytes of one slot.
 pub const SLOT_BYTES: usize = 4096;
@@ -41,7 +41,7 @@ pub enum Slot {
 #[derive(Debug, thiserror::Error)]
 pub enum SlotError {
     /// The file system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), help_for(source))]
     Io {
         /// The slot file.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum SlotError {
         path: PathBuf,
     },
     /// Neither slot holds a whole value.
-    #[error("{}: neither slot holds a whole value (offset 0: {first}; offset 4096: {second})", path.display())]
+    #[error("{}: neither slot holds a whole value (offset 0: {first}; offset 4096: {second}); run `ledgerstone verify DIR` to see the extent, keep a copy of the directory, and restore the file from a backup", path.display())]
     NoValue {
         /// The slot file.
         path: PathBuf,

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use ledgerstone_digest::Hash;
 
-use crate::env::{File, OpenMode, Storage, write_all_at};
+use crate::env::{File, OpenMode, Storage, help_for, is_full, write_all_at};
 use crate::scan::SegmentFile;
 use crate::segment::{JOURNAL_DIR, NEXT_SEGMENT, PAGE_BYTES, SegmentHeader, segment_path};
 use crate::sequencer::{Batch, Tail};
@@ -73,7 +73,8 @@ impl Writer {
             return Err(self.take_back(batch, e));
         }
         if let Err(e) = self.file.sync_data() {
-            return Err(WriteFailure::Unknown(format!("the sync of segment {} failed: {e}", batch.segment)));
+            let action = format!("cannot sync the batch at offset {}", batch.offset);
+            return Err(self.unknown(&action, batch, &e));
         }
         self.tail = batch.after;
         self.prepare_ahead();
@@ -83,14 +84,22 @@ impl Writer {
     /// Zeroes what was written of a batch that did not fit the disk.
     fn take_back(&self, batch: &Batch, error: io::Error) -> WriteFailure {
         if !is_full(&error) {
-            return WriteFailure::Unknown(format!("segment {} cannot be written: {error}", batch.segment));
+            return self.unknown("cannot write", batch, &error);
         }
         let zeros = vec![0; batch.bytes.len()];
         let zeroed = write_all_at(&*self.file, &zeros, batch.offset).and_then(|()| self.file.sync_data());
         match zeroed {
-            Ok(()) => WriteFailure::NoSpace(error.to_string()),
-            Err(e) => WriteFailure::Unknown(format!("segment {} is full and cannot be zeroed: {e}", batch.segment)),
+            Ok(()) => WriteFailure::NoSpace(format!("{}: {error}", self.path_of(batch).display())),
+            Err(e) => self.unknown("the disk is full, and what was written cannot be zeroed", batch, &e),
         }
+    }
+
+    fn unknown(&self, action: &str, batch: &Batch, error: &io::Error) -> WriteFailure {
+        WriteFailure::Unknown(format!("{}: {action}: {error}{}", self.path_of(batch).display(), help_for(error)))
+    }
+
+    fn path_of(&self, batch: &Batch) -> PathBuf {
+        segment_path(&self.dir, batch.segment)
     }
 
     fn roll(&mut self, header: &SegmentHeader) -> Result<(), WriteFailure> {
@@ -100,12 +109,15 @@ impl Writer {
             // What is left of it only takes space; the next attempt begins anew.
             let _ = self.storage.remove_file(&path);
             match is_full(&e) {
-                true => WriteFailure::NoSpace(e.to_string()),
+                true => WriteFailure::NoSpace(format!("{}: cannot prepare a segment: {e}", path.display())),
                 false => WriteFailure::Unknown(format!("{}: cannot prepare a segment: {e}", path.display())),
             }
         })?;
         let page = header.encode();
-        let unknown = |e: io::Error| WriteFailure::Unknown(format!("segment {} cannot be begun: {e}", header.number));
+        let unknown = |e: io::Error| {
+            let path = segment_path(&self.dir, header.number);
+            WriteFailure::Unknown(format!("{}: cannot begin it: {e}{}", path.display(), help_for(&e)))
+        };
         write_all_at(&*file, &page, 0).map_err(unknown)?;
         file.sync_data().map_err(unknown)?;
         let path_of_it = segment_path(&self.dir, header.number);
@@ -178,10 +190,6 @@ pub(crate) fn zero(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
         offset += n as u64;
     }
     file.sync_data()
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
 impl Drop for Writer {

@@ -5,16 +5,18 @@
 //! segment names.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::note::SigningKey;
 use ledgerstone_journal::Env;
-use ledgerstone_journal::env::{EntryKind, OpenMode, read_exact_at};
+use ledgerstone_journal::env::{EntryKind, OpenMode, help_for, read_exact_at};
 use ledgerstone_journal::keys::{KeyDirectory, KeyError, read_key};
 use ledgerstone_journal::recovery::origin_of;
-use ledgerstone_journal::segment::{SegmentHeader, segment_path};
+use ledgerstone_journal::segment::{JOURNAL_DIR, SegmentHeader, segment_path};
+use ledgerstone_journal::{Damage, Help};
 
 use crate::database::{Database, DatabaseOptions, Limits};
 use crate::error::{QueryError, Result, SqlState};
@@ -72,7 +74,7 @@ impl Instance {
         let mut failure = None;
         for name in &names {
             if let Err(error) = instance.ledger(name) {
-                tracing::error!(ledger = name, %error, "the ledger cannot be opened");
+                tracing::error!(ledger = name, %error, hint = error.hint, "the ledger cannot be opened");
                 failure = failure.or(Some(error));
             }
         }
@@ -95,8 +97,12 @@ impl Instance {
                 .hint(format!("There is: {}.", names.join(", "))));
         }
         let dir = self.options.data.join(name);
-        let key = self.key_of(name)?;
-        let database = Database::open(&self.options.env, &dir, name, key, self.database_options())?;
+        let (key, path) = self.key_of(name)?;
+        let opened = Database::open(&self.options.env, &dir, name, key, self.database_options());
+        let database = opened.map_err(|error| match error.code {
+            SqlState::INVALID_PARAMETER_VALUE => error.hint(format!("The key was read from {}.", path.display())),
+            _ => error,
+        })?;
         open.insert(name.to_owned(), database.clone());
         Ok(database)
     }
@@ -210,15 +216,39 @@ impl Instance {
     }
 
     /// The key of a ledger on disk. Whether it is the one its genesis names is for the journal to judge.
-    fn key_of(&self, name: &str) -> Result<SigningKey> {
-        let path = segment_path(&self.options.data.join(name), 0);
+    fn key_of(&self, name: &str) -> Result<(SigningKey, PathBuf)> {
+        let storage = &self.options.env.storage;
+        let dir = self.options.data.join(name);
+        let path = segment_path(&dir, 0);
+        let damaged = |what: String| {
+            let damage = Damage { path: path.clone(), offset: 0, what, help: Help::Restore };
+            QueryError::new(SqlState::DATA_CORRUPTED, format!("the journal is damaged: {damage}"))
+        };
+        if !storage.exists(&dir.join(JOURNAL_DIR)) {
+            let what = format!("{}: there is no ledger here ({JOURNAL_DIR} is missing)", dir.display());
+            return Err(QueryError::new(SqlState::INVALID_CATALOG_NAME, what)
+                .hint("Move the directory elsewhere if it is not a ledger's; restore it from a backup if it is."));
+        }
+        let file = match storage.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(damaged("the segment is missing".to_owned()));
+            }
+            opened => opened.map_err(|e| io_error("open", &path, e))?,
+        };
         let mut page = vec![0; HEADER_BYTES];
-        let file = self.options.env.storage.open(&path, OpenMode::Read).map_err(|e| io_error("open", &path, e))?;
-        read_exact_at(&*file, &mut page, 0).map_err(|e| io_error("read", &path, e))?;
-        let header = SegmentHeader::decode(&page).map_err(|e| {
-            QueryError::new(SqlState::DATA_CORRUPTED, format!("{}: not a segment ({e:?})", path.display()))
+        match read_exact_at(&*file, &mut page, 0) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                return Err(damaged("the file ends inside its header".to_owned()));
+            }
+            read => read.map_err(|e| io_error("read", &path, e))?,
+        }
+        let header = SegmentHeader::decode(&page).map_err(|e| damaged(format!("this is not a segment ({e:?})")))?;
+        let key = self.keys.key_path(header.ledger);
+        let read = read_key(&key).map_err(|error| {
+            let detail = format!("{} says that it belongs to ledger {}", path.display(), header.ledger);
+            key_error(error).detail(detail)
         })?;
-        read_key(&self.keys.key_path(header.ledger)).map_err(key_error)
+        Ok((read, key))
     }
 }
 
@@ -240,5 +270,5 @@ fn key_error(error: KeyError) -> QueryError {
 }
 
 fn io_error(action: &str, path: &std::path::Path, error: std::io::Error) -> QueryError {
-    QueryError::new(SqlState::IO_ERROR, format!("{}: cannot {action}: {error}", path.display()))
+    QueryError::new(SqlState::IO_ERROR, format!("{}: cannot {action}: {error}{}", path.display(), help_for(&error)))
 }

@@ -120,6 +120,10 @@ limits! {
     grpc_request_bytes: 64 << 20, 1_024, 1 << 29, "bytes";
     /// Streams of blocks on the gRPC digest service, at once.
     grpc_block_streams: 64, 1, 1 << 16, "streams";
+    /// Bytes of sealed segments that are read again in the background, to find rot; 0 is none.
+    scrub_bytes_per_second: 8 << 20, 0, 1 << 34, "bytes";
+    /// From the end of one pass over all sealed segments to the next.
+    scrub_pause_seconds: 3_600, 1, 31_536_000, "seconds";
     /// How long a graceful shutdown waits for running statements.
     shutdown_seconds: 10, 0, 3_600, "seconds";
 }

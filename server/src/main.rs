@@ -5,8 +5,10 @@ mod cli;
 mod config;
 mod grpc;
 mod http;
+mod log;
 mod metrics;
 mod pg;
+mod scrub;
 
 fn main() -> std::process::ExitCode {
     cli::run()

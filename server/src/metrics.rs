@@ -19,6 +19,9 @@ pub struct Metrics {
     pub protocol_errors: Counter,
     pub bytes_received: Counter,
     pub bytes_sent: Counter,
+    pub scrub_bytes: Counter,
+    pub scrub_passes: Counter,
+    pub scrub_damage: Counter,
 }
 
 /// A number that only grows.
@@ -46,6 +49,8 @@ pub struct Histogram {
 pub struct LedgerMetrics {
     pub name: String,
     pub size: u64,
+    /// False once a sync failed, and for a restored ledger that nobody has vouched for.
+    pub takes_writes: bool,
 }
 
 impl Counter {
@@ -106,11 +111,21 @@ impl Metrics {
             ("protocol_errors_total", "Connections closed over malformed messages.", &self.protocol_errors),
             ("received_bytes_total", "Bytes received on the PostgreSQL port.", &self.bytes_received),
             ("sent_bytes_total", "Bytes sent on the PostgreSQL port.", &self.bytes_sent),
+            ("scrub_bytes_total", "Bytes of sealed segments read again and found whole.", &self.scrub_bytes),
+            ("scrub_passes_total", "Passes over all sealed segments of all ledgers.", &self.scrub_passes),
+            (
+                "scrub_damage_total",
+                "Times that a sealed segment was found damaged or unreadable; the log names it.",
+                &self.scrub_damage,
+            ),
         ];
         for (name, help, counter) in counters {
             let _ = writeln!(page, "# HELP ledgerstone_{name} {help}\n# TYPE ledgerstone_{name} counter");
             let _ = writeln!(page, "ledgerstone_{name} {}", counter.get());
         }
+        let _ = writeln!(page, "# HELP ledgerstone_log_lines_lost_total Lines of the log that could not be written.");
+        let _ = writeln!(page, "# TYPE ledgerstone_log_lines_lost_total counter");
+        let _ = writeln!(page, "ledgerstone_log_lines_lost_total {}", crate::log::lines_lost());
         let _ = writeln!(page, "# HELP ledgerstone_connections Open connections on the PostgreSQL port.");
         let _ = writeln!(page, "# TYPE ledgerstone_connections gauge");
         let _ = writeln!(page, "ledgerstone_connections {}", self.connections_open.get());
@@ -119,6 +134,13 @@ impl Metrics {
         let _ = writeln!(page, "# TYPE ledgerstone_ledger_size gauge");
         for ledger in ledgers {
             let _ = writeln!(page, "ledgerstone_ledger_size{{ledger=\"{}\"}} {}", escape(&ledger.name), ledger.size);
+        }
+        let _ =
+            writeln!(page, "# HELP ledgerstone_ledger_takes_writes 1, or 0 once writes are refused until a restart.");
+        let _ = writeln!(page, "# TYPE ledgerstone_ledger_takes_writes gauge");
+        for ledger in ledgers {
+            let (name, takes) = (escape(&ledger.name), u8::from(ledger.takes_writes));
+            let _ = writeln!(page, "ledgerstone_ledger_takes_writes{{ledger=\"{name}\"}} {takes}");
         }
         page
     }
@@ -155,7 +177,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.statement_seconds.observe(Duration::from_micros(60));
         metrics.statement_seconds.observe(Duration::from_secs(60));
-        let page = metrics.render(&[LedgerMetrics { name: "a\"b".to_owned(), size: 3 }]);
+        let page = metrics.render(&[LedgerMetrics { name: "a\"b".to_owned(), size: 3, takes_writes: true }]);
         assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"0.000100\"} 1\n"), "{page}");
         assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"+Inf\"} 2\n"), "{page}");
         assert!(page.contains("ledgerstone_ledger_size{ledger=\"a\\\"b\"} 3\n"), "{page}");

@@ -14,7 +14,9 @@ pub use clock::{Clock, ManualClock};
 pub use memory::MemoryStorage;
 pub use production::{ProductionStorage, SystemClock, SystemRng};
 pub use rng::{Rng, SeededRng};
-pub use storage::{Entry, EntryKind, File, Lock, OpenMode, Storage, read_exact_at, read_file, write_all_at};
+pub use storage::{
+    Entry, EntryKind, File, Lock, OpenMode, Storage, help_for, is_full, read_exact_at, read_file, write_all_at,
+};
 
 /// One machine as the journal sees it.
 #[derive(Clone)]

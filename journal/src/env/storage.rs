@@ -97,7 +97,7 @@ pub fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut offset: u64) ->
                 offset += n as u64;
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(at_offset(offset, e)),
         }
     }
     Ok(())
@@ -113,11 +113,53 @@ pub fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::R
                 offset += n as u64;
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(at_offset(offset, e)),
         }
     }
     Ok(())
 }
+
+/// The error with the offset at which it happened in front of it, its kind unchanged.
+fn at_offset(offset: u64, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), AtOffset { offset, source: error })
+}
+
+/// What [`read_exact_at`] and [`write_all_at`] add to the system's error.
+#[derive(Debug, thiserror::Error)]
+#[error("offset {offset}: {source}")]
+struct AtOffset {
+    offset: u64,
+    source: io::Error,
+}
+
+/// No room on the disk, or no right to more of it.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// What the operator can do about an error of the file system, as the end of a message; empty where the error says
+/// enough by itself.
+pub fn help_for(error: &io::Error) -> &'static str {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<AtOffset>());
+    let error = inner.map_or(error, |located| &located.source);
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => "; make room on the disk",
+        (io::ErrorKind::ReadOnlyFilesystem, _) => {
+            "; the file system is mounted read-only: the system's log says why, mount it writable again, then restart"
+        }
+        (io::ErrorKind::PermissionDenied, _) => "; it must belong to the user that the server runs as",
+        (_, Some(EIO)) => {
+            "; the disk failed: look at the system's log, keep a copy of what can be read, and run `ledgerstone verify \
+             DIR` to see the extent"
+        }
+        (_, Some(EMFILE | ENFILE)) => "; raise the limit of open files (ulimit -n)",
+        _ => "",
+    }
+}
+
+const EIO: i32 = 5;
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
 
 /// The whole file, refused above `bytes_max` before anything is allocated.
 pub fn read_file(storage: &dyn Storage, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {

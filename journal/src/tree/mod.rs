@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::tree as merkle;
 
-use crate::env::{File, OpenMode, Storage, write_all_at};
+use crate::env::{File, OpenMode, Storage, help_for, is_full, write_all_at};
 use crate::slots::{SlotError, SlotFile, read_up_to};
 use layout::{FAN_OUT, HASH_BYTES, LEVEL_STEP, count_at, level_path, stored_levels, stored_under};
 
@@ -29,6 +29,8 @@ pub const STATE_MAGIC: [u8; 8] = *b"LSTREE\x00\x01";
 
 /// Leaf hashes kept in memory before they are written to the level files (128 KiB).
 const UNWRITTEN_LEAVES_MAX: u64 = 4096;
+/// The same while the disk is full (32 MiB); above, nothing is signed until there is room.
+const UNWRITTEN_LEAVES_FULL_MAX: u64 = 1 << 20;
 /// Leaf hashes written before the level files are synced: what a crash makes the next start derive again.
 const UNSYNCED_LEAVES_MAX: u64 = 32_768;
 
@@ -36,7 +38,7 @@ const UNSYNCED_LEAVES_MAX: u64 = 32_768;
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
     /// The file system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), help_for(source))]
     Io {
         /// The level file.
         path: PathBuf,
@@ -64,6 +66,16 @@ pub enum TreeError {
         /// The size of the tree.
         size: u64,
     },
+}
+
+impl TreeError {
+    /// Whether room on the disk would help.
+    pub fn is_full(&self) -> bool {
+        match self {
+            TreeError::Io { source, .. } | TreeError::State(SlotError::Io { source, .. }) => is_full(source),
+            _ => false,
+        }
+    }
 }
 
 /// The tree: safe to read from any thread while one appends.
@@ -94,6 +106,8 @@ struct Level {
 struct Appender {
     state: Option<SlotFile>,
     synced: u64,
+    /// The size at which a full disk is tried again.
+    retry_at: u64,
 }
 
 impl Tree {
@@ -116,7 +130,7 @@ impl Tree {
             storage,
             dir,
             edge: RwLock::new(Edge { size: 0, levels: Vec::new() }),
-            appender: Mutex::new(Appender { state, synced: 0 }),
+            appender: Mutex::new(Appender { state, synced: 0, retry_at: 0 }),
         };
         let dropped = match found {
             Ok(payload) if payload.is_empty() => None,
@@ -171,17 +185,32 @@ impl Tree {
         Ok(Some(bytes))
     }
 
-    /// Appends leaf hashes. They can be read at once; the files follow in runs.
+    /// Appends leaf hashes. They can be read at once; the files follow in runs, and on a full disk later.
     pub fn append(&self, leaves: &[Hash]) -> Result<(), TreeError> {
         let mut appender = lock(&self.appender);
         for run in leaves.chunks(UNWRITTEN_LEAVES_MAX as usize) {
             self.extend(run)?;
-            if self.unwritten() >= UNWRITTEN_LEAVES_MAX {
-                self.write_out()?;
+            if self.size() < appender.retry_at {
+                continue;
             }
-            if self.size() - appender.synced >= UNSYNCED_LEAVES_MAX {
-                self.sync_out(&mut appender)?;
+            match self.follow(&mut appender) {
+                Err(error) if error.is_full() && self.unwritten() < UNWRITTEN_LEAVES_FULL_MAX => {
+                    tracing::warn!(%error, "the tree's files cannot grow; new hashes stay in memory");
+                    appender.retry_at = self.size() + UNWRITTEN_LEAVES_MAX;
+                }
+                outcome => outcome?,
             }
+        }
+        Ok(())
+    }
+
+    /// Writes and syncs what has become too much.
+    fn follow(&self, appender: &mut Appender) -> Result<(), TreeError> {
+        if self.unwritten() >= UNWRITTEN_LEAVES_MAX {
+            self.write_out()?;
+        }
+        if self.size() - appender.synced >= UNSYNCED_LEAVES_MAX {
+            self.sync_out(appender)?;
         }
         Ok(())
     }
@@ -198,7 +227,7 @@ impl Tree {
     /// Empties the tree, in memory and on disk.
     pub fn clear(&self) -> Result<(), TreeError> {
         let mut appender = lock(&self.appender);
-        *appender = Appender { state: None, synced: 0 };
+        *appender = Appender { state: None, synced: 0, retry_at: 0 };
         let mut edge = self.edge.write().unwrap_or_else(PoisonError::into_inner);
         *edge = Edge { size: 0, levels: Vec::new() };
         let io = |source| TreeError::Io { path: self.dir.clone(), source };

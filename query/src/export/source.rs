@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ledgerstone_digest::Id;
 use ledgerstone_journal::StoredBlock;
+use ledgerstone_journal::env::help_for;
 
 /// A ledger to export: its blocks in order, with their leaves.
 pub trait Source {
@@ -25,7 +26,7 @@ pub trait Source {
 pub enum ExportError {
     #[error("{} exists already; choose another place or remove it", .0.display())]
     Exists(PathBuf),
-    #[error("cannot {action} {}: {source}", .path.display())]
+    #[error("cannot {action} {}: {source}{}", .path.display(), help_for(source))]
     File { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot write {}: {source}", .path.display())]
     Parquet { path: PathBuf, source: parquet::errors::ParquetError },

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
+use ledgerstone_journal::checkpoint::CheckpointError;
 use ledgerstone_journal::receipt::ReceiptError;
 
 use super::ty::{INT8, TEXT};
@@ -49,8 +50,13 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
 pub(crate) fn checkpoint(database: &Database) -> Result<String> {
     match database.ledger().checkpoint() {
         Ok(signed) => Ok(signed.note.to_string()),
-        Err(error) => Err(QueryError::new(SqlState::IO_ERROR, error.to_string())),
+        Err(error) => Err(checkpoint_error(&error)),
     }
+}
+
+fn checkpoint_error(error: &CheckpointError) -> QueryError {
+    let code = if error.is_full() { SqlState::DISK_FULL } else { SqlState::IO_ERROR };
+    QueryError::new(code, error.to_string())
 }
 
 fn receipt(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
@@ -173,7 +179,7 @@ fn proof_error(error: ReceiptError) -> QueryError {
         ReceiptError::Range(_) | ReceiptError::NotSigned { .. } => {
             QueryError::new(SqlState::INVALID_PARAMETER_VALUE, error.to_string())
         }
-        ReceiptError::Checkpoint(_) => QueryError::new(SqlState::IO_ERROR, error.to_string()),
+        ReceiptError::Checkpoint(error) => checkpoint_error(&error),
         other => QueryError::new(SqlState::DATA_CORRUPTED, other.to_string()),
     }
 }

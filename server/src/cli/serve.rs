@@ -1,10 +1,12 @@
 //! `ledgerstone serve`: opens the ledgers, listens, and leaves in good order.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use ledgerstone_journal::Env;
+use ledgerstone_journal::env::help_for;
 use ledgerstone_query::database::Limits as DatabaseLimits;
 use ledgerstone_query::instance::{Instance, InstanceOptions};
 use tokio::net::TcpListener;
@@ -14,8 +16,10 @@ use tokio::sync::watch;
 use crate::config::{ConfigError, Limits, ServeConfig, TlsFiles, parse_address};
 use crate::grpc;
 use crate::http::{self, HttpState};
+use crate::log;
 use crate::metrics::Metrics;
 use crate::pg::{self, Server, Users};
+use crate::scrub;
 
 /// How long requests on the HTTP port may go on once the server stops.
 const HTTP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -62,9 +66,9 @@ enum ServeError {
     Tls(#[from] pg::TlsError),
     #[error("cannot open the ledgers in {data}: {text}")]
     Open { data: PathBuf, text: String },
-    #[error("cannot listen on {address}: {source}{}", if source.kind() == std::io::ErrorKind::AddrInUse { "; is another server running?" } else { "" })]
+    #[error("cannot listen on {address}: {source}{}", if source.kind() == std::io::ErrorKind::AddrInUse { "; is another server running?" } else { help_for(source) })]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
-    #[error("cannot start: {0}")]
+    #[error("cannot start: {0}{help}", help = help_for(.0))]
     Io(#[from] std::io::Error),
     #[error("the ledgers did not close in order: {0}")]
     Close(String),
@@ -72,13 +76,11 @@ enum ServeError {
 
 impl Serve {
     pub fn run(self) -> ExitCode {
-        let filter = tracing_subscriber::EnvFilter::try_from_env("LEDGERSTONE_LOG")
-            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+        log::begin();
         match self.config().map_err(ServeError::from).and_then(serve) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("ledgerstone serve: {error}");
+                log::say(format_args!("ledgerstone serve: {error}"));
                 ExitCode::from(2)
             }
         }
@@ -157,6 +159,8 @@ async fn listen(
     };
     let state = HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics), grpc };
     let mut http = tokio::spawn(http::serve(state, http, stopped.clone()));
+    let scrubbing = scrub::run(Arc::clone(&instance), Arc::clone(&metrics), config.limits, stopped.clone());
+    let scrubber = tokio::spawn(scrubbing);
     let server = Arc::new(Server::new(config, instance, metrics, users, tls));
     let postgres = tokio::spawn(pg::serve(server, postgres, stopped));
     let mut terminate = signal(SignalKind::terminate())?;
@@ -168,6 +172,8 @@ async fn listen(
     tracing::info!("stopping: no new connections, running statements may finish");
     let _ = stop.send(true);
     let _ = postgres.await;
+    // A segment that is being read is read to its end; it holds nobody up but a redaction.
+    let _ = scrubber.await;
     // Requests that are being answered may be; their commits are durable or refused either way.
     if tokio::time::timeout(HTTP_PATIENCE, &mut http).await.is_err() {
         http.abort();
@@ -175,25 +181,36 @@ async fn listen(
     Ok(())
 }
 
-/// What to type next.
+/// What to type next. Nobody may be reading it.
 fn welcome(config: &ServeConfig, postgres: std::net::SocketAddr, http: std::net::SocketAddr, instance: &Instance) {
     let names: Vec<String> = instance.ledgers().into_iter().map(|ledger| ledger.name).collect();
-    println!("Ledgerstone {} is ready.", env!("CARGO_PKG_VERSION"));
-    println!("  data      {}", config.data.display());
-    println!("  keys      {} (keep them, and keep them apart from the data)", config.keys.display());
-    println!("  ledgers   {}", names.join(", "));
-    println!("  postgres  {postgres}{}", if config.users.is_some() { "" } else { " (any user, no password)" });
-    println!("  http      http://{http}/healthz and /metrics");
-    println!();
-    println!("Type next:");
-    println!("  psql -h {} -p {} main", postgres.ip(), postgres.port());
-    println!("Then:");
-    println!("  CREATE TABLE person (id text PRIMARY KEY, name text NOT NULL);");
-    println!("  INSERT INTO person VALUES ('p1', 'Raul Lewis');");
-    println!("  SELECT * FROM history(person);");
-    println!("  SHOW ledgerstone.checkpoint;");
-    println!();
-    println!("Ctrl-C stops it in good order.");
+    let (data, keys) = (config.data.display(), config.keys.display());
+    let text = format!(
+        "Ledgerstone {version} is ready.
+  data      {data}
+  keys      {keys} (keep them, and keep them apart from the data)
+  ledgers   {names}
+  postgres  {postgres}{open}
+  http      http://{http}/healthz and /metrics
+
+Type next:
+  psql -h {host} -p {port} main
+Then:
+  CREATE TABLE person (id text PRIMARY KEY, name text NOT NULL);
+  INSERT INTO person VALUES ('p1', 'Raul Lewis');
+  SELECT * FROM history(person);
+  SHOW ledgerstone.checkpoint;
+
+Ctrl-C stops it in good order.
+",
+        version = env!("CARGO_PKG_VERSION"),
+        names = names.join(", "),
+        open = if config.users.is_some() { "" } else { " (any user, no password)" },
+        host = postgres.ip(),
+        port = postgres.port(),
+    );
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn explain(error: &ledgerstone_query::error::QueryError) -> String {

@@ -64,8 +64,9 @@ async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
         .ledgers()
         .into_iter()
         .filter_map(|ledger| {
-            let size = state.instance.ledger(&ledger.name).ok()?.snapshot();
-            Some(LedgerMetrics { name: ledger.name, size })
+            let database = state.instance.ledger(&ledger.name).ok()?;
+            let (size, takes_writes) = (database.snapshot(), database.ledger().stopped().is_none());
+            Some(LedgerMetrics { name: ledger.name, size, takes_writes })
         })
         .collect();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render(&ledgers))

@@ -20,7 +20,9 @@ mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use ledgerstone_journal::env::help_for;
 use ledgerstone_query::instance::Instance;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -33,6 +35,9 @@ use crate::metrics::Metrics;
 pub use auth::{Users, UsersError, users_line};
 pub use runtime::tokio as runtime;
 pub use tls::{TlsError, acceptor};
+
+/// While connections cannot be accepted, the log says so this often.
+const ACCEPT_WARNINGS_APART: Duration = Duration::from_secs(10);
 
 /// What every connection shares.
 pub struct Server {
@@ -74,6 +79,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: watch::
     let mut receiver = shutdown.clone();
     let stopping = async { drop(receiver.wait_for(|stop| *stop).await) };
     tokio::pin!(stopping);
+    let mut warned = None;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -82,8 +88,12 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: watch::
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use will be given back.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    if warned.is_none_or(|at: Instant| at.elapsed() >= ACCEPT_WARNINGS_APART) {
+                        let help = help_for(&error).trim_start_matches("; ");
+                        tracing::warn!(%error, help, "cannot accept connections");
+                        warned = Some(Instant::now());
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -91,12 +101,12 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: watch::
         }
     }
     drop(listener);
-    let patience = std::time::Duration::from_secs(server.config.limits.shutdown_seconds);
+    let patience = Duration::from_secs(server.config.limits.shutdown_seconds);
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(patience, all).await.is_err() {
         server.registry.cancel_all();
         let all = async { while connections.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), all).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), all).await;
     }
 }
 
