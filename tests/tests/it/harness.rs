@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,27 @@ pub struct Server {
     data: PathBuf,
     keys: PathBuf,
     arguments: Vec<String>,
+    setting: Setting,
     pub postgres: SocketAddr,
     pub http: SocketAddr,
+}
+
+/// What a server is started in.
+#[derive(Clone, Default)]
+pub struct Setting {
+    /// A program that ends in executing the rest of its arguments, and its own arguments.
+    pub wrapper: Vec<String>,
+    pub environment: Vec<(String, String)>,
+    /// More arguments for `serve`.
+    pub arguments: Vec<String>,
+    /// Where its log goes, instead of a file of the test's own.
+    pub log: Option<PathBuf>,
+}
+
+/// A server that did not start, or has ended.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub log: String,
 }
 
 impl Server {
@@ -36,23 +55,55 @@ impl Server {
         let (postgres, http) = (free_port(), free_port());
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let (data, keys) = (directory.path().join("data"), directory.path().join("keys"));
-        let mut server = Server { child: None, directory, data, keys, arguments, postgres, http };
+        let setting = Setting::default();
+        let mut server = Server { child: None, directory, data, keys, arguments, setting, postgres, http };
         server.launch();
         server
     }
 
     /// On directories that are there already.
     pub fn start_on(data: impl Into<PathBuf>, keys: impl Into<PathBuf>) -> Server {
+        Server::start_in(data, keys, Setting::default())
+    }
+
+    /// On directories that are there already, in a setting of the test's.
+    pub fn start_in(data: impl Into<PathBuf>, keys: impl Into<PathBuf>, setting: Setting) -> Server {
+        match Server::try_start(data, keys, setting) {
+            Ok(server) => server,
+            Err(ended) => panic!("the server ended with {}: {}", ended.status, ended.log),
+        }
+    }
+
+    /// As [`Server::start_in`], for a server that may refuse to start.
+    pub fn try_start(data: impl Into<PathBuf>, keys: impl Into<PathBuf>, setting: Setting) -> Result<Server, Ended> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (postgres, http) = (free_port(), free_port());
         let (data, keys) = (data.into(), keys.into());
-        let mut server = Server { child: None, directory, data, keys, arguments: Vec::new(), postgres, http };
-        server.launch();
-        server
+        let mut server = Server { child: None, directory, data, keys, arguments: Vec::new(), setting, postgres, http };
+        match server.try_launch() {
+            Some(status) => Err(Ended { status, log: server.log_text() }),
+            None => Ok(server),
+        }
     }
 
     fn launch(&mut self) {
-        let child = Command::new(binary())
+        if let Some(status) = self.try_launch() {
+            panic!("the server ended with {status}: {}", self.log_text());
+        }
+    }
+
+    /// The status it ended with, if it did not start.
+    fn try_launch(&mut self) -> Option<ExitStatus> {
+        let mut command = match self.setting.wrapper.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary());
+                command
+            }
+            None => Command::new(binary()),
+        };
+        let child = command
+            .envs(self.setting.environment.iter().cloned())
             .arg("serve")
             .arg("--data")
             .arg(&self.data)
@@ -60,6 +111,7 @@ impl Server {
             .arg(&self.keys)
             .args(["--postgres", &self.postgres.to_string(), "--http", &self.http.to_string()])
             .args(&self.arguments)
+            .args(&self.setting.arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::from(std::fs::File::create(self.log()).expect("a log file")))
             .spawn()
@@ -67,12 +119,13 @@ impl Server {
         self.child = Some(child);
         let started = Instant::now();
         loop {
-            if self.get("/healthz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
-                return;
+            if self.get("/healthz").is_some_and(|answer| answer.starts_with("HTTP/1.1 ")) {
+                return None;
             }
             let child = self.child.as_mut().expect("a child");
             if let Some(status) = child.try_wait().expect("a status") {
-                panic!("the server ended with {status}: {}", self.log_text());
+                self.child = None;
+                return Some(status);
             }
             assert!(started.elapsed() < START, "the server does not answer: {}", self.log_text());
             std::thread::sleep(Duration::from_millis(20));
@@ -90,11 +143,25 @@ impl Server {
     }
 
     /// Stops it in good order and says with which status.
-    pub fn stop(&mut self) -> std::process::ExitStatus {
-        let mut child = self.child.take().expect("a running server");
-        let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
-        assert!(status.success());
-        child.wait().expect("a status")
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.child.take().expect("a running server").wait().expect("a status")
+    }
+
+    /// Sends it a signal by name, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().expect("kill runs");
+        assert!(status.success(), "kill -s {name} failed");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
+    }
+
+    /// Starts it again on the same files and ports, in another setting.
+    pub fn restart_in(&mut self, setting: Setting) {
+        self.setting = setting;
+        self.launch();
     }
 
     /// As `kill -9`.
@@ -102,6 +169,20 @@ impl Server {
         let mut child = self.child.take().expect("a running server");
         child.kill().expect("kill works");
         child.wait().expect("a status");
+    }
+
+    /// How it ended by itself, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        // Its sockets close a moment before it is gone.
+        for _ in 0..20 {
+            let child = self.child.as_mut()?;
+            if let Some(status) = child.try_wait().expect("a status") {
+                self.child = None;
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
     }
 
     /// Starts it again on the same files and ports.
@@ -118,7 +199,7 @@ impl Server {
     }
 
     fn log(&self) -> PathBuf {
-        self.directory.path().join("log")
+        self.setting.log.clone().unwrap_or_else(|| self.directory.path().join("log"))
     }
 
     pub fn log_text(&self) -> String {
@@ -167,6 +248,17 @@ impl Server {
         String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
     }
 
+    /// What psql says when it connects to a ledger that does not answer.
+    pub fn client_error(&self, ledger: &str) -> String {
+        let output = Command::new("psql")
+            .args(["-X", "-h", &self.postgres.ip().to_string(), "-p", &self.postgres.port().to_string()])
+            .args(["-U", "test", "-d", ledger, "-c", "SELECT 1"])
+            .output()
+            .expect("psql is installed");
+        assert!(!output.status.success(), "{ledger} answers");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// What psql says on its error output.
     pub fn psql_error(&self, script: &str) -> String {
         String::from_utf8_lossy(&self.psql(script).stderr).into_owned()
@@ -183,6 +275,20 @@ impl Drop for Server {
             eprintln!("server log:\n{}", self.log_text());
         }
     }
+}
+
+/// `ledgerstone verify DIR` on a stopped server's ledger with a checkpoint that somebody kept: exit status and report. In a
+/// process of its own: this one forks all the time, and a lock taken here lives on in a child until that executes.
+pub fn verify_against(ledger: &Path, note: &str, vkey: &str) -> (i32, String) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (kept, key) = (directory.path().join("kept"), directory.path().join("vkey"));
+    std::fs::write(&kept, note).expect("a file");
+    std::fs::write(&key, vkey).expect("a file");
+    let mut command = Command::new(binary());
+    command.arg("verify").arg(ledger).arg("--checkpoint").arg(kept).arg("--key").arg(key);
+    let output = command.output().expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
 }
 
 /// The SQLSTATE of an error.

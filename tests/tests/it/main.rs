@@ -16,3 +16,4 @@ mod pg_prepared;
 mod pg_sql;
 mod pg_transactions;
 mod recorded;
+mod wind;

@@ -1,0 +1,111 @@
+//! Rows: no space left for the journal, the next segment, the tree, the log, an export. Nothing acknowledged is lost,
+//! the refusal is 53100 and names the file, writes go on when there is room, and a server can stop in order.
+
+use std::process::Command;
+
+use crate::harness::{Server, Setting, binary};
+use crate::wind::place::{Place, fill, segment_of};
+use crate::wind::tools::{self, Mounted};
+
+#[test]
+fn a_disk_full_of_something_else_lets_the_server_stop_in_order_and_record_its_last_checkpoint() {
+    let Some(disk) = Mounted::tmpfs("a full disk, log and tree", "80m") else { return };
+    // Its log is on the same disk.
+    let setting = Setting { log: Some(disk.join("log")), ..Setting::default() };
+    let mut server = Server::start_in(disk.join("data"), disk.join("keys"), setting);
+    let mut promised = fill(&server);
+    let ballast = tools::fill(disk.path());
+    // The segment has its room already, so commits go on.
+    promised.insert(&server, 5_000);
+    server.psql_ok("INSERT INTO t SELECT g, 'y' FROM generate_series(10000, 14999) g");
+    promised.rows.extend(10_000..15_000);
+    promised.checkpoint(&server);
+    // Something to log, and no room for it.
+    server.client_error("no-such-ledger");
+    promised.check(&server);
+    let status = server.stop();
+    assert_eq!(status.code(), Some(0), "{}", server.log_text());
+    promised.verify(&disk.join("data"));
+    std::fs::remove_file(ballast).unwrap();
+    let mut server = Server::start_on(disk.join("data"), disk.join("keys"));
+    promised.check(&server);
+    promised.insert(&server, 5_001);
+    promised.checkpoint(&server);
+    assert_eq!(server.stop().code(), Some(0));
+    promised.verify(&disk.join("data"));
+}
+
+#[test]
+fn without_room_for_the_next_segment_writes_are_refused_until_there_is_room() {
+    let Some(disk) = Mounted::tmpfs("a full disk, next segment", "12m") else { return };
+    let mut server = Server::start_on(disk.join("data"), disk.join("keys"));
+    server.psql_ok("CREATE TABLE t (n bigint PRIMARY KEY, s text)");
+    // The first segment has 1 MiB, the next one 64 MiB.
+    let mut number = 0;
+    let refused = loop {
+        let insert =
+            format!("INSERT INTO t SELECT g, repeat('x', 1000) FROM generate_series({number}, {}) g", number + 49);
+        let said = server.psql_error(&insert);
+        if !said.is_empty() {
+            break said;
+        }
+        number += 50;
+        assert!(number < 2_000, "12 MiB hold a segment of 64 MiB");
+    };
+    for text in
+        ["53100", &server.data().join("main/journal").display().to_string(), "writes resume when there is space"]
+    {
+        assert!(refused.contains(text), "{text:?}: {refused}");
+    }
+    assert_eq!(server.psql_ok("SELECT count(*) FROM t"), number.to_string());
+    let vkey = server.psql_ok("SELECT ledgerstone_vkey()");
+    let mut promised = crate::wind::place::Promised { vkey, rows: (0..number).collect(), ..Default::default() };
+    promised.checkpoint(&server);
+    // More room, and it goes on without a restart.
+    assert!(disk.remount("size=100m"));
+    server.psql_ok("INSERT INTO t SELECT g, repeat('x', 1000) FROM generate_series(10000, 10999) g");
+    promised.rows.extend(10_000..11_000);
+    promised.checkpoint(&server);
+    assert!(segment_of(&server.data(), 1).is_file());
+    assert_eq!(server.stop().code(), Some(0), "{}", server.log_text());
+    promised.verify(&disk.join("data"));
+    server.restart();
+    promised.check(&server);
+}
+
+#[test]
+fn a_ledger_that_cannot_be_made_for_lack_of_room_leaves_nothing_under_its_name() {
+    let Some(disk) = Mounted::tmpfs("a full disk, new ledger", "600k") else { return };
+    let ended = Server::try_start(disk.join("data"), disk.join("keys"), Setting::default()).err().expect("refused");
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.log);
+    for text in ["No space left on device", "make room on the disk", &disk.join("data").display().to_string()] {
+        assert!(ended.log.contains(text), "{text:?}: {}", ended.log);
+    }
+    assert!(!disk.join("data/main").exists());
+    assert!(disk.remount("size=10m"));
+    let server = Server::start_on(disk.join("data"), disk.join("keys"));
+    server.psql_ok("CREATE TABLE t (n bigint PRIMARY KEY); INSERT INTO t VALUES (1)");
+}
+
+#[test]
+fn an_export_that_does_not_fit_leaves_nothing_under_its_name() {
+    let Some(disk) = Mounted::tmpfs("a full disk, export", "64k") else { return };
+    let place = Place::new();
+    let target = disk.join("export");
+    let export = |out: &std::path::Path| {
+        let mut command = Command::new(binary());
+        command.arg("export").arg("--data").arg(place.data()).arg("--keys").arg(place.keys()).arg(out);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), said)
+    };
+    let (status, said) = export(&target);
+    assert_eq!(status, Some(2), "{said}");
+    for text in ["No space left on device", "make room", &disk.path().display().to_string()] {
+        assert!(said.contains(text), "{text:?}: {said}");
+    }
+    assert!(!target.exists(), "{said}");
+    let (status, said) = export(&place.path().join("export"));
+    assert_eq!(status, Some(0), "{said}");
+    place.holds();
+}
