@@ -41,7 +41,44 @@ pub enum SqlType {
     Ion,
     Name,
     Oid,
+    /// An oid that is shown as the name of what it numbers.
+    Reg(Reg),
     Void,
+}
+
+/// What the oids of `regclass` and its kin number (PostgreSQL's documentation, 8.19).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reg {
+    Class,
+    Type,
+    Proc,
+    Namespace,
+    Role,
+    /// Known by number only, as is `Operator`.
+    Procedure,
+    Operator,
+}
+
+impl Reg {
+    const ALL: [Reg; 7] = [Reg::Class, Reg::Type, Reg::Proc, Reg::Namespace, Reg::Role, Reg::Procedure, Reg::Operator];
+
+    /// The type's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reg::Class => "regclass",
+            Reg::Type => "regtype",
+            Reg::Proc => "regproc",
+            Reg::Namespace => "regnamespace",
+            Reg::Role => "regrole",
+            Reg::Procedure => "regprocedure",
+            Reg::Operator => "regoperator",
+        }
+    }
+
+    /// The type of this name, in lower case.
+    pub fn named(name: &str) -> Option<Reg> {
+        Reg::ALL.into_iter().find(|reg| reg.name() == name)
+    }
 }
 
 /// The most digits a `numeric(p, s)` may declare, as in PostgreSQL.
@@ -66,7 +103,14 @@ impl SqlType {
             .at(name.span));
         }
         // Every number of dimensions is the same type, as in PostgreSQL.
-        Ok(if name.array_depth > 0 { SqlType::Array(Box::new(base)) } else { base })
+        match base {
+            // Nothing would turn their elements into names.
+            SqlType::Reg(reg) if name.array_depth > 0 => {
+                Err(QueryError::unsupported(format!("the type {}[]", reg.name())).at(name.span))
+            }
+            base if name.array_depth > 0 => Ok(SqlType::Array(Box::new(base))),
+            base => Ok(base),
+        }
     }
 
     /// The type that `Display` has written, as the catalogue stores it.
@@ -120,7 +164,13 @@ impl SqlType {
             "name" => SqlType::Name,
             "oid" => SqlType::Oid,
             "void" => SqlType::Void,
-            _ => return Err(unknown_type(&name.name, Some(name))),
+            "regoper" | "regcollation" | "regconfig" | "regdictionary" => {
+                return Err(QueryError::unsupported(format!("the type {bare}")).at(name.span));
+            }
+            other => match Reg::named(other) {
+                Some(reg) => SqlType::Reg(reg),
+                None => return Err(unknown_type(&name.name, Some(name))),
+            },
         };
         if !name.arguments.is_empty() {
             return Err(bad_modifier(name, "takes no modifier"));
@@ -150,11 +200,11 @@ impl SqlType {
 
     pub fn is_number(&self) -> bool {
         use SqlType::*;
-        matches!(self, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric { .. } | Oid)
+        matches!(self, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric { .. } | Oid | Reg(_))
     }
 
     pub fn is_integer(&self) -> bool {
-        matches!(self, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid)
+        matches!(self, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid | SqlType::Reg(_))
     }
 
     pub fn is_text(&self) -> bool {
@@ -176,7 +226,7 @@ impl SqlType {
             (SqlType::Int2, Value::Int(Int::Small(i))) => i16::try_from(*i).is_ok(),
             (SqlType::Int4, Value::Int(Int::Small(i))) => i32::try_from(*i).is_ok(),
             (SqlType::Int8, Value::Int(Int::Small(_))) => true,
-            (SqlType::Oid, Value::Int(Int::Small(i))) => u32::try_from(*i).is_ok(),
+            (SqlType::Oid | SqlType::Reg(_), Value::Int(Int::Small(i))) => u32::try_from(*i).is_ok(),
             (SqlType::Float4 | SqlType::Float8, Value::Float(_)) => true,
             (SqlType::Numeric { scale, .. }, Value::Decimal(d)) => {
                 scale.is_none_or(|s| i64::from(d.exponent()) == -i64::from(s))
@@ -225,6 +275,7 @@ impl fmt::Display for SqlType {
             SqlType::Ion => f.write_str("ion"),
             SqlType::Name => f.write_str("name"),
             SqlType::Oid => f.write_str("oid"),
+            SqlType::Reg(reg) => f.write_str(reg.name()),
             SqlType::Void => f.write_str("void"),
         }
     }
@@ -352,6 +403,8 @@ mod tests {
             Ion,
             Name,
             Oid,
+            SqlType::Reg(super::Reg::Class),
+            SqlType::Reg(super::Reg::Role),
             Void,
             Array(Box::new(Text)),
             Array(Box::new(Varchar(Some(3)))),

@@ -15,7 +15,7 @@ use crate::exec::default_frame;
 use crate::function::aggregate::{self, AggregateKind};
 use crate::function::window::{self, WindowKind};
 use crate::function::{self, Arg, Returns, Scalar, table};
-use crate::types::SqlType;
+use crate::types::{Reg, SqlType};
 
 impl Binder<'_> {
     pub(super) fn function(&mut self, call: &FunctionCall, span: Span) -> Result<Typed> {
@@ -96,6 +96,9 @@ impl Binder<'_> {
                 }
                 Some(Arg::AnyArray) if argument.ty.is_none() && !self.partiql => {
                     self.coerce(argument, &SqlType::Array(Box::new(SqlType::Text)), CastContext::Implicit, span)?
+                }
+                Some(Arg::Any) if let Some(SqlType::Reg(reg)) = argument.ty => {
+                    self.reg_name(argument.ex, reg, span)?.ex
                 }
                 _ => self.settle(argument, span)?.0,
             });
@@ -460,13 +463,24 @@ impl Binder<'_> {
     }
 
     /// `'name'::regclass` and the like become oids through functions; of a number they are the number.
-    pub(super) fn reg_cast(&mut self, value: Typed, name: &str, span: Span) -> Result<Typed> {
+    pub(super) fn reg_cast(&mut self, value: Typed, reg: Reg, span: Span) -> Result<Typed> {
         let value = match &value.ty {
-            Some(t) if t.is_integer() => return Ok(Typed::new(value.ex, SqlType::Oid)),
+            Some(t) if t.is_integer() => return Ok(Typed::new(value.ex, SqlType::Reg(reg))),
             None => Typed::new(self.coerce(value, &SqlType::Text, CastContext::Implicit, span)?, SqlType::Text),
             _ => value,
         };
-        self.named_call(&format!("ledgerstone_{name}"), vec![(value, span)], span)
+        if matches!(reg, Reg::Procedure | Reg::Operator) {
+            return Err(QueryError::unsupported(format!("{} of a name", reg.name())).at(span));
+        }
+        let oid = self.named_call(&format!("ledgerstone_{}", reg.name()), vec![(value, span)], span)?;
+        Ok(Typed::new(oid.ex, SqlType::Reg(reg)))
+    }
+
+    /// The name that `regclass` and its kin show an oid as.
+    pub(super) fn reg_name(&mut self, oid: Ex, reg: Reg, span: Span) -> Result<Typed> {
+        let kind = Typed::new(Ex::text(reg.name()), SqlType::Text);
+        let oid = Typed::new(oid, SqlType::Oid);
+        self.named_call("ledgerstone_reg_name", vec![(kind, span), (oid, span)], span)
     }
 }
 

@@ -545,12 +545,10 @@ impl Binder<'_> {
             }
             return Ok(Typed::new(Ex::IonCast { expr: Box::new(bound.ex), ty }, SqlType::Ion));
         }
-        if ty.array_depth == 0
-            && let Some(name) = reg_type(&ty.name)
-        {
-            return self.reg_cast(bound, name, expr.span);
-        }
         let to = SqlType::parse(ty)?;
+        if let SqlType::Reg(reg) = to {
+            return self.reg_cast(bound, reg, expr.span);
+        }
         if bound.ty.is_none()
             && let Ex::Param(i) = bound.ex
         {
@@ -704,11 +702,4 @@ fn one_column(columns: &[(Arc<str>, SqlType)], span: Span) -> Result<SqlType> {
         [(_, ty)] => Ok(ty.clone()),
         _ => Err(QueryError::syntax("subquery must return only one column", span)),
     }
-}
-
-/// `::regclass` and its kin, which psql and drivers use on names and oids.
-fn reg_type(name: &str) -> Option<&'static str> {
-    let name = name.to_ascii_lowercase();
-    let bare = name.strip_prefix("pg_catalog.").unwrap_or(&name);
-    ["regclass", "regtype", "regproc", "regnamespace", "regrole"].into_iter().find(|r| *r == bare)
 }

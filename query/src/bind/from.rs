@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ledgerstone_digest::ion::Value;
+
 use super::Binder;
 use super::plan::{Access, At, DocPart, Ex, Source, TableSource, ViewPlan};
 use super::query::renamed;
@@ -148,11 +150,22 @@ impl Binder<'_> {
         if let Some(found) = self.virtual_table(name) {
             let columns = found.columns().iter().map(|(n, t)| (Arc::from(*n), t.clone())).collect::<Vec<_>>();
             let first = self.level().slots(columns.len());
+            let oid = found.oid();
             let source = Source::Virtual { table: found, first };
             if self.partiql {
                 return self.virtual_value(source, first, columns, alias, name);
             }
-            return self.column_source(source, first, columns, alias, name.name.text.clone(), vec![]);
+            let tree = self.column_source(source, first, columns, alias, name.name.text.clone(), vec![])?;
+            if let Some(oid) = oid
+                && let Some(item) = self.level().items.last_mut()
+            {
+                // NULL where an outer join has found no row; the first column of these tables never is.
+                let missing = Ex::IsNull { expr: Box::new(Ex::slot(first)), negated: false };
+                let oid = Ex::Const(Some(Value::int(i64::from(oid))));
+                let ex = Ex::Case { whens: vec![(missing, Ex::NULL)], otherwise: Some(Box::new(oid)) };
+                item.columns.push(Column::hidden("tableoid", ex, SqlType::Oid));
+            }
+            return Ok(tree);
         }
         if let Some(base) = committed_name(&name.name) {
             let table = self.find_table(&TableName { schema: name.schema.clone(), name: base })?;

@@ -55,12 +55,7 @@ impl Binder<'_> {
 
     /// Puts slots of keys and aggregates in place of their expressions; anything else of the rows is an error (42803),
     /// unless the keys determine it because a primary key is among them.
-    pub(super) fn place_groups(
-        &mut self,
-        places: Vec<(&mut Ex, Span)>,
-        group: &mut GroupPlan,
-        _windows: &[u32],
-    ) -> Result<()> {
+    pub(super) fn place_groups(&mut self, places: Vec<(&mut Ex, Span)>, group: &mut GroupPlan) -> Result<()> {
         let source_slots = self.source_slots();
         for (ex, span) in places {
             let mut extra: Vec<(Ex, u32)> = Vec::new();

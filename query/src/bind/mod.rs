@@ -9,11 +9,13 @@ mod expr;
 mod from;
 mod group;
 mod join;
+mod names;
 mod operator;
 pub mod plan;
 mod query;
 mod quick;
 mod scope;
+mod select;
 mod types;
 mod walk;
 mod with;
@@ -117,8 +119,15 @@ impl<'a> Binder<'a> {
     }
 
     fn finish(self, ctx: &PlanContext<'_>, body: Body, columns: Option<Vec<query::OutputColumn>>) -> Plan {
+        // What is an oid inside the statement leaves it as a name.
+        let reg = |(at, (_, ty)): (usize, &query::OutputColumn)| match ty {
+            SqlType::Reg(reg) => Some((at, *reg)),
+            _ => None,
+        };
+        let shown = |ty| if matches!(ty, SqlType::Reg(_)) { SqlType::Text } else { ty };
         Plan {
-            columns: columns.map(|c| c.into_iter().map(|(name, ty)| ResultColumn { name, ty }).collect()),
+            reg_columns: columns.iter().flatten().enumerate().filter_map(reg).collect(),
+            columns: columns.map(|c| c.into_iter().map(|(name, ty)| ResultColumn { name, ty: shown(ty) }).collect()),
             // A parameter nothing gave a type is text.
             parameter_types: self.params.into_iter().map(|t| t.unwrap_or(SqlType::Text)).collect(),
             catalogue_version: ctx.tx.catalogue().version,

@@ -146,7 +146,7 @@ impl Binder<'_> {
         let kind = match ty {
             SqlType::Int2 => Arithmetic::Int2,
             SqlType::Int4 => Arithmetic::Int4,
-            SqlType::Int8 | SqlType::Oid => Arithmetic::Int8,
+            SqlType::Int8 | SqlType::Oid | SqlType::Reg(_) => Arithmetic::Int8,
             SqlType::Numeric { .. } => Arithmetic::Numeric,
             SqlType::Float4 => Arithmetic::Float4,
             _ => Arithmetic::Float8,

@@ -16,7 +16,7 @@ use crate::function::table::TableFunction;
 use crate::function::window::WindowKind;
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
-use crate::types::SqlType;
+use crate::types::{Reg, SqlType};
 
 /// A value in flight. In SQL `None` is NULL and a null value is JSON's; in PartiQL `None` is MISSING and a null value
 /// is NULL.
@@ -33,6 +33,8 @@ pub struct ResultColumn {
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) columns: Option<Arc<[ResultColumn]>>,
+    /// Columns of oids that are given out as names.
+    pub(crate) reg_columns: Vec<(usize, Reg)>,
     pub(crate) parameter_types: Vec<SqlType>,
     pub(crate) catalogue_version: u64,
     pub(crate) dialect: Dialect,

@@ -77,7 +77,7 @@ pub(crate) fn common_number(a: &SqlType, b: &SqlType) -> SqlType {
     let rank = |t: &SqlType| match t {
         SqlType::Int2 => 1,
         SqlType::Int4 => 2,
-        SqlType::Int8 | SqlType::Oid => 3,
+        SqlType::Int8 | SqlType::Oid | SqlType::Reg(_) => 3,
         SqlType::Numeric { .. } => 4,
         SqlType::Float4 => 5,
         _ => 6,
@@ -87,7 +87,7 @@ pub(crate) fn common_number(a: &SqlType, b: &SqlType) -> SqlType {
         SqlType::Numeric { .. } => SqlType::NUMERIC,
         // real with anything that is not real becomes double precision.
         SqlType::Float4 if a != b => SqlType::Float8,
-        SqlType::Oid => SqlType::Int8,
+        SqlType::Oid | SqlType::Reg(_) => SqlType::Int8,
         other => other.clone(),
     }
 }
@@ -101,6 +101,7 @@ pub(crate) fn unify(types: &[Option<SqlType>]) -> Option<SqlType> {
             Some(so_far) if so_far == *ty => so_far,
             Some(SqlType::Ion) => SqlType::Ion,
             Some(so_far) if same_kind(&so_far, ty) => unsized_type(&so_far),
+            Some(SqlType::Oid | SqlType::Reg(_)) if matches!(ty, SqlType::Oid | SqlType::Reg(_)) => SqlType::Oid,
             Some(so_far) if so_far.is_number() && ty.is_number() => common_number(&so_far, ty),
             Some(so_far) if so_far.is_text() && ty.is_text() => SqlType::Text,
             Some(so_far) if implicit_cost(&so_far, ty).is_some() => ty.clone(),
@@ -127,6 +128,14 @@ impl Binder<'_> {
         if self.partiql {
             return Ok(e.ex);
         }
+        let e = match (&e.ty, to) {
+            (Some(SqlType::Reg(a)), SqlType::Reg(b)) if a == b => return Ok(e.ex),
+            (_, SqlType::Reg(reg)) => return Ok(self.reg_cast(e, *reg, span)?.ex),
+            (Some(SqlType::Reg(reg)), to) if to.is_text() => self.reg_name(e.ex, *reg, span)?,
+            // Everything else takes the number.
+            (Some(SqlType::Reg(_)), _) => Typed::new(e.ex, SqlType::Oid),
+            _ => e,
+        };
         let explicit = context == CastContext::Explicit;
         let Some(from) = e.ty else { return self.coerce_untyped(e.ex, to, explicit, span) };
         if from == *to || *to == SqlType::Ion {

@@ -11,6 +11,7 @@ mod source;
 mod window;
 
 use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
 
 pub use run::{RECURSION_ROWS_MAX, Row, STATEMENT_MEMORY_BYTES_MAX};
 
@@ -23,6 +24,7 @@ pub(crate) use window::default_frame;
 
 use crate::bind::plan::{Body, Datum, Plan};
 use crate::error::{QueryError, Result, SqlState};
+use crate::function::reg_name;
 use crate::session::SessionInfo;
 use crate::transaction::Transaction;
 
@@ -55,8 +57,11 @@ pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &Sessio
         }
         _ => {
             check_run(plan, tx, params)?;
-            let outcome = dml::run(plan, tx, params, session)?;
+            let mut outcome = dml::run(plan, tx, params, session)?;
             tx.check_unique()?;
+            if let Outcome::Affected { returning: Some(rows), .. } = &mut outcome {
+                rows.iter_mut().for_each(|row| name_oids(plan, session, row));
+            }
             Ok(outcome)
         }
     }
@@ -77,11 +82,23 @@ pub fn run_query(
     let run = Run::new(plan, tx, params, session);
     run.check_cancelled()?;
     let streaming = std::cell::Cell::new(0_usize);
-    run.query(query, None, None, &mut |row| {
+    run.query(query, None, None, &mut |mut row| {
+        name_oids(plan, session, &mut row);
         streaming.set(streaming.get() + 1);
         run.tick()?;
         Ok(if sink(row)? { Flow::More } else { Flow::Stop })
     })
+}
+
+/// Oids of `regclass` and its kin become names on their way out.
+fn name_oids(plan: &Plan, session: &SessionInfo, row: &mut Row) {
+    for (at, reg) in &plan.reg_columns {
+        if let Some(Some(value)) = row.get_mut(*at)
+            && let Some(oid) = value.as_i64()
+        {
+            *value = Value::string(reg_name(session, *reg, oid));
+        }
+    }
 }
 
 /// Parameters are all there, and each table is still what it was when the plan was made; reading it is recorded.

@@ -16,6 +16,7 @@ pub mod time;
 pub mod window;
 
 pub(crate) use pattern::{like, regex};
+pub(crate) use pg_catalog::reg_name;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Int, Value};
@@ -247,7 +248,8 @@ pub fn implicit_cost(from: &SqlType, to: &SqlType) -> Option<u32> {
         (SqlType::Date, SqlType::Timestamp) => Some(2),
         (SqlType::Date, SqlType::TimestampTz) | (SqlType::Timestamp, SqlType::TimestampTz) => Some(1),
         (SqlType::Int4 | SqlType::Int8 | SqlType::Int2, SqlType::Oid) => Some(2),
-        (SqlType::Oid, SqlType::Int8) => Some(2),
+        (SqlType::Oid | SqlType::Reg(_), SqlType::Int8) => Some(2),
+        (SqlType::Reg(_), SqlType::Oid) => Some(1),
         (SqlType::Array(a), SqlType::Array(b)) => implicit_cost(a, b),
         (SqlType::Ion, _) | (_, SqlType::Ion) => Some(5),
         _ => None,

@@ -12,10 +12,11 @@ use crate::bind::plan::Datum;
 use crate::catalogue::Catalogue;
 use crate::catalogue::virtual_tables::{
     INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, constraint_definition, format_type, index_definition, procedure_oid,
-    relation_named, role_oid, type_oid,
+    quoted, relation_name, relation_named, role_oid, type_oid, type_procedures,
 };
 use crate::error::{QueryError, Result, SqlState};
-use crate::types::SqlType;
+use crate::session::SessionInfo;
+use crate::types::{Reg, SqlType};
 
 const OID: Arg = Arg::Type(SqlType::Oid);
 const R_OID: Returns = of(SqlType::Oid);
@@ -24,21 +25,25 @@ const BOOL: Arg = super::ty::BOOL;
 pub(super) static FUNCTIONS: &[Scalar] = &[
     // Names as OIDs
     strict("ledgerstone_regclass", &[TEXT], R_OID, |c, a| regclass(c, text_at(a, 0)?)),
-    strict("to_regclass", &[TEXT], R_OID, |c, a| Ok(regclass(c, text_at(a, 0)?).unwrap_or_default())),
+    strict("to_regclass", &[TEXT], of(SqlType::Reg(Reg::Class)), |c, a| {
+        Ok(regclass(c, text_at(a, 0)?).unwrap_or_default())
+    }),
     strict("ledgerstone_regtype", &[TEXT], R_OID, |_, a| regtype(text_at(a, 0)?)),
-    strict("to_regtype", &[TEXT], R_OID, |_, a| Ok(regtype(text_at(a, 0)?).unwrap_or_default())),
-    strict("ledgerstone_regproc", &[TEXT], R_OID, |_, a| {
-        let (_, name) = names(text_at(a, 0)?);
-        some_int(i64::from(procedure_oid(&name)))
+    strict("to_regtype", &[TEXT], of(SqlType::Reg(Reg::Type)), |_, a| Ok(regtype(text_at(a, 0)?).unwrap_or_default())),
+    strict("ledgerstone_regproc", &[TEXT], R_OID, |_, a| regproc(text_at(a, 0)?)),
+    strict("to_regproc", &[TEXT], of(SqlType::Reg(Reg::Proc)), |_, a| Ok(regproc(text_at(a, 0)?).unwrap_or_default())),
+    strict("to_regnamespace", &[TEXT], of(SqlType::Reg(Reg::Namespace)), |_, a| {
+        Ok(regnamespace(text_at(a, 0)?).unwrap_or_default())
+    }),
+    strict("to_regrole", &[TEXT], of(SqlType::Reg(Reg::Role)), |c, a| {
+        Ok(regrole(c.session, text_at(a, 0)?).unwrap_or_default())
+    }),
+    strict("ledgerstone_reg_name", &[TEXT, OID], R_TEXT, |c, a| match Reg::named(text_at(a, 0)?) {
+        Some(reg) => some_text(reg_name(c.session, reg, int_at(a, 1)?)),
+        None => Ok(None),
     }),
     strict("ledgerstone_regnamespace", &[TEXT], R_OID, |_, a| regnamespace(text_at(a, 0)?)),
-    strict("ledgerstone_regrole", &[TEXT], R_OID, |c, a| {
-        let (_, name) = names(text_at(a, 0)?);
-        if name == OWNER_NAME || *name == *c.session.user {
-            return some_int(i64::from(role_oid(&name)));
-        }
-        Err(missing(SqlState::UNDEFINED_OBJECT, "role", &name))
-    }),
+    strict("ledgerstone_regrole", &[TEXT], R_OID, |c, a| regrole(c.session, text_at(a, 0)?)),
     // Visibility: what needs no schema
     strict("pg_table_is_visible", &[OID], R_BOOL, |_, a| {
         let first = i64::from(INFORMATION_SCHEMA);
@@ -50,6 +55,12 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("pg_opclass_is_visible", &[OID], R_BOOL, yes),
     strict("pg_operator_is_visible", &[OID], R_BOOL, yes),
     strict("pg_statistics_obj_is_visible", &[OID], R_BOOL, yes),
+    strict("pg_conversion_is_visible", &[OID], R_BOOL, yes),
+    strict("pg_opfamily_is_visible", &[OID], R_BOOL, yes),
+    strict("pg_ts_config_is_visible", &[OID], R_BOOL, yes),
+    strict("pg_ts_dict_is_visible", &[OID], R_BOOL, yes),
+    strict("pg_ts_parser_is_visible", &[OID], R_BOOL, yes),
+    strict("pg_ts_template_is_visible", &[OID], R_BOOL, yes),
     strict("pg_is_other_temp_schema", &[OID], R_BOOL, |_, _| some_bool(false)),
     strict("pg_my_temp_schema", &[], R_OID, |_, _| some_int(0)),
     strict("pg_relation_is_publishable", &[OID], R_BOOL, |_, _| some_bool(false)),
@@ -78,6 +89,15 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("obj_description", &[ANY], R_TEXT, null),
     variadic("col_description", &[ANY], R_TEXT, null),
     variadic("shobj_description", &[ANY], R_TEXT, null),
+    variadic("pg_get_function_sqlbody", &[ANY], R_TEXT, null),
+    variadic("pg_get_function_arg_default", &[ANY], R_TEXT, null),
+    // Empty, as PostgreSQL has it for its own tablespaces.
+    strict("pg_tablespace_location", &[OID], R_TEXT, |_, _| some_text("")),
+    strict("getdatabaseencoding", &[], of(SqlType::Name), |_, _| some_text("UTF8")),
+    strict("pg_char_to_encoding", &[TEXT], super::ty::R_INT4, |_, a| {
+        let name: String = text_at(a, 0)?.chars().filter(char::is_ascii_alphanumeric).collect();
+        some_int(if matches!(&*name.to_ascii_lowercase(), "utf8" | "unicode") { 6 } else { -1 })
+    }),
     strict("pg_encoding_to_char", &[INT4], of(SqlType::Name), |_, a| {
         some_text(if int_at(a, 0)? == 6 { "UTF8" } else { "" })
     }),
@@ -139,7 +159,11 @@ fn oid_at(a: &[Datum], i: usize) -> Result<u32> {
 }
 
 fn catalogue(c: &Call<'_>) -> Arc<Catalogue> {
-    c.session.database.as_ref().map(|d| d.catalogue()).unwrap_or_default()
+    catalogue_of(c.session)
+}
+
+fn catalogue_of(session: &SessionInfo) -> Arc<Catalogue> {
+    session.database.as_ref().map(|d| d.catalogue()).unwrap_or_default()
 }
 
 fn indexdef(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
@@ -160,6 +184,47 @@ fn regclass(c: &Call<'_>, written: &str) -> Result<Datum> {
         Some(relation) => some_int(i64::from(relation.oid())),
         None => Err(missing(SqlState::UNDEFINED_TABLE, "relation", written)),
     }
+}
+
+/// A function by name, or one that PostgreSQL has for reading and writing a type.
+fn regproc(written: &str) -> Result<Datum> {
+    if let Ok(oid) = written.trim().parse::<u32>() {
+        return some_int(i64::from(oid));
+    }
+    let (_, name) = names(written);
+    if written.trim() == "-" {
+        return some_int(0);
+    }
+    if super::names().any(|known| known == name) || type_procedures().any(|known| known == name) {
+        return some_int(i64::from(procedure_oid(&name)));
+    }
+    Err(missing(SqlState::UNDEFINED_FUNCTION, "function", &name))
+}
+
+fn regrole(session: &SessionInfo, written: &str) -> Result<Datum> {
+    let (_, name) = names(written);
+    if name == OWNER_NAME || *name == *session.user {
+        return some_int(i64::from(role_oid(&name)));
+    }
+    Err(missing(SqlState::UNDEFINED_OBJECT, "role", &name))
+}
+
+/// The name an oid of this kind is shown as; the number itself if it numbers nothing.
+pub(crate) fn reg_name(session: &SessionInfo, reg: Reg, oid: i64) -> String {
+    let Ok(number) = u32::try_from(oid) else { return oid.to_string() };
+    let name = match (reg, number) {
+        (_, 0) => Some("-".to_owned()),
+        (Reg::Class, _) => relation_name(&catalogue_of(session), number),
+        (Reg::Type, _) => Some(format_type(number, None)).filter(|name| name != "???"),
+        (Reg::Proc, _) => {
+            let known = super::names().map(str::to_owned).chain(type_procedures());
+            known.into_iter().find(|name| procedure_oid(name) == number)
+        }
+        (Reg::Namespace, _) => NAMESPACES.iter().find(|(oid, _)| *oid == number).map(|(_, name)| (*name).to_owned()),
+        (Reg::Procedure | Reg::Operator, _) => None,
+        (Reg::Role, _) => [OWNER_NAME, &session.user].into_iter().find(|name| role_oid(name) == number).map(quoted),
+    };
+    name.unwrap_or_else(|| oid.to_string())
 }
 
 fn regtype(written: &str) -> Result<Datum> {

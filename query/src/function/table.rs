@@ -5,7 +5,7 @@ use ledgerstone_digest::ion::Value;
 use super::{Call, pattern};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
-use crate::types::SqlType;
+use crate::types::{Reg, SqlType};
 use crate::value::datetime::{self, Interval};
 use crate::value::numeric::Num;
 use crate::value::{json, text};
@@ -14,15 +14,23 @@ use crate::value::{json, text};
 pub enum TableFunction {
     GenerateSeriesInt,
     GenerateSeriesNumeric,
-    GenerateSeriesTime { zoned: bool },
+    GenerateSeriesTime {
+        zoned: bool,
+    },
     GenerateSubscripts,
     Unnest,
-    JsonElements { text: bool },
-    JsonEach { text: bool },
+    JsonElements {
+        text: bool,
+    },
+    JsonEach {
+        text: bool,
+    },
     JsonKeys,
     RegexpSplit,
     RegexpMatches,
     StringToTable,
+    /// No rows: what there are none of here, such as partitions.
+    Nothing,
 }
 
 /// A table function resolved: argument casts and the columns it returns.
@@ -51,6 +59,9 @@ pub fn is_table_function(name: &str) -> bool {
             | "regexp_split_to_table"
             | "regexp_matches"
             | "string_to_table"
+            | "pg_partition_tree"
+            | "pg_partition_ancestors"
+            | "pg_options_to_table"
     )
 }
 
@@ -107,6 +118,25 @@ pub fn resolve(name: &str, types: &[Option<SqlType>]) -> Option<Resolved> {
         ("string_to_table", 2) => {
             done(TableFunction::StringToTable, vec![Some(SqlType::Text); 2], vec![("string_to_table", SqlType::Text)])
         }
+        ("pg_partition_tree", 1) => {
+            let relation = || SqlType::Reg(Reg::Class);
+            let columns = vec![
+                ("relid", relation()),
+                ("parentrelid", relation()),
+                ("isleaf", SqlType::Bool),
+                ("level", SqlType::Int4),
+            ];
+            done(TableFunction::Nothing, vec![Some(relation())], columns)
+        }
+        // Of foreign servers and tables, which there are none of.
+        ("pg_options_to_table", 1) => {
+            let columns = vec![("option_name", SqlType::Text), ("option_value", SqlType::Text)];
+            done(TableFunction::Nothing, vec![Some(SqlType::Array(Box::new(SqlType::Text)))], columns)
+        }
+        ("pg_partition_ancestors", 1) => {
+            let relation = SqlType::Reg(Reg::Class);
+            done(TableFunction::Nothing, vec![Some(relation.clone())], vec![("relid", relation)])
+        }
         _ => None,
     }
 }
@@ -159,6 +189,7 @@ pub fn rows(
     let Some(first) = values.next() else { return none() };
     let one = |v: Value| Ok(vec![Some(v)]);
     match function {
+        TableFunction::Nothing => none(),
         TableFunction::GenerateSeriesInt => {
             let stop = values.next().and_then(|v| v.as_i64()).unwrap_or_default();
             let step = values.next().and_then(|v| v.as_i64()).unwrap_or(1);

@@ -22,7 +22,7 @@ impl Session {
             SetValue::Values(values) => Some(values.iter().map(setting_text).collect::<Vec<_>>().join(", ")),
         };
         match (name.to_ascii_lowercase().as_str(), text.as_deref()) {
-            // SET TRANSACTION: every level is honoured by the strictest.
+            // Every level is honoured by the strictest.
             ("transaction_isolation" | "transaction isolation level", Some(level)) => {
                 self.info.settings.clone().set("default_transaction_isolation", level).map_err(refused)?;
             }
@@ -32,6 +32,28 @@ impl Session {
                 Some(text) => settings.set(name, text),
                 None => settings.reset(name, base),
             })?,
+        }
+        Ok(Response::Done { tag: "SET".to_owned() })
+    }
+
+    /// SET TRANSACTION, and with `session` SET SESSION CHARACTERISTICS AS TRANSACTION.
+    pub(super) fn set_transaction(
+        &mut self,
+        session: bool,
+        isolation: Option<&'static str>,
+        read_only: Option<bool>,
+    ) -> Result<Response, QueryError> {
+        let flag = read_only.map(|on| if on { "on" } else { "off" });
+        if session {
+            self.change_setting(false, |settings, _| {
+                isolation.map_or(Ok(()), |level| settings.set("default_transaction_isolation", level))?;
+                flag.map_or(Ok(()), |flag| settings.set("default_transaction_read_only", flag))
+            })?;
+        } else if !matches!(self.work, Work::Explicit(_)) {
+            self.notice("WARNING", "25P01", "SET TRANSACTION can only be used in transaction blocks");
+        } else if let Some(flag) = flag {
+            // The level asked for changes nothing: every transaction is serializable.
+            self.set_read_only(flag)?;
         }
         Ok(Response::Done { tag: "SET".to_owned() })
     }

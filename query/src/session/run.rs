@@ -163,6 +163,9 @@ impl Session {
                 self.savepoint_command(statement)
             }
             Statement::Set { name, value, local } => self.set(name, value, *local),
+            Statement::SetTransaction { session, isolation, read_only } => {
+                self.set_transaction(*session, *isolation, *read_only)
+            }
             Statement::Reset { name } => self.reset(name.as_deref()),
             Statement::Show { name } => self.show(name),
             Statement::NoOperation { tag } => Ok(Response::Done { tag: (*tag).to_owned() }),

@@ -300,6 +300,7 @@ impl Converter {
         match item {
             sql::SelectItem::UnnamedExpr(e) => Ok(SelectItem::Expr { expr: self.expr(e)?, alias: None }),
             sql::SelectItem::ExprWithAlias { expr, alias } => {
+                no_string(&alias)?;
                 Ok(SelectItem::Expr { expr: self.expr(expr)?, alias: Some(name(alias)) })
             }
             sql::SelectItem::Wildcard(options) => {
@@ -488,6 +489,7 @@ impl Converter {
         let Some(sql::TableAlias { explicit: _, name: ident, columns, at }) = alias else {
             return Ok(Alias::default());
         };
+        no_string(&ident)?;
         let table = name(ident);
         let columns = columns
             .into_iter()
@@ -498,6 +500,17 @@ impl Converter {
             })
             .collect::<Result<_>>()?;
         Ok(Alias { name: Some(table), columns, at: at.map(name), by: None })
+    }
+}
+
+/// sqlparser takes a string for an alias, so that two strings in a row would lose one.
+fn no_string(alias: &sql::Ident) -> Result<()> {
+    match alias.quote_style {
+        Some('\'') => {
+            let message = format!("syntax error at or near \"'{}'\"", alias.value.replace('\'', "''"));
+            Err(QueryError::syntax(message, tokens::span(alias.span)))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -37,6 +37,11 @@ pub(super) fn statements(dialect: &LedgerstoneDialect, text: &str) -> Result<Vec
         token.span.start = location(positions.offset(token.span.start));
         token.span.end = location(positions.offset(token.span.end));
         no_junk(&token, text)?;
+        if let Some(before) = current.last_mut()
+            && goes_on(before, &token, text)
+        {
+            continue;
+        }
         if token.token == Token::SemiColon {
             all.extend(statement(std::mem::take(&mut current))?);
         } else {
@@ -213,6 +218,20 @@ fn recursive_pair(before: &Token, token: &TokenWithSpan) -> Result<()> {
         return Err(QueryError::syntax(format!("syntax error at or near \"{}\"", token.token), span(token.span)));
     }
     Ok(())
+}
+
+/// Strings with nothing but space between them, a line's end included, are one.
+fn goes_on(before: &mut TokenWithSpan, token: &TokenWithSpan, text: &str) -> bool {
+    let (Token::SingleQuotedString(first), Token::SingleQuotedString(more)) = (&mut before.token, &token.token) else {
+        return false;
+    };
+    let between = span(before.span).end as usize..span(token.span).start as usize;
+    let goes_on = text.get(between).is_some_and(|between| between.contains('\n'));
+    if goes_on {
+        first.push_str(more);
+        before.span.end = token.span.end;
+    }
+    goes_on
 }
 
 /// A number or a parameter with a letter directly behind it. Without this `SELECT 1e` would be a 1 named e; PostgreSQL

@@ -48,7 +48,7 @@ pub fn cast(value: Datum, from: Option<&SqlType>, to: &SqlType, explicit: bool, 
     let out = match to {
         SqlType::Ion => value,
         SqlType::Bool => to_bool(value)?,
-        SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid => to_int(value, to)?,
+        SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid | SqlType::Reg(_) => to_int(value, to)?,
         SqlType::Float4 | SqlType::Float8 => to_float(value, to)?,
         SqlType::Numeric { .. } => fit_numeric(Num::from_value(&value).map_err(|_| cannot(&value, to))?, to)?,
         SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name => {
@@ -150,7 +150,7 @@ pub fn int_fits(i: i64, ty: &SqlType) -> bool {
     match ty {
         SqlType::Int2 => i16::try_from(i).is_ok(),
         SqlType::Int4 => i32::try_from(i).is_ok(),
-        SqlType::Oid => u32::try_from(i).is_ok(),
+        SqlType::Oid | SqlType::Reg(_) => u32::try_from(i).is_ok(),
         _ => true,
     }
 }
@@ -188,6 +188,13 @@ fn to_float(value: Value, to: &SqlType) -> Result<Value> {
     let narrowed = if *to == SqlType::Float4 { f64::from(f as f32) } else { f };
     if narrowed.is_infinite() && !matches!(value, Value::Float(v) if v.is_infinite()) {
         return Err(QueryError::new(SqlState::NUMERIC_OUT_OF_RANGE, "value out of range: overflow"));
+    }
+    let zero = match &value {
+        Value::Float(f) => *f == 0.0,
+        other => Num::from_value(other)?.is_zero(),
+    };
+    if narrowed == 0.0 && !zero {
+        return Err(QueryError::new(SqlState::NUMERIC_OUT_OF_RANGE, "value out of range: underflow"));
     }
     Ok(Value::Float(narrowed))
 }

@@ -180,7 +180,7 @@ pub fn parse(text: &str, ty: &SqlType, now_micros: i64) -> Result<Value> {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
     Ok(match ty {
         SqlType::Bool => Value::Bool(parse_bool(trimmed).ok_or_else(invalid)?),
-        SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid => {
+        SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid | SqlType::Reg(_) => {
             let digits = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
             if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(invalid());
@@ -197,7 +197,13 @@ pub fn parse(text: &str, ty: &SqlType, now_micros: i64) -> Result<Value> {
             }
             Value::int(i)
         }
-        SqlType::Float4 | SqlType::Float8 => Value::Float(parse_float(trimmed, ty).ok_or_else(invalid)?),
+        SqlType::Float4 | SqlType::Float8 => Value::Float(parse_float(trimmed, ty).map_err(|error| match error {
+            IsNumber(false) => invalid(),
+            IsNumber(true) => QueryError::new(
+                SqlState::NUMERIC_OUT_OF_RANGE,
+                format!("\"{text}\" is out of range for type {}", short_name(ty)),
+            ),
+        })?),
         SqlType::Numeric { .. } => {
             if matches!(trimmed.to_ascii_lowercase().as_str(), "nan" | "infinity" | "-infinity" | "inf" | "-inf") {
                 return Err(QueryError::unsupported("NaN and infinity in numeric")
@@ -261,18 +267,26 @@ fn parse_bool(text: &str) -> Option<bool> {
     (is("false", 1) || is("no", 1) || is("off", 2) || lower == "0").then_some(false)
 }
 
-fn parse_float(text: &str, ty: &SqlType) -> Option<f64> {
-    let f = match text.to_ascii_lowercase().as_str() {
-        "nan" => f64::NAN,
-        "inf" | "infinity" | "+inf" | "+infinity" => f64::INFINITY,
-        "-inf" | "-infinity" => f64::NEG_INFINITY,
-        other if other.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'+' | b'-')) => {
-            other.parse().ok().filter(|f: &f64| f.is_finite())?
-        }
-        _ => return None,
-    };
-    Some(if *ty == SqlType::Float4 { f64::from(f as f32) } else { f })
+/// `Err` says whether the text is a number, one that the type has no room for.
+fn parse_float(text: &str, ty: &SqlType) -> Result<f64, IsNumber> {
+    let text = text.to_ascii_lowercase();
+    match text.as_str() {
+        "nan" => return Ok(f64::NAN),
+        "inf" | "infinity" | "+inf" | "+infinity" => return Ok(f64::INFINITY),
+        "-inf" | "-infinity" => return Ok(f64::NEG_INFINITY),
+        _ => {}
+    }
+    if !text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'+' | b'-')) {
+        return Err(IsNumber(false));
+    }
+    let f: f64 = text.parse().map_err(|_| IsNumber(false))?;
+    let f = if *ty == SqlType::Float4 { f64::from(f as f32) } else { f };
+    let zero = !text.split('e').next().unwrap_or_default().bytes().any(|b| matches!(b, b'1'..=b'9'));
+    // Too large or too small: never infinity or nothing instead.
+    if f.is_finite() && (zero || f != 0.0) { Ok(f) } else { Err(IsNumber(true)) }
 }
+
+struct IsNumber(bool);
 
 fn parse_bytea(text: &str) -> Option<Vec<u8>> {
     if let Some(hex) = text.strip_prefix("\\x") {

@@ -63,8 +63,8 @@ fn sql(memory: &Memory, statement: &str) -> Vec<String> {
 /// Name (from the comment before it) and answer of every query of a fixture.
 fn answers(memory: &Memory, file: &str) -> Vec<(String, Vec<String>)> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
-    let table = sql(memory, "select 't'::regclass").remove(0);
-    let index = sql(memory, "select 't_n'::regclass").remove(0);
+    let table = sql(memory, "select 't'::regclass::oid").remove(0);
+    let index = sql(memory, "select 't_n'::regclass::oid").remove(0);
     let queries = std::fs::read_to_string(path).unwrap().replace(":table'", &format!("{table}'"));
     let queries = queries.replace(":index'", &format!("{index}'"));
     let (mut out, mut failures) = (Vec::new(), String::new());
@@ -82,8 +82,8 @@ fn answers(memory: &Memory, file: &str) -> Vec<(String, Vec<String>)> {
 fn check(file: &str, expected: &[(&str, &[&str])]) {
     let memory = ledger();
     let answers = answers(&memory, file);
-    let oid = sql(&memory, "select 't'::regclass").remove(0);
-    let index = sql(&memory, "select 't_n'::regclass").remove(0);
+    let oid = sql(&memory, "select 't'::regclass::oid").remove(0);
+    let index = sql(&memory, "select 't_n'::regclass::oid").remove(0);
     let shown: Vec<(&str, Vec<String>)> = answers
         .iter()
         .map(|(n, rows)| (n.as_str(), rows.iter().map(|r| r.replace(&oid, "OID").replace(&index, "INDEX")).collect()))
@@ -150,7 +150,7 @@ fn psql_describes_a_table() {
                     "t_nn|f|t|f|t|CREATE UNIQUE INDEX t_nn ON public.t USING btree (name)|UNIQUE (name)|u|f|f|f|0",
                 ],
             ),
-            ("\\d t 5", &["t_check|CHECK (n > 0)"]),
+            ("\\d t 5", &["t_n_check|CHECK (n > 0)"]),
             ("\\d t 6", &[]),
             ("\\d t 7", &[]),
             ("\\d t 8", &[]),
@@ -183,7 +183,7 @@ fn psql_describes_a_table_at_length() {
                     "t_nn|f|t|f|t|CREATE UNIQUE INDEX t_nn ON public.t USING btree (name)|UNIQUE (name)|u|f|f|f|0",
                 ],
             ),
-            ("\\d+ t 5", &["t_check|CHECK (n > 0)"]),
+            ("\\d+ t 5", &["t_n_check|CHECK (n > 0)"]),
             ("\\d+ t 6", &[]),
             ("\\d+ t 7", &[]),
             ("\\d+ t 8", &[]),
@@ -246,7 +246,8 @@ fn user_tables_are_listed_as_qldb_does() {
 #[test]
 fn names_become_oids_and_wrong_ones_an_error() {
     let memory = ledger();
-    assert_eq!(sql(&memory, "select 'pg_class'::regclass, 'int4'::regtype, 'public'::regnamespace"), ["1259|23|2200"]);
+    let oids = "select 'pg_class'::regclass::oid, 'int4'::regtype::oid, 'public'::regnamespace::oid";
+    assert_eq!(sql(&memory, oids), ["1259|23|2200"]);
     assert_eq!(sql(&memory, "select 'public.t'::regclass = 't'::regclass, to_regclass('nothing')"), ["t|null"]);
     let error = ask(&memory, "select 'nothing'::regclass", Dialect::Sql).unwrap_err();
     assert_eq!(error.code.as_str(), "42P01");
@@ -259,4 +260,55 @@ fn the_catalogue_cannot_be_written() {
     assert_eq!(error.code.as_str(), "42501");
     let error = ask(&memory, "delete from pg_catalog.pg_class", Dialect::Sql).unwrap_err();
     assert_eq!(error.code.as_str(), "42809");
+}
+
+#[test]
+fn oids_of_names_come_back_as_names() {
+    let memory = ledger();
+    for (statement, expected) in [
+        ("select 't'::regclass", "t"),
+        ("select 'public.t_n'::regclass, 'Vehicle'::regclass", ""),
+        ("select '\"Vehicle\"'::regclass, 't'::regclass::text || '!'", "\"Vehicle\"|t!"),
+        ("select 'pg_class'::regclass, 'pg_class'::regclass::oid, 1259::regclass", "pg_class|1259|pg_class"),
+        ("select 'information_schema.tables'::regclass", "information_schema.tables"),
+        ("select oid::regclass from pg_class where oid = 't_n'::regclass", "t_n"),
+        ("select relname from pg_class where oid = 't'::regclass and 't'::regclass = oid", "t"),
+        ("select attrelid::regclass, count(*) from pg_attribute where attrelid = 't'::regclass group by 1", "t|3"),
+        (
+            "select x::regclass from (select 't'::regclass as x union select 'pg_type'::regclass) y order by 1 limit 1",
+            "",
+        ),
+        ("select format('%s', 't'::regclass), concat('t'::regclass, 1)", "t|t1"),
+        ("select to_regclass('nowhere'), to_regclass('t'), to_regtype('int4')", "null|t|integer"),
+        (
+            "select 23::regtype, 'int[]'::regtype, 'varchar(9)'::regtype, 0::regtype",
+            "integer|integer[]|character varying|-",
+        ),
+        (
+            "select 'now'::regproc, 'public'::regnamespace, 'reader'::regrole, 4294967295::regclass",
+            "now|public|reader|4294967295",
+        ),
+        ("select tableoid::regclass, relname from pg_class where relname = 't'", "pg_class|t"),
+        (
+            "select d.tableoid from pg_class c left join pg_description d on d.objoid = c.oid where c.relname = 't'",
+            "null",
+        ),
+    ] {
+        match (expected, ask(&memory, statement, Dialect::Sql)) {
+            ("", Ok(rows)) => assert_eq!(rows.len(), 1, "{statement}: {rows:?}"),
+            ("", Err(error)) => assert_eq!(error.code.0, "42P01", "{statement}"),
+            (_, answer) => assert_eq!(answer.unwrap_or_else(|e| panic!("{}", e.render(statement))), [expected]),
+        }
+    }
+    for (statement, code) in [
+        ("select 'nowhere'::regclass", "42P01"),
+        ("select 'nowhere'::regtype", "42704"),
+        ("select 'nowhere'::regproc", "42883"),
+        ("select 'nobody'::regrole", "42704"),
+        ("select 'nowhere'::regnamespace", "3F000"),
+        ("select 'now()'::regprocedure", "0A000"),
+        ("select '{}'::regclass[]", "0A000"),
+    ] {
+        assert_eq!(ask(&memory, statement, Dialect::Sql).unwrap_err().code.0, code, "{statement}");
+    }
 }

@@ -23,7 +23,10 @@ pub fn write_text(value: &Value, ty: &SqlType, out: &mut Vec<u8>) {
         (SqlType::Text | SqlType::Varchar(_) | SqlType::Name | SqlType::Uuid, Value::String(text)) => {
             out.extend_from_slice(text.as_bytes());
         }
-        (SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid, Value::Int(Int::Small(number))) => {
+        (
+            SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid | SqlType::Reg(_),
+            Value::Int(Int::Small(number)),
+        ) => {
             let _ = write!(out, "{number}");
         }
         (SqlType::Bool, Value::Bool(flag)) => out.push(if *flag { b't' } else { b'f' }),
@@ -37,7 +40,7 @@ pub fn write_binary(value: &Value, ty: &SqlType, out: &mut Vec<u8>) -> Result<()
         (SqlType::Bool, Value::Bool(flag)) => out.push(u8::from(*flag)),
         (SqlType::Int2, _) => put_int::<i16, 2>(value, ty, out, i16::to_be_bytes)?,
         (SqlType::Int4, _) => put_int::<i32, 4>(value, ty, out, i32::to_be_bytes)?,
-        (SqlType::Oid, _) => put_int::<u32, 4>(value, ty, out, u32::to_be_bytes)?,
+        (SqlType::Oid | SqlType::Reg(_), _) => put_int::<u32, 4>(value, ty, out, u32::to_be_bytes)?,
         (SqlType::Int8, _) => put_int::<i64, 8>(value, ty, out, i64::to_be_bytes)?,
         (SqlType::Float4, Value::Float(number)) => out.extend_from_slice(&(*number as f32).to_be_bytes()),
         (SqlType::Float8, Value::Float(number)) => out.extend_from_slice(&number.to_be_bytes()),
@@ -93,7 +96,7 @@ pub fn read_binary(bytes: &[u8], ty: &SqlType, now_micros: i64) -> Result<Value,
         },
         SqlType::Int2 => Value::int(i64::from(i16::from_be_bytes(array(bytes, ty)?))),
         SqlType::Int4 => Value::int(i64::from(i32::from_be_bytes(array(bytes, ty)?))),
-        SqlType::Oid => Value::int(i64::from(u32::from_be_bytes(array(bytes, ty)?))),
+        SqlType::Oid | SqlType::Reg(_) => Value::int(i64::from(u32::from_be_bytes(array(bytes, ty)?))),
         SqlType::Int8 => Value::int(i64::from_be_bytes(array(bytes, ty)?)),
         SqlType::Float4 => Value::Float(f64::from(f32::from_be_bytes(array(bytes, ty)?))),
         SqlType::Float8 => Value::Float(f64::from_be_bytes(array(bytes, ty)?)),

@@ -1,6 +1,6 @@
 //! PostgreSQL's numbers for types: OID, size and modifier (catalog/pg_type.dat of PostgreSQL 15).
 
-use ledgerstone_query::types::SqlType;
+use ledgerstone_query::types::{Reg, SqlType};
 
 /// The OID a column or parameter of this type is announced with. Document values are jsonb to PostgreSQL clients.
 pub fn oid(ty: &SqlType) -> u32 {
@@ -23,6 +23,13 @@ pub fn oid(ty: &SqlType) -> u32 {
         SqlType::TimestampTz => 1184,
         SqlType::Interval => 1186,
         SqlType::Numeric { .. } => 1700,
+        SqlType::Reg(Reg::Class) => 2205,
+        SqlType::Reg(Reg::Type) => 2206,
+        SqlType::Reg(Reg::Proc) => 24,
+        SqlType::Reg(Reg::Namespace) => 4089,
+        SqlType::Reg(Reg::Role) => 4096,
+        SqlType::Reg(Reg::Procedure) => 2202,
+        SqlType::Reg(Reg::Operator) => 2204,
         SqlType::Void => 2278,
         SqlType::Uuid => 2950,
         SqlType::Jsonb | SqlType::Ion => 3802,
@@ -43,7 +50,7 @@ fn array_oid(element: &SqlType) -> u32 {
         SqlType::Int8 => 1016,
         SqlType::Float4 => 1021,
         SqlType::Float8 => 1022,
-        SqlType::Oid => 1028,
+        SqlType::Oid | SqlType::Reg(_) => 1028,
         SqlType::Timestamp => 1115,
         SqlType::Date => 1182,
         SqlType::TimestampTz => 1185,
@@ -109,7 +116,7 @@ pub fn size(ty: &SqlType) -> i16 {
     match ty {
         SqlType::Bool => 1,
         SqlType::Int2 => 2,
-        SqlType::Int4 | SqlType::Float4 | SqlType::Date | SqlType::Oid | SqlType::Void => 4,
+        SqlType::Int4 | SqlType::Float4 | SqlType::Date | SqlType::Oid | SqlType::Reg(_) | SqlType::Void => 4,
         SqlType::Int8 | SqlType::Float8 | SqlType::Timestamp | SqlType::TimestampTz => 8,
         SqlType::Interval | SqlType::Uuid => 16,
         SqlType::Name => 64,

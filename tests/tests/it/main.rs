@@ -12,6 +12,7 @@ mod hostile;
 mod kill;
 mod pg_copy;
 mod pg_limits;
+mod pg_meta;
 mod pg_prepared;
 mod pg_sql;
 mod pg_transactions;

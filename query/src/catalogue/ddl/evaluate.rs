@@ -20,21 +20,51 @@ use crate::types::SqlType;
 
 /// The value of an expression without columns, cast to a type.
 pub(super) fn constant(tx: &mut Transaction, expr: &Expr, ty: &TypeName) -> Result<Option<Value>> {
-    let cast = ExprKind::Cast { expr: Box::new(expr.clone()), ty: ty.clone() };
-    let query = select(Expr { kind: cast, span: expr.span }, Vec::new(), None);
-    let rows = rows(tx, query)?;
+    let rows = rows(tx, cast_to(expr, ty))?;
     Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten().filter(|v| !v.is_null()))
 }
 
 /// Whether a document of the table makes a check false.
 pub(super) fn is_violated(tx: &mut Transaction, table: &Table, check: &Expr) -> Result<bool> {
+    Ok(!rows(tx, violations(table, check))?.is_empty())
+}
+
+/// Refuses a check that names what a declared table does not have, or that is no condition, when it is defined rather
+/// than at the first insert.
+pub(super) fn check_is_sound(tx: &mut Transaction, table: &Table, check: &Expr) -> Result<()> {
+    let info = session(tx);
+    let query = Statement::Query(Box::new(violations(table, check)));
+    bind::plan(&mut context(tx, &info), &query).map(drop)
+}
+
+/// Refuses a default that is no value of its column's type.
+pub(super) fn default_is_sound(tx: &mut Transaction, default: &Expr, ty: &TypeName) -> Result<()> {
+    let info = session(tx);
+    let query = Statement::Query(Box::new(cast_to(default, ty)));
+    match bind::plan(&mut context(tx, &info), &query) {
+        Err(error) if error.code == SqlState::UNDEFINED_COLUMN => {
+            let refused =
+                QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, "cannot use column reference in DEFAULT expression");
+            Err(QueryError { span: error.span, ..refused })
+        }
+        bound => bound.map(drop),
+    }
+}
+
+/// A document that makes a check false.
+fn violations(table: &Table, check: &Expr) -> Query {
     let one = Expr { kind: ExprKind::Literal(Value::int(1)), span: check.span };
     let path = Expr { kind: ExprKind::Name(name(&table.name, check.span)), span: check.span };
     let from = From::Path { path, as_of: None, alias: Alias::default() };
     let not = ExprKind::Unary { op: UnaryOp::Not, expr: Box::new(check.clone()) };
     let mut query = select(one.clone(), vec![from], Some(Expr { kind: not, span: check.span }));
     query.limit = Some(one);
-    Ok(!rows(tx, query)?.is_empty())
+    query
+}
+
+fn cast_to(expr: &Expr, ty: &TypeName) -> Query {
+    let cast = ExprKind::Cast { expr: Box::new(expr.clone()), ty: ty.clone() };
+    select(Expr { kind: cast, span: expr.span }, Vec::new(), None)
 }
 
 /// `CREATE TABLE t AS query`: the columns are the query's, the documents its rows.

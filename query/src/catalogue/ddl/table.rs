@@ -1,5 +1,6 @@
 //! CREATE, DROP and UNDROP TABLE.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
@@ -8,7 +9,7 @@ use ledgerstone_digest::ion::Value;
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, TableStatus, add_index, check_name, existing_table, put_table, table_name,
 };
-use crate::ast::{ColumnDefinition, CreateTable, Name, TableConstraint, TableName};
+use crate::ast::{ColumnDefinition, CreateTable, Expr, Name, TableConstraint, TableName};
 use crate::catalogue::{Check, Column, PathStep};
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::Dialect;
@@ -115,6 +116,11 @@ pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
         let message = format!("column \"{}\" cannot be of type void", definition.name.text);
         return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(definition.ty.span));
     }
+    if let SqlType::Reg(reg) = ty {
+        return Err(QueryError::unsupported(format!("a column of type {}", reg.name()))
+            .at(definition.ty.span)
+            .hint("Use text for names, or oid."));
+    }
     if definition.identity && !ty.is_integer() {
         let message = format!("identity column \"{}\" must be of an integer type, not {ty}", definition.name.text);
         return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(definition.ty.span));
@@ -137,10 +143,13 @@ pub(super) fn add_column_constraints(tx: &mut Transaction, table: Id, definition
     if definition.unique {
         add_constraint(tx, table, &TableConstraint::Unique { name: None, columns: columns() })?;
     }
-    for (_, text) in &definition.checks {
-        add_check(tx, table, None, Some(&definition.name.text), text)?;
+    for (expr, text) in &definition.checks {
+        add_check(tx, table, None, Some(&definition.name.text), (expr, text))?;
     }
-    Ok(())
+    match &definition.default {
+        Some(default) => super::evaluate::default_is_sound(tx, default, &definition.ty),
+        None => Ok(()),
+    }
 }
 
 /// A table's constraint.
@@ -174,7 +183,9 @@ pub(super) fn add_constraint(tx: &mut Transaction, id: Id, constraint: &TableCon
             let new = NewIndex { name: name.clone(), suffix: "key", paths, unique: true, primary: false };
             add_index(tx, id, new).map(drop)
         }
-        TableConstraint::Check { name, text, .. } => add_check(tx, id, name.as_ref(), None, text),
+        TableConstraint::Check { name, expr, text } => {
+            add_check(tx, id, name.as_ref(), only_column(table, text), (expr, text))
+        }
     }
 }
 
@@ -199,7 +210,20 @@ fn key_paths(table: &Table, columns: &[Name]) -> Result<Vec<Vec<PathStep>>> {
     Ok(paths)
 }
 
-fn add_check(tx: &mut Transaction, id: Id, name: Option<&Name>, column: Option<&str>, text: &Arc<str>) -> Result<()> {
+/// The column that is the only one a check names: PostgreSQL puts it into the constraint's name.
+fn only_column<'t>(table: &'t Table, check: &str) -> Option<&'t str> {
+    let words = check.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_lowercase).collect::<HashSet<_>>();
+    let mut named = table.columns.iter().filter(|column| words.contains(&*column.name));
+    named.next().filter(|_| named.next().is_none()).map(|column| &*column.name)
+}
+
+fn add_check(
+    tx: &mut Transaction,
+    id: Id,
+    name: Option<&Name>,
+    column: Option<&str>,
+    (expr, text): (&Expr, &Arc<str>),
+) -> Result<()> {
     let catalogue = tx.catalogue();
     let Some(table) = catalogue.table_by_id(&id) else { return Err(QueryError::internal("a check without a table")) };
     let taken = |wanted: &str| table.checks.iter().any(|c| &*c.name == wanted) || table.index(wanted).is_some();
@@ -221,6 +245,9 @@ fn add_check(tx: &mut Transaction, id: Id, name: Option<&Name>, column: Option<&
             std::iter::once(stem.clone()).chain(more).find(|n| !taken(n)).unwrap_or(stem).into()
         }
     };
+    if table.is_declared() {
+        super::evaluate::check_is_sound(tx, table, expr)?;
+    }
     let mut changed = (**table).clone();
     changed.checks.push(Check { name, text: text.clone() });
     put_table(tx, changed).map(drop)

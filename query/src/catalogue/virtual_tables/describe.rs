@@ -50,6 +50,16 @@ pub(crate) fn relation_named(catalogue: &Catalogue, schema: Option<&str>, name: 
     }
 }
 
+/// The name a relation's oid is shown as: with its schema unless that is searched, in quotes where a statement needs them.
+pub(crate) fn relation_name(catalogue: &Catalogue, oid: u32) -> Option<String> {
+    Some(match relations(catalogue).into_iter().find(|relation| relation.oid() == oid)? {
+        Relation::Table(table) => quoted(&table.name),
+        Relation::Index(_, index) => quoted(&index.name),
+        Relation::Virtual(table) if table.schema == shapes::PG => quoted(table.name),
+        Relation::Virtual(table) => format!("{}.{}", table.schema, quoted(table.name)),
+    })
+}
+
 /// `CREATE INDEX …` of the index with this OID, or only its nth column.
 pub(crate) fn index_definition(catalogue: &Catalogue, oid: u32, column: usize) -> Option<String> {
     let (table, index) = index_with(catalogue, oid)?;
@@ -117,7 +127,7 @@ fn column_text(path: &[PathStep]) -> String {
 }
 
 /// A name as a statement must write it.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }

@@ -20,15 +20,17 @@ use crate::session::SessionInfo;
 use crate::transaction::Transaction;
 use crate::types::SqlType;
 
-pub(crate) use describe::{constraint_definition, index_definition, relation_named};
+pub(crate) use describe::{constraint_definition, index_definition, quoted, relation_name, relation_named};
 pub(crate) use oids::{INFORMATION_SCHEMA, OWNER_NAME, format_type, procedure_oid, role_oid, type_oid};
-pub(crate) use pg_catalog::NAMESPACES;
+pub(crate) use pg_catalog::{NAMESPACES, type_procedures};
 
 /// A table whose rows are made when it is read.
 pub trait VirtualTable: Debug + Send + Sync {
     fn name(&self) -> &str;
     /// Names and types of the columns, in order.
     fn columns(&self) -> &[(&'static str, SqlType)];
+    /// What `tableoid` is in its rows; `None` if they have none.
+    fn oid(&self) -> Option<u32>;
     /// The rows now, as this transaction sees the catalogue.
     fn rows(&self, tx: &Transaction, session: &SessionInfo) -> Result<Vec<Vec<Datum>>>;
 }
@@ -91,6 +93,10 @@ impl VirtualTable for Computed {
 
     fn columns(&self) -> &[(&'static str, SqlType)] {
         &self.columns
+    }
+
+    fn oid(&self) -> Option<u32> {
+        (self.schema == shapes::PG).then_some(self.oid)
     }
 
     fn rows(&self, tx: &Transaction, session: &SessionInfo) -> Result<Vec<Vec<Datum>>> {

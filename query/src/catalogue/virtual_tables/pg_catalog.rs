@@ -196,17 +196,28 @@ fn types(_: &Facts<'_>, rows: &mut Rows<'_>) {
     }
 }
 
+/// Names of the functions that read and write a type's values in PostgreSQL: what `typinput` and its kin refer to.
+pub(crate) fn type_procedures() -> impl Iterator<Item = String> {
+    let whats = ["in", "out", "recv", "send"];
+    let arrays = whats.into_iter().map(|what| type_procedure("array", what));
+    arrays.chain(TYPES.iter().flat_map(move |facts| whats.into_iter().map(|what| type_procedure(facts.name, what))))
+}
+
+fn type_procedure(name: &str, what: &str) -> String {
+    match name {
+        // Of the older types the names are written together.
+        "array" | "numeric" | "date" | "timestamp" | "timestamptz" | "interval" | "uuid" | "json" | "jsonb"
+        | "void" => {
+            format!("{name}_{what}")
+        }
+        name => format!("{name}{what}"),
+    }
+}
+
 fn one_type(rows: &mut Rows<'_>, facts: &TypeFacts, array: bool) {
     let name = if array { format!("_{}", facts.name) } else { facts.name.to_owned() };
     let length = if array { -1 } else { facts.length };
-    let io = |what: &str| match (array, facts.name) {
-        (true, _) => procedure_oid(&format!("array_{what}")),
-        // Of the older types the names are written together.
-        (_, "numeric" | "date" | "timestamp" | "timestamptz" | "interval" | "uuid" | "json" | "jsonb" | "void") => {
-            procedure_oid(&format!("{}_{what}", facts.name))
-        }
-        (_, name) => procedure_oid(&format!("{name}{what}")),
-    };
+    let io = |what: &str| procedure_oid(&type_procedure(if array { "array" } else { facts.name }, what));
     let pseudo = facts.category == "P" || facts.category == "X";
     rows.push([
         ("oid", int(if array { facts.array } else { facts.oid })),

@@ -118,6 +118,28 @@ pub(super) static SHAPES: &[Shape] = &[
          min_value:int8 max_value:int8 increment_by:int8 cycle:bool cache_size:int8 last_value:int8"),
     (PG, "pg_foreign_data_wrapper", 2328, "oid:oid fdwname:name fdwowner:oid fdwhandler:oid fdwvalidator:oid fdwacl:text[] \
          fdwoptions:text[]"),
+    (PG, "pg_opfamily", 2753, "oid:oid opfmethod:oid opfname:name opfnamespace:oid opfowner:oid"),
+    (PG, "pg_amop", 2602, "oid:oid amopfamily:oid amoplefttype:oid amoprighttype:oid amopstrategy:int2 amoppurpose:text \
+         amopopr:oid amopmethod:oid amopsortfamily:oid"),
+    (PG, "pg_amproc", 2603, "oid:oid amprocfamily:oid amproclefttype:oid amprocrighttype:oid amprocnum:int2 amproc:oid"),
+    (PG, "pg_conversion", 2607, "oid:oid conname:name connamespace:oid conowner:oid conforencoding:int4 contoencoding:int4 \
+         conproc:oid condefault:bool"),
+    (PG, "pg_parameter_acl", 6243, "oid:oid parname:text paracl:text[]"),
+    (PG, "pg_default_acl", 826, "oid:oid defaclrole:oid defaclnamespace:oid defaclobjtype:text defaclacl:text[]"),
+    (PG, "pg_user_mappings", 11009, "umid:oid srvid:oid srvname:name umuser:oid usename:name umoptions:text[]"),
+    (PG, "pg_ts_config", 3602, "oid:oid cfgname:name cfgnamespace:oid cfgowner:oid cfgparser:oid"),
+    (PG, "pg_ts_config_map", 3603, "mapcfg:oid maptokentype:int4 mapseqno:int4 mapdict:oid"),
+    (PG, "pg_ts_dict", 3600, "oid:oid dictname:name dictnamespace:oid dictowner:oid dicttemplate:oid dictinitoption:text"),
+    (PG, "pg_ts_parser", 3601, "oid:oid prsname:name prsnamespace:oid prsstart:oid prstoken:oid prsend:oid prsheadline:oid \
+         prslextype:oid"),
+    (PG, "pg_ts_template", 3764, "oid:oid tmplname:name tmplnamespace:oid tmplinit:oid tmpllexize:oid"),
+    (PG, "pg_largeobject_metadata", 2995, "oid:oid lomowner:oid lomacl:text[]"),
+    (PG, "pg_db_role_setting", 2964, "setdatabase:oid setrole:oid setconfig:text[]"),
+    (PG, "pg_subscription", 6100, "oid:oid subdbid:oid subskiplsn:text subname:name subowner:oid subenabled:bool subbinary:bool \
+         substream:bool subtwophasestate:text subdisableonerr:bool subconninfo:text subslotname:name \
+         subsynccommit:text subpublications:text[]"),
+    (PG, "pg_shdepend", 1214, "dbid:oid classid:oid objid:oid objsubid:int4 refclassid:oid refobjid:oid deptype:text"),
+    (PG, "pg_transform", 3576, "oid:oid trftype:oid trflang:oid trffromsql:oid trftosql:oid"),
     (INFO, "tables", 13009, "table_catalog:name table_schema:name table_name:name table_type:text \
          self_referencing_column_name:name reference_generation:text user_defined_type_catalog:name \
          user_defined_type_schema:name user_defined_type_name:name is_insertable_into:text is_typed:text \

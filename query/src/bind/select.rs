@@ -1,0 +1,385 @@
+//! SELECT: its clauses bound in the order they see each other, grouping and windows taken apart, and the select list.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::ion::{Int, Value};
+
+use super::Binder;
+use super::call::sort_key;
+use super::names::{partiql_name, partiql_row, sql_name};
+use super::plan::{AggregateCall, At, DistinctPlan, Ex, GroupPlan, SelectPlan, SortExpr, SortKey, WindowPlan};
+use super::query::{OutputColumn, conjuncts, empty_select};
+use super::scope::{Column, Level};
+use super::types::Typed;
+use crate::ast::{Distinct, Expr, ExprKind, Name, OrderBy, Projection, Select, SelectItem, Span};
+use crate::error::{QueryError, Result, SqlState};
+use crate::types::SqlType;
+
+/// One item of a select list after `*` has been expanded.
+pub(super) struct OutputItem {
+    pub name: Arc<str>,
+    /// The alias as written, which ORDER BY and GROUP BY may use.
+    is_alias: bool,
+    pub bound: Typed,
+    span: Span,
+}
+
+impl Binder<'_> {
+    pub(super) fn select(
+        &mut self,
+        select: &Select,
+        order_by: &[OrderBy],
+    ) -> Result<(SelectPlan, Vec<OutputColumn>, Vec<At>)> {
+        self.levels.push(Level::default());
+        let bound = self.select_level(select, order_by);
+        let level = self.levels.pop().unwrap_or_default();
+        let (mut plan, columns) = bound?;
+        plan.width = level.width as usize;
+        Ok((plan, columns, level.outer))
+    }
+
+    fn select_level(&mut self, select: &Select, order_by: &[OrderBy]) -> Result<(SelectPlan, Vec<OutputColumn>)> {
+        let tree = self.bind_from(&select.from)?;
+        let mut plan = empty_select();
+        self.level().clause = "WHERE";
+        let filter = match &select.filter {
+            Some(e) => {
+                let bound = self.expr(e)?;
+                conjuncts(self.condition(bound, "WHERE", e.span)?)
+            }
+            None => vec![],
+        };
+        for (name, spec) in &select.windows {
+            let named = (name.text.clone(), spec.clone());
+            self.level().named_windows.push(named);
+        }
+        let aliases = self.alias_targets(&select.projection);
+        let keys = self.group_keys(&select.group_by, &aliases)?;
+        self.level().clause = "SELECT";
+        self.level().aggregates = Some(vec![]);
+        self.level().windows = Some(vec![]);
+        self.level().series_allowed = keys.is_empty();
+        let mut items = self.projection(&select.projection)?;
+        self.level().series_allowed = false;
+        let having = match &select.having {
+            Some(e) => {
+                self.level().clause = "HAVING";
+                let windows = self.level().windows.take();
+                let bound = self.expr(e)?;
+                self.level().windows = windows;
+                Some(self.condition(bound, "HAVING", e.span)?)
+            }
+            None => None,
+        };
+        self.level().clause = "ORDER BY";
+        let mut order = self.order_by(order_by, &items, &select.distinct)?;
+        let mut distinct = self.distinct(&select.distinct, &items, &order)?;
+        let mut having = having;
+        let aggregates = self.level().aggregates.take().unwrap_or_default();
+        let mut windows = self.level().windows.take().unwrap_or_default();
+        let grouped = !select.group_by.is_empty() || !aggregates.is_empty() || having.is_some();
+        if grouped {
+            let mut places: Vec<(&mut Ex, Span)> =
+                items.iter_mut().map(|item| (&mut item.bound.ex, item.span)).collect();
+            let own = (having.iter_mut())
+                .chain(order.iter_mut().filter_map(sorted_expression))
+                .chain(distinct_on(&mut distinct))
+                .chain(windows.iter_mut().flat_map(window_expressions));
+            places.extend(own.map(|e| (e, select.span)));
+            plan.group = Some(self.grouping(keys, aggregates, places)?);
+        }
+        plan.having = having;
+        plan.windows = windows;
+        plan.series = std::mem::take(&mut self.level().series);
+        let (node, rest) = self.plan_from(tree, filter)?;
+        plan.from = node;
+        plan.filter = rest;
+        plan.order = order;
+        plan.distinct = distinct;
+        let columns = self.outputs(&mut plan, items, &select.projection)?;
+        self.use_index_order(&mut plan);
+        Ok((plan, columns))
+    }
+
+    /// The plan of grouping: aggregates get their slots, and what is computed after it reads keys and aggregates only.
+    fn grouping(
+        &mut self,
+        keys: Vec<(Ex, u32)>,
+        aggregates: Vec<AggregateCall>,
+        places: Vec<(&mut Ex, Span)>,
+    ) -> Result<GroupPlan> {
+        let mut group = GroupPlan { keys, aggregates: vec![] };
+        for call in aggregates {
+            let slot = self.level().slot();
+            group.aggregates.push((call, slot));
+        }
+        self.place_groups(places, &mut group)?;
+        Ok(group)
+    }
+
+    /// Aliases of the select list and their expressions, which GROUP BY may name.
+    fn alias_targets<'s>(&self, projection: &'s Projection) -> Vec<(Option<&'s Name>, &'s Expr)> {
+        match projection {
+            Projection::Items(items) => items
+                .iter()
+                .filter_map(|i| match i {
+                    SelectItem::Expr { expr, alias } => Some((alias.as_ref(), expr)),
+                    _ => None,
+                })
+                .collect(),
+            _ => vec![],
+        }
+    }
+
+    fn projection(&mut self, projection: &Projection) -> Result<Vec<OutputItem>> {
+        match projection {
+            Projection::Items(items) => {
+                let mut out = Vec::new();
+                for item in items {
+                    self.select_item(item, &mut out)?;
+                }
+                Ok(out)
+            }
+            Projection::Value(e) => {
+                let bound = self.expr(e)?;
+                Ok(vec![OutputItem { name: Arc::from("_1"), is_alias: false, bound, span: e.span }])
+            }
+            Projection::Pivot { value, .. } => {
+                Err(QueryError::unsupported("PIVOT").at(value.span).hint("Build the struct from a list in the client."))
+            }
+        }
+    }
+
+    fn select_item(&mut self, item: &SelectItem, out: &mut Vec<OutputItem>) -> Result<()> {
+        match item {
+            SelectItem::Expr { expr, alias } => {
+                let bound = self.expr(expr)?;
+                let name = match alias {
+                    Some(alias) => alias.text.clone(),
+                    None if self.partiql => {
+                        partiql_name(expr).unwrap_or_else(|| Arc::from(format!("_{}", out.len() + 1)))
+                    }
+                    None => sql_name(expr),
+                };
+                out.push(OutputItem { name, is_alias: alias.is_some(), bound, span: expr.span });
+            }
+            SelectItem::Wildcard(span) => {
+                if self.level().items.is_empty() {
+                    return Err(QueryError::syntax("SELECT * with no tables specified is not valid", *span));
+                }
+                let merged = self.level().merged.clone();
+                for (name, ex, ty) in &merged {
+                    let ex = self.through_keys(ex.clone());
+                    out.push(OutputItem {
+                        name: name.clone(),
+                        is_alias: false,
+                        bound: Typed::new(ex, ty.clone()),
+                        span: *span,
+                    });
+                }
+                for item in self.level().items.clone() {
+                    self.all_columns(&item, &merged, *span, out);
+                }
+            }
+            SelectItem::QualifiedWildcard(e) => {
+                if let ExprKind::Name(name) = &e.kind
+                    && let Some((0, item)) = self.resolve_alias(name)
+                {
+                    self.all_columns(&item, &[], e.span, out);
+                    return Ok(());
+                }
+                if !self.partiql {
+                    return Err(
+                        QueryError::new(SqlState::UNDEFINED_TABLE, "missing FROM-clause entry for table").at(e.span)
+                    );
+                }
+                // `path.*`: merged when the row is built.
+                let bound = self.expr(e)?;
+                out.push(OutputItem { name: Arc::from("*"), is_alias: false, bound, span: e.span });
+            }
+        }
+        Ok(())
+    }
+
+    fn through_keys(&mut self, ex: Ex) -> Ex {
+        match self.level().keys.iter().find(|(k, _)| *k == ex) {
+            Some((_, slot)) => Ex::slot(*slot),
+            None => ex,
+        }
+    }
+
+    fn all_columns(
+        &mut self,
+        item: &super::scope::Item,
+        merged: &[(Arc<str>, Ex, SqlType)],
+        span: Span,
+        out: &mut Vec<OutputItem>,
+    ) {
+        if self.partiql
+            && let Some(whole) = &item.whole
+        {
+            let bound = Typed::new(whole.clone(), SqlType::Ion);
+            // The mark tells the row builder to merge the struct's fields.
+            out.push(OutputItem { name: Arc::from(format!("*{}", item.alias)), is_alias: false, bound, span });
+            return;
+        }
+        let shown: Vec<&Column> =
+            item.columns.iter().filter(|c| !c.hidden && !merged.iter().any(|(n, _, _)| *n == c.name)).collect();
+        if shown.is_empty()
+            && item.columns.iter().all(|c| c.hidden)
+            && let Some(whole) = &item.whole
+        {
+            let bound = Typed::new(whole.clone(), SqlType::Ion);
+            out.push(OutputItem { name: Arc::from("document"), is_alias: false, bound, span });
+            return;
+        }
+        for column in shown {
+            let ex = self.through_keys(column.ex.clone());
+            let bound = Typed::new(ex, column.ty.clone());
+            out.push(OutputItem { name: column.name.clone(), is_alias: false, bound, span });
+        }
+    }
+
+    fn order_by(&mut self, order: &[OrderBy], items: &[OutputItem], distinct: &Distinct) -> Result<Vec<SortKey>> {
+        let mut keys = Vec::with_capacity(order.len());
+        for o in order {
+            let output = match &o.expr.kind {
+                ExprKind::Literal(Value::Int(Int::Small(n))) => Some(self.ordinal(*n, items.len(), o.expr.span)?),
+                // An output column's name comes before a column's.
+                ExprKind::Name(name) => items
+                    .iter()
+                    .position(|i| i.name == name.text && (i.is_alias || !self.partiql) && !i.name.starts_with('*')),
+                _ => None,
+            };
+            let expr = match output {
+                // PartiQL's rows are one struct: its fields are sorted by their expressions.
+                Some(at) if self.partiql => {
+                    SortExpr::Expr(items.get(at).map(|i| i.bound.ex.clone()).unwrap_or(Ex::NULL))
+                }
+                Some(at) => SortExpr::Output(at),
+                None => {
+                    let e = self.any(&o.expr)?;
+                    match items.iter().position(|i| i.bound.ex == e) {
+                        Some(at) if !self.partiql => SortExpr::Output(at),
+                        _ => SortExpr::Expr(e),
+                    }
+                }
+            };
+            if matches!((&expr, distinct), (SortExpr::Expr(_), Distinct::Yes)) && !self.partiql {
+                return Err(QueryError::new(
+                    SqlState::INVALID_COLUMN_REFERENCE,
+                    "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+                )
+                .at(o.expr.span));
+            }
+            keys.push(sort_key(expr, o));
+        }
+        Ok(keys)
+    }
+
+    fn distinct(&mut self, distinct: &Distinct, items: &[OutputItem], order: &[SortKey]) -> Result<DistinctPlan> {
+        Ok(match distinct {
+            Distinct::No => DistinctPlan::No,
+            Distinct::Yes => DistinctPlan::Yes,
+            Distinct::On(on) => {
+                let mut keys = Vec::with_capacity(on.len());
+                for e in on {
+                    keys.push(match &e.kind {
+                        ExprKind::Literal(Value::Int(Int::Small(n))) => {
+                            let at = self.ordinal(*n, items.len(), e.span)?;
+                            items.get(at).map(|i| i.bound.ex.clone()).unwrap_or(Ex::NULL)
+                        }
+                        ExprKind::Name(name) => match items.iter().find(|i| i.is_alias && i.name == name.text) {
+                            Some(item) => item.bound.ex.clone(),
+                            None => self.any(e)?,
+                        },
+                        _ => self.any(e)?,
+                    });
+                }
+                // The first sort keys must be the ON expressions.
+                for key in order.iter().take(keys.len()) {
+                    let ex = match &key.expr {
+                        SortExpr::Output(i) => items.get(*i).map(|i| &i.bound.ex),
+                        SortExpr::Expr(e) => Some(e),
+                    };
+                    if ex.is_none_or(|e| !keys.contains(e)) {
+                        return Err(QueryError::new(
+                            SqlState::INVALID_COLUMN_REFERENCE,
+                            "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
+                        ));
+                    }
+                }
+                DistinctPlan::On(keys)
+            }
+        })
+    }
+
+    /// Output expressions and result columns. PartiQL's rows are one value.
+    fn outputs(
+        &mut self,
+        plan: &mut SelectPlan,
+        items: Vec<OutputItem>,
+        projection: &Projection,
+    ) -> Result<Vec<OutputColumn>> {
+        if self.partiql {
+            let value = match projection {
+                Projection::Items(_) => partiql_row(items),
+                _ => items.into_iter().next().map(|i| i.bound.ex).unwrap_or(Ex::NULL),
+            };
+            plan.output = vec![value];
+            return Ok(vec![(Arc::from("_1"), SqlType::Ion)]);
+        }
+        let mut columns = Vec::with_capacity(items.len());
+        for item in items {
+            let (ex, ty) = self.settle(item.bound, item.span)?;
+            plan.output.push(ex);
+            columns.push((item.name, ty));
+        }
+        if columns.len() > super::COLUMNS_MAX {
+            return Err(QueryError::new(
+                SqlState::TOO_MANY_COLUMNS,
+                format!("a select list can have at most {} entries", super::COLUMNS_MAX),
+            ));
+        }
+        Ok(columns)
+    }
+
+    /// RETURNING: expressions and their columns over the level being bound.
+    pub(super) fn returned_items(&mut self, items: &[SelectItem]) -> Result<(Vec<Ex>, Vec<OutputColumn>)> {
+        let mut out = Vec::new();
+        for item in items {
+            self.select_item(item, &mut out)?;
+        }
+        if self.partiql {
+            return Ok((vec![partiql_row(out)], vec![(Arc::from("_1"), SqlType::Ion)]));
+        }
+        let mut exprs = Vec::with_capacity(out.len());
+        let mut columns = Vec::with_capacity(out.len());
+        for item in out {
+            let (ex, ty) = self.settle(item.bound, item.span)?;
+            exprs.push(ex);
+            columns.push((item.name, ty));
+        }
+        Ok((exprs, columns))
+    }
+}
+
+fn sorted_expression(key: &mut SortKey) -> Option<&mut Ex> {
+    match &mut key.expr {
+        SortExpr::Expr(e) => Some(e),
+        SortExpr::Output(_) => None,
+    }
+}
+
+fn distinct_on(distinct: &mut DistinctPlan) -> impl Iterator<Item = &mut Ex> {
+    let on = match distinct {
+        DistinctPlan::On(on) => Some(on),
+        _ => None,
+    };
+    on.into_iter().flatten()
+}
+
+fn window_expressions(window: &mut WindowPlan) -> impl Iterator<Item = &mut Ex> {
+    let calls = window.calls.iter_mut().flat_map(|(call, _)| call.arguments.iter_mut().chain(call.filter.as_mut()));
+    window.partition.iter_mut().chain(window.order.iter_mut().filter_map(sorted_expression)).chain(calls)
+}
