@@ -77,14 +77,19 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("pow", &[NUMERIC, NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.power(&num(a, 1)?).map(some_num)),
     strict("pow", &[FLOAT8, FLOAT8], R_FLOAT8, power),
     strict("exp", &[FLOAT8], R_FLOAT8, |_, a| finite(float_at(a, 0)?, f64::exp)),
+    strict("exp", &[NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.exp().map(some_num)),
     strict("ln", &[FLOAT8], R_FLOAT8, |_, a| logarithm(float_at(a, 0)?, f64::ln)),
+    strict("ln", &[NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.ln().map(some_num)),
     strict("log", &[FLOAT8], R_FLOAT8, |_, a| logarithm(float_at(a, 0)?, f64::log10)),
+    strict("log", &[NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.log(&Num::from_i64(10)).map(some_num)),
     strict("log10", &[FLOAT8], R_FLOAT8, |_, a| logarithm(float_at(a, 0)?, f64::log10)),
+    strict("log10", &[NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.log(&Num::from_i64(10)).map(some_num)),
     strict("log", &[FLOAT8, FLOAT8], R_FLOAT8, |_, a| {
         let base = float_at(a, 0)?;
         logarithm(base, |b| b)?;
         logarithm(float_at(a, 1)?, |x| x.log(base))
     }),
+    strict("log", &[NUMERIC, NUMERIC], R_NUMERIC, |_, a| num(a, 1)?.log(&num(a, 0)?).map(some_num)),
     strict("pi", &[], R_FLOAT8, |_, _| Ok(Some(Value::Float(std::f64::consts::PI)))),
     strict("degrees", &[FLOAT8], R_FLOAT8, |_, a| Ok(Some(Value::Float(float_at(a, 0)?.to_degrees())))),
     strict("radians", &[FLOAT8], R_FLOAT8, |_, a| Ok(Some(Value::Float(float_at(a, 0)?.to_radians())))),

@@ -245,7 +245,7 @@ impl Num {
         Num::new(root, more).round(scale)
     }
 
-    /// To a whole power, exactly for small results; otherwise through floats.
+    /// To a whole power exactly, unless that has very many digits.
     pub fn power(&self, exponent: &Num) -> Result<Num> {
         if self.is_zero() && exponent.is_negative() {
             return Err(QueryError::new(
@@ -282,7 +282,12 @@ impl Num {
                 return if n >= 0 { power.round(scale) } else { Num::from_i64(1).div_at(&power, scale) };
             }
         }
-        Num::from_f64(self.to_f64().powf(exponent.to_f64()))?.round(scale)
+        if self.is_zero() {
+            return Num::from_i64(i64::from(exponent.is_zero())).round(scale);
+        }
+        let power = Num::new(self.coefficient.magnitude().clone().into(), self.scale).power_by_logarithm(exponent)?;
+        let odd = is_whole && whole.coefficient.bit(0);
+        Ok(if self.is_negative() && odd { power.neg() } else { power })
     }
 
     pub fn to_f64(&self) -> f64 {
@@ -486,7 +491,7 @@ fn align(a: &Num, b: &Num) -> (BigInt, BigInt, u32) {
     (&a.coefficient * pow10(scale - a.scale), &b.coefficient * pow10(scale - b.scale), scale)
 }
 
-fn pow10(n: u32) -> BigInt {
+pub(super) fn pow10(n: u32) -> BigInt {
     BigInt::from(10).pow(n)
 }
 
