@@ -158,7 +158,8 @@ pub enum ClockError {
     Behind { behind_ms: i64 },
     #[error(
         "the clock jumped {ahead_ms} ms ahead of the time since boot; set it right, then restart the server; a restart \
-         takes the time as it is then, and block times never go back"
+         takes the time as it is then, and block times never go back; if the time is right, `ledgerstone doctor \
+         --accept-clock` lets writes go on"
     )]
     Jumped { ahead_ms: i64 },
 }

@@ -41,6 +41,7 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::index::Rows;
 use crate::index::disk::{IndexOptions, Upkeep};
 use crate::plan_cache::PlanCache;
+use crate::session::answers::Answers;
 use crate::transaction::conflict::Validator;
 use crate::transaction::redact::hide;
 use crate::transaction::{Doc, block_on, body_digest, without_salt};
@@ -59,6 +60,7 @@ pub struct Database {
     plans: PlanCache,
     /// The thread that writes the rows, if there are threads.
     upkeep: Mutex<Option<Upkeep>>,
+    answers: Answers,
 }
 
 /// The longest client token, in bytes.
@@ -168,8 +170,8 @@ impl Database {
         let upkeep = Mutex::new(upkeep.map_err(|error| {
             QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
         })?);
-        let (name, env, plans) = (name.into(), env.clone(), PlanCache::default());
-        let database = Arc::new(Database { name, env, options, state, log, ledger, tasks, plans, upkeep });
+        let (name, env, plans, answers) = (name.into(), env.clone(), PlanCache::default(), Answers::default());
+        let database = Arc::new(Database { name, env, options, state, log, ledger, tasks, plans, upkeep, answers });
         database.complete_indexes()?;
         Ok(database)
     }
@@ -182,6 +184,11 @@ impl Database {
     /// Statements parsed and bound before, shared by the ledger's sessions.
     pub fn plans(&self) -> &PlanCache {
         &self.plans
+    }
+
+    /// What statements with a client token answered.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// Finishes what was submitted and records a last checkpoint; later writes are refused, reads go on.

@@ -241,7 +241,7 @@ impl Run<'_> {
                 Ok(Flow::More)
             }
             Access::Index { index, keys } => {
-                if !usable(index, view) {
+                if !usable(index, view, self.tx.snapshot()) {
                     return push_docs(self.tx.scan(table, view)?, tuple, &mut push);
                 }
                 for key in self.index_keys(keys, tuple, outer)? {
@@ -254,7 +254,7 @@ impl Run<'_> {
                 Ok(Flow::More)
             }
             Access::Range { index, prefix, low, high, descending } => {
-                if !usable(index, view) {
+                if !usable(index, view, self.tx.snapshot()) {
                     return push_docs(self.tx.scan(table, view)?, tuple, &mut push);
                 }
                 let env = Env { row: tuple, outer };
@@ -512,9 +512,9 @@ impl Run<'_> {
 }
 
 /// Whether an index may answer for this view; before its start only a scan is exact.
-fn usable(index: &Index, view: View) -> bool {
+fn usable(index: &Index, view: View, snapshot: u64) -> bool {
     match view {
-        View::Current => true,
+        View::Current => index.from_position <= snapshot,
         View::AsOf(position) => index.covers(position),
     }
 }

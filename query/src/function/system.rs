@@ -8,6 +8,7 @@ use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
 use crate::value::compare::compare;
+use crate::value::datetime;
 use crate::value::text::pad;
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
@@ -31,6 +32,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("user", &[], of(SqlType::Name), user),
     strict("pg_backend_pid", &[], R_INT4, |c, _| some_int(i64::from(c.session.process_id))),
     strict("pg_is_in_recovery", &[], R_BOOL, |_, _| some_bool(false)),
+    // What lifts the stop after the clock has jumped (docs/operations.md).
+    strict("ledgerstone_accept_clock", &[], of(SqlType::TimestampTz), accept_clock),
     strict("current_setting", &[TEXT], R_TEXT, |c, a| {
         let name = text_at(a, 0)?;
         match c.session.settings.get(name) {
@@ -67,6 +70,17 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         some_bool(super::regex(text_at(a, 1)?, true)?.is_match(text_at(a, 0)?))
     }),
 ];
+
+/// The operator says that the wall clock is right: blocks get its time again. Answers with that time.
+fn accept_clock(c: &Call<'_>, _: &[Datum]) -> Result<Datum> {
+    let Some(database) = &c.session.database else {
+        return Err(QueryError::unsupported("ledgerstone_accept_clock() without a ledger"));
+    };
+    database.ledger().accept_clock();
+    let now_ms = database.now_ms();
+    tracing::warn!(ledger = %database.name(), user = %c.session.user, now_ms, "the clock was accepted as right");
+    Ok(Some(Value::Timestamp(datetime::from_micros(now_ms.saturating_mul(1_000), true)?)))
+}
 
 fn user(c: &Call<'_>, _: &[Datum]) -> Result<Datum> {
     some_text(c.session.user.clone())

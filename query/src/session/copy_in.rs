@@ -60,9 +60,14 @@ impl Session {
             CopyTarget::Table { table, columns } => select_of(table, columns),
         };
         let statement = Statement::Query(Box::new(query));
-        let (mut tx, _) = self.take_tx()?;
+        let repeated = if self.is_repetition()? { self.repeated_snapshot(&job)? } else { None };
+        let repeats = repeated.is_some();
+        let mut tx = match repeated {
+            Some(tx) => tx,
+            None => self.take_tx()?.0,
+        };
         let answer = self.bind(&mut tx, job, &statement).and_then(|plan| self.run_plan(&mut tx, job, &plan));
-        if let Some(open) = self.open() {
+        if let Some(open) = self.open().filter(|_| !repeats) {
             open.tx = Some(tx);
         }
         match answer? {
@@ -75,6 +80,13 @@ impl Session {
         let CopyTarget::Table { table: name, columns } = &copy.target else {
             return Err(QueryError::syntax("COPY FROM needs a table, not a query", job.parsed.text));
         };
+        if self.is_repetition()? {
+            return Err(QueryError::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "COPY FROM is not repeated: this client token has committed before",
+            )
+            .hint("What was copied is there; ledgerstone.last_commit of the first session named its block."));
+        }
         let (mut tx, _) = self.take_tx()?;
         let started = self.bind_copy(&mut tx, name, columns, job);
         if let Some(open) = self.open() {

@@ -4,12 +4,14 @@
 //! conflicts. *Implicit*: several statements sent together commit together. *Explicit*: from BEGIN to COMMIT; after an
 //! error everything but ROLLBACK is refused (25P02), as in PostgreSQL.
 
+pub(crate) mod answers;
 mod commands;
 mod control;
 pub mod copy_format;
 mod copy_in;
 pub mod info;
 mod procedure;
+mod replay;
 mod response;
 mod run;
 mod runtime;
@@ -25,6 +27,9 @@ pub use response::{CopyOut, Response, RowStream, command_tag};
 pub use run::Batch;
 pub use runtime::{Inline, Pause, Runtime};
 pub use settings::{SETTING_ANALYTIC_DOCUMENTS, SETTING_EXECUTOR, SettingError, Settings};
+
+use answers::KeptAnswer;
+use replay::Replay;
 
 use crate::Parsed;
 use crate::bind::plan::ResultColumn;
@@ -98,6 +103,8 @@ pub struct Session {
     /// A commit the client has not been told of.
     unreported: bool,
     notices: Vec<Notice>,
+    /// What the last statement answered, if its transaction has a client token.
+    answered: Option<KeptAnswer>,
 }
 
 /// Transactions across statements.
@@ -121,6 +128,11 @@ struct Open {
     /// What COMMIT goes back to: without SET LOCAL.
     settings_after: Option<Settings>,
     began_ms: i64,
+    /// It repeats what its client token has committed before.
+    replay: Option<Replay>,
+    /// What its statements answered, for a retry, and the bytes of that.
+    answers: Vec<Option<KeptAnswer>>,
+    answer_bytes: usize,
 }
 
 struct Mark {
@@ -171,6 +183,7 @@ impl Session {
             last_commit: None,
             unreported: false,
             notices: Vec::new(),
+            answered: None,
         };
         session.follow_settings();
         session
@@ -273,9 +286,10 @@ impl Session {
             Work::Idle => return Ok(()),
             Work::Implicit(open) | Work::Explicit(open) => open,
         };
-        let outcome = match open.tx {
-            Some(tx) => self.commit(tx).await,
-            None => Ok(()),
+        let outcome = match (&open.replay, open.tx) {
+            (Some(replay), _) => replay.finish().map(|committed| self.finish_repetition(committed)),
+            (None, Some(tx)) => self.commit(tx, open.answers).await,
+            (None, None) => Ok(()),
         };
         self.info.settings = match (&outcome, open.settings_after) {
             (Err(_), _) => open.settings_before,
@@ -293,10 +307,13 @@ impl Session {
         }
     }
 
-    async fn commit(&mut self, tx: Transaction) -> Result<(), QueryError> {
+    async fn commit(&mut self, tx: Transaction, answers: Vec<Option<KeptAnswer>>) -> Result<(), QueryError> {
         let committed = tx.commit().await?;
         self.note_commit(committed);
-        if committed.is_some() && self.info.settings.client_token().is_some() {
+        if committed.is_some()
+            && let Some(token) = self.info.settings.client_token()
+        {
+            self.database.answers().put(token, answers);
             // A token names one commit.
             self.info.settings.set_fixed("ledgerstone.client_token", "");
         }
@@ -328,6 +345,9 @@ impl Open {
             settings_before: settings.clone(),
             settings_after: None,
             began_ms: now_ms(),
+            replay: None,
+            answers: Vec::new(),
+            answer_bytes: 0,
         }
     }
 }

@@ -45,6 +45,8 @@ impl Session {
         let id = |value: &Value| value.as_text().and_then(|text| text.parse::<Id>().ok());
         let (table, document) = (id(table).ok_or_else(usage)?, id(document).ok_or_else(usage)?);
         let redacted = tx.redact(strand, block, table, document)?;
+        // Rows kept for retries are copies too.
+        self.database.answers().clear();
         Ok(answer(
             job.dialect,
             vec![

@@ -183,16 +183,20 @@ impl Session {
     /// A statement that is a transaction of its own. After a conflict it is run again: only explicit transactions ever
     /// see 40001, or a statement that has lost two hundred times.
     async fn autocommit(&mut self, job: Job<'_>) -> Result<Response, QueryError> {
-        if let Some(answer) = self.replayed(&job)? {
-            return Ok(answer);
-        }
         let read_only = matches!(job.parsed.statement, Statement::Query(_)) && self.info.door != Door::Qldb
             || self.info.settings.is_on("default_transaction_read_only");
         let mut attempt = 0;
         loop {
+            // Asked each time: the first one may have been on its way still.
+            if let Some(answer) = self.repeated_alone(&job)? {
+                return Ok(answer);
+            }
             let mut tx = self.begin_transaction(read_only)?;
             let outcome = match self.run_in(&mut tx, job, false) {
-                Ok(answer) if tx.has_writes() || self.info.door == Door::Qldb => self.commit(tx).await.map(|()| answer),
+                Ok(answer) if tx.has_writes() || self.info.door == Door::Qldb => {
+                    let answers = vec![self.answered.take()];
+                    self.commit(tx, answers).await.map(|()| answer)
+                }
                 other => other,
             };
             match outcome {
@@ -203,6 +207,8 @@ impl Session {
                     attempt += 1;
                     self.runtime.pause(attempt).await;
                 }
+                // What fails now may have been done by the first one in between.
+                Err(error) => return self.repeated_alone(&job)?.ok_or(error),
                 outcome => return outcome,
             }
         }
@@ -210,10 +216,18 @@ impl Session {
 
     /// In the open transaction, which a conflict ends.
     pub(super) fn run_in_open(&mut self, job: Job<'_>) -> Result<Response, QueryError> {
+        if let Some(answer) = self.repeated(job)? {
+            return Ok(answer);
+        }
         let (mut tx, defines) = self.take_tx()?;
         let answer = self.run_in(&mut tx, job, defines);
+        let answered = self.answered.take();
         let defined = is_definition(&job.parsed.statement);
         if let Some(open) = self.open() {
+            if answered.is_some() {
+                open.answers.resize(tx.statement_count() - 1, None);
+                open.answers.push(answered);
+            }
             open.tx = Some(tx);
             open.defines |= defined;
         }
@@ -268,7 +282,9 @@ impl Session {
         } else {
             work()
         }
-        Ok(respond(plan, outcome?))
+        let outcome = outcome?;
+        self.note_answer(plan, &outcome);
+        Ok(respond(plan, outcome))
     }
 
     fn define(&mut self, tx: &mut Transaction, job: Job<'_>) -> Result<Response, QueryError> {
@@ -383,29 +399,6 @@ impl Session {
             open.tx = Some(tx);
         }
         plan
-    }
-
-    /// A client token that has committed already: the same statement gets the first answer, another one is refused.
-    fn replayed(&mut self, job: &Job<'_>) -> Result<Option<Response>, QueryError> {
-        let Some(token) = self.info.settings.client_token() else { return Ok(None) };
-        if matches!(job.parsed.statement, Statement::Query(_) | Statement::Explain { .. }) {
-            return Ok(None);
-        }
-        let parameters = noted(job.parameters);
-        let statements = [(job.own_text(), parameters.as_slice())];
-        let Some(first) = self.database.committed_by_statements(token, &statements)? else { return Ok(None) };
-        self.note_commit(Some(first));
-        self.info.settings.set_fixed("ledgerstone.client_token", "");
-        self.notice("NOTICE", "00000", "this client token has committed before: nothing was done again");
-        let rows = u64::from(first.revisions);
-        Ok(Some(Response::Done {
-            tag: match &job.parsed.statement {
-                Statement::Insert(_) => command_tag("INSERT", rows),
-                Statement::Update(_) => command_tag("UPDATE", rows),
-                Statement::Delete(_) => command_tag("DELETE", rows),
-                _ => "COMMIT".to_owned(),
-            },
-        }))
     }
 
     pub(super) fn begin(&mut self, read_only: bool) -> Response {

@@ -106,6 +106,17 @@ impl Transaction {
         }
     }
 
+    /// Starts to read at an earlier snapshot, the end of a block.
+    pub fn begin_at(database: &Arc<Database>, snapshot: u64) -> Transaction {
+        let mut tx = Transaction::begin(database, true);
+        let (snapshot, catalogue) = database.state().open_snapshot(|| snapshot);
+        let started_ms = database.now_ms();
+        let shared = Shared { database: database.clone(), snapshot, started_ms, reads: Mutex::default() };
+        tx.shared = Arc::new(shared);
+        tx.catalogues = vec![catalogue];
+        tx
+    }
+
     /// Who does it and through which door: `originInfo`.
     pub fn set_origin(&mut self, user: &str, door: &str) {
         self.user = user.into();
@@ -149,6 +160,11 @@ impl Transaction {
 
     pub fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// How many statements were noted.
+    pub fn statement_count(&self) -> usize {
+        self.statements.len()
     }
 
     /// Whether anything was written (net effects may still be none).

@@ -6,7 +6,9 @@ mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
 mod index_model;
+mod session_clock;
 mod session_redaction;
+mod session_tokens;
 mod store_basic;
 mod store_concurrent;
 mod store_conflict;

@@ -1,7 +1,10 @@
 //! Ledgers in memory, and short ways to say what tests say often.
 
+use std::future::Future;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Value};
@@ -11,8 +14,10 @@ use ledgerstone_query::ast::{ColumnDefinition, CreateTable, Name, Span, Statemen
 use ledgerstone_query::catalogue::Table;
 use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::{Database, DatabaseOptions};
+use ledgerstone_query::error::QueryError;
 use ledgerstone_query::index::disk::IndexOptions;
-use ledgerstone_query::session::Dialect;
+use ledgerstone_query::session::settings::Settings;
+use ledgerstone_query::session::{Cancel, Dialect, Door, Inline, Response, Session, SessionOptions};
 use ledgerstone_query::transaction::{Doc, Transaction};
 
 /// A ledger in memory that can be closed and opened again.
@@ -33,10 +38,28 @@ pub fn id() -> Id {
 
 impl Memory {
     pub fn new(seed: u64) -> Memory {
-        let env = Env::memory(seed);
+        Memory::with(Env::memory(seed))
+    }
+
+    pub fn with(env: Env) -> Memory {
         Database::create(&env, Path::new("/data/main"), id(), PREFIX, key()).unwrap();
         let database = open(&env);
         Memory { env, database }
+    }
+
+    /// A session that speaks SQL.
+    pub fn session(&self) -> Session {
+        let options = SessionOptions {
+            door: Door::Embedded,
+            user: "clerk".into(),
+            dialect: Dialect::Sql,
+            settings: Settings::default(),
+            runtime: Arc::new(Inline),
+            process_id: 0,
+            cancel: Cancel::default(),
+            statement_ms_max: 0,
+        };
+        Session::over(self.database.clone(), options)
     }
 
     /// Closes the ledger and opens it again: everything derived is made anew.
@@ -125,4 +148,46 @@ pub fn record(fields: &[(&str, Value)]) -> Value {
 
 pub fn field(doc: &Doc, name: &str) -> Value {
     doc.data.as_deref().and_then(Value::as_struct).and_then(|s| s.get(name)).cloned().unwrap_or(Value::NULL)
+}
+
+/// Runs a text of statements and shows what each answered: its rows, cells parted by `|`, then its tag.
+pub fn told(session: &mut Session, text: &str) -> Result<Vec<String>, QueryError> {
+    let mut out = Vec::new();
+    for answer in block_on(session.execute(text))? {
+        match answer {
+            Response::Rows { columns, mut rows } => {
+                for row in rows.collect()? {
+                    let cells = row.iter().zip(columns.iter()).map(|(cell, column)| match cell {
+                        Some(value) => ledgerstone_query::value::text::format(value, &column.ty),
+                        None => "null".to_owned(),
+                    });
+                    out.push(cells.collect::<Vec<_>>().join("|"));
+                }
+                out.push(rows.tag());
+            }
+            Response::Done { tag } => out.push(tag),
+            _ => panic!("another kind of answer"),
+        }
+    }
+    Ok(out)
+}
+
+/// Wakes the thread that waits in [`block_on`].
+struct Thread(std::thread::Thread);
+
+impl Wake for Thread {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Thread(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `ledgerstone doctor`: checks every ledger of a data directory and its key, and rebuilds what is derived from the
-//! journal when asked. It never touches a journal, a checkpoint or a key.
+//! journal when asked. It never touches a journal, a checkpoint or a key. It also tells a running server that its clock is
+//! right.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use ledgerstone_query::index::disk::{INDEX_DIR, check_index};
 use super::report::{Check, Finding, Outcome, conclude};
 use super::terminal::{Progress, thousands};
 use super::verify::{ledger_id, of_report};
+use super::wire::{self, DEFAULT_ADDRESS};
 
 /// Directories inside a ledger's that hold nothing but what the journal says.
 const DERIVED: [&str; 3] = [ledgerstone_journal::tree::TREE_DIR, "offsets", INDEX_DIR];
@@ -35,6 +37,19 @@ pub struct Doctor {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// Tell a running server that the wall clock is right after it stopped writes because the clock had jumped. Nothing is
+    /// checked then.
+    #[arg(long, conflicts_with_all = ["rebuild", "directory"])]
+    accept_clock: bool,
+    /// Where the running server listens for PostgreSQL clients.
+    #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADDRESS, requires = "accept_clock")]
+    connect: String,
+    /// Whose clock stop to lift.
+    #[arg(long, value_name = "NAME", default_value = "main", requires = "accept_clock")]
+    ledger: String,
+    /// Who to be there; a password is taken from PGPASSWORD.
+    #[arg(long, value_name = "NAME", default_value = "doctor", requires = "accept_clock")]
+    user: String,
     /// One directory to check: a server's, or one ledger's. Instead of --data.
     #[arg(value_name = "DIR", conflicts_with = "data")]
     directory: Option<PathBuf>,
@@ -42,12 +57,38 @@ pub struct Doctor {
 
 impl Doctor {
     pub fn run(self) -> ExitCode {
+        if self.accept_clock {
+            return match self.lift_clock_stop() {
+                Ok(time) if self.json => {
+                    println!("{:#}", serde_json::json!({ "ledger": self.ledger, "accepted": time }));
+                    ExitCode::SUCCESS
+                }
+                Ok(time) => {
+                    println!("ledger {}: the time {time} is taken as right; writes go on", self.ledger);
+                    ExitCode::SUCCESS
+                }
+                Err(what) => {
+                    eprintln!("ledgerstone doctor: {what}");
+                    ExitCode::from(2)
+                }
+            };
+        }
         let data = self.directory.as_ref().unwrap_or(&self.data);
         let checks = match ledgers(data) {
             Ok(ledgers) => ledgers.iter().map(|dir| self.examine(dir)).collect(),
             Err(what) => vec![Check::new(data, "a data directory").unchecked(what)],
         };
         conclude(&checks, self.json)
+    }
+
+    /// The server's own time, which it takes as right from now on.
+    fn lift_clock_stop(&self) -> Result<String, String> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+        runtime.block_on(async {
+            let client = wire::connect(&self.connect, &self.ledger, &self.user).await.map_err(|e| e.to_string())?;
+            wire::value(&client, "SELECT ledgerstone_accept_clock()").await.map_err(|error| error.to_string())
+        })
     }
 
     fn examine(&self, dir: &Path) -> Check {

@@ -1,0 +1,224 @@
+//! A transaction repeated under a client token that has committed before: nothing is done again, each statement gets the
+//! first answer, and the commit is the first one.
+//!
+//! Statements are held against those of the block, one by one, so that another body is an error at its first difference.
+//! Queries see what the first transaction saw before it wrote, and what it had written afterwards.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::qldb::statement_digest;
+use ledgerstone_journal::Committed;
+
+use super::answers::{ANSWER_BYTES_MAX, KeptAnswer, KeptAnswers, row_bytes};
+use super::response::{Response, RowStream, command_tag};
+use super::run::{Job, is_definition, noted};
+use super::{Session, Work};
+use crate::ast::Statement;
+use crate::bind::plan::Plan;
+use crate::database::{Database, read_error};
+use crate::error::{QueryError, SqlState};
+use crate::exec::Outcome;
+use crate::transaction::Transaction;
+
+/// What a token has committed, and how far the repetition has come.
+pub(super) struct Replay {
+    token: Arc<str>,
+    committed: Committed,
+    /// Digests of the first transaction's statements.
+    statements: Vec<Hash>,
+    /// Documents of user tables each of them changed.
+    changed: Vec<u64>,
+    answers: Option<KeptAnswers>,
+    at: usize,
+    wrote: bool,
+}
+
+impl Replay {
+    /// `None`: the token has committed nothing yet.
+    pub fn of(database: &Database, token: &str) -> Result<Option<Replay>, QueryError> {
+        let Some(first) = database.client_token(token)? else { return Ok(None) };
+        let block = database.log().read_block(first.committed.block).map_err(read_error)?;
+        let mut changed = vec![0; block.info.statements.len()];
+        for statement in block.info.documents.iter().flat_map(|document| &document.statements) {
+            if let Some(count) = changed.get_mut(*statement as usize) {
+                *count += 1;
+            }
+        }
+        // Rows that hold what has been redacted since are not handed out again.
+        let committed = first.committed;
+        let redacted = (committed.first_position..committed.block_position).any(|at| database.state().is_redacted(at));
+        Ok(Some(Replay {
+            token: token.into(),
+            committed,
+            statements: block.info.statements.iter().map(|statement| statement.digest).collect(),
+            changed,
+            answers: database.answers().get(token).filter(|_| !redacted),
+            at: 0,
+            wrote: false,
+        }))
+    }
+
+    /// The number of the next statement, which must be the first transaction's.
+    fn next(&mut self, job: &Job<'_>) -> Result<usize, QueryError> {
+        let digest = statement_digest(job.own_text(), &noted(job.parameters));
+        if self.statements.get(self.at) != Some(&digest) {
+            return Err(self.another_body(format!("Statement {} is not the same.", self.at + 1)));
+        }
+        self.at += 1;
+        Ok(self.at - 1)
+    }
+
+    /// The first commit, if every statement has been repeated.
+    pub fn finish(&self) -> Result<Committed, QueryError> {
+        if self.at != self.statements.len() {
+            let (first, now) = (self.statements.len(), self.at);
+            return Err(self.another_body(format!("It had {first} statements, this one has {now}.")));
+        }
+        Ok(self.committed)
+    }
+
+    fn another_body(&self, detail: String) -> QueryError {
+        QueryError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("client token \"{}\" has been used for another transaction", self.token),
+        )
+        .detail(format!("It committed block {}. {detail}", self.committed.block))
+        .hint("Take a fresh token for every transaction, and the same one only to repeat it.")
+    }
+
+    /// What a statement that changes documents answered; its rows only if they are still kept.
+    fn answer(&mut self, number: usize, command: &'static str) -> Response {
+        self.wrote = true;
+        let kept = self.answers.as_ref().and_then(|answers| answers.get(number)).and_then(Option::as_ref);
+        match kept {
+            Some(KeptAnswer { command, rows: Some((columns, rows)), .. }) => {
+                Response::Rows { columns: Arc::clone(columns), rows: RowStream::of(rows.to_vec(), command) }
+            }
+            Some(KeptAnswer { command, count, rows: None }) => Response::Done { tag: command_tag(command, *count) },
+            None => {
+                let count = self.changed.get(number).copied().unwrap_or(0);
+                Response::Done { tag: command_tag(command, count) }
+            }
+        }
+    }
+}
+
+impl Session {
+    /// A statement that is a transaction of its own, if its token has committed before: the first answer.
+    pub(super) fn repeated_alone(&mut self, job: &Job<'_>) -> Result<Option<Response>, QueryError> {
+        if matches!(job.parsed.statement, Statement::Query(_) | Statement::Explain { .. }) {
+            return Ok(None);
+        }
+        let Some(token) = self.info.settings.client_token() else { return Ok(None) };
+        let Some(mut replay) = Replay::of(&self.database, token)? else { return Ok(None) };
+        let number = replay.next(job)?;
+        let committed = replay.finish()?;
+        let answer = match command_of(&job.parsed.statement) {
+            Some(command) => replay.answer(number, command),
+            None => Response::Done { tag: definition_tag(&job.parsed.statement).to_owned() },
+        };
+        self.finish_repetition(committed);
+        Ok(Some(answer))
+    }
+
+    /// A statement of the open transaction, if that repeats one that has committed.
+    pub(super) fn repeated(&mut self, job: Job<'_>) -> Result<Option<Response>, QueryError> {
+        if matches!(job.parsed.statement, Statement::Explain { .. }) || !self.is_repetition()? {
+            return Ok(None);
+        }
+        if matches!(job.parsed.statement, Statement::Query(_)) {
+            let Some(mut tx) = self.repeated_snapshot(&job)? else { return Ok(None) };
+            let plan = self.plan(&mut tx, job, true)?;
+            return self.run_plan(&mut tx, job, &plan).map(Some);
+        }
+        let Some(replay) = self.open().and_then(|open| open.replay.as_mut()) else { return Ok(None) };
+        let number = replay.next(&job)?;
+        Ok(Some(match command_of(&job.parsed.statement) {
+            Some(command) => replay.answer(number, command),
+            None => {
+                replay.wrote = true;
+                Response::Done { tag: definition_tag(&job.parsed.statement).to_owned() }
+            }
+        }))
+    }
+
+    /// What a query of a repeated transaction reads.
+    pub(super) fn repeated_snapshot(&mut self, job: &Job<'_>) -> Result<Option<Transaction>, QueryError> {
+        let database = Arc::clone(&self.database);
+        let Some(replay) = self.open().and_then(|open| open.replay.as_mut()) else { return Ok(None) };
+        replay.next(job)?;
+        let committed = replay.committed;
+        let snapshot = if replay.wrote { committed.snapshot() } else { committed.first_position };
+        Ok(Some(Transaction::begin_at(&database, snapshot)))
+    }
+
+    /// Whether the open transaction repeats one that its client token has committed. Asked before its first statement.
+    pub(super) fn is_repetition(&mut self) -> Result<bool, QueryError> {
+        let token = self.info.settings.client_token().map(str::to_owned);
+        let database = Arc::clone(&self.database);
+        let (Some(token), Some(open)) = (token, self.open()) else {
+            return Ok(self.open().is_some_and(|open| open.replay.is_some()));
+        };
+        let begun = open.tx.as_ref().is_some_and(|tx| tx.statement_count() > 0);
+        if open.replay.is_none() && !begun && !open.read_only {
+            open.replay = Replay::of(&database, &token)?;
+            if open.replay.is_some() {
+                open.tx = None;
+            }
+        }
+        Ok(open.replay.is_some())
+    }
+
+    /// The end of a repetition: the session has the first commit, and the token is used up.
+    pub(super) fn finish_repetition(&mut self, committed: Committed) {
+        self.note_commit(Some(committed));
+        self.info.settings.set_fixed("ledgerstone.client_token", "");
+        self.notice("NOTICE", "00000", "this client token has committed before: nothing was done again");
+    }
+
+    /// Notes what a statement answered, for a retry, if its transaction has a client token.
+    pub(super) fn note_answer(&mut self, plan: &Plan, outcome: &Outcome) {
+        self.answered = None;
+        if self.info.settings.client_token().is_none() {
+            return;
+        }
+        let Outcome::Affected { command, count, returning, .. } = outcome else { return };
+        let left = ANSWER_BYTES_MAX.saturating_sub(self.open().map_or(0, |open| open.answer_bytes));
+        let mut bytes = 0;
+        let rows = returning.as_ref().zip(plan.columns()).filter(|(rows, _)| {
+            rows.iter().all(|row| {
+                bytes += row_bytes(row);
+                bytes <= left
+            })
+        });
+        let rows = rows.map(|(rows, columns)| (Arc::clone(columns), rows.clone().into()));
+        if let (Some(_), Work::Explicit(open) | Work::Implicit(open)) = (&rows, &mut self.work) {
+            open.answer_bytes += bytes;
+        }
+        self.answered = Some(KeptAnswer { command, count: *count, rows });
+    }
+}
+
+fn command_of(statement: &Statement) -> Option<&'static str> {
+    match statement {
+        Statement::Insert(_) => Some("INSERT"),
+        Statement::Update(_) => Some("UPDATE"),
+        Statement::Delete(_) => Some("DELETE"),
+        _ => None,
+    }
+}
+
+fn definition_tag(statement: &Statement) -> &'static str {
+    debug_assert!(is_definition(statement) || matches!(statement, Statement::Exec { .. }));
+    match statement {
+        Statement::CreateTable(create) if create.as_query.is_some() => "CREATE TABLE AS",
+        Statement::CreateTable(_) => "CREATE TABLE",
+        Statement::DropTable { .. } => "DROP TABLE",
+        Statement::UndropTable { .. } => "UNDROP TABLE",
+        Statement::CreateIndex(_) => "CREATE INDEX",
+        Statement::DropIndex { .. } => "DROP INDEX",
+        Statement::AlterTable { .. } => "ALTER TABLE",
+        _ => "EXEC",
+    }
+}
