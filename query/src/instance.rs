@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::note::SigningKey;
@@ -33,6 +33,7 @@ pub struct Instance {
     options: InstanceOptions,
     keys: KeyDirectory,
     open: Mutex<BTreeMap<String, Arc<Database>>>,
+    exports: OnceLock<PathBuf>,
 }
 
 /// Where the ledgers are and what holds for all of them.
@@ -65,7 +66,7 @@ impl Instance {
         let parent = parent.unwrap_or(std::path::Path::new("."));
         storage.sync_dir(parent).map_err(|e| io_error("sync", parent, e))?;
         let keys = KeyDirectory::open(&options.keys, &options.data).map_err(key_error)?;
-        let instance = Arc::new(Instance { options, keys, open: Mutex::default() });
+        let instance = Arc::new(Instance { options, keys, open: Mutex::default(), exports: OnceLock::new() });
         let names = instance.names()?;
         if names.is_empty() {
             instance.create_ledger(MAIN, false)?;
@@ -83,6 +84,31 @@ impl Instance {
             Some(error) if none => Err(error),
             _ => Ok(instance),
         }
+    }
+
+    /// Lets `COPY … TO 'name'` write below this directory, which is made if need be. It must lie apart from data and keys.
+    pub fn set_exports(&self, directory: &std::path::Path) -> Result<()> {
+        let real = |path: &std::path::Path| path.canonicalize().map_err(|e| io_error("find", path, e));
+        std::fs::create_dir_all(directory).map_err(|e| io_error("make the export directory", directory, e))?;
+        let exports = real(directory)?;
+        for own in [&self.options.data, &self.options.keys] {
+            let own = real(own)?;
+            if exports.starts_with(&own) || own.starts_with(&exports) {
+                let (exports, own) = (exports.display(), own.display());
+                return Err(QueryError::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    format!("the export directory {exports} and {own} must not lie inside each other"),
+                ));
+            }
+        }
+        // Said once, at the start.
+        let _ = self.exports.set(exports);
+        Ok(())
+    }
+
+    /// Where exports go, if anywhere.
+    pub fn exports(&self) -> Option<&std::path::Path> {
+        self.exports.get().map(PathBuf::as_path)
     }
 
     /// The ledger of this name. Unknown: 3D000, with a hint that lists what exists.

@@ -15,6 +15,8 @@ pub struct ServeConfig {
     /// Names and SCRAM verifiers; `None`: any user is welcome, on loopback only.
     pub users: Option<PathBuf>,
     pub tls: Option<TlsFiles>,
+    /// Where `COPY … TO 'name'` writes; `None`: nowhere.
+    pub exports: Option<PathBuf>,
     /// First part of a new ledger's origin.
     pub origin_prefix: String,
     pub limits: Limits,
@@ -192,6 +194,7 @@ mod tests {
             http: "127.0.0.1:7430".parse().unwrap(),
             users: None,
             tls: None,
+            exports: None,
             origin_prefix: "localhost".to_owned(),
             limits: Limits::default(),
         }

@@ -45,6 +45,9 @@ impl CopyIn {
 impl Session {
     pub(super) async fn copy(&mut self, copy: &Copy, job: Job<'_>) -> Result<Response, QueryError> {
         if let CopyPlace::File(path) = &copy.place {
+            #[cfg(feature = "analytics")]
+            return self.copy_to_file(copy, path);
+            #[cfg(not(feature = "analytics"))]
             return Err(QueryError::unsupported(format!("COPY with the server's file {path}"))
                 .hint("Use COPY … FROM STDIN or TO STDOUT, or \\copy in psql."));
         }

@@ -7,6 +7,8 @@
 pub(crate) mod answers;
 mod commands;
 mod control;
+#[cfg(feature = "analytics")]
+mod copy_file;
 pub mod copy_format;
 mod copy_in;
 pub mod info;

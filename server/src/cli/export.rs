@@ -130,10 +130,12 @@ impl Export {
         let query =
             if self.current { format!("SELECT * FROM {table}") } else { format!("SELECT * FROM history({table})") };
         format!(
-            "A running server has this ledger open. Either stop it and run this again, or export a copy of the directory.\n\
+            "A running server has this ledger open. If it was started with --exports DIR, let it make the export:\n  \
+             psql -h 127.0.0.1 -p 7432 {} -c \"COPY ({query}) TO 'NAME' (FORMAT parquet)\"\n\
+             Otherwise stop it and run this again, or export a copy of the directory.\n\
              Rows alone, without what verifies them, come through the server:\n  \
              psql -h 127.0.0.1 -p 7432 {} -c \"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)\" > {table}.csv",
-            self.ledger
+            self.ledger, self.ledger
         )
     }
 

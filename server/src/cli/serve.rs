@@ -47,6 +47,9 @@ pub struct Serve {
     /// Its private key, PEM.
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// Where COPY … TO 'name' (FORMAT parquet) writes; without it, nowhere. Whoever may connect may fill it.
+    #[arg(long, value_name = "DIR")]
+    exports: Option<PathBuf>,
     /// First part of a new ledger's origin, such as a domain name of yours.
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     origin: String,
@@ -66,6 +69,8 @@ enum ServeError {
     Tls(#[from] pg::TlsError),
     #[error("cannot open the ledgers in {data}: {text}")]
     Open { data: PathBuf, text: String },
+    #[error("{0}")]
+    Exports(String),
     #[error("cannot listen on {address}: {source}{}", if source.kind() == std::io::ErrorKind::AddrInUse { "; is another server running?" } else { help_for(source) })]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error("cannot start: {0}{help}", help = help_for(.0))]
@@ -103,6 +108,7 @@ impl Serve {
             http: parse_address(&self.http)?,
             users: self.users,
             tls,
+            exports: self.exports,
             origin_prefix: self.origin,
             limits,
         };
@@ -128,6 +134,9 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
         limits: DatabaseLimits::default(),
     })
     .map_err(|error| ServeError::Open { data: config.data.clone(), text: explain(&error) })?;
+    if let Some(exports) = &config.exports {
+        instance.set_exports(exports).map_err(|error| ServeError::Exports(explain(&error)))?;
+    }
     let outcome = runtime.block_on(listen(config, Arc::clone(&instance), users, tls));
     drop(runtime);
     let closed = instance.close().map_err(|error| ServeError::Close(explain(&error)));

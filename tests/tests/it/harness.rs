@@ -61,6 +61,19 @@ impl Server {
         server
     }
 
+    /// As [`Server::start_with`], with the PostgreSQL port on every address.
+    pub fn start_everywhere(arguments: &[&str]) -> Server {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let http = free_port();
+        let postgres = SocketAddr::from(([0, 0, 0, 0], free_port().port()));
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let (data, keys) = (directory.path().join("data"), directory.path().join("keys"));
+        let setting = Setting::default();
+        let mut server = Server { child: None, directory, data, keys, arguments, setting, postgres, http };
+        server.launch();
+        server
+    }
+
     /// On directories that are there already.
     pub fn start_on(data: impl Into<PathBuf>, keys: impl Into<PathBuf>) -> Server {
         Server::start_in(data, keys, Setting::default())
@@ -87,9 +100,18 @@ impl Server {
     }
 
     fn launch(&mut self) {
-        if let Some(status) = self.try_launch() {
-            panic!("the server ended with {status}: {}", self.log_text());
+        for _ in 0..5 {
+            match self.try_launch() {
+                None => return,
+                // A port that was free may have gone to another test in between.
+                Some(_) if self.log_text().contains("is another server running?") => {
+                    self.postgres.set_port(free_port().port());
+                    self.http.set_port(free_port().port());
+                }
+                Some(status) => panic!("the server ended with {status}: {}", self.log_text()),
+            }
         }
+        panic!("no port stays free: {}", self.log_text());
     }
 
     /// The status it ended with, if it did not start.
