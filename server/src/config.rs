@@ -40,7 +40,8 @@ pub enum ConfigError {
     )]
     OpenPostgres(SocketAddr),
     #[error(
-        "--http {0} can be reached from other machines, and the HTTP port has no authentication yet: use 127.0.0.1"
+        "--http {0} can be reached from other machines, and the HTTP port has no TLS yet: use 127.0.0.1, and a tunnel or a \
+         proxy that speaks TLS in front of it"
     )]
     OpenHttp(SocketAddr),
     #[error(

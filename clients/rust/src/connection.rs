@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_protocol::v1;
 use ledgerstone_protocol::v1::digest_service_client::DigestServiceClient;
 use ledgerstone_protocol::v1::ledger_service_client::LedgerServiceClient;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{Error, Result};
@@ -28,7 +33,26 @@ pub const MESSAGE_BYTES_MAX: usize = (256 << 20) + (1 << 16);
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
+    credentials: Credentials,
+    /// Who the password belongs to.
+    user: Option<String>,
 }
+
+/// What is sent with every call to a server that asks for a password.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Credentials(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: tonic::Request<()>) -> std::result::Result<tonic::Request<()>, tonic::Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// A channel with what proves who calls.
+pub(crate) type Service = InterceptedService<Channel, Credentials>;
 
 /// Where a commit stands in its ledger: the server's promise, which [`crate::Verifier::verify_commit`] checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,22 +135,39 @@ impl Client {
     /// Connects to a server, such as `http://127.0.0.1:7430`.
     pub async fn connect(endpoint: &str) -> Result<Client> {
         let channel = parse_endpoint(endpoint)?.connect().await.map_err(|e| Error::Unavailable(chain(&e)))?;
-        Ok(Client { channel })
+        Ok(Client::over(channel))
     }
 
     /// Connects when something is asked first, and again whenever the connection is lost.
     pub fn connect_lazy(endpoint: &str) -> Result<Client> {
-        Ok(Client { channel: parse_endpoint(endpoint)?.connect_lazy() })
+        Ok(Client::over(parse_endpoint(endpoint)?.connect_lazy()))
     }
 
     /// Uses a channel made elsewhere, with TLS for example.
     pub fn over(channel: Channel) -> Client {
-        Client { channel }
+        Client { channel, credentials: Credentials::default(), user: None }
+    }
+
+    /// Proves a user's password with every call, to a server with a users file. Over anything but loopback use it with a
+    /// channel that speaks TLS only.
+    pub fn with_password(mut self, user: &str, password: &str) -> Result<Client> {
+        let refused = |problem: &str| Error::Endpoint { endpoint: user.to_owned(), problem: problem.to_owned() };
+        if user.contains(':') {
+            return Err(refused("a user name has no colon"));
+        }
+        let sent = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        let mut value: MetadataValue<Ascii> = sent.parse().map_err(|_| refused("the password cannot be sent"))?;
+        value.set_sensitive(true);
+        self.credentials = Credentials(Some(value));
+        self.user = Some(user.to_owned());
+        Ok(self)
     }
 
     /// Opens a session on a ledger.
     pub async fn session(&self, ledger: &str) -> Result<Session> {
-        self.session_with(ledger, SessionOptions::default()).await
+        let mut options = SessionOptions::default();
+        options.user = self.user.clone().unwrap_or(options.user);
+        self.session_with(ledger, options).await
     }
 
     /// Opens a session on a ledger.
@@ -202,12 +243,14 @@ impl Client {
         answer.tables.into_iter().map(TableDescription::read).collect()
     }
 
-    pub(crate) fn ledger_service(&self) -> LedgerServiceClient<Channel> {
-        LedgerServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub(crate) fn ledger_service(&self) -> LedgerServiceClient<Service> {
+        LedgerServiceClient::with_interceptor(self.channel.clone(), self.credentials.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    pub(crate) fn digest_service(&self) -> DigestServiceClient<Channel> {
-        DigestServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub(crate) fn digest_service(&self) -> DigestServiceClient<Service> {
+        DigestServiceClient::with_interceptor(self.channel.clone(), self.credentials.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::backup::{BackupError, Head, Held, Part, Received, Receiving};
@@ -14,6 +16,8 @@ use ledgerstone_protocol::v1::backup_part::Part as Sent;
 use ledgerstone_protocol::v1::ledger_service_client::LedgerServiceClient;
 use ledgerstone_query::database::{Database, DatabaseOptions};
 use tonic::Status;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Endpoint;
 
 use super::report::{Check, conclude};
 use super::terminal::{Progress, Style, bytes, say, thousands};
@@ -37,6 +41,9 @@ pub struct Backup {
     /// Which ledger.
     #[arg(long, value_name = "NAME", default_value = "main")]
     ledger: String,
+    /// Who to be, if the server asks; a password is taken from PGPASSWORD.
+    #[arg(long, value_name = "NAME", default_value = "backup")]
+    user: String,
     /// Read the files of a stopped server instead: where its ledgers are.
     #[arg(long, value_name = "DIR", conflicts_with = "connect")]
     data: Option<PathBuf>,
@@ -108,13 +115,25 @@ impl Backup {
     }
 
     async fn receive(&self) -> Result<Received, String> {
-        let endpoint = format!("http://{}", self.connect);
-        let mut service = LedgerServiceClient::connect(endpoint).await.map_err(|_| {
+        let nobody = || {
             format!(
                 "no server answers at {}. Say where with --connect, or give --data DIR if the server is stopped",
                 self.connect
             )
-        })?;
+        };
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.connect)).map_err(|_| nobody())?;
+        let channel = endpoint.connect().await.map_err(|_| nobody())?;
+        let authorization = std::env::var("PGPASSWORD").ok().map(|password| {
+            let both = STANDARD.encode(format!("{}:{password}", self.user));
+            format!("Basic {both}").parse::<MetadataValue<Ascii>>()
+        });
+        let authorization = authorization.transpose().map_err(|error| error.to_string())?;
+        let mut service = LedgerServiceClient::with_interceptor(channel, move |mut request: tonic::Request<()>| {
+            if let Some(value) = &authorization {
+                request.metadata_mut().insert("authorization", value.clone());
+            }
+            Ok(request)
+        });
         let mut receiving = Receiving::open(&Env::production(), &self.out).map_err(text)?;
         let held = receiving.held().iter().map(segment_message).collect();
         let request = v1::BackupRequest { ledger: self.ledger.clone(), held };

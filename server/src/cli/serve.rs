@@ -124,7 +124,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let env = Env::production();
     let mut seed = [0; 32];
     env.rng.fill(&mut seed);
-    let users = config.users.as_deref().map(|path| Users::read(path, seed)).transpose()?;
+    let users = config.users.as_deref().map(|path| Users::read(path, seed)).transpose()?.map(Arc::new);
     let tls = config.tls.as_ref().map(pg::acceptor).transpose()?;
     let instance = Instance::open(InstanceOptions {
         env,
@@ -149,7 +149,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
 async fn listen(
     config: ServeConfig,
     instance: Arc<Instance>,
-    users: Option<Users>,
+    users: Option<Arc<Users>>,
     tls: Option<tokio_rustls::TlsAcceptor>,
 ) -> Result<(), ServeError> {
     let bind =
@@ -161,7 +161,7 @@ async fn listen(
     let (stop, stopped) = watch::channel(false);
     let grpc = grpc::Options {
         limits: grpc::Limits::of(&config.limits),
-        gate: Arc::new(grpc::Anyone),
+        gate: gate(users.as_ref()),
         rng: Env::production().rng,
         runtime: pg::runtime(),
         shutdown: stopped.clone(),
@@ -188,6 +188,18 @@ async fn listen(
         http.abort();
     }
     Ok(())
+}
+
+/// Who may call on the HTTP port: with a users file, who knows a password, as on the other port.
+fn gate(users: Option<&Arc<Users>>) -> Arc<dyn grpc::Gate> {
+    match users {
+        Some(users) => {
+            let mut seed = [0; 32];
+            Env::production().rng.fill(&mut seed);
+            Arc::new(grpc::Passwords::new(Arc::clone(users), seed))
+        }
+        None => Arc::new(grpc::Anyone),
+    }
 }
 
 /// What to type next. Nobody may be reading it.

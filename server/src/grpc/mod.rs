@@ -3,6 +3,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `caller` | who calls, and whether that is allowed |
+//! | `passwords` | who knows a password of the users file |
 //! | `sessions` | open sessions, their limits, and who has them |
 //! | `ledger` | the ledger service |
 //! | `execute` | one statement: run, then rows as fast as the client takes them |
@@ -19,6 +20,7 @@ mod caller;
 mod digest;
 mod execute;
 mod ledger;
+mod passwords;
 mod sessions;
 mod status;
 
@@ -34,7 +36,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config;
 pub use caller::Anyone;
-use caller::Gate;
+pub use caller::Gate;
+pub use passwords::Passwords;
 use sessions::Registry;
 
 /// The largest answer: a receipt of a whole transaction may come near it.

@@ -44,7 +44,7 @@ pub struct Server {
     pub config: ServeConfig,
     pub instance: Arc<Instance>,
     pub metrics: Arc<Metrics>,
-    pub users: Option<Users>,
+    pub users: Option<Arc<Users>>,
     pub tls: Option<TlsAcceptor>,
     pub registry: Arc<cancel::Registry>,
 }
@@ -54,7 +54,7 @@ impl Server {
         config: ServeConfig,
         instance: Arc<Instance>,
         metrics: Arc<Metrics>,
-        users: Option<Users>,
+        users: Option<Arc<Users>>,
         tls: Option<TlsAcceptor>,
     ) -> Self {
         Server { config, instance, metrics, users, tls, registry: Arc::default() }

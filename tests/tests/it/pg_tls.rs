@@ -131,6 +131,36 @@ async fn a_wrong_password_is_28p01() {
     }
 }
 
+#[tokio::test]
+async fn the_http_port_asks_for_the_same_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let users = users_file(directory.path()).display().to_string();
+    let server = Server::start_with(&["--users", &users]);
+    let client = ledgerstone_client::Client::connect(&format!("http://{}", server.http)).await.unwrap();
+    for stranger in [
+        client.clone(),
+        client.clone().with_password("ada", "wrong horse").unwrap(),
+        client.clone().with_password("eve", "right horse").unwrap(),
+    ] {
+        let error = stranger.ledgers().await.unwrap_err();
+        assert!(error.to_string().contains("password"), "{error}");
+        assert!(stranger.session("main").await.is_err());
+    }
+    let ada = client.with_password("ada", "right horse").unwrap();
+    assert_eq!(ada.ledgers().await.unwrap().len(), 1);
+    let mut session = ada.session("main").await.unwrap();
+    session.execute("SELECT 1", &[]).await.unwrap();
+    let backup = |password: &str, name: &str| {
+        let mut command = Command::new(binary());
+        command.args(["backup", "--user", "ada", "--connect", &server.http.to_string()]);
+        command.arg(directory.path().join(name)).env("PGPASSWORD", password).output().unwrap()
+    };
+    let refused = backup("wrong horse", "refused");
+    assert!(refused.status.code() == Some(2) && said(&refused).contains("password"), "{}", said(&refused));
+    let made = backup("right horse", "made");
+    assert!(made.status.success(), "{}", said(&made));
+}
+
 #[test]
 fn an_address_others_reach_needs_tls_and_passwords() {
     let Some(certificates) = Certificates::make() else { return };
