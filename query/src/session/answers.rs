@@ -20,8 +20,11 @@ pub struct KeptAnswer {
     pub command: &'static str,
     pub count: u64,
     /// Of RETURNING; `None` if there were none or too many.
-    pub rows: Option<(Arc<[ResultColumn]>, Arc<[Row]>)>,
+    pub rows: Option<KeptRows>,
 }
+
+/// Columns and rows, shared by every retry that gets them.
+pub type KeptRows = (Arc<[ResultColumn]>, Arc<[Row]>);
 
 /// The answers of a transaction, one for each of its statements; queries have none.
 pub type KeptAnswers = Arc<[Option<KeptAnswer>]>;

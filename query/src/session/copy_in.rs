@@ -56,7 +56,7 @@ impl Session {
         self.join();
         if copy.from {
             let started = self.start_copy_in(copy, job, layout, alone);
-            return started.map(Response::CopyIn);
+            return started.map(|copy| Response::CopyIn(Box::new(copy)));
         }
         let query = match &copy.target {
             CopyTarget::Query(query) => (**query).clone(),

@@ -21,7 +21,7 @@ pub enum Response {
         tag: String,
     },
     /// The client sends rows now: [`super::Session::copy_data`], then `copy_finish` or `copy_fail`.
-    CopyIn(CopyIn),
+    CopyIn(Box<CopyIn>),
     CopyOut(CopyOut),
     /// An empty statement.
     Empty,

@@ -18,8 +18,8 @@ const SIGNIFICANT_DIGITS_MIN: i64 = 16;
 const EXPONENT_MAX: f64 = 6_020.0;
 /// Digits computed beyond the result's, for what the steps lose.
 const GUARD_DIGITS: u32 = 12;
-/// Decimal digits of one e, as `numeric.c` has it.
-const LOG10_E: f64 = 0.434_294_481_903_252;
+/// Decimal digits of one e.
+const LOG10_E: f64 = std::f64::consts::LOG10_E;
 
 impl Num {
     /// e to this power.

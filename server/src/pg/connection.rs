@@ -201,7 +201,7 @@ impl<'s> Connection<'s> {
                 Ok(Some(Response::CopyIn(copy))) => {
                     self.wire.out.copy_response(b'G', copy.columns());
                     self.flush = true;
-                    self.copy = Some(CopyState { copy, text: batch.text().clone(), batch: Some(batch) });
+                    self.copy = Some(CopyState { copy: *copy, text: batch.text().clone(), batch: Some(batch) });
                     return Ok(());
                 }
                 Ok(Some(answer)) => {

@@ -232,7 +232,7 @@ impl Connection<'_> {
                     return Ok(Ok(()));
                 }
                 Ok(Response::CopyIn(copy)) => {
-                    self.start_copy(copy, portal.prepared.text().clone());
+                    self.start_copy(*copy, portal.prepared.text().clone());
                     portal.state = PortalState::Done(String::new());
                     return Ok(Ok(()));
                 }
