@@ -106,7 +106,12 @@ pub fn native_time(ms: i64) -> Timestamp {
 
 /// The hash of the struct field `statement`: what stays of a text after a redaction.
 pub fn statement_field_hash(text: &str) -> Hash {
-    Hasher::new().field("statement", &Value::string(text))
+    statement_field_hash_with(&mut Hasher::new(), text)
+}
+
+/// The same with a kept hasher.
+pub fn statement_field_hash_with(hasher: &mut Hasher, text: &str) -> Hash {
+    hasher.string_field("statement", text)
 }
 
 impl Metadata {
@@ -141,6 +146,29 @@ impl Metadata {
             fields.field("version", &Value::Int(Int::from(self.version)));
             fields.field("txTime", &Value::Timestamp(native_time(self.tx_time_ms)));
             id_field(fields, "txId", &self.tx_id);
+        })
+    }
+}
+
+/// Fields hashed apart, for who hashes many metadata that have some of them in common.
+impl Metadata {
+    pub(crate) fn version_field(&self, hasher: &mut Hasher) -> Hash {
+        hasher.field("version", &Value::Int(Int::from(self.version)))
+    }
+
+    pub(crate) fn time_field(&self, hasher: &mut Hasher) -> Hash {
+        hasher.field("txTime", &Value::Timestamp(native_time(self.tx_time_ms)))
+    }
+
+    pub(crate) fn transaction_field(&self, hasher: &mut Hasher) -> Hash {
+        hasher.string_field("txId", &self.tx_id.to_string())
+    }
+
+    /// IH(metadata), of which all fields but the id were hashed.
+    pub(crate) fn ion_hash_of_fields(&self, hasher: &mut Hasher, others: [Hash; 3]) -> Hash {
+        hasher.structure(|fields| {
+            id_field(fields, "id", &self.id);
+            others.into_iter().for_each(|hash| fields.hashed_field(hash));
         })
     }
 }
@@ -191,6 +219,11 @@ impl StatementInfo {
             StatementText::Text(text) => fields.string_field("statement", text),
             StatementText::Redacted(hash) => fields.hashed_field(*hash),
         }
+        self.write_beside_text(fields);
+    }
+
+    /// All fields but the text's.
+    pub(crate) fn write_beside_text(&self, fields: &mut FieldWriter<'_>) {
         fields.field("startTime", &Value::Timestamp(native_time(self.start_time_ms)));
         fields.blob_field("statementDigest", &self.digest.0);
     }
@@ -229,6 +262,16 @@ impl DocumentInfo {
 }
 
 impl DocumentInfo {
+    /// The hashes of the fields, which documents of one table often have in common.
+    pub(crate) fn fields(table_name: &str, table_id: &Id, statements: &[u32], hasher: &mut Hasher) -> [Hash; 3] {
+        let statements = statements.iter().map(|i| Value::int(i64::from(*i))).collect();
+        [
+            hasher.string_field("tableName", table_name),
+            hasher.string_field("tableId", &table_id.to_string()),
+            hasher.field("statements", &Value::List(statements)),
+        ]
+    }
+
     fn write(&self, fields: &mut FieldWriter<'_>) {
         let statements = self.statements.iter().map(|i| Value::int(i64::from(*i))).collect();
         fields.string_field("tableName", &self.table_name);

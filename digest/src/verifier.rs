@@ -537,16 +537,36 @@ fn check_metadata(metadata: &Value, leaf: &RevisionLeaf, block: &BlockLeaf) -> R
 /// Data is a struct, and its fields are not exactly those of metadata, so that neither can pass for the other.
 pub fn check_data(data: &Value) -> Result<(), Broken> {
     let Value::Struct(fields) = data.unannotated() else { return Err(Broken::Data) };
-    let like_metadata = fields.len() == METADATA.len() && METADATA.iter().all(|name| fields.get(name).is_some());
-    if like_metadata { Err(Broken::Data) } else { Ok(()) }
+    let mut names = DataNames::default();
+    fields.fields.iter().for_each(|(name, _)| names.see(name.text()));
+    names.check()
 }
 
-/// The same of data of which the names of the fields are known ([`ion::field_names_with`]), or that it is no struct.
-pub fn check_data_names(names: Option<&[Option<&Arc<str>>]>) -> Result<(), Broken> {
-    let Some(names) = names else { return Err(Broken::Data) };
-    let is_there = |name: &&str| names.iter().flatten().any(|n| &***n == *name);
-    let like_metadata = names.len() == METADATA.len() && METADATA.iter().all(is_there);
-    if like_metadata { Err(Broken::Data) } else { Ok(()) }
+/// The same for who goes through the names of a struct's fields one by one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DataNames {
+    fields: usize,
+    /// A bit for each name of [`METADATA`].
+    seen: u8,
+}
+
+impl DataNames {
+    /// The next field's name; `None` for `$0`.
+    pub fn see(&mut self, name: Option<&str>) {
+        self.fields += 1;
+        // More fields than metadata has: whatever they are called, it is not metadata.
+        if self.fields <= METADATA.len()
+            && let Some(at) = METADATA.iter().position(|known| name == Some(known))
+        {
+            self.seen |= 1 << at;
+        }
+    }
+
+    /// All fields were seen.
+    pub fn check(&self) -> Result<(), Broken> {
+        let all = (1 << METADATA.len()) - 1;
+        if self.fields == METADATA.len() && self.seen == all { Err(Broken::Data) } else { Ok(()) }
+    }
 }
 
 const METADATA: [&str; 4] = ["id", "version", "txTime", "txId"];

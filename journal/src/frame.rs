@@ -7,10 +7,8 @@
 use std::sync::Arc;
 
 use ledgerstone_digest::block::{OriginInfo, RedactedRevision, RedactionInfo, StatementInfo, StatementText};
-use ledgerstone_digest::ion::{
-    Hasher, Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with, field_names_with,
-};
-use ledgerstone_digest::verifier::check_data_names;
+use ledgerstone_digest::ion::{Hasher, Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with};
+use ledgerstone_digest::verifier::{Broken, DataNames};
 use ledgerstone_digest::{Hash, Id};
 
 use crate::dictionary::{Dictionary, Texts};
@@ -380,6 +378,18 @@ impl<'a> RevisionFrame<'a> {
         Ok(RevisionFrame { group, to_block, document_id, version, supersedes, blind, content })
     }
 
+    /// The revision that stands at a position, from its frame.
+    pub(crate) fn of_block(frame: &Frame<'a>, head: &BlockHead, position: u64) -> Result<RevisionFrame<'a>, WireError> {
+        if frame.kind != FrameKind::Revision {
+            return Err(WireError("a revision is missing".to_owned()));
+        }
+        let revision = RevisionFrame::decode(frame.payload)?;
+        if position + u64::from(revision.to_block) != head.position {
+            return Err(WireError("the revision belongs to another place".to_owned()));
+        }
+        Ok(revision)
+    }
+
     /// IH of the document, if it is still there.
     pub(crate) fn hash_data(&self, texts: &Texts, hasher: &mut Hasher) -> Result<Option<Hash>, WireError> {
         match &self.content {
@@ -391,12 +401,14 @@ impl<'a> RevisionFrame<'a> {
         }
     }
 
-    /// Whether the document is one that a revision may hold, judged by the names of its fields.
-    pub(crate) fn check_data(&self, texts: &Texts) -> Result<(), WireError> {
-        let Content::Data(bytes) = &self.content else { return Ok(()) };
-        let names = field_names_with(bytes, texts, &STORED_LIMITS)
+    /// IH of the document in these bytes, which must be one that a revision may hold.
+    pub(crate) fn hash_checked(bytes: &[u8], texts: &Texts, hasher: &mut Hasher) -> Result<Hash, WireError> {
+        let mut names = DataNames::default();
+        let (hash, is_struct) = hasher
+            .document_with(bytes, texts, &STORED_LIMITS, &mut |name| names.see(name))
             .map_err(|e| WireError(format!("the document cannot be decoded: {e}")))?;
-        check_data_names(names.as_deref()).map_err(|e| WireError(e.to_string()))
+        let checked = if is_struct { names.check() } else { Err(Broken::Data) };
+        checked.map(|()| hash).map_err(|e| WireError(e.to_string()))
     }
 
     /// The document, if it is still there.
@@ -429,6 +441,24 @@ impl<'a> Staged<'a> {
         put_varint(&mut payload, u64::from(self.revisions));
         payload.extend_from_slice(self.frames);
         put_frame(out, FrameKind::Staged, &payload);
+    }
+
+    /// A staged frame from all its bytes; a block must have it in this place. Its hash is left to the caller.
+    pub(crate) fn of_block(bytes: &'a [u8], head: &BlockHead, ordinal: usize) -> Result<Staged<'a>, WireError> {
+        let frame = read_frame(bytes)?;
+        let named = head.staged.get(ordinal).filter(|_| frame.kind == FrameKind::Staged);
+        let foreign = || WireError(format!("staged frame {ordinal} of block {} belongs elsewhere", head.number));
+        let staged = Staged::decode(frame.payload)?;
+        match named {
+            Some(reference)
+                if staged.tx_id == head.tx_id
+                    && staged.ordinal as usize == ordinal
+                    && staged.revisions == reference.revisions =>
+            {
+                Ok(staged)
+            }
+            _ => Err(foreign()),
+        }
     }
 
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Staged<'a>, WireError> {

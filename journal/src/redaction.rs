@@ -244,7 +244,7 @@ fn find(journal: &Journal, target: &RedactedRevision) -> Result<(BlockHead, Stor
 
 fn plan(journal: &Journal, block: u64) -> Result<Plan, RedactError> {
     let position = journal.block_position(block)?;
-    let recording = journal.replayed_block(position)?;
+    let recording = journal.raw_block(position)?;
     let mut plan = Plan::default();
     for (record, at) in records(&recording) {
         let target = RedactedRevision {

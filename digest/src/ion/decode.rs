@@ -94,33 +94,6 @@ pub fn decode_with(bytes: &[u8], symbols: &impl SymbolLookup, limits: &Limits) -
     reader.value(&Dictionary(symbols), item, 0)
 }
 
-/// The names of the fields of the struct that [`super::encode_with`] wrote, annotated or not; the values are passed over.
-/// `None` if it is no struct, and in the list for `$0`.
-pub fn field_names_with<'s, S: SymbolLookup>(
-    bytes: &[u8],
-    symbols: &'s S,
-    limits: &Limits,
-) -> Result<Option<Vec<Option<&'s Arc<str>>>>> {
-    let (mut reader, mut item) = read_bare(bytes, limits)?;
-    if item.code == 14 {
-        item = reader.annotations(item)?.1;
-    }
-    if item.code != 13 || item.is_null() {
-        return Ok(None);
-    }
-    let mut names = Vec::new();
-    let mut position = item.body;
-    while let Some((number, inner)) = reader.next_field(&mut position, item.end)? {
-        let undefined = || at(inner.start, BinaryProblem::Symbol(number));
-        names.push(match u32::try_from(number) {
-            Ok(0) => None,
-            Ok(number) => Some(symbols.text(number).ok_or_else(undefined)?),
-            Err(_) => return Err(undefined()),
-        });
-    }
-    Ok(Some(names))
-}
-
 /// The one value in bytes without version marker.
 pub(super) fn read_bare<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Reader<'a>, Item)> {
     let mut reader = Reader::new(bytes, limits)?;

@@ -18,7 +18,7 @@ mod timestamp;
 mod value;
 
 pub use check::{LimitsExceeded, check};
-pub use decode::{BinaryError, BinaryProblem, decode, decode_many, decode_with, field_names_with};
+pub use decode::{BinaryError, BinaryProblem, decode, decode_many, decode_with};
 pub use encode::{encode, encode_with};
 pub use hash::{FieldWriter, Hasher, ion_hash, ion_hash_binary, ion_hash_string};
 pub use number::IntError;

@@ -5,6 +5,7 @@ use ledgerstone_digest::checkpoint::Checkpoint;
 use ledgerstone_digest::full::*;
 use ledgerstone_digest::ion::{self, Limits};
 use ledgerstone_digest::leaf::{GenesisLeaf, Leaf};
+use ledgerstone_digest::tree::leaf_hash;
 use ledgerstone_digest::validity::{LeafVerifier, Rule};
 use ledgerstone_digest::{Hash, Id};
 
@@ -193,7 +194,7 @@ fn redaction_info_lists_exactly_the_records() {
     assert!(matches!(run(&ledger, Vec::new()), Err(Failure::Block { number: 4, .. })));
     let mut ledger = TestLedger::example(7);
     ledger.blocks[4].revisions[0].data = Some(ion_value("{no:\"record\"}"));
-    assert!(matches!(run(&ledger, Vec::new()), Err(Failure::Block { number: 4, .. })));
+    assert!(matches!(run(&ledger, Vec::new()), Err(Failure::Revision { block: 4, .. })));
 }
 
 #[test]
@@ -208,12 +209,83 @@ fn transaction_info_lists_exactly_the_documents_of_user_tables() {
     for (number, change) in changes.iter().enumerate() {
         let mut ledger = TestLedger::example(7);
         change(&mut ledger.blocks[2]);
-        assert!(matches!(run(&ledger, Vec::new()), Err(Failure::Block { number: 2, .. })), "change {number}");
+        let failure = run(&ledger, Vec::new()).unwrap_err();
+        let named = matches!(failure, Failure::Block { number: 2, .. } | Failure::Revision { block: 2, .. });
+        assert!(named, "change {number}: {failure}");
     }
     let mut system = TestLedger::example(7);
     let listed = DocumentInfo { document_id: TABLE, table_name: "t".into(), table_id: Id::TABLES, statements: vec![0] };
     system.blocks[0].info.documents.push(listed);
-    assert!(matches!(run(&system, Vec::new()), Err(Failure::Block { number: 0, .. })));
+    assert!(matches!(run(&system, Vec::new()), Err(Failure::Revision { block: 0, .. })));
+}
+
+#[test]
+fn a_document_changed_twice_in_a_block_is_refused() {
+    let mut ledger = TestLedger::example(7);
+    let block = ledger.blocks.iter_mut().find(|block| block.revisions.len() > 1).unwrap();
+    let (number, document) = (block.number, block.revisions[0].document);
+    block.revisions[1].document = document;
+    block.revisions[1].table = block.revisions[0].table;
+    block.info.documents.dedup_by_key(|listed| listed.table_id);
+    block.info.documents[0].document_id = document;
+    let failure = run(&ledger, Vec::new()).unwrap_err();
+    assert!(matches!(&failure, Failure::Block { number: n, .. } if *n == number), "{failure}");
+    assert!(failure.to_string().contains("changed twice"), "{failure}");
+}
+
+#[test]
+fn blocks_prepared_revision_by_revision_are_those_prepared_whole() {
+    let ledger = TestLedger::example(7);
+    let mut whole = FullVerifier::new(Vec::new());
+    let mut parts = FullVerifier::new(Vec::new());
+    let mut preparer = Preparer::default();
+    for verifier in [&mut whole, &mut parts] {
+        verifier.genesis(&ledger.genesis, &ledger.record).unwrap();
+    }
+    for block in &ledger.blocks {
+        let derived = feed(&mut whole, block, |_| {}).unwrap();
+        let heading = Heading {
+            strand: ledger.genesis.strand,
+            number: block.number,
+            transaction_id: block.transaction,
+            time_ms: block.time_ms,
+            blind: block.blind,
+            first: parts.frontier().size(),
+            statements: &block.info.statements,
+            origin_info_hash: preparer.origin_info(&block.origin),
+            redaction_info: block.redaction.as_ref(),
+            block_hash: Some(derived.opening.block_hash),
+        };
+        let (mut gathered, mut leaves) = (Gathered::default(), Vec::new());
+        let store = &mut |level, _, hash| leaves.extend((level == 0).then_some(hash));
+        for (revision, position) in block.revisions.iter().zip(heading.first..) {
+            let data = match &revision.data {
+                None => FullData::Deleted,
+                Some(data) if revision.missing => FullData::Missing(ion::ion_hash(data)),
+                Some(data) if revision.table.is_system() => FullData::Value(data),
+                Some(data) => FullData::Hashed(ion::ion_hash(data)),
+            };
+            let full = FullRevision {
+                table_id: revision.table,
+                document_id: revision.document,
+                version: revision.version,
+                supersedes: revision.supersedes,
+                blind: revision.blind,
+                data,
+            };
+            let listed = block.info.documents.iter().find(|listed| listed.document_id == revision.document);
+            let listing = listed.map(|d| Listing { table_name: &d.table_name, statements: &d.statements });
+            let prepared = preparer.revision(&heading, &full, listing, position).unwrap();
+            gathered.push(&prepared);
+            parts.accept_revisions(&[prepared], store).unwrap();
+        }
+        let prepared = preparer.block(&heading, &mut gathered).unwrap();
+        let accepted = parts.accept(prepared, store).unwrap();
+        assert_eq!(accepted.opening, derived.opening);
+        let expected: Vec<Hash> = derived.leaves.iter().map(|leaf| leaf_hash(&leaf.encode())).collect();
+        assert_eq!(leaves, expected);
+    }
+    assert_eq!(parts.finish().unwrap(), whole.finish().unwrap());
 }
 
 #[test]
@@ -257,53 +329,4 @@ fn trees_that_break_a_rule_fail_leaf_by_leaf() {
     assert_eq!(change(&|leaves| leaves.insert(4, vec![3, 0])), Rule::V4);
     assert_eq!(change(&|leaves| leaves[6][1] = 0x80), Rule::V5);
     assert_eq!(change(&|leaves| leaves[6].push(0)), Rule::V5);
-}
-
-/// `cargo test -p ledgerstone-digest --test it -- --ignored full::speed --nocapture`
-#[test]
-#[ignore = "prints how fast full verification is"]
-fn speed_of_one_row_transactions() {
-    const BLOCKS: u64 = 50_000;
-    let data = ion_value("{VIN:\"1N4AL11D75C109151\",penalty:90.25,owner:\"clerk\",year:2011,make:\"Audi\"}");
-    let origin = OriginInfo { user: "clerk".into(), door: "postgres".into(), client_token: None, signature: None };
-    let text = "INSERT INTO car VALUES ($1, $2, $3, $4, $5)";
-    let digest = Hash::sha256(&[b"digest"]);
-    let ledger = TestLedger::new(7);
-    let mut verifier = FullVerifier::new(Vec::new());
-    verifier.genesis(&ledger.genesis, &ledger.record).unwrap();
-    let start = std::time::Instant::now();
-    let mut prepared_in = std::time::Duration::ZERO;
-    let mut hasher = ion::Hasher::new();
-    for number in 0..BLOCKS {
-        let document_id = Id(Hash::sha256(&[&number.to_be_bytes()]).0[..16].try_into().unwrap());
-        let statement = StatementInfo { text: StatementText::Text(text.into()), start_time_ms: 1, digest };
-        let listed = DocumentInfo { document_id, table_name: "car".into(), table_id: TABLE, statements: vec![0] };
-        let info = TransactionInfo { statements: vec![statement], documents: vec![listed] };
-        let revisions = [FullRevision {
-            table_id: TABLE,
-            document_id,
-            version: 0,
-            supersedes: None,
-            blind: [1; 16],
-            data: FullData::Value(&data),
-        }];
-        let block = FullBlock {
-            strand: ledger.genesis.strand,
-            number,
-            transaction_id: document_id,
-            time_ms: 1_700_000_000_000 + number as i64,
-            blind: [2; 16],
-            revisions: &revisions,
-            transaction_info: &info,
-            origin_info_hash: origin.ion_hash(),
-            redaction_info: None,
-            block_hash: None,
-        };
-        let before = std::time::Instant::now();
-        let prepared = prepare(&block, verifier.frontier().size(), &mut hasher).unwrap();
-        prepared_in += before.elapsed();
-        verifier.accept(prepared).unwrap();
-    }
-    let all = start.elapsed();
-    println!("{BLOCKS} blocks in {all:?}, of which {prepared_in:?} can be done by other threads");
 }

@@ -1,11 +1,12 @@
 //! Ion text: what is accepted, what is refused and where, and that values come back.
 
-use ledgerstone_digest::ion::{Hasher, SymbolLookup, SymbolTable, field_names_with};
+use ledgerstone_digest::Hash;
+use ledgerstone_digest::ion::{Hasher, SymbolLookup, SymbolTable};
 use ledgerstone_digest::ion::{
     Limits, TextProblem, Value, check, decode, decode_with, encode, encode_with, ion_hash, ion_hash_binary, parse,
     parse_many, to_text, to_text_pretty,
 };
-use ledgerstone_digest::verifier::{check_data, check_data_names};
+use ledgerstone_digest::verifier::{Broken, DataNames, check_data};
 use std::sync::Arc;
 
 use crate::ion_generate::{Random, Shape, cases, nested};
@@ -56,11 +57,29 @@ fn values_come_back_from_text_and_binary_with_the_same_hash() {
         encode_with(&value, &mut dictionary, &mut bare);
         assert_eq!(decode_with(&bare, &dictionary, &Limits::DOCUMENT).as_ref(), Ok(&value), "{context}");
         assert_eq!(hasher.binary_with(&bare, &dictionary, &Limits::DOCUMENT), Ok(hash), "{context}");
-        let names = field_names_with(&bare, &dictionary, &Limits::DOCUMENT).unwrap();
+        let (found, checked, names) = document(&mut hasher, &bare, &dictionary);
+        assert_eq!((found, checked), (hash, check_data(&value)), "{context}");
         let fields = value.unannotated().as_struct();
-        let expected = fields.map(|s| s.fields.iter().map(|(name, _)| name.shared()).collect::<Vec<_>>());
+        let expected = fields.map(|s| s.fields.iter().map(|(name, _)| name.text().map(str::to_owned)).collect());
         assert_eq!(names, expected, "{context}");
-        assert_eq!(check_data_names(names.as_deref()), check_data(&value), "{context}");
+    }
+}
+
+/// A document's hash, whether it may be one, and the names of its fields, from one reading of its bytes.
+fn document(
+    hasher: &mut Hasher,
+    bytes: &[u8],
+    dictionary: &Dictionary,
+) -> (Hash, Result<(), Broken>, Option<Vec<Option<String>>>) {
+    let (mut checked, mut names) = (DataNames::default(), Vec::new());
+    let see = &mut |name: Option<&str>| {
+        checked.see(name);
+        names.push(name.map(str::to_owned));
+    };
+    let (hash, is_struct) = hasher.document_with(bytes, dictionary, &Limits::DOCUMENT, see).unwrap();
+    match is_struct {
+        true => (hash, checked.check(), Some(names)),
+        false => (hash, Err(Broken::Data), None),
     }
 }
 
@@ -79,8 +98,7 @@ fn data_that_could_pass_for_metadata_is_known_by_its_names() {
         let value = read(text);
         let mut bare = Vec::new();
         encode_with(&value, &mut dictionary, &mut bare);
-        let names = field_names_with(&bare, &dictionary, &Limits::DOCUMENT).unwrap();
-        assert_eq!(check_data_names(names.as_deref()).is_ok(), fine, "{text}");
+        assert_eq!(document(&mut Hasher::new(), &bare, &dictionary).1.is_ok(), fine, "{text}");
         assert_eq!(check_data(&value).is_ok(), fine, "{text}");
     }
 }

@@ -84,7 +84,7 @@ pub fn confirm(
         let what = "this ledger was not restored, or was confirmed before; there is nothing to do";
         return Err(BackupError::Directory { path: dir.to_owned(), what: what.to_owned() });
     }
-    let options = VerifyOptions { checkpoint: Some(note), vkey: Some(vkey), progress };
+    let options = VerifyOptions { checkpoint: Some(note), vkey: Some(vkey), progress, ..VerifyOptions::default() };
     let report = verify_directory(env, dir, options);
     if report.verdict() != Verdict::Holds {
         return Ok(report);

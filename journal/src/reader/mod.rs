@@ -31,7 +31,8 @@ use crate::scan::{ScanError, SegmentFile};
 use crate::segment::SegmentHeader;
 use crate::stored::{StoredBlock, StoredRevision};
 use crate::wire::WireError;
-use frames::{FRAME_READ_BYTES, Frames, WINDOW_BYTES};
+use frames::WINDOW_BYTES;
+pub(crate) use frames::{FRAME_READ_BYTES, Frames};
 use staged::StagedCache;
 pub(crate) use stored::{derive, revision_facts, stored_block, stored_revision};
 
@@ -327,7 +328,7 @@ impl Journal {
     }
 
     /// A block with its revisions; nothing is derived.
-    fn raw_block(&self, block_position: u64) -> Result<StoredBlock, ReadError> {
+    pub fn raw_block(&self, block_position: u64) -> Result<StoredBlock, ReadError> {
         let (segment, place) = self.place(block_position)?;
         let Place::Head(offset) = place else {
             return Err(ReadError::Kind { position: block_position, found: "a revision", wanted: "a block" });
@@ -452,11 +453,6 @@ impl Journal {
             return Err(segment.file.damage(offset, what).into());
         }
         Ok(derived)
-    }
-
-    /// A block for replaying: nothing is derived.
-    pub fn replayed_block(&self, block_position: u64) -> Result<StoredBlock, ReadError> {
-        self.raw_block(block_position)
     }
 
     /// The entry at a position.

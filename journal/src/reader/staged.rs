@@ -13,7 +13,7 @@ use ledgerstone_digest::Hash;
 use super::frames::{FRAME_READ_BYTES, Frames};
 use super::{Journal, Segment, stored_revision};
 use crate::error::ReadError;
-use crate::frame::{BlockHead, Contents, Frame, FrameKind, RevisionFrame, Staged, StagedRef, read_frame};
+use crate::frame::{BlockHead, Contents, Frame, RevisionFrame, Staged, StagedRef, read_frame};
 use crate::stored::StoredRevision;
 use crate::wire::WireError;
 
@@ -171,16 +171,8 @@ impl Journal {
         let offset = u64::from(reference.offset);
         let bytes = Frames::new(&segment.file, FRAME_READ_BYTES).bytes_at(offset)?;
         let damage = |what: String| ReadError::from(segment.file.damage(offset, what));
-        let outer = read_frame(&bytes).map_err(|e| damage(e.0))?;
-        let staged = Staged::decode(outer.payload).map_err(|e| damage(e.0))?;
-        if outer.kind != FrameKind::Staged
-            || staged.tx_id != head.tx_id
-            || staged.ordinal as usize != ordinal
-            || staged.revisions != reference.revisions
-        {
-            return Err(damage(format!("a staged frame does not belong to block {}", head.number)));
-        }
-        let offsets = revision_offsets(&bytes, &outer, &staged).map_err(|e| damage(e.0))?;
+        let staged = Staged::of_block(&bytes, head, ordinal).map_err(|e| damage(e.0))?;
+        let offsets = revision_offsets(&bytes, &staged).map_err(|e| damage(e.0))?;
         let hash = Hash::sha256(&[&bytes]);
         let frame = Arc::new(StagedFrame { segment: Arc::clone(&segment), offset, hash, offsets });
         self.staged_cache().keep(reference, Arc::clone(&frame));
@@ -207,17 +199,13 @@ fn revision_in(
     position: u64,
     contents: &mut Contents<'_>,
 ) -> Result<StoredRevision, ReadError> {
-    let revision = RevisionFrame::decode(inner.payload).map_err(|e| frame.damage(e.0))?;
-    if inner.kind != FrameKind::Revision || position + u64::from(revision.to_block) != head.position {
-        return Err(frame.damage("a staged revision has another place"));
-    }
+    let revision = RevisionFrame::of_block(inner, head, position).map_err(|e| frame.damage(e.0))?;
     stored_revision(&revision, head, position, &frame.segment.index().texts, contents).map_err(|e| frame.damage(e.0))
 }
 
-fn revision_offsets(bytes: &[u8], outer: &Frame<'_>, staged: &Staged<'_>) -> Result<Vec<u32>, WireError> {
-    // The revisions are the end of the payload, so where they begin is counted from the end of it.
-    let payload_at = outer.payload.as_ptr() as usize - bytes.as_ptr() as usize;
-    let end = payload_at + outer.payload.len();
+fn revision_offsets(bytes: &[u8], staged: &Staged<'_>) -> Result<Vec<u32>, WireError> {
+    // The revisions are the end of the frame, so where they begin is counted from the end of it.
+    let end = bytes.len();
     let mut at = end - staged.frames.len();
     let mut offsets = Vec::with_capacity((staged.revisions as usize).min(staged.frames.len()));
     for _ in 0..staged.revisions {

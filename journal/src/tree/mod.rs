@@ -417,7 +417,7 @@ impl merkle::HashReader for TreeReader<'_> {
 }
 
 /// The root over 1, 2, 4, 8 or 16 hashes of one level.
-pub(crate) fn complete_root(hashes: &[Hash]) -> Hash {
+fn complete_root(hashes: &[Hash]) -> Hash {
     let mut nodes = [Hash::ZERO; FAN_OUT as usize];
     let mut count = hashes.len();
     nodes[..count].copy_from_slice(hashes);

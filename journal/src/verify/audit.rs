@@ -1,4 +1,4 @@
-//! What is done with each block that the walk finds: digest's full verifier derives it again from its values, its
+//! What is done with each block that the walk finds: digest's full verifier takes what was derived from its values, its
 //! leaves are compared with the tree's files, and the roots that somebody signed are remembered.
 
 use std::collections::BTreeMap;
@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::checkpoint::Checkpoint;
-use ledgerstone_digest::full::{Failure, FullBlock, FullData, FullReport, FullRevision, FullVerifier};
-use ledgerstone_digest::leaf::Leaf;
+use ledgerstone_digest::full::{Failure, FullReport, FullVerifier, PreparedBlock, PreparedRevision};
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::tree::leaf_hash;
 
@@ -20,7 +19,6 @@ use crate::offsets::{self, Index};
 use crate::reader::genesis_leaf;
 use crate::scan::SegmentFile;
 use crate::segment::JOURNAL_DIR;
-use crate::stored::{StoredBlock, StoredRevision};
 
 /// Follows the blocks.
 pub(super) struct Audit<'a> {
@@ -83,10 +81,6 @@ impl<'a> Audit<'a> {
         Audited { roots: self.roots, vkey: self.vkey, leaves, whole }
     }
 
-    fn push(&mut self, leaf: &Leaf, report: &mut VerifyReport) {
-        self.levels.push(leaf_hash(&leaf.encode()), report);
-    }
-
     /// A size that may be signed: remembers the root if somebody did.
     fn boundary(&mut self) {
         let frontier = self.verifier.frontier();
@@ -124,35 +118,24 @@ impl Visitor for Audit<'_> {
         report.origin = Some(facts.origin);
         report.vkey = Some(facts.log_key.to_string());
         self.vkey = Some(facts.log_key);
-        self.push(&Leaf::Genesis(leaf), report);
+        self.levels.complete(0, 0, leaf_hash(&leaf.encode()), report);
         self.boundary();
         Ok(())
     }
 
-    fn block(&mut self, block: &StoredBlock, report: &mut VerifyReport) -> Result<Derived, String> {
-        let revisions: Vec<FullRevision<'_>> = block.revisions.iter().map(full_revision).collect();
-        let full = FullBlock {
-            strand: block.strand,
-            number: block.number,
-            transaction_id: block.tx_id,
-            time_ms: block.time_ms,
-            blind: block.blind,
-            revisions: &revisions,
-            transaction_info: &block.info,
-            origin_info_hash: block.origin.ion_hash(),
-            redaction_info: block.redaction.as_ref(),
-            block_hash: Some(block.block_hash),
-        };
-        let derived = self.verifier.block(&full).map_err(|failure| failure.to_string())?;
-        let mut block_leaf = Hash::ZERO;
-        for leaf in &derived.leaves {
-            self.push(leaf, report);
-            if let Leaf::Block(leaf) = leaf {
-                block_leaf = Hash::sha256(&[&leaf.encode()]);
-            }
-        }
+    fn revisions(&mut self, revisions: &[PreparedRevision], report: &mut VerifyReport) -> Result<(), String> {
+        let levels = &mut self.levels;
+        let complete = &mut |level, index, hash| levels.complete(level, index, hash, report);
+        self.verifier.accept_revisions(revisions, complete).map_err(|failure| failure.to_string())
+    }
+
+    fn block(&mut self, block: PreparedBlock, report: &mut VerifyReport) -> Result<Derived, String> {
+        let levels = &mut self.levels;
+        let accepted =
+            self.verifier.accept(block, &mut |level, index, hash| levels.complete(level, index, hash, report));
+        let accepted = accepted.map_err(|failure| failure.to_string())?;
         self.boundary();
-        Ok(Derived { block_leaf, block_hash: derived.opening.block_hash })
+        Ok(Derived { block_leaf: accepted.leaf_entry_hash, block_hash: accepted.opening.block_hash })
     }
 
     fn segment(&mut self, file: &SegmentFile, index: &Index, report: &mut VerifyReport) {
@@ -173,23 +156,6 @@ impl Visitor for Audit<'_> {
                 report.unchecked(&path, Some(0), what);
             }
         }
-    }
-}
-
-fn full_revision(revision: &StoredRevision) -> FullRevision<'_> {
-    let data = match (&revision.data, revision.data_hash) {
-        (Some(value), _) => FullData::Value(value),
-        (None, Some(hash)) if revision.redacted => FullData::Missing(hash),
-        (None, Some(hash)) => FullData::Hashed(hash),
-        (None, None) => FullData::Deleted,
-    };
-    FullRevision {
-        table_id: revision.table_id,
-        document_id: revision.document_id,
-        version: revision.version,
-        supersedes: revision.supersedes,
-        blind: revision.blind,
-        data,
     }
 }
 

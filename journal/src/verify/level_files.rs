@@ -1,6 +1,6 @@
 //! Compares the tree's level files with the leaf hashes that were derived from the journal.
 //!
-//! The hashes come one by one, so memory stays small however long the ledger is. Hashes below the size that
+//! The hashes come one by one, those of leaves and of the subtrees that they complete, so memory stays small however long the ledger is. Hashes below the size that
 //! `tree/state` records must be there and right; those beyond it were never synced, so a difference there means only
 //! that the last process ended in a crash.
 
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledgerstone_digest::hash::Hash;
-use ledgerstone_digest::tree::Frontier;
+use ledgerstone_digest::tree::{EMPTY_ROOT, node_hash};
 
 use super::report::VerifyReport;
 use crate::env::{File, OpenMode, Storage};
 use crate::slots::{self, Slot, read_up_to};
-use crate::tree::layout::{FAN_OUT, HASH_BYTES, STORED_LEVELS_MAX, count_at, level_path};
-use crate::tree::{STATE_FILE, STATE_MAGIC, TREE_DIR, complete_root, decode_state};
+use crate::tree::layout::{HASH_BYTES, LEVEL_STEP, STORED_LEVELS_MAX, count_at, level_path};
+use crate::tree::{STATE_FILE, STATE_MAGIC, TREE_DIR, decode_state};
 
 const REBUILD: &str = "run `ledgerstone doctor` to rebuild the tree from the journal";
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -24,7 +24,10 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub(super) struct LevelFiles {
     dir: PathBuf,
     levels: Vec<Level>,
-    frontier: Frontier,
+    /// Leaves so far.
+    size: u64,
+    /// By level, the newest complete subtree: those at the bits that are set in the size make the tree.
+    edge: [Hash; 64],
     /// The synced size and the root recorded for it.
     state: Option<(u64, Hash)>,
     root_at_state: Option<Hash>,
@@ -37,9 +40,8 @@ struct Level {
     /// Bytes of the file from `buffer_at` on.
     buffer: Vec<u8>,
     buffer_at: u64,
-    /// Hashes derived so far, and those of them since the last complete tile.
+    /// Hashes derived so far.
     count: u64,
-    tile: Vec<Hash>,
     /// One finding for each level file is enough.
     reported: bool,
 }
@@ -53,33 +55,40 @@ impl LevelFiles {
             levels.push(Level::open(storage, level_path(&dir, stored), report));
         }
         let state = read_state(storage, &dir.join(STATE_FILE), report);
-        let frontier = Frontier::new();
-        let root_at_state = state.filter(|(size, _)| *size == 0).map(|_| frontier.root());
-        LevelFiles { dir, levels, frontier, state, root_at_state }
+        let root_at_state = state.filter(|(size, _)| *size == 0).map(|_| EMPTY_ROOT);
+        LevelFiles { dir, levels, size: 0, edge: [Hash::ZERO; 64], state, root_at_state }
     }
 
-    /// Compares the next leaf hash and the nodes it completes.
-    pub(super) fn push(&mut self, leaf: Hash, report: &mut VerifyReport) {
-        self.frontier.append(leaf);
+    /// Compares a subtree that is complete, leaves included: those of every leaf from the smallest up, leaf by leaf.
+    pub(super) fn complete(&mut self, level: u8, index: u64, hash: Hash, report: &mut VerifyReport) {
         let synced = self.state.map_or(0, |(size, _)| size);
-        if self.frontier.size() == synced {
-            self.root_at_state = Some(self.frontier.root());
+        if let Some(edge) = self.edge.get_mut(usize::from(level)) {
+            *edge = hash;
         }
-        let mut hash = leaf;
-        for (stored, level) in self.levels.iter_mut().enumerate() {
-            level.compare(hash, count_at(stored, synced), report);
-            level.tile.push(hash);
-            if (level.tile.len() as u64) < FAN_OUT {
-                break;
-            }
-            hash = complete_root(&level.tile);
-            level.tile.clear();
+        let leaves = (index + 1) << level;
+        self.size = leaves;
+        // What ends with this leaf is complete with the largest of its subtrees.
+        if leaves == synced && u32::from(level) == leaves.trailing_zeros() {
+            self.root_at_state = Some(self.root());
         }
+        let stored = usize::from(level / LEVEL_STEP);
+        if level.is_multiple_of(LEVEL_STEP)
+            && let Some(file) = self.levels.get_mut(stored)
+        {
+            file.compare(hash, count_at(stored, synced), report);
+        }
+    }
+
+    /// The root of the leaves so far.
+    fn root(&self) -> Hash {
+        let mut subtrees = self.edge.iter().enumerate().filter(|(level, _)| self.size >> level & 1 == 1);
+        let smallest = subtrees.next().map_or(EMPTY_ROOT, |(_, hash)| *hash);
+        subtrees.fold(smallest, |right, (_, left)| node_hash(left, &right))
     }
 
     /// Compares what is left: lengths and the recorded root.
     pub(super) fn finish(mut self, report: &mut VerifyReport) {
-        let size = self.frontier.size();
+        let size = self.size;
         for level in &mut self.levels {
             if level.length > level.count * HASH_BYTES && !level.reported {
                 let offset = Some(level.count * HASH_BYTES);
@@ -112,7 +121,7 @@ impl Level {
                 (None, 0)
             }
         };
-        Level { path, file, length, buffer: Vec::new(), buffer_at: 0, count: 0, tile: Vec::new(), reported: false }
+        Level { path, file, length, buffer: Vec::new(), buffer_at: 0, count: 0, reported: false }
     }
 
     fn compare(&mut self, hash: Hash, synced: u64, report: &mut VerifyReport) {

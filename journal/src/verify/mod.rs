@@ -6,9 +6,11 @@
 //! written.
 
 mod audit;
+mod damage;
 mod level_files;
 mod report;
 mod walk;
+mod work;
 
 use std::io;
 use std::path::Path;
@@ -27,6 +29,7 @@ use crate::slots::{self, Slot, read_up_to};
 use audit::{Audit, Audited};
 use level_files::read_slots;
 use walk::Walk;
+use work::Pool;
 
 /// With what a directory is compared, and who hears about the progress.
 #[derive(Default)]
@@ -35,6 +38,8 @@ pub struct VerifyOptions<'a> {
     pub checkpoint: Option<String>,
     /// The ledger's verifier key, from outside the directory.
     pub vkey: Option<VerifierKey>,
+    /// On how many threads; `None`: as many as there are processors. What is found does not depend on it.
+    pub threads: Option<usize>,
     /// Called after each segment with the bytes read and the bytes there are.
     pub progress: Option<&'a mut dyn FnMut(u64, u64)>,
 }
@@ -43,7 +48,7 @@ pub struct VerifyOptions<'a> {
 pub fn verify_directory(env: &Env, dir: &Path, options: VerifyOptions<'_>) -> VerifyReport {
     let mut report = VerifyReport::new();
     let storage = &*env.storage;
-    let VerifyOptions { checkpoint, vkey, progress } = options;
+    let VerifyOptions { checkpoint, vkey, threads, progress } = options;
     let lock_path = dir.join(LOCK_FILE);
     // What cannot be locked for another reason, such as a copy on a read-only disk, has no server either.
     let _lock = match storage.exists(&lock_path).then(|| storage.lock(&lock_path)) {
@@ -66,8 +71,10 @@ pub fn verify_directory(env: &Env, dir: &Path, options: VerifyOptions<'_>) -> Ve
     let sizes = recorded.iter().map(|r| r.checkpoint.unverified().size).chain(kept.iter().map(|c| c.size));
     let signed = sizes.clone().max().unwrap_or(0);
     let mut audit = Audit::new(storage, dir, sizes.collect(), &mut report);
-    let mut walk = Walk::new(storage, dir, signed);
-    let whole = walk_segments(&mut walk, &mut audit, storage, dir, segments, progress, &mut report);
+    let whole = Pool::with(threads, |pool| {
+        let mut walk = Walk::new(storage, dir, signed, pool);
+        walk_segments(&mut walk, &mut audit, storage, dir, segments, progress, &mut report)
+    });
     let audited = audit.finish(whole, &mut report);
     compare_recorded(dir, &recorded, &audited, &mut report);
     compare_kept(dir, kept.as_ref(), vkey.as_ref(), &audited, &mut report);

@@ -2,33 +2,46 @@
 //!
 //! Nothing is believed because another file says so: offsets and dictionaries are rebuilt from the frames, every
 //! checksum is compared, headers are compared with the chain that was followed to them, and what must be zero is.
+//!
+//! The walk reads ahead of what it hands out: what a block's own bytes give is derived by the threads of [`Pool`], and
+//! taken up in the order of the journal. Whatever stops the reading is said only when all before it was judged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::path::Path;
+use std::sync::Arc;
 
-use ledgerstone_digest::ion::Hasher;
+use ledgerstone_digest::full::{Gathered, PreparedBlock, PreparedRevision, Preparer};
 use ledgerstone_digest::{Hash, Id};
 
+use super::damage::locate;
 use super::report::VerifyReport;
+use super::work::{Outcome, Pool, Task, heading};
 use crate::batch::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::dictionary::Texts;
-use crate::env::{OpenMode, Storage, read_exact_at};
-use crate::frame::{
-    BlockHead, Contents, FRAME_HEAD_BYTES_MAX, Frame, FrameKind, Genesis, RevisionFrame, Staged, StagedRef,
-    frame_length, read_frame,
-};
+use crate::env::{OpenMode, Storage};
+use crate::frame::{BlockHead, Frame, FrameKind, Genesis, Staged, frame_length, read_frame};
 use crate::offsets::Index;
-use crate::reader::{stored_block, stored_revision};
+use crate::reader::{FRAME_READ_BYTES, Frames};
 use crate::scan::{ScanError, SegmentFile, Tail};
 use crate::segment::{Chain, PAGE_BYTES};
-use crate::stored::{StoredBlock, StoredRevision};
+
+/// Revisions in one task: what a large block is cut into.
+const TASK_REVISIONS: usize = 512;
+/// Bytes of the tasks that go to a thread together.
+const JOB_BYTES: usize = 64 << 10;
+/// Dictionaries up to this many texts are copied when they grow while threads use them. Growing larger ones waits for
+/// the threads, so that the copies of a long dictionary that grows again and again do not add up.
+const COPIED_TEXTS_MAX: usize = 1 << 10;
 
 /// What is done with what the walk finds. An error ends the walk: it is reported at the frame's place.
 pub(super) trait Visitor {
     /// Position 0.
     fn genesis(&mut self, genesis: &Genesis, report: &mut VerifyReport) -> Result<(), String>;
-    /// The next block; returns what was derived from it.
-    fn block(&mut self, block: &StoredBlock, report: &mut VerifyReport) -> Result<Derived, String>;
+    /// The next revisions.
+    fn revisions(&mut self, revisions: &[PreparedRevision], report: &mut VerifyReport) -> Result<(), String>;
+    /// The block of the revisions that came since the last one; returns what was derived from it.
+    fn block(&mut self, block: PreparedBlock, report: &mut VerifyReport) -> Result<Derived, String>;
     /// A segment was read to its end; `index` says where its frames stand.
     fn segment(&mut self, file: &SegmentFile, index: &Index, report: &mut VerifyReport);
 }
@@ -44,29 +57,75 @@ pub(super) struct Derived {
 /// The walk has met something that it cannot pass; it is in the report.
 pub(super) struct Stopped;
 
+/// Why reading a segment ended before its last batch.
+enum End {
+    /// What was read before it does not hold; it is in the report.
+    Stopped,
+    /// The batch at this offset cannot be read.
+    Batch(u64, ScanError),
+    /// Something in a batch, at this offset.
+    Frame(u64, String),
+}
+
+impl From<Stopped> for End {
+    fn from(_: Stopped) -> End {
+        End::Stopped
+    }
+}
+
 /// Follows the chain through the segments.
 pub(super) struct Walk<'a> {
     storage: &'a dyn Storage,
     dir: &'a Path,
     /// Signed sizes: what lies below is acknowledged, so it cannot be a torn write.
     signed: u64,
+    /// Where the reading stands; the hashes are those of the last block that was taken up.
     chain: Chain,
     ledger: Option<Id>,
     strand: Id,
     /// Dictionaries of earlier segments that hold staged frames.
-    staged_texts: HashMap<u64, Texts>,
-    hasher: Hasher,
+    staged_texts: HashMap<u64, Arc<Texts>>,
+    pool: &'a Pool,
+    preparer: Preparer,
+    /// The next job, and where its tasks come from.
+    forming: Vec<Task>,
+    forming_places: Vec<Place>,
+    forming_bytes: usize,
+    /// Jobs under way, in order.
+    pending: VecDeque<(u64, Vec<Place>)>,
+    /// Of the revisions so far of a block of which more come.
+    gathered: Gathered,
+}
+
+/// What a task is of.
+struct Place {
+    head: Arc<BlockHead>,
+    /// Of the block's head.
+    offset: u64,
+    /// It is the block's last task.
+    last: bool,
 }
 
 /// One segment while it is read.
 struct Reading {
     file: SegmentFile,
+    /// All but its dictionary's texts.
     index: Index,
+    texts: Arc<Texts>,
     has_staged: bool,
 }
 
+/// A batch that is being read.
+struct Batch {
+    bytes: Arc<Vec<u8>>,
+    /// Of its header in the segment.
+    offset: u64,
+    /// Where its body ends in `bytes`.
+    end: usize,
+}
+
 impl<'a> Walk<'a> {
-    pub(super) fn new(storage: &'a dyn Storage, dir: &'a Path, signed: u64) -> Walk<'a> {
+    pub(super) fn new(storage: &'a dyn Storage, dir: &'a Path, signed: u64, pool: &'a Pool) -> Walk<'a> {
         Walk {
             storage,
             dir,
@@ -75,7 +134,13 @@ impl<'a> Walk<'a> {
             ledger: None,
             strand: Id::ZERO,
             staged_texts: HashMap::new(),
-            hasher: Hasher::new(),
+            pool,
+            preparer: Preparer::default(),
+            forming: Vec::new(),
+            forming_places: Vec::new(),
+            forming_bytes: 0,
+            pending: VecDeque::new(),
+            gathered: Gathered::default(),
         }
     }
 
@@ -93,23 +158,42 @@ impl<'a> Walk<'a> {
         };
         report.bytes += file.header.length;
         self.header(&file, report)?;
-        let mut reading = Reading { file, index: Index::default(), has_staged: false };
-        let mut offset = PAGE_BYTES;
-        loop {
-            let batch = match reading.file.batch(offset, self.chain.next_batch) {
-                Ok(batch) => batch,
-                Err(error) => return Err(self.damaged_batch(&reading.file, offset, error, report)),
-            };
-            let Ok((header, bytes)) = batch else { break };
-            self.batch(&mut reading, offset, &header, &bytes, visitor, report)?;
-            offset += header.extent();
+        let mut reading = Reading { file, index: Index::default(), texts: Arc::default(), has_staged: false };
+        let read = self.batches(&mut reading, visitor, report);
+        if !matches!(read, Err(End::Stopped)) {
+            self.judge_all(&reading.file, visitor, report)?;
         }
-        self.tail(&reading.file, offset, last, report)?;
+        let end = match read {
+            Ok(end) => end,
+            Err(End::Stopped) => return Err(Stopped),
+            Err(End::Batch(offset, error)) => return Err(self.damaged_batch(&reading.file, offset, error, report)),
+            Err(End::Frame(offset, what)) => {
+                report.broken(&reading.file.path, Some(offset), Some(self.chain.next_block), what);
+                return Err(Stopped);
+            }
+        };
+        self.tail(&reading.file, end, last, report)?;
         visitor.segment(&reading.file, &reading.index, report);
         if reading.has_staged {
-            self.staged_texts.insert(number, reading.index.texts);
+            self.staged_texts.insert(number, reading.texts);
         }
         Ok(())
+    }
+
+    /// Reads all batches; returns where the next one would begin.
+    fn batches(
+        &mut self,
+        reading: &mut Reading,
+        visitor: &mut dyn Visitor,
+        report: &mut VerifyReport,
+    ) -> Result<u64, End> {
+        let mut offset = PAGE_BYTES;
+        loop {
+            let batch = reading.file.batch(offset, self.chain.next_batch).map_err(|error| End::Batch(offset, error))?;
+            let Ok((header, bytes)) = batch else { return Ok(offset) };
+            self.batch(reading, offset, &header, bytes, visitor, report)?;
+            offset += header.extent();
+        }
     }
 
     /// The header must say where the chain stands.
@@ -146,27 +230,24 @@ impl<'a> Walk<'a> {
         reading: &mut Reading,
         offset: u64,
         header: &BatchHeader,
-        bytes: &[u8],
+        bytes: Vec<u8>,
         visitor: &mut dyn Visitor,
         report: &mut VerifyReport,
-    ) -> Result<(), Stopped> {
-        let path = reading.file.path.clone();
+    ) -> Result<(), End> {
         if header.first_position != self.chain.next_position {
             let (found, wanted) = (header.first_position, self.chain.next_position);
             let what = format!("the batch begins at position {found}, the one before ends at {wanted}");
-            report.broken(&path, Some(offset), Some(self.chain.next_block), what);
-            return Err(Stopped);
+            return Err(End::Frame(offset, what));
         }
-        let body = bytes.get(BATCH_HEADER_BYTES..BATCH_HEADER_BYTES + header.length as usize).unwrap_or_default();
-        let mut at = 0;
-        while at < body.len() {
-            let place = offset + (BATCH_HEADER_BYTES + at) as u64;
-            match self.frame(reading, place, &body[at..], visitor, report) {
-                Ok(used) => at += used,
-                Err(what) => {
-                    report.broken(&path, Some(place), Some(self.chain.next_block), what);
-                    return Err(Stopped);
-                }
+        let batch = Batch { bytes: Arc::new(bytes), offset, end: BATCH_HEADER_BYTES + header.length as usize };
+        let mut at = BATCH_HEADER_BYTES;
+        while at < batch.end {
+            at += self.frame(reading, &batch, at, visitor, report)?;
+            if self.forming_bytes >= JOB_BYTES {
+                self.submit();
+            }
+            while self.pending.len() > self.pool.jobs_max() {
+                self.judge_next(&reading.file, visitor, report)?;
             }
         }
         self.chain.next_batch += 1;
@@ -177,46 +258,44 @@ impl<'a> Walk<'a> {
     fn frame(
         &mut self,
         reading: &mut Reading,
-        offset: u64,
-        bytes: &[u8],
+        batch: &Batch,
+        at: usize,
         visitor: &mut dyn Visitor,
         report: &mut VerifyReport,
-    ) -> Result<usize, String> {
-        let frame = read_frame(bytes).map_err(text)?;
-        let place = u32::try_from(offset).map_err(|_| "the segment is too long".to_owned())?;
+    ) -> Result<usize, End> {
+        let offset = batch.offset + at as u64;
+        let wrong = |what: String| End::Frame(offset, what);
+        let bytes = batch.bytes.get(at..batch.end).unwrap_or_default();
+        let frame = read_frame(bytes).map_err(|e| wrong(e.0))?;
+        let place = u32::try_from(offset).map_err(|_| wrong("the segment is too long".to_owned()))?;
         match frame.kind {
             FrameKind::Genesis => {
-                let genesis = self.genesis(&frame)?;
+                let genesis = self.genesis(&frame).map_err(wrong)?;
                 reading.index.push_frame(place);
-                visitor.genesis(&genesis, report)?;
+                visitor.genesis(&genesis, report).map_err(wrong)?;
             }
             FrameKind::Dictionary => {
-                reading.index.texts.read_frame(frame.payload).map_err(text)?;
+                if reading.texts.len() > COPIED_TEXTS_MAX {
+                    self.judge_all(&reading.file, visitor, report)?;
+                }
+                Arc::make_mut(&mut reading.texts).read_frame(frame.payload).map_err(|e| wrong(e.0))?;
                 reading.index.dictionary.push(place);
             }
             FrameKind::Block => {
-                let head = self.head(&frame, &reading.index.texts)?;
-                let mut found = Found::default();
-                let (first, count) = (head.first_position(), u64::from(head.revisions));
-                let (rest, texts) = (&bytes[frame.length..], &reading.index.texts);
-                let used = read_revisions(&head, first, count, rest, texts, &mut self.hasher, &mut found)?;
-                found.places.iter().for_each(|at| reading.index.push_frame(place + (frame.length + at) as u32));
-                reading.index.push_head(place);
-                self.block(head, found.revisions, visitor, report)?;
-                return Ok(frame.length + used);
+                let head = Arc::new(self.head(&frame, &reading.texts).map_err(wrong)?);
+                return self.block(reading, batch, at, frame.length, head).map_err(wrong);
             }
             FrameKind::Commit => {
-                let head = self.head(&frame, &reading.index.texts)?;
-                let revisions = self.staged_revisions(&head, reading)?;
+                let head = Arc::new(self.head(&frame, &reading.texts).map_err(wrong)?);
                 (0..head.revisions).for_each(|_| reading.index.push_staged());
                 reading.index.push_head(place);
-                self.block(head, revisions, visitor, report)?;
+                self.staged(reading, offset, &head, visitor, report)?;
             }
             FrameKind::Staged => {
-                Staged::decode(frame.payload).map_err(text)?;
+                Staged::decode(frame.payload).map_err(|e| wrong(e.0))?;
                 reading.has_staged = true;
             }
-            FrameKind::Revision => return Err("a revision stands outside of a block".to_owned()),
+            FrameKind::Revision => return Err(wrong("a revision stands outside of a block".to_owned())),
         }
         Ok(frame.length)
     }
@@ -234,7 +313,8 @@ impl<'a> Walk<'a> {
         Ok(genesis)
     }
 
-    fn head(&self, frame: &Frame<'_>, texts: &Texts) -> Result<BlockHead, String> {
+    /// A block's head, which must continue the chain; moves the reading behind the block.
+    fn head(&mut self, frame: &Frame<'_>, texts: &Texts) -> Result<BlockHead, String> {
         let head = BlockHead::decode(frame, texts).map_err(text)?;
         let (number, first) = (self.chain.next_block, self.chain.next_position);
         if head.number != number || head.first_position() != first || first == 0 {
@@ -244,96 +324,186 @@ impl<'a> Walk<'a> {
                 head.number
             ));
         }
+        if self.chain.last_time_ms.is_some_and(|last| head.time_ms < last) {
+            return Err(format!("block {} is earlier than the block before it", head.number));
+        }
+        self.chain.next_block += 1;
+        self.chain.next_position = head.position + 1;
+        self.chain.last_time_ms = Some(head.time_ms);
         Ok(head)
     }
 
-    /// Derives the block and moves the chain behind it.
+    /// A block whose revisions stand behind its head: makes tasks of them. Returns the bytes of all.
     fn block(
         &mut self,
-        head: BlockHead,
-        revisions: Vec<StoredRevision>,
+        reading: &mut Reading,
+        batch: &Batch,
+        at: usize,
+        head_length: usize,
+        head: Arc<BlockHead>,
+    ) -> Result<usize, String> {
+        let offset = batch.offset + at as u64;
+        let mut begins = Vec::with_capacity(TASK_REVISIONS.min(head.revisions as usize) + 1);
+        let (mut next, first, count) = (at + head_length, head.first_position(), u64::from(head.revisions));
+        let mut done = 0;
+        loop {
+            begins.push(next);
+            let full = begins.len() > TASK_REVISIONS;
+            if full || done + begins.len() as u64 > count {
+                let revisions = begins.len() as u64 - 1;
+                let whole = done == 0 && revisions == count;
+                self.forming.push(Task {
+                    head: Arc::clone(&head),
+                    first: first + done,
+                    count: revisions,
+                    bytes: Arc::clone(&batch.bytes),
+                    range: begins.first().copied().unwrap_or(next)..next,
+                    texts: Arc::clone(&reading.texts),
+                    staged: None,
+                    whole,
+                });
+                done += revisions;
+                self.forming_places.push(Place { head: Arc::clone(&head), offset, last: done == count });
+                self.forming_bytes += head_length + next - begins.first().copied().unwrap_or(next);
+                if done == count {
+                    break;
+                }
+                begins.clear();
+                begins.push(next);
+            }
+            let rest = batch.bytes.get(next..batch.end).unwrap_or_default();
+            let in_block = |what: &str| format!("position {} of block {}: {what}", first + done, head.number);
+            let length = frame_length(rest).map_err(|e| in_block(&e.0))?;
+            if length > rest.len() {
+                return Err(in_block("a revision is longer than its batch"));
+            }
+            reading.index.push_frame((batch.offset + next as u64) as u32);
+            next += length;
+        }
+        reading.index.push_head(offset as u32);
+        Ok(next - at)
+    }
+
+    /// A block whose revisions were written ahead: makes a task of each staged frame that its head names.
+    fn staged(
+        &mut self,
+        reading: &Reading,
+        offset: u64,
+        head: &Arc<BlockHead>,
         visitor: &mut dyn Visitor,
         report: &mut VerifyReport,
-    ) -> Result<(), String> {
-        let block = stored_block(head, revisions, self.strand, self.chain.block_hash);
-        let expected = self.chain.block_leaf;
-        if block.previous_leaf != expected {
-            return Err(format!(
-                "block {} says that the block leaf before it has hash {}, but that leaf gives {}",
-                block.number,
-                hash_text(block.previous_leaf),
-                hash_text(expected)
-            ));
+    ) -> Result<(), End> {
+        let mut first = head.first_position();
+        for (ordinal, reference) in head.staged.iter().enumerate() {
+            let other;
+            let (file, texts) = match self.staged_texts.get(&reference.segment) {
+                _ if reference.segment == reading.file.header.number => (&reading.file, &reading.texts),
+                None => {
+                    return Err(End::Frame(offset, format!("segment {} holds no staged frames", reference.segment)));
+                }
+                Some(texts) => {
+                    other = SegmentFile::open(self.storage, self.dir, reference.segment, OpenMode::Read)
+                        .map_err(|e| End::Frame(offset, text(e)))?;
+                    (&other, texts)
+                }
+            };
+            let bytes = Frames::new(file, FRAME_READ_BYTES).bytes_at(u64::from(reference.offset));
+            let bytes = bytes.map_err(|e| End::Frame(offset, text(e)))?;
+            self.forming.push(Task {
+                head: Arc::clone(head),
+                first,
+                count: u64::from(reference.revisions),
+                range: 0..bytes.len(),
+                bytes: Arc::new(bytes),
+                texts: Arc::clone(texts),
+                staged: Some(ordinal),
+                whole: false,
+            });
+            let last = ordinal + 1 == head.staged.len();
+            self.forming_places.push(Place { head: Arc::clone(head), offset, last });
+            first += u64::from(reference.revisions);
+            self.submit();
+            while self.pending.len() > self.pool.jobs_max() {
+                self.judge_next(&reading.file, visitor, report)?;
+            }
         }
-        if self.chain.last_time_ms.is_some_and(|last| block.time_ms < last) {
-            return Err(format!("block {} is earlier than the block before it", block.number));
-        }
-        let derived = visitor.block(&block, report)?;
-        self.chain.next_block += 1;
-        self.chain.next_position = block.position + 1;
-        self.chain.last_time_ms = Some(block.time_ms);
-        self.chain.block_hash = Some(derived.block_hash);
-        self.chain.block_leaf = Some(derived.block_leaf);
         Ok(())
     }
 
-    /// The revisions that a commit frame names, read from where it says they are.
-    fn staged_revisions(&self, head: &BlockHead, reading: &Reading) -> Result<Vec<StoredRevision>, String> {
-        let (mut found, mut hasher) = (Found::default(), Hasher::new());
-        let mut first = head.first_position();
-        for (ordinal, reference) in head.staged.iter().enumerate() {
-            let bytes = self.staged_frame(reference, reading)?;
-            let frame = read_frame(&bytes).map_err(text)?;
-            let staged = Staged::decode(frame.payload).map_err(text)?;
-            if frame.kind != FrameKind::Staged
-                || staged.tx_id != head.tx_id
-                || staged.ordinal as usize != ordinal
-                || staged.revisions != reference.revisions
-            {
-                return Err(format!("staged frame {ordinal} of block {} belongs to another transaction", head.number));
-            }
-            let texts = match self.staged_texts.get(&reference.segment) {
-                Some(texts) => texts,
-                None => &reading.index.texts,
-            };
-            let count = u64::from(staged.revisions);
-            let used = read_revisions(head, first, count, staged.frames, texts, &mut hasher, &mut found)?;
-            if used != staged.frames.len() {
-                return Err(format!("staged frame {ordinal} of block {} has bytes behind its revisions", head.number));
-            }
-            first += count;
+    fn submit(&mut self) {
+        if !self.forming.is_empty() {
+            let number = self.pool.submit(self.strand, mem::take(&mut self.forming));
+            self.pending.push_back((number, mem::take(&mut self.forming_places)));
+            self.forming_bytes = 0;
         }
-        Ok(found.revisions)
     }
 
-    fn staged_frame(&self, reference: &StagedRef, reading: &Reading) -> Result<Vec<u8>, String> {
-        let other;
-        let segment = if reference.segment == reading.file.header.number {
-            &reading.file
-        } else {
-            if !self.staged_texts.contains_key(&reference.segment) {
-                return Err(format!("segment {} holds no staged frames", reference.segment));
+    /// Takes up all that was read.
+    fn judge_all(
+        &mut self,
+        file: &SegmentFile,
+        visitor: &mut dyn Visitor,
+        report: &mut VerifyReport,
+    ) -> Result<(), Stopped> {
+        self.submit();
+        while !self.pending.is_empty() {
+            self.judge_next(file, visitor, report)?;
+        }
+        Ok(())
+    }
+
+    /// Takes up the oldest job.
+    fn judge_next(
+        &mut self,
+        file: &SegmentFile,
+        visitor: &mut dyn Visitor,
+        report: &mut VerifyReport,
+    ) -> Result<(), Stopped> {
+        let Some((number, places)) = self.pending.pop_front() else { return Ok(()) };
+        for (outcome, place) in self.pool.outcomes(number, &mut self.preparer).into_iter().zip(places) {
+            if let Err(what) = self.judge(outcome, &place, visitor, report) {
+                report.broken(&file.path, Some(place.offset), Some(place.head.number), what);
+                return Err(Stopped);
             }
-            other = SegmentFile::open(self.storage, self.dir, reference.segment, OpenMode::Read).map_err(text)?;
-            &other
+        }
+        Ok(())
+    }
+
+    /// Takes up revisions; with the last of a block the block, which moves the chain's hashes behind it.
+    fn judge(
+        &mut self,
+        outcome: Outcome,
+        place: &Place,
+        visitor: &mut dyn Visitor,
+        report: &mut VerifyReport,
+    ) -> Result<(), String> {
+        let head = &*place.head;
+        let prepared = outcome?;
+        visitor.revisions(&prepared.revisions, report)?;
+        let block = match prepared.block {
+            Some(block) => block,
+            None => {
+                prepared.revisions.iter().for_each(|revision| self.gathered.push(revision));
+                if !place.last {
+                    return Ok(());
+                }
+                let heading = heading(head, self.strand, &mut self.preparer);
+                self.preparer.block(&heading, &mut mem::take(&mut self.gathered)).map_err(text)?
+            }
         };
-        let offset = u64::from(reference.offset);
-        let left = segment.header.length.saturating_sub(offset);
-        let mut head = vec![0; FRAME_HEAD_BYTES_MAX.min(left as usize)];
-        read_exact_at(&*segment.file, &mut head, offset).map_err(text)?;
-        let length = frame_length(&head).map_err(text)?;
-        if length as u64 > left {
-            return Err(format!("a staged frame at offset {offset} is longer than its segment"));
+        let expected = self.chain.block_leaf;
+        if head.previous_leaf != expected {
+            return Err(format!(
+                "block {} says that the block leaf before it has hash {}, but that leaf gives {}",
+                head.number,
+                hash_text(head.previous_leaf),
+                hash_text(expected)
+            ));
         }
-        let mut bytes = vec![0; length];
-        read_exact_at(&*segment.file, &mut bytes, offset).map_err(text)?;
-        match Hash::sha256(&[&bytes]) == reference.hash {
-            true => Ok(bytes),
-            false => Err(format!(
-                "the staged frame at {}, offset {offset} is not the one that was committed",
-                segment.path.display()
-            )),
-        }
+        let derived = visitor.block(block, report)?;
+        self.chain.block_hash = Some(derived.block_hash);
+        self.chain.block_leaf = Some(derived.block_leaf);
+        Ok(())
     }
 
     /// What stands behind the last whole batch: zeros, a torn write, or damage.
@@ -389,85 +559,6 @@ impl<'a> Walk<'a> {
         }
         Stopped
     }
-}
-
-/// Revisions that were read, and where the frame of each begins.
-#[derive(Default)]
-struct Found {
-    revisions: Vec<StoredRevision>,
-    places: Vec<usize>,
-}
-
-/// Reads revision frames that stand one behind the other. Returns the bytes used.
-fn read_revisions(
-    head: &BlockHead,
-    first: u64,
-    count: u64,
-    bytes: &[u8],
-    texts: &Texts,
-    hasher: &mut Hasher,
-    found: &mut Found,
-) -> Result<usize, String> {
-    let mut at = 0;
-    for position in first..first + count {
-        let in_block = |what: &str| format!("position {position} of block {}: {what}", head.number);
-        let frame = read_frame(bytes.get(at..).unwrap_or_default()).map_err(|e| in_block(&e.0))?;
-        if frame.kind != FrameKind::Revision {
-            return Err(in_block("a revision is missing"));
-        }
-        let revision = RevisionFrame::decode(frame.payload).map_err(|e| in_block(&e.0))?;
-        if position + u64::from(revision.to_block) != head.position {
-            return Err(in_block("the revision belongs to another place"));
-        }
-        let of_system = head.groups.get(revision.group as usize).is_some_and(|group| group.table_id.is_system());
-        // What the system's tables say is compared; of others only the hash counts.
-        let contents = &mut if of_system { Contents::Values } else { Contents::Hashes(hasher) };
-        revision.check_data(texts).map_err(|e| in_block(&e.0))?;
-        found.revisions.push(stored_revision(&revision, head, position, texts, contents).map_err(|e| in_block(&e.0))?);
-        found.places.push(at);
-        at += frame.length;
-    }
-    Ok(at)
-}
-
-/// The first frame of a damaged batch that does not read, and the block it belongs to; the batch itself if its header
-/// is hit.
-fn locate(file: &SegmentFile, at: u64, next_block: u64) -> (u64, u64) {
-    let whole = || -> Option<(usize, Vec<u8>)> {
-        let mut page = vec![0; PAGE_BYTES as usize];
-        read_exact_at(&*file.file, &mut page, at).ok()?;
-        let header = BatchHeader::decode(&page, &file.header.nonce)?;
-        let left = file.header.length.checked_sub(at)?;
-        let mut bytes = vec![0; header.extent().min(left) as usize];
-        read_exact_at(&*file.file, &mut bytes, at).ok()?;
-        Some((BATCH_HEADER_BYTES + header.length as usize, bytes))
-    };
-    let Some((end, bytes)) = whole() else { return (at, next_block) };
-    let mut place = BATCH_HEADER_BYTES;
-    // The head of a block stands before its revisions: the frame that is hit belongs to the last head seen.
-    let mut heads = 0;
-    while place < end {
-        let rest = bytes.get(place..).unwrap_or_default();
-        match read_frame(rest) {
-            // The header says that the batch ends inside of a whole frame, or goes on where there is nothing.
-            Ok(frame) if place + frame.length > end => return (at, next_block),
-            Err(_) if rest.iter().take(PAGE_BYTES as usize - place % PAGE_BYTES as usize).all(|byte| *byte == 0) => {
-                return (at, next_block);
-            }
-            Ok(frame) => {
-                heads += u64::from(matches!(frame.kind, FrameKind::Block | FrameKind::Commit));
-                place += frame.length;
-            }
-            Err(_) => {
-                let is_head = matches!(rest.first(), Some(3 | 6));
-                let block = next_block + if is_head { heads } else { heads.saturating_sub(1) };
-                return (at + place as u64, block);
-            }
-        }
-    }
-    // Every frame is whole: the header or the padding is hit.
-    let hit = bytes.iter().skip(end).position(|byte| *byte != 0);
-    (hit.map_or(at, |hit| at + (end + hit) as u64), next_block)
 }
 
 fn hash_text(hash: Option<Hash>) -> String {

@@ -15,7 +15,8 @@ fn check(env: &Env) -> VerifyReport {
 }
 
 fn check_against(env: &Env, checkpoint: &str, vkey: &VerifierKey) -> VerifyReport {
-    let options = VerifyOptions { checkpoint: Some(checkpoint.to_owned()), vkey: Some(vkey.clone()), progress: None };
+    let options =
+        VerifyOptions { checkpoint: Some(checkpoint.to_owned()), vkey: Some(vkey.clone()), ..VerifyOptions::default() };
     verify_directory(env, &dir(), options)
 }
 
@@ -97,6 +98,52 @@ fn every_flipped_byte_is_caught_with_file_and_offset() {
     }
     assert!(flipped > 10_000, "{flipped}");
     assert_eq!(check(&env).verdict(), Verdict::Holds);
+}
+
+#[test]
+fn what_is_found_does_not_depend_on_the_number_of_threads() {
+    let env = Env::memory(1);
+    create_sized(&env, &dir(), 64 << 10);
+    let mut options = options();
+    options.segment_bytes = 512 << 10;
+    options.staged_above_bytes = 200_000;
+    let (ledger, _) = open(&env, &dir(), options).unwrap();
+    for n in 1..200 {
+        commit(&ledger, n, 300).unwrap();
+    }
+    // One block of several tasks, and one whose revisions are written ahead.
+    for (n, size) in [(1000, 20), (3000, 300)] {
+        let future = ledger.submit(transaction(n, (n..n + 1100).map(|n| first(n, size)).collect()));
+        ledger.drive();
+        future.wait().unwrap();
+    }
+    commit(&ledger, 5000, 300).unwrap();
+    ledger.close().unwrap();
+    drop(ledger);
+    let on = |threads| {
+        let report = verify_directory(&env, &dir(), VerifyOptions { threads: Some(threads), ..Default::default() });
+        (report.findings, report.root, report.leaves, report.revisions)
+    };
+    let (findings, root, _, revisions) = on(1);
+    assert_eq!((findings.as_slice(), root.is_some(), revisions), (&[][..], true, 199 + 2200 + 1));
+    for threads in [2, 5] {
+        assert_eq!(on(threads), on(1));
+    }
+    let mut damaged = 0;
+    for path in files(&*env.storage, &dir().join("journal")) {
+        let bytes = read_file(&*env.storage, &path, 1 << 20).unwrap();
+        let file = env.storage.open(&path, OpenMode::Write).unwrap();
+        for offset in (0..bytes.len()).step_by(9973).filter(|offset| bytes[*offset] != 0) {
+            write_all_at(&*file, &[bytes[offset] ^ 0x10], offset as u64).unwrap();
+            let alone = on(1);
+            assert_ne!(alone.0, []);
+            assert_eq!(on(2), alone, "{}, byte {offset}", path.display());
+            assert_eq!(on(5), alone, "{}, byte {offset}", path.display());
+            write_all_at(&*file, &[bytes[offset]], offset as u64).unwrap();
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 50, "{damaged}");
 }
 
 #[test]

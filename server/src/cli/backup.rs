@@ -201,7 +201,12 @@ impl Backup {
         let mut bar = self.bar("verifying");
         let mut progress = |done: u64, total: u64| bar.at(done, total);
         let vkey: Option<VerifierKey> = head.vkey.parse().ok();
-        let options = VerifyOptions { checkpoint: Some(head.note.clone()), vkey, progress: Some(&mut progress) };
+        let options = VerifyOptions {
+            checkpoint: Some(head.note.clone()),
+            vkey,
+            progress: Some(&mut progress),
+            ..VerifyOptions::default()
+        };
         of_report(&self.out, &verify_directory(&Env::production(), &self.out, options))
     }
 

@@ -146,7 +146,7 @@ impl Doctor {
     fn verify(&self, dir: &Path, doing: &str, vkey: Option<VerifierKey>) -> Check {
         let mut bar = self.bar(dir, doing, "bytes");
         let mut progress = |done: u64, total: u64| bar.at(done, total);
-        let options = VerifyOptions { checkpoint: None, vkey, progress: Some(&mut progress) };
+        let options = VerifyOptions { vkey, progress: Some(&mut progress), ..VerifyOptions::default() };
         let mut check = of_report(dir, &verify_directory(&Env::production(), dir, options));
         self.check_index(dir, &mut check);
         check

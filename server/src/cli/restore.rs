@@ -83,7 +83,8 @@ impl Restore {
         let confirmed = note.is_some();
         let mut bar = self.bar("verifying", "bytes");
         let mut progress = |done: u64, total: u64| bar.at(done, total);
-        let options = VerifyOptions { checkpoint: note, vkey: key, progress: Some(&mut progress) };
+        let options =
+            VerifyOptions { checkpoint: note, vkey: key, progress: Some(&mut progress), ..VerifyOptions::default() };
         let report = verify_directory(&Env::production(), backup, options);
         drop(bar);
         let mut check = of_report(backup, &report);

@@ -59,6 +59,7 @@ fn check_one(path: &Path, given: &Given, compare: bool) -> Check {
         checkpoint: given.kept.as_ref().filter(|_| compare).map(|kept| kept.note.clone()),
         vkey: given.key.clone().filter(|_| compare),
         progress: Some(&mut progress),
+        ..VerifyOptions::default()
     };
     let report = verify_directory(&Env::production(), path, options);
     drop(bar);

@@ -5,23 +5,22 @@
 //! order. It computes metadata, commitments, leaves, QLDB's hashes and the tree itself, compares what is stored with
 //! that, and counts what nobody can compute again.
 
+mod prepare;
+
 use std::collections::{HashMap, HashSet};
 
-use crate::block::{Metadata, RedactionInfo, StatementText, TransactionInfo};
+use crate::block::{RedactionInfo, TransactionInfo};
 use crate::checkpoint::{Checkpoint, ledger_id_of};
 use crate::hash::Hash;
 use crate::id::Id;
-use crate::ion::{self, Hasher, Limits, Value};
-use crate::leaf::{
-    Blind, BlockHashes, BlockLeaf, BlockOpening, GenesisLeaf, Leaf, RevisionLeaf, deleted_commitment,
-    revision_commitment,
-};
+use crate::ion::{self, Limits, Value};
+use crate::leaf::{Blind, BlockHashes, BlockLeaf, BlockOpening, GenesisLeaf, Leaf};
 use crate::note::VerifierKey;
-use crate::qldb::{self, Entries};
-use crate::redaction::RedactionRecord;
+use crate::qldb;
 use crate::tree::{self, Frontier};
 use crate::validity::{Validator, Violation};
-use crate::verifier::check_data;
+
+pub use prepare::{Gathered, Heading, Listing, PreparedBlock, PreparedRevision, Preparer};
 
 /// A native block, as it is stored.
 #[derive(Debug, Clone)]
@@ -71,7 +70,7 @@ pub enum FullData<'a> {
     /// The document. Always so for the tables of the system, whose contents are read here.
     Value(&'a Value),
     /// The document is there, and the caller has computed its Ion Hash (perhaps on another thread) and checked it with
-    /// [`check_data`] or [`check_data_names`](crate::verifier::check_data_names).
+    /// [`check_data`](crate::verifier::check_data) or [`DataNames`](crate::verifier::DataNames).
     Hashed(Hash),
     /// Only IH(data) is there.
     Missing(Hash),
@@ -201,37 +200,26 @@ pub struct DerivedBlock {
     pub opening: BlockOpening,
 }
 
-/// A block whose hashes were computed, as far as they do not depend on the blocks before: what other threads can do
-/// ahead of [`FullVerifier::accept`].
-#[derive(Debug, Clone)]
-pub struct PreparedBlock {
-    leaf: BlockLeaf,
-    blind: Blind,
-    /// Revision leaves and their leaf hashes.
-    revisions: Vec<(RevisionLeaf, Hash)>,
-    entries: Vec<Hash>,
-    entries_hash: Hash,
-    has_redaction: bool,
-    block_hash: Option<Hash>,
-    /// Data that is missing: its key and position.
-    missing: Vec<(RevisionKey, u64)>,
-    /// What the block's records say was redacted.
-    records: Vec<RevisionKey>,
-    deleted: u64,
-    statements: u64,
-    digests_not_recomputed: u64,
-    texts_redacted: u64,
-}
-
 /// Block, table, document, version.
-type RevisionKey = (u64, Id, Id, u64);
+pub(crate) type RevisionKey = (u64, Id, Id, u64);
+
+/// A block that was found to continue what came before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedBlock {
+    /// Its leaf.
+    pub leaf: BlockLeaf,
+    /// H(the leaf's entry), which the next block's leaf commits to.
+    pub leaf_entry_hash: Hash,
+    /// What the block leaf commits to.
+    pub opening: BlockOpening,
+}
 
 /// Takes the genesis, then blocks in order, and says what does not hold.
 pub struct FullVerifier {
     validator: Validator,
     frontier: Frontier,
     digest: DotFrontier,
-    hasher: Hasher,
+    preparer: Preparer,
     genesis: Option<GenesisFacts>,
     strand: Option<Id>,
     previous_leaf: Option<Hash>,
@@ -261,7 +249,7 @@ impl FullVerifier {
             validator: Validator::new(),
             frontier: Frontier::new(),
             digest: DotFrontier::default(),
-            hasher: Hasher::new(),
+            preparer: Preparer::default(),
             genesis: None,
             strand: None,
             previous_leaf: None,
@@ -285,25 +273,58 @@ impl FullVerifier {
         Ok(facts)
     }
 
-    /// The next block: [`prepare`] and [`FullVerifier::accept`].
+    /// The next block: [`Preparer::whole`] and [`FullVerifier::accept`].
     pub fn block(&mut self, block: &FullBlock<'_>) -> Result<DerivedBlock, Failure> {
-        let prepared = prepare(block, self.frontier.size(), &mut self.hasher)?;
-        self.accept(prepared)
+        let (revisions, prepared) = self.preparer.whole(block, self.frontier.size())?;
+        let mut leaves: Vec<Leaf> = revisions.iter().map(|revision| Leaf::Revision(revision.leaf)).collect();
+        self.accept_revisions(&revisions, &mut |_, _, _| ())?;
+        let accepted = self.accept(prepared, &mut |_, _, _| ())?;
+        leaves.push(Leaf::Block(accepted.leaf));
+        Ok(DerivedBlock { leaves, opening: accepted.opening })
     }
 
-    /// The next block, prepared for the position where the leaves end now.
-    pub fn accept(&mut self, block: PreparedBlock) -> Result<DerivedBlock, Failure> {
-        let size = self.frontier.size();
-        let (number, position) = (block.leaf.block, size + block.revisions.len() as u64);
-        let fail = |text: String| Failure::Block { number, position, text };
-        if block.leaf.first != size {
-            return Err(fail(format!("it is said to begin at position {}, not {size}", block.leaf.first)));
-        }
-        let mut leaves = Vec::with_capacity(block.revisions.len() + 1);
-        for (leaf, hash) in &block.revisions {
+    /// The next revisions of the block that comes, prepared for the position where the leaves end now. `complete` is
+    /// given every subtree that is complete with them, as (level, index, root), the leaves themselves (level 0) too.
+    pub fn accept_revisions(
+        &mut self,
+        revisions: &[PreparedRevision],
+        complete: &mut dyn FnMut(u8, u64, Hash),
+    ) -> Result<(), Failure> {
+        for PreparedRevision { leaf, leaf_hash, position, missing, record, .. } in revisions {
+            if *position != self.frontier.size() {
+                let text = format!("it stands at position {}", self.frontier.size());
+                let (block, document, version) = (leaf.block, leaf.document_id, leaf.version);
+                return Err(Failure::Revision { block, position: *position, document, version, text });
+            }
             self.validator.push(&Leaf::Revision(*leaf))?;
-            self.frontier.append(*hash);
-            leaves.push(Leaf::Revision(*leaf));
+            self.frontier.append_and_store(*leaf_hash, &mut *complete);
+            self.report.deleted += u64::from(leaf.deleted);
+            if *missing {
+                let key = (leaf.block, leaf.table_id, leaf.document_id, leaf.version);
+                self.redactions.missing.insert(key, *position);
+            }
+            if let Some(record) = record {
+                let found = self.redactions.missing.remove(&**record).is_some();
+                self.report.redacted += u64::from(found);
+                self.report.redactions_unfinished += u64::from(!found);
+                self.redactions.blocks.insert(record.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next block, all of whose revisions came before.
+    pub fn accept(
+        &mut self,
+        block: PreparedBlock,
+        complete: &mut dyn FnMut(u8, u64, Hash),
+    ) -> Result<AcceptedBlock, Failure> {
+        let position = self.frontier.size();
+        let number = block.leaf.block;
+        let fail = |text: String| Failure::Block { number, position, text };
+        if block.leaf.first.checked_add(u64::from(block.leaf.revisions)) != Some(position) {
+            let (first, revisions) = (block.leaf.first, block.leaf.revisions);
+            return Err(fail(format!("it is said to begin at position {first} and to have {revisions} revisions")));
         }
         let hashes = BlockHashes {
             block_hash: qldb::block_hash(block.entries_hash, self.previous_block_hash),
@@ -311,34 +332,29 @@ impl FullVerifier {
             previous_block_hash: self.previous_block_hash,
             entries: block.entries,
         };
-        let opening = BlockOpening::native(self.previous_leaf, hashes, !leaves.is_empty(), block.has_redaction);
+        let has_revisions = block.leaf.revisions > 0;
+        let opening = BlockOpening::native(self.previous_leaf, hashes, has_revisions, block.has_redaction);
         if let Some(stored) = block.block_hash.filter(|stored| *stored != opening.block_hash) {
             return Err(fail(format!("its contents hash to {}, stored is {stored}", opening.block_hash)));
         }
         let leaf = BlockLeaf { commitment: opening.commitment(&block.blind), ..block.leaf };
-        self.push(&Leaf::Block(leaf))?;
-        leaves.push(Leaf::Block(leaf));
-        self.previous_leaf = Some(Hash::sha256(&[&leaf.encode()]));
+        let entry = leaf.encode();
+        self.validator.push(&Leaf::Block(leaf))?;
+        self.frontier.append_and_store(tree::leaf_hash(&entry), &mut *complete);
+        let leaf_entry_hash = Hash::sha256(&[&entry]);
+        self.previous_leaf = Some(leaf_entry_hash);
         self.previous_block_hash = Some(opening.block_hash);
         self.digest.append(opening.block_hash);
         if block.texts_redacted > 0 {
             self.redactions.texts.insert(number, position);
         }
-        self.redactions.missing.extend(block.missing);
-        for record in block.records {
-            let found = self.redactions.missing.remove(&record).is_some();
-            self.report.redacted += u64::from(found);
-            self.report.redactions_unfinished += u64::from(!found);
-            self.redactions.blocks.insert(record.0);
-        }
         self.report.blocks += 1;
         self.report.revisions += u64::from(leaf.revisions);
-        self.report.deleted += block.deleted;
         self.report.statements += block.statements;
         self.report.digests_not_recomputed += block.digests_not_recomputed;
         self.report.texts_redacted += block.texts_redacted;
         self.compare_checkpoints(number)?;
-        Ok(DerivedBlock { leaves, opening })
+        Ok(AcceptedBlock { leaf, leaf_entry_hash, opening })
     }
 
     /// A leaf of a kind that this version does not know, which stands between blocks.
@@ -400,11 +416,7 @@ impl FullVerifier {
 
     fn push(&mut self, leaf: &Leaf) -> Result<(), Failure> {
         self.validator.push(leaf)?;
-        self.frontier.append(match leaf {
-            Leaf::Revision(leaf) => tree::leaf_hash(&leaf.encode()),
-            Leaf::Block(leaf) => tree::leaf_hash(&leaf.encode()),
-            other => tree::leaf_hash(&other.encode()),
-        });
+        self.frontier.append(tree::leaf_hash(&leaf.encode()));
         Ok(())
     }
 
@@ -423,135 +435,6 @@ impl FullVerifier {
         }
         Ok(())
     }
-}
-
-/// Computes a block's hashes, as far as they do not depend on the blocks before, and checks what can be seen in it
-/// alone. `first` is the position of its first leaf.
-pub fn prepare(block: &FullBlock<'_>, first: u64, hasher: &mut Hasher) -> Result<PreparedBlock, Failure> {
-    let position = first.saturating_add(block.revisions.len() as u64);
-    let fail = |text: String| Failure::Block { number: block.number, position, text };
-    let mut revisions = Vec::with_capacity(block.revisions.len());
-    let mut revision_hashes = Vec::with_capacity(block.revisions.len());
-    let mut missing = Vec::new();
-    for (revision, at) in block.revisions.iter().zip(first..) {
-        let (leaf, hash) = prepare_revision(block, revision, at, hasher)?;
-        if let FullData::Missing(_) = revision.data {
-            missing.push(((block.number, revision.table_id, revision.document_id, revision.version), at));
-        }
-        revisions.push((leaf, tree::leaf_hash(&leaf.encode())));
-        revision_hashes.push(hash);
-    }
-    check_documents(block).map_err(fail)?;
-    let records = records(block).map_err(fail)?;
-    let info_hash = block.transaction_info.ion_hash_with(hasher);
-    let redaction_hash = block.redaction_info.map(RedactionInfo::ion_hash);
-    let entries = Entries::native(&revision_hashes, info_hash, block.origin_info_hash, redaction_hash);
-    let leaf = BlockLeaf {
-        imported: false,
-        strand: block.strand,
-        block: block.number,
-        transaction_id: block.transaction_id,
-        time_ms: block.time_ms,
-        first,
-        revisions: u32::try_from(revisions.len()).map_err(|_| fail("too many revisions".into()))?,
-        commitment: Hash::ZERO,
-    };
-    let mut prepared = PreparedBlock {
-        leaf,
-        blind: block.blind,
-        deleted: revisions.iter().filter(|(leaf, _)| leaf.deleted).count() as u64,
-        revisions,
-        entries_hash: entries.hash(),
-        entries: entries.list,
-        has_redaction: redaction_hash.is_some(),
-        block_hash: block.block_hash,
-        missing,
-        records,
-        statements: block.transaction_info.statements.len() as u64,
-        digests_not_recomputed: 0,
-        texts_redacted: 0,
-    };
-    for statement in &block.transaction_info.statements {
-        match &statement.text {
-            StatementText::Redacted(_) => prepared.texts_redacted += 1,
-            StatementText::Text(text) => {
-                let plain = qldb::statement_digest_with(hasher, text, &[]);
-                prepared.digests_not_recomputed += u64::from(plain != statement.digest);
-            }
-        }
-    }
-    Ok(prepared)
-}
-
-/// The leaf and QLDB's revision hash.
-fn prepare_revision(
-    block: &FullBlock<'_>,
-    revision: &FullRevision<'_>,
-    position: u64,
-    hasher: &mut Hasher,
-) -> Result<(RevisionLeaf, Hash), Failure> {
-    let fail = |text: &str| Failure::Revision {
-        block: block.number,
-        position,
-        document: revision.document_id,
-        version: revision.version,
-        text: text.to_owned(),
-    };
-    let data_hash = match &revision.data {
-        FullData::Value(value) => {
-            check_data(value).map_err(|problem| fail(&problem.to_string()))?;
-            Some(hasher.value(value))
-        }
-        FullData::Hashed(_) | FullData::Missing(_) if revision.table_id == Id::REDACTIONS => {
-            return Err(fail("a record of a redaction must be shown"));
-        }
-        FullData::Hashed(hash) | FullData::Missing(hash) => Some(*hash),
-        FullData::Deleted => None,
-    };
-    let metadata = Metadata {
-        id: revision.document_id,
-        version: revision.version,
-        tx_time_ms: block.time_ms,
-        tx_id: block.transaction_id,
-    };
-    let metadata_hash = metadata.ion_hash_with(hasher);
-    let commitment = match &data_hash {
-        Some(data_hash) => revision_commitment(&revision.blind, &metadata_hash, data_hash),
-        None => deleted_commitment(&revision.blind, &metadata_hash),
-    };
-    let leaf = RevisionLeaf {
-        deleted: data_hash.is_none(),
-        opaque: false,
-        imported: false,
-        table_id: revision.table_id,
-        document_id: revision.document_id,
-        version: revision.version,
-        block: block.number,
-        supersedes: revision.supersedes,
-        commitment,
-    };
-    Ok((leaf, qldb::revision_hash(metadata_hash, data_hash)))
-}
-
-/// The records of redactions in this block: redactionInfo lists each of them, and nothing else.
-fn records(block: &FullBlock<'_>) -> Result<Vec<RevisionKey>, String> {
-    let mut recorded = Vec::new();
-    for revision in block.revisions.iter().filter(|revision| revision.table_id == Id::REDACTIONS) {
-        let FullData::Value(value) = &revision.data else { continue };
-        let Some(record) = RedactionRecord::from_value(value) else {
-            return Err(format!("document {} is in the table of redactions and is no record", revision.document_id));
-        };
-        recorded.push((record.block, record.table_id, record.document_id, record.version));
-    }
-    let listed = block.redaction_info.map_or(&[][..], |info| &info.revisions);
-    let mut keys: Vec<RevisionKey> =
-        listed.iter().map(|r| (r.sequence_no, r.table_id, r.document_id, r.version)).collect();
-    recorded.sort_unstable();
-    keys.sort_unstable();
-    if keys != recorded || listed.iter().any(|r| r.strand != block.strand) {
-        return Err("redactionInfo does not list exactly the redactions that the block records".into());
-    }
-    Ok(recorded)
 }
 
 /// What a genesis leaf and its record say, if they belong together: the record is the one that the leaf names, the origin
@@ -580,36 +463,6 @@ pub fn check_genesis(leaf: &GenesisLeaf, record: &[u8]) -> Result<GenesisFacts, 
         return Err("the ledger was imported, which this version cannot verify in full".into());
     }
     Ok(GenesisFacts { origin, log_key, continues: text("continues") })
-}
-
-/// `documents` of transactionInfo names exactly the documents that the block changes in user tables, and no document is
-/// changed twice.
-fn check_documents(block: &FullBlock<'_>) -> Result<(), String> {
-    let mut changed: HashMap<Id, Id> = HashMap::with_capacity(block.revisions.len());
-    let mut users = 0;
-    for revision in block.revisions {
-        if changed.insert(revision.document_id, revision.table_id).is_some() {
-            return Err(format!("document {} is changed twice", revision.document_id));
-        }
-        users += usize::from(!revision.table_id.is_system());
-    }
-    let info = block.transaction_info;
-    for document in &info.documents {
-        if changed.get(&document.document_id) != Some(&document.table_id) || document.table_id.is_system() {
-            let (id, table) = (document.document_id, document.table_id);
-            return Err(format!(
-                "transactionInfo lists document {id} of table {table}, which the block does not change"
-            ));
-        }
-        if document.statements.iter().any(|index| *index as usize >= info.statements.len()) {
-            return Err(format!("transactionInfo names a statement that is not there for {}", document.document_id));
-        }
-    }
-    let listed: HashSet<Id> = info.documents.iter().map(|document| document.document_id).collect();
-    if listed.len() != info.documents.len() || listed.len() != users {
-        return Err("transactionInfo does not list exactly the documents that the block changes in user tables".into());
-    }
-    Ok(())
 }
 
 /// QLDB's digest, kept up block by block: the tree of RFC 6962 with `dot` in place of its node hash.

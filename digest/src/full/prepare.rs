@@ -1,0 +1,424 @@
+//! What full verification computes of a block before it looks at the blocks before: metadata, commitments, leaves and
+//! QLDB's hashes (docs/format.md, "Full verification").
+//!
+//! It is most of the work, and needs nothing but the block: other threads can do it ahead, revision by revision where a
+//! block is large. Hashes of what stays the same from revision to revision are kept and not computed again.
+
+use std::collections::HashMap;
+
+use super::{Failure, FullBlock, FullData, FullRevision, RevisionKey};
+use crate::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, StatementInfo, StatementText};
+use crate::hash::Hash;
+use crate::id::Id;
+use crate::ion::Hasher;
+use crate::leaf::{Blind, BlockLeaf, RevisionLeaf, deleted_commitment, revision_commitment};
+use crate::qldb::{self, Entries};
+use crate::redaction::RedactionRecord;
+use crate::tree;
+use crate::verifier::check_data;
+
+/// A block without its revisions.
+#[derive(Debug, Clone, Copy)]
+pub struct Heading<'a> {
+    /// The strand.
+    pub strand: Id,
+    /// The block's number.
+    pub number: u64,
+    /// The transaction.
+    pub transaction_id: Id,
+    /// The block's time.
+    pub time_ms: i64,
+    /// The block leaf's blind.
+    pub blind: Blind,
+    /// The position of its first leaf.
+    pub first: u64,
+    /// The statements of transactionInfo.
+    pub statements: &'a [StatementInfo],
+    /// IH(originInfo).
+    pub origin_info_hash: Hash,
+    /// redactionInfo.
+    pub redaction_info: Option<&'a RedactionInfo>,
+    /// The block hash, where it is stored.
+    pub block_hash: Option<Hash>,
+}
+
+/// How transactionInfo lists a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listing<'a> {
+    /// The table's name.
+    pub table_name: &'a str,
+    /// Indexes of statements.
+    pub statements: &'a [u32],
+}
+
+/// A revision whose hashes were computed.
+#[derive(Debug, Clone)]
+pub struct PreparedRevision {
+    /// Its leaf.
+    pub leaf: RevisionLeaf,
+    /// The hash of the leaf.
+    pub leaf_hash: Hash,
+    pub(super) position: u64,
+    revision_hash: Hash,
+    /// The hash of its field in transactionInfo's `documents`.
+    listed: Option<Hash>,
+    /// Only the hash of its data is there.
+    pub(super) missing: bool,
+    /// What a record of a redaction names.
+    pub(super) record: Option<Box<RevisionKey>>,
+}
+
+/// What a block's hashes are made of, gathered from its revisions in order.
+#[derive(Debug, Clone, Default)]
+pub struct Gathered {
+    documents: Vec<Id>,
+    hashes: Vec<Hash>,
+    listed: Vec<Hash>,
+    records: Vec<RevisionKey>,
+}
+
+/// A block whose hashes were computed, as far as they do not depend on the blocks before. Its revisions are beside it.
+#[derive(Debug, Clone)]
+pub struct PreparedBlock {
+    pub(super) leaf: BlockLeaf,
+    pub(super) blind: Blind,
+    pub(super) entries: Vec<Hash>,
+    pub(super) entries_hash: Hash,
+    pub(super) has_redaction: bool,
+    pub(super) block_hash: Option<Hash>,
+    pub(super) statements: u64,
+    pub(super) digests_not_recomputed: u64,
+    pub(super) texts_redacted: u64,
+}
+
+/// Computes hashes, block after block with the same memory.
+#[derive(Debug, Default)]
+pub struct Preparer {
+    hasher: Hasher,
+    known: Known,
+}
+
+/// What was hashed last, and its hash. Each is used again only for exactly the same.
+#[derive(Debug, Default)]
+struct Known {
+    version: Option<(u64, Hash)>,
+    time: Option<(i64, Hash)>,
+    transaction: Option<(Id, Hash)>,
+    listing: Option<KnownListing>,
+    origin: Option<(OriginInfo, Hash)>,
+    text: Option<(Box<str>, TextHashes)>,
+}
+
+/// How documents of a table are listed, and the hashes of the fields that say so.
+#[derive(Debug)]
+struct KnownListing {
+    table: Id,
+    name: Box<str>,
+    statements: Vec<u32>,
+    hashes: [Hash; 3],
+}
+
+/// Of a statement's text.
+#[derive(Debug, Clone, Copy)]
+struct TextHashes {
+    /// Of the field `statement`.
+    field: Hash,
+    /// The digest of a statement without parameters.
+    digest: Hash,
+}
+
+impl Gathered {
+    /// The next revision.
+    pub fn push(&mut self, revision: &PreparedRevision) {
+        self.documents.push(revision.leaf.document_id);
+        self.hashes.push(revision.revision_hash);
+        self.listed.extend(revision.listed);
+        self.records.extend(revision.record.as_deref());
+    }
+}
+
+impl Preparer {
+    /// The hasher, for values that are hashed beside.
+    pub fn hasher(&mut self) -> &mut Hasher {
+        &mut self.hasher
+    }
+
+    /// IH(originInfo).
+    pub fn origin_info(&mut self, origin: &OriginInfo) -> Hash {
+        match &self.known.origin {
+            Some((known, hash)) if known == origin => *hash,
+            _ => {
+                let hash = origin.ion_hash_with(&mut self.hasher);
+                self.known.origin = Some((origin.clone(), hash));
+                hash
+            }
+        }
+    }
+
+    /// A whole block. `first` is the position of its first leaf.
+    pub fn whole(
+        &mut self,
+        block: &FullBlock<'_>,
+        first: u64,
+    ) -> Result<(Vec<PreparedRevision>, PreparedBlock), Failure> {
+        let heading = Heading {
+            strand: block.strand,
+            number: block.number,
+            transaction_id: block.transaction_id,
+            time_ms: block.time_ms,
+            blind: block.blind,
+            first,
+            statements: &block.transaction_info.statements,
+            origin_info_hash: block.origin_info_hash,
+            redaction_info: block.redaction_info,
+            block_hash: block.block_hash,
+        };
+        let position = first.saturating_add(block.revisions.len() as u64);
+        let listings = listings(block).map_err(|text| Failure::Block { number: block.number, position, text })?;
+        let (mut revisions, mut gathered) = (Vec::with_capacity(block.revisions.len()), Gathered::default());
+        for (revision, position) in block.revisions.iter().zip(first..) {
+            let listing = listings.get(&revision.document_id).filter(|listed| listed.table_id == revision.table_id);
+            let listing = listing.map(|d| Listing { table_name: &d.table_name, statements: &d.statements });
+            let prepared = self.revision(&heading, revision, listing, position)?;
+            gathered.push(&prepared);
+            revisions.push(prepared);
+        }
+        let prepared = self.block(&heading, &mut gathered)?;
+        if gathered.listed.len() != listings.len() {
+            let text = "transactionInfo lists a document that the block does not change".to_owned();
+            return Err(Failure::Block { number: block.number, position, text });
+        }
+        Ok((revisions, prepared))
+    }
+
+    /// A revision at its position. `listing` is what transactionInfo says of it: there for the tables of users, and for
+    /// no others.
+    pub fn revision(
+        &mut self,
+        block: &Heading<'_>,
+        revision: &FullRevision<'_>,
+        listing: Option<Listing<'_>>,
+        position: u64,
+    ) -> Result<PreparedRevision, Failure> {
+        let fail = |text: String| Failure::Revision {
+            block: block.number,
+            position,
+            document: revision.document_id,
+            version: revision.version,
+            text,
+        };
+        let is_record = revision.table_id == Id::REDACTIONS;
+        let mut record = None;
+        let data_hash = match &revision.data {
+            FullData::Value(value) => {
+                check_data(value).map_err(|problem| fail(problem.to_string()))?;
+                if is_record {
+                    let Some(read) = RedactionRecord::from_value(value) else {
+                        return Err(fail("it is in the table of redactions and is no record".into()));
+                    };
+                    record = Some(Box::new((read.block, read.table_id, read.document_id, read.version)));
+                }
+                Some(self.hasher.value(value))
+            }
+            FullData::Hashed(_) | FullData::Missing(_) if is_record => {
+                return Err(fail("a record of a redaction must be shown".into()));
+            }
+            FullData::Hashed(hash) | FullData::Missing(hash) => Some(*hash),
+            FullData::Deleted => None,
+        };
+        let metadata_hash = self.metadata(block, revision);
+        let commitment = match &data_hash {
+            Some(data_hash) => revision_commitment(&revision.blind, &metadata_hash, data_hash),
+            None => deleted_commitment(&revision.blind, &metadata_hash),
+        };
+        let leaf = RevisionLeaf {
+            deleted: data_hash.is_none(),
+            opaque: false,
+            imported: false,
+            table_id: revision.table_id,
+            document_id: revision.document_id,
+            version: revision.version,
+            block: block.number,
+            supersedes: revision.supersedes,
+            commitment,
+        };
+        let listed = self.listed(block, revision, listing).map_err(fail)?;
+        Ok(PreparedRevision {
+            leaf,
+            leaf_hash: tree::leaf_hash(&leaf.encode()),
+            position,
+            revision_hash: qldb::revision_hash(metadata_hash, data_hash),
+            listed,
+            missing: matches!(revision.data, FullData::Missing(_)),
+            record,
+        })
+    }
+
+    /// The block of these revisions, all of them in order. What was gathered is of no further use then.
+    pub fn block(&mut self, block: &Heading<'_>, gathered: &mut Gathered) -> Result<PreparedBlock, Failure> {
+        let position = block.first.saturating_add(gathered.hashes.len() as u64);
+        let fail = |text: String| Failure::Block { number: block.number, position, text };
+        if let Some(document) = changed_twice(&mut gathered.documents) {
+            return Err(fail(format!("document {document} is changed twice")));
+        }
+        check_redaction_info(block, &mut gathered.records).map_err(fail)?;
+        let mut texts_redacted = 0;
+        let mut digests_not_recomputed = 0;
+        let mut text_fields = Vec::with_capacity(block.statements.len());
+        for statement in block.statements {
+            match &statement.text {
+                StatementText::Redacted(hash) => {
+                    texts_redacted += 1;
+                    text_fields.push(*hash);
+                }
+                StatementText::Text(text) => {
+                    let hashes = self.text(text);
+                    digests_not_recomputed += u64::from(hashes.digest != statement.digest);
+                    text_fields.push(hashes.field);
+                }
+            }
+        }
+        let info_hash = self.hasher.structure(|fields| {
+            fields.struct_list_field(
+                "statements",
+                block.statements.iter().zip(&text_fields),
+                |fields, (info, text)| {
+                    fields.hashed_field(*text);
+                    info.write_beside_text(fields);
+                },
+            );
+            if !gathered.listed.is_empty() {
+                fields.struct_field("documents", |documents| {
+                    gathered.listed.iter().for_each(|hash| documents.hashed_field(*hash));
+                });
+            }
+        });
+        let redaction_hash = block.redaction_info.map(RedactionInfo::ion_hash);
+        let entries = Entries::native(&gathered.hashes, info_hash, block.origin_info_hash, redaction_hash);
+        let leaf = BlockLeaf {
+            imported: false,
+            strand: block.strand,
+            block: block.number,
+            transaction_id: block.transaction_id,
+            time_ms: block.time_ms,
+            first: block.first,
+            revisions: u32::try_from(gathered.hashes.len()).map_err(|_| fail("too many revisions".into()))?,
+            commitment: Hash::ZERO,
+        };
+        Ok(PreparedBlock {
+            leaf,
+            blind: block.blind,
+            entries_hash: entries.hash(),
+            entries: entries.list,
+            has_redaction: redaction_hash.is_some(),
+            block_hash: block.block_hash,
+            statements: block.statements.len() as u64,
+            digests_not_recomputed,
+            texts_redacted,
+        })
+    }
+
+    /// IH(metadata).
+    fn metadata(&mut self, block: &Heading<'_>, revision: &FullRevision<'_>) -> Hash {
+        let metadata = Metadata {
+            id: revision.document_id,
+            version: revision.version,
+            tx_time_ms: block.time_ms,
+            tx_id: block.transaction_id,
+        };
+        let (known, hasher) = (&mut self.known, &mut self.hasher);
+        let version = kept(&mut known.version, metadata.version, || metadata.version_field(hasher));
+        let time = kept(&mut known.time, metadata.tx_time_ms, || metadata.time_field(hasher));
+        let transaction = kept(&mut known.transaction, metadata.tx_id, || metadata.transaction_field(hasher));
+        metadata.ion_hash_of_fields(hasher, [version, time, transaction])
+    }
+
+    /// The hash of the document's field in transactionInfo's `documents`.
+    fn listed(
+        &mut self,
+        block: &Heading<'_>,
+        revision: &FullRevision<'_>,
+        listing: Option<Listing<'_>>,
+    ) -> Result<Option<Hash>, String> {
+        let listing = match (listing, revision.table_id.is_system()) {
+            (Some(listing), false) => listing,
+            (None, true) => return Ok(None),
+            (Some(_), true) => return Err("transactionInfo lists a document of a table of the system".into()),
+            (None, false) => return Err("transactionInfo does not list the document".into()),
+        };
+        if listing.statements.iter().any(|index| *index as usize >= block.statements.len()) {
+            return Err("transactionInfo names a statement that is not there".into());
+        }
+        let (table, hasher) = (revision.table_id, &mut self.hasher);
+        let hashes = match &self.known.listing {
+            Some(known)
+                if known.table == table
+                    && *known.name == *listing.table_name
+                    && known.statements == listing.statements =>
+            {
+                known.hashes
+            }
+            _ => {
+                let hashes = DocumentInfo::fields(listing.table_name, &table, listing.statements, hasher);
+                let (name, statements) = (listing.table_name.into(), listing.statements.to_vec());
+                self.known.listing = Some(KnownListing { table, name, statements, hashes });
+                hashes
+            }
+        };
+        Ok(Some(hasher.structure_field(&revision.document_id.to_string(), |fields| {
+            hashes.into_iter().for_each(|hash| fields.hashed_field(hash));
+        })))
+    }
+
+    fn text(&mut self, text: &str) -> TextHashes {
+        match &self.known.text {
+            Some((known, hashes)) if **known == *text => *hashes,
+            _ => {
+                let field = crate::block::statement_field_hash_with(&mut self.hasher, text);
+                let digest = qldb::statement_digest_with(&mut self.hasher, text, &[]);
+                let hashes = TextHashes { field, digest };
+                self.known.text = Some((text.into(), hashes));
+                hashes
+            }
+        }
+    }
+}
+
+/// The hash of what was hashed last, or a new one.
+fn kept<K: PartialEq>(known: &mut Option<(K, Hash)>, key: K, hash: impl FnOnce() -> Hash) -> Hash {
+    match known {
+        Some((last, hash)) if *last == key => *hash,
+        _ => known.insert((key, hash())).1,
+    }
+}
+
+/// What transactionInfo lists, by document.
+fn listings<'a>(block: &FullBlock<'a>) -> Result<HashMap<Id, &'a DocumentInfo>, String> {
+    let documents = &block.transaction_info.documents;
+    let mut listings = HashMap::with_capacity(documents.len());
+    for document in documents {
+        if listings.insert(document.document_id, document).is_some() {
+            return Err(format!("transactionInfo lists document {} twice", document.document_id));
+        }
+    }
+    Ok(listings)
+}
+
+/// A document that more than one of a block's revisions is of.
+fn changed_twice(documents: &mut [Id]) -> Option<Id> {
+    documents.sort_unstable();
+    documents.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+/// redactionInfo lists each record of a redaction that is in the block, and nothing else.
+fn check_redaction_info(block: &Heading<'_>, recorded: &mut [RevisionKey]) -> Result<(), String> {
+    let listed = block.redaction_info.map_or(&[][..], |info| &info.revisions);
+    let mut keys: Vec<RevisionKey> =
+        listed.iter().map(|r| (r.sequence_no, r.table_id, r.document_id, r.version)).collect();
+    recorded.sort_unstable();
+    keys.sort_unstable();
+    if keys != *recorded || listed.iter().any(|r| r.strand != block.strand) {
+        return Err("redactionInfo does not list exactly the redactions that the block records".into());
+    }
+    Ok(())
+}
