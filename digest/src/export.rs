@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::iter::Peekable;
 
 use crate::checkpoint::Checkpoint;
-use crate::full::{GenesisFacts, check_genesis};
+use crate::full::{GenesisFacts, OpenRedaction, check_genesis};
 use crate::hash::Hash;
 use crate::id::Id;
 use crate::leaf::{BlockLeaf, Leaf, RevisionLeaf};
@@ -101,6 +101,9 @@ pub struct ExportReport {
     pub rows: Vec<u64>,
     /// Rows without data whose redaction is recorded among the rows of the table of redactions.
     pub redacted: u64,
+    /// Records of redactions that no row without data belongs to: it may be another table's, or the data is still there.
+    /// Whether they name revisions at all is for the caller to see, in the same leaves, with [`Sought`](crate::full::Sought).
+    pub redactions_open: Vec<OpenRedaction>,
     /// Rows without data, of which the export has no record. Zero if it has all records: then such a row is a failure.
     pub withheld: u64,
 }
@@ -276,6 +279,7 @@ struct Run<'a, E, T> {
     /// Rows without data and without a record so far: (block, table, document, version) → position.
     missing: HashMap<(u64, Id, Id, u64), u64>,
     redacted: u64,
+    redactions_open: Vec<OpenRedaction>,
     blocks: u64,
 }
 
@@ -299,7 +303,15 @@ impl<'a, E, T> Run<'a, E, T> {
             let (id, scope, rows) = (table.id, table.scope, table.rows.peekable());
             runs.push(TableRun { id, scope, rows, count: 0, positions: Vec::new() });
         }
-        Ok(Run { tables: runs, by_id, open: Vec::new(), missing: HashMap::new(), redacted: 0, blocks: 0 })
+        Ok(Run {
+            tables: runs,
+            by_id,
+            open: Vec::new(),
+            missing: HashMap::new(),
+            redacted: 0,
+            redactions_open: Vec::new(),
+            blocks: 0,
+        })
     }
 
     fn revision(&mut self, position: u64, leaf: &RevisionLeaf) -> Result<(), ExportFailure<E>> {
@@ -348,7 +360,10 @@ impl<'a, E, T> Run<'a, E, T> {
                 Content::Data { data, .. } if table == Id::REDACTIONS => {
                     let record = RedactionRecord::from_value(data).ok_or_else(|| failed(Broken::NotARecord))?;
                     let key = (record.block, record.table_id, record.document_id, record.version);
-                    self.redacted += u64::from(self.missing.remove(&key).is_some());
+                    match self.missing.remove(&key) {
+                        Some(_) => self.redacted += 1,
+                        None => self.redactions_open.push(OpenRedaction::new(position, key)),
+                    }
                 }
                 _ => {}
             }
@@ -381,6 +396,7 @@ impl<'a, E, T> Run<'a, E, T> {
             blocks: self.blocks,
             rows: self.tables.iter().map(|table| table.count).collect(),
             redacted: self.redacted,
+            redactions_open: self.redactions_open,
             withheld: self.missing.len() as u64,
         })
     }

@@ -2,7 +2,7 @@
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::block::{RedactionInfo, TransactionInfo};
-use ledgerstone_digest::full::{FullBlock, FullData, FullReport, FullRevision, FullVerifier};
+use ledgerstone_digest::full::{FullBlock, FullData, FullReport, FullRevision, FullVerifier, Sought};
 use ledgerstone_digest::ion::{self, Limits, Struct, Value};
 use ledgerstone_digest::leaf::{Blind, BlockLeaf, GenesisLeaf, RevisionLeaf};
 use ledgerstone_digest::note::VerifierKey;
@@ -89,7 +89,28 @@ impl Verifier {
         if report.size != head.size || report.root != Some(head.root) {
             return Err(failed(format!("the blocks end at {} leaves, the checkpoint has {}", report.size, head.size)));
         }
+        self.look_for_redacted(&report).await?;
         Ok(report)
+    }
+
+    /// Every record of a redaction names a revision, even where its data is still there.
+    async fn look_for_redacted(&mut self, report: &FullReport) -> Result<()> {
+        let mut sought = Sought::default();
+        report.redactions_open.iter().for_each(|record| sought.record(*record));
+        if sought.is_empty() {
+            return Ok(());
+        }
+        let mut blocks = self.blocks(1, false).await?;
+        while let Some(block) = blocks.next().await? {
+            block.revision_leaves()?.iter().for_each(|leaf| sought.see(leaf));
+            if sought.is_empty() || block.block_position + 1 >= report.size {
+                break;
+            }
+        }
+        match sought.missing().first() {
+            Some(record) => Err(failed(record)),
+            None => Ok(()),
+        }
     }
 
     fn expect_genesis_key(&self, found: &VerifierKey) -> Result<()> {

@@ -8,18 +8,20 @@
 mod prepare;
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use crate::block::{RedactionInfo, TransactionInfo};
 use crate::checkpoint::{Checkpoint, ledger_id_of};
 use crate::hash::Hash;
 use crate::id::Id;
 use crate::ion::{self, Limits, Value};
-use crate::leaf::{Blind, BlockHashes, BlockLeaf, BlockOpening, GenesisLeaf, Leaf};
+use crate::leaf::{Blind, BlockHashes, BlockLeaf, BlockOpening, GenesisLeaf, Leaf, RevisionLeaf};
 use crate::note::VerifierKey;
 use crate::qldb;
 use crate::tree::{self, Frontier};
 use crate::validity::{Validator, Violation};
 
+use prepare::Says;
 pub use prepare::{Gathered, Heading, Listing, PreparedBlock, PreparedRevision, Preparer};
 
 /// A native block, as it is stored.
@@ -97,8 +99,9 @@ pub struct FullReport {
     pub deleted: u64,
     /// Revisions whose data was redacted, with its record.
     pub redacted: u64,
-    /// Records whose data is still there: a redaction that is not finished.
-    pub redactions_unfinished: u64,
+    /// Records that name a revision whose data is still there, or that never was. Who can look at blocks again tells the
+    /// two apart with [`Sought`]: one is a redaction that is not finished, the other is false.
+    pub redactions_open: Vec<OpenRedaction>,
     /// Leaves of kinds that this version does not know.
     pub other_leaves: u64,
     /// Statements.
@@ -107,8 +110,82 @@ pub struct FullReport {
     pub digests_not_recomputed: u64,
     /// Statements whose text was redacted.
     pub texts_redacted: u64,
+    /// How often a block lists documents of a table under a name that no definition gives the table, and the first such
+    /// block. Names in transactionInfo are the server's word; leaves and commitments go by ids.
+    pub names_unproved: u64,
+    /// The first such block.
+    pub first_name_unproved: Option<u64>,
     /// Checkpoints that were compared.
     pub checkpoints: u64,
+}
+
+/// A record of a redaction for which no missing data was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenRedaction {
+    /// The record's position.
+    pub position: u64,
+    /// The block that it names.
+    pub block: u64,
+    /// The table.
+    pub table_id: Id,
+    /// The document.
+    pub document_id: Id,
+    /// The version.
+    pub version: u64,
+}
+
+/// Looks among leaves, in any order, for the revisions that records of redactions name.
+#[derive(Debug, Clone, Default)]
+pub struct Sought(HashMap<RevisionKey, OpenRedaction>);
+
+impl Sought {
+    /// One more to look for.
+    pub fn record(&mut self, record: OpenRedaction) {
+        let first = self.0.entry(record.key()).or_insert(record);
+        if record.position < first.position {
+            *first = record;
+        }
+    }
+
+    /// A leaf.
+    pub fn see(&mut self, leaf: &RevisionLeaf) {
+        if !self.0.is_empty() {
+            self.0.remove(&(leaf.block, leaf.table_id, leaf.document_id, leaf.version));
+        }
+    }
+
+    /// The records whose revisions were not seen, by position.
+    pub fn missing(self) -> Vec<OpenRedaction> {
+        let mut missing: Vec<OpenRedaction> = self.0.into_values().collect();
+        missing.sort_unstable_by_key(|record| record.position);
+        missing
+    }
+
+    /// Nothing is looked for any more.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl OpenRedaction {
+    pub(crate) fn new(position: u64, (block, table_id, document_id, version): RevisionKey) -> Self {
+        OpenRedaction { position, block, table_id, document_id, version }
+    }
+
+    fn key(&self) -> RevisionKey {
+        (self.block, self.table_id, self.document_id, self.version)
+    }
+}
+
+impl fmt::Display for OpenRedaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OpenRedaction { position, block, table_id, document_id, version } = self;
+        write!(
+            f,
+            "the record of a redaction at position {position} names version {version} of document {document_id} of \
+             table {table_id} in block {block}, where no such revision stands"
+        )
+    }
 }
 
 /// What is wrong, and where.
@@ -227,7 +304,33 @@ pub struct FullVerifier {
     /// Ascending by size; those below the frontier's size have been compared.
     checkpoints: Vec<Checkpoint>,
     redactions: Redactions,
+    names: Names,
     report: FullReport,
+}
+
+/// What tables are called.
+#[derive(Debug, Default)]
+struct Names {
+    tables: HashMap<Id, Box<str>>,
+    /// What tables were called before the block that comes gave them another name, or another name again.
+    before: Vec<(Id, Box<str>)>,
+}
+
+impl Names {
+    fn give(&mut self, table: Id, name: &str) {
+        if let Some(before) = self.tables.insert(table, name.into()) {
+            self.before.push((table, before));
+        }
+    }
+
+    fn has(&self, table: &Id, name: &str) -> bool {
+        let before = self.before.iter().any(|(id, before)| id == table && **before == *name);
+        before || self.tables.get(table).is_some_and(|current| **current == *name)
+    }
+
+    fn end_block(&mut self) {
+        self.before.clear();
+    }
 }
 
 /// Data and texts that are missing, and the records that say why.
@@ -256,6 +359,7 @@ impl FullVerifier {
             previous_block_hash: None,
             checkpoints,
             redactions: Redactions::default(),
+            names: Names::default(),
             report: FullReport::default(),
         }
     }
@@ -278,6 +382,13 @@ impl FullVerifier {
         let (revisions, prepared) = self.preparer.whole(block, self.frontier.size())?;
         let mut leaves: Vec<Leaf> = revisions.iter().map(|revision| Leaf::Revision(revision.leaf)).collect();
         self.accept_revisions(&revisions, &mut |_, _, _| ())?;
+        let listed: HashSet<(Id, &str)> = block
+            .transaction_info
+            .documents
+            .iter()
+            .map(|document| (document.table_id, &*document.table_name))
+            .collect();
+        listed.into_iter().for_each(|(table, name)| self.listed_under(table, name));
         let accepted = self.accept(prepared, &mut |_, _, _| ())?;
         leaves.push(Leaf::Block(accepted.leaf));
         Ok(DerivedBlock { leaves, opening: accepted.opening })
@@ -290,7 +401,7 @@ impl FullVerifier {
         revisions: &[PreparedRevision],
         complete: &mut dyn FnMut(u8, u64, Hash),
     ) -> Result<(), Failure> {
-        for PreparedRevision { leaf, leaf_hash, position, missing, record, .. } in revisions {
+        for PreparedRevision { leaf, leaf_hash, position, missing, says, .. } in revisions {
             if *position != self.frontier.size() {
                 let text = format!("it stands at position {}", self.frontier.size());
                 let (block, document, version) = (leaf.block, leaf.document_id, leaf.version);
@@ -303,14 +414,29 @@ impl FullVerifier {
                 let key = (leaf.block, leaf.table_id, leaf.document_id, leaf.version);
                 self.redactions.missing.insert(key, *position);
             }
-            if let Some(record) = record {
-                let found = self.redactions.missing.remove(&**record).is_some();
-                self.report.redacted += u64::from(found);
-                self.report.redactions_unfinished += u64::from(!found);
-                self.redactions.blocks.insert(record.0);
+            match says.as_deref() {
+                Some(Says::Redacted(record)) => {
+                    if self.redactions.missing.remove(record).is_some() {
+                        self.report.redacted += 1;
+                    } else {
+                        self.report.redactions_open.push(OpenRedaction::new(*position, *record));
+                    }
+                    self.redactions.blocks.insert(record.0);
+                }
+                Some(Says::TableName(name)) => self.names.give(leaf.document_id, name),
+                None => {}
             }
         }
         Ok(())
+    }
+
+    /// How the block that comes lists documents of a table, once its revisions came. A name that neither was the table's
+    /// before the block nor is given to it in the block is counted.
+    pub fn listed_under(&mut self, table: Id, name: &str) {
+        if !self.names.has(&table, name) {
+            self.report.names_unproved += 1;
+            self.report.first_name_unproved.get_or_insert(self.validator.next_block());
+        }
     }
 
     /// The next block, all of whose revisions came before.
@@ -345,6 +471,7 @@ impl FullVerifier {
         self.previous_leaf = Some(leaf_entry_hash);
         self.previous_block_hash = Some(opening.block_hash);
         self.digest.append(opening.block_hash);
+        self.names.end_block();
         if block.texts_redacted > 0 {
             self.redactions.texts.insert(number, position);
         }

@@ -10,7 +10,7 @@ use super::{Failure, FullBlock, FullData, FullRevision, RevisionKey};
 use crate::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, StatementInfo, StatementText};
 use crate::hash::Hash;
 use crate::id::Id;
-use crate::ion::Hasher;
+use crate::ion::{Hasher, Value};
 use crate::leaf::{Blind, BlockLeaf, RevisionLeaf, deleted_commitment, revision_commitment};
 use crate::qldb::{self, Entries};
 use crate::redaction::RedactionRecord;
@@ -64,8 +64,17 @@ pub struct PreparedRevision {
     listed: Option<Hash>,
     /// Only the hash of its data is there.
     pub(super) missing: bool,
-    /// What a record of a redaction names.
-    pub(super) record: Option<Box<RevisionKey>>,
+    /// What it says, in a table of the system that is read here.
+    pub(super) says: Option<Box<Says>>,
+}
+
+/// What a revision of a table of the system says.
+#[derive(Debug, Clone)]
+pub(super) enum Says {
+    /// A record of a redaction names this revision.
+    Redacted(RevisionKey),
+    /// The table with the document's id has this name.
+    TableName(Box<str>),
 }
 
 /// What a block's hashes are made of, gathered from its revisions in order.
@@ -133,7 +142,9 @@ impl Gathered {
         self.documents.push(revision.leaf.document_id);
         self.hashes.push(revision.revision_hash);
         self.listed.extend(revision.listed);
-        self.records.extend(revision.record.as_deref());
+        if let Some(Says::Redacted(key)) = revision.says.as_deref() {
+            self.records.push(*key);
+        }
     }
 }
 
@@ -208,7 +219,7 @@ impl Preparer {
             text,
         };
         let is_record = revision.table_id == Id::REDACTIONS;
-        let mut record = None;
+        let mut says = None;
         let data_hash = match &revision.data {
             FullData::Value(value) => {
                 check_data(value).map_err(|problem| fail(problem.to_string()))?;
@@ -216,7 +227,11 @@ impl Preparer {
                     let Some(read) = RedactionRecord::from_value(value) else {
                         return Err(fail("it is in the table of redactions and is no record".into()));
                     };
-                    record = Some(Box::new((read.block, read.table_id, read.document_id, read.version)));
+                    let key = (read.block, read.table_id, read.document_id, read.version);
+                    says = Some(Box::new(Says::Redacted(key)));
+                } else if revision.table_id == Id::TABLES {
+                    let name = value.as_struct().and_then(|fields| fields.get("name")).and_then(Value::as_text);
+                    says = name.map(|name| Box::new(Says::TableName(name.into())));
                 }
                 Some(self.hasher.value(value))
             }
@@ -250,7 +265,7 @@ impl Preparer {
             revision_hash: qldb::revision_hash(metadata_hash, data_hash),
             listed,
             missing: matches!(revision.data, FullData::Missing(_)),
-            record,
+            says,
         })
     }
 

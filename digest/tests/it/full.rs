@@ -32,7 +32,7 @@ fn what_holds_is_counted() {
     let report = run(&ledger, kept(&ledger)).unwrap();
     assert_eq!(report.root, Some(ledger.tree.root()));
     assert_eq!((report.size, report.blocks, report.revisions, report.deleted), (14, 6, 7, 1));
-    assert_eq!((report.redacted, report.redactions_unfinished, report.texts_redacted), (1, 0, 1));
+    assert_eq!((report.redacted, report.redactions_open.len(), report.texts_redacted), (1, 0, 1));
     // Parameters are not kept: the deletion's and the redaction's statement have some.
     assert_eq!((report.statements, report.digests_not_recomputed, report.checkpoints), (6, 2, 4));
 }
@@ -181,7 +181,19 @@ fn missing_data_without_a_record_is_withheld_and_fails() {
     assert!(matches!(failure, Failure::Block { number: 2, position: 7, .. }), "{failure}");
     let mut unfinished = ledger.clone();
     unfinished.blocks[1].revisions[0].missing = false;
-    assert_eq!(run(&unfinished, kept(&ledger)).unwrap().redactions_unfinished, 1);
+    let open = run(&unfinished, kept(&ledger)).unwrap().redactions_open;
+    assert_eq!(open.len(), 1);
+    // The revision is there in one block and in no other, which only leaves can tell.
+    for (block, missing) in [(open[0].block, 0), (open[0].block + 1, 1)] {
+        let mut sought = Sought::default();
+        sought.record(OpenRedaction { block, ..open[0] });
+        for leaf in &ledger.leaves {
+            if let Leaf::Revision(leaf) = leaf {
+                sought.see(leaf);
+            }
+        }
+        assert_eq!(sought.missing().len(), missing, "block {block}");
+    }
 }
 
 #[test]
@@ -217,6 +229,18 @@ fn transaction_info_lists_exactly_the_documents_of_user_tables() {
     let listed = DocumentInfo { document_id: TABLE, table_name: "t".into(), table_id: Id::TABLES, statements: vec![0] };
     system.blocks[0].info.documents.push(listed);
     assert!(matches!(run(&system, Vec::new()), Err(Failure::Revision { block: 0, .. })));
+}
+
+#[test]
+fn a_table_name_that_no_definition_gives_is_counted_and_not_refused() {
+    let ledger = TestLedger::example(7);
+    let honest = run(&ledger, kept(&ledger)).unwrap();
+    assert_eq!((honest.names_unproved, honest.first_name_unproved), (0, None));
+    let mut renamed = TestLedger::example(7);
+    renamed.blocks[2].info.documents[0].table_name = "payroll".into();
+    let report = run(&renamed, Vec::new()).unwrap();
+    assert_eq!((report.names_unproved, report.first_name_unproved), (1, Some(2)));
+    assert_ne!(report.root, honest.root, "the name is in the block's hash all the same");
 }
 
 #[test]

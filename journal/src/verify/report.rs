@@ -102,6 +102,10 @@ pub struct VerifyReport {
     pub digests_with_parameters: u64,
     /// Statement digests that cannot be recomputed, because the text was redacted.
     pub digests_redacted: u64,
+    /// How often a block lists documents of a table under a name that no definition gives the table, and the first such
+    /// block. Such names are not authenticated; ids are.
+    pub names_unproved: u64,
+    pub first_name_unproved: Option<u64>,
     /// Bytes of journal files read.
     pub bytes: u64,
     /// The size of the recorded checkpoint, if there is one that verifies.
@@ -131,6 +135,8 @@ impl VerifyReport {
             statements: 0,
             digests_with_parameters: 0,
             digests_redacted: 0,
+            names_unproved: 0,
+            first_name_unproved: None,
             bytes: 0,
             checkpoint_size: None,
             compared: Compared::WithItself,

@@ -41,7 +41,7 @@ pub(super) trait Visitor {
     /// The next revisions.
     fn revisions(&mut self, revisions: &[PreparedRevision], report: &mut VerifyReport) -> Result<(), String>;
     /// The block of the revisions that came since the last one; returns what was derived from it.
-    fn block(&mut self, block: PreparedBlock, report: &mut VerifyReport) -> Result<Derived, String>;
+    fn block(&mut self, head: &BlockHead, block: PreparedBlock, report: &mut VerifyReport) -> Result<Derived, String>;
     /// A segment was read to its end; `index` says where its frames stand.
     fn segment(&mut self, file: &SegmentFile, index: &Index, report: &mut VerifyReport);
 }
@@ -500,7 +500,7 @@ impl<'a> Walk<'a> {
                 hash_text(expected)
             ));
         }
-        let derived = visitor.block(block, report)?;
+        let derived = visitor.block(head, block, report)?;
         self.chain.block_hash = Some(derived.block_hash);
         self.chain.block_leaf = Some(derived.block_leaf);
         Ok(())

@@ -169,6 +169,36 @@ fn data_and_text_go_and_everything_still_verifies() {
 }
 
 #[test]
+fn a_record_of_a_revision_that_never_was_does_not_hold() {
+    type Change = fn(RedactedRevision) -> RedactedRevision;
+    let changes: [(&str, Change, Verdict); 6] = [
+        ("not carried out yet", |target| target, Verdict::CouldNotBeChecked),
+        ("version", |target| RedactedRevision { version: 1, ..target }, Verdict::DoesNotHold),
+        ("document", |target| RedactedRevision { document_id: id(99), ..target }, Verdict::DoesNotHold),
+        ("table", |target| RedactedRevision { table_id: id(98), ..target }, Verdict::DoesNotHold),
+        ("block", |target| RedactedRevision { sequence_no: target.sequence_no + 1, ..target }, Verdict::DoesNotHold),
+        ("later block", |target| RedactedRevision { sequence_no: 1 << 40, ..target }, Verdict::DoesNotHold),
+    ];
+    for (name, change, verdict) in changes {
+        let env = Env::memory(1);
+        create(&env, &dir());
+        let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+        let committed = fill(&ledger);
+        // Past the checks that `redact` makes, as a server that lies would.
+        let record = run(&ledger, redaction(30, &[change(target(&ledger, &committed, 12))]));
+        ledger.close().unwrap();
+        drop(ledger);
+        let report = check(&env);
+        assert_eq!(report.verdict(), verdict, "{name}: {:?}", report.findings);
+        let told = report.findings.iter().any(|finding| {
+            finding.what.contains(&format!("redaction at position {}", record.first_position))
+                && finding.what.contains("no such revision")
+        });
+        assert_eq!(told, verdict == Verdict::DoesNotHold, "{name}: {:?}", report.findings);
+    }
+}
+
+#[test]
 fn what_cannot_be_redacted_is_refused_and_nothing_changes() {
     let env = Env::memory(1);
     create(&env, &dir());

@@ -96,6 +96,7 @@ fn every_flipped_byte_is_caught_with_file_and_offset() {
             flipped += 1;
         }
     }
+    println!("{flipped} bytes flipped, one after the other");
     assert!(flipped > 10_000, "{flipped}");
     assert_eq!(check(&env).verdict(), Verdict::Holds);
 }

@@ -12,7 +12,9 @@ use std::rc::Rc;
 use ledgerstone_digest::Id;
 use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
 use ledgerstone_digest::export::{self as rules, ExportFailure, ExportRow, ExportTable, Signed};
+use ledgerstone_digest::full::Sought;
 use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::leaf::Leaf;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::receipt::Content;
 use ledgerstone_digest::tiles::{Kind, Tile, WIDTH, entries};
@@ -166,7 +168,30 @@ impl Pass<'_> {
         self.report.blocks = found.blocks;
         // Records of redactions are of all tables, and each pass sees the missing data of its own.
         self.report.redacted += found.redacted;
+        if self.first {
+            let mut sought = Sought::default();
+            found.redactions_open.into_iter().for_each(|record| sought.record(record));
+            self.look_for_redacted(sought, signed.checkpoint.size, &at)?;
+        }
         Ok(())
+    }
+
+    /// Every record of a redaction names a revision, whatever table it is of.
+    fn look_for_redacted(&self, mut sought: Sought, size: u64, at: &[Rc<Cell<usize>>]) -> Result<()> {
+        let mut leaves = Leaves::new(self.directory, size, None);
+        while !sought.is_empty() {
+            let Some(bytes) = leaves.next().transpose()? else { break };
+            if let Ok(Leaf::Revision(leaf)) = Leaf::decode(&bytes) {
+                sought.see(&leaf);
+            }
+        }
+        match sought.missing().first() {
+            Some(record) => {
+                let redactions = self.tables.iter().position(|table| table.id == Id::REDACTIONS.to_string());
+                Err(wrong(&self.file(redactions.unwrap_or(0), record.position, at), record.to_string()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A row that opened its leaf.

@@ -1,18 +1,25 @@
 //! An export carries what is needed to verify it, and whatever is changed in it is found.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
+use ledgerstone_digest::block::{OriginInfo, RedactedRevision, RedactionInfo, StatementInfo, StatementText};
 use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
 use ledgerstone_digest::ion::{Limits, Value, parse};
+use ledgerstone_digest::redaction::RedactionRecord;
+use ledgerstone_digest::{Hash, Id};
+use ledgerstone_journal::{
+    CommitError, Committed, Ledger, NewRevision, OpenOptions, Publish, PublishedBlock, Sequence, Transaction,
+};
 use ledgerstone_query::export::manifest::{Manifest, Scope};
 use ledgerstone_query::export::{ExportOptions, ExportProblem, VerifyExportOptions, export, verify_export};
 use ledgerstone_query::transaction::View;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
-use crate::support::{Memory, field, table};
+use crate::support::{Memory, field, key, table};
 
 fn ion(text: &str) -> Value {
     parse(text, &Limits::DOCUMENT).unwrap()
@@ -94,6 +101,78 @@ fn current_export_verifies_and_has_current_revisions_only() {
     let vehicle = manifest.tables.iter().find(|t| t.name == "vehicle").unwrap();
     assert_eq!(vehicle.rows, 270);
     std::fs::remove_dir_all(path).unwrap();
+}
+
+/// A server that checks nothing.
+struct Liar;
+
+impl Sequence for Liar {
+    fn validate(&mut self, _: &mut Transaction) -> Result<(), CommitError> {
+        Ok(())
+    }
+
+    fn sequenced(&mut self, _: &Transaction, _: &Committed) {}
+
+    fn dropped(&mut self) {}
+}
+
+impl Publish for Liar {
+    fn publish(&mut self, _: PublishedBlock) {}
+}
+
+#[test]
+fn a_record_of_a_redaction_that_names_no_revision_makes_an_export_false() {
+    for (version, holds) in [(0, true), (7, false)] {
+        let mut memory = sample();
+        let ledger = memory.database.ledger();
+        let table_id = memory.database.catalogue().table("vehicle").unwrap().id;
+        let (block, document_id) = (0..ledger.snapshot())
+            .filter_map(|position| ledger.read_revision(position).ok())
+            .find(|revision| revision.table_id == table_id)
+            .map(|revision| (revision.block, revision.document_id))
+            .unwrap();
+        let strand = ledger.strand();
+        let record = RedactionRecord { block, table_id, document_id, version, user: "clerk".into() };
+        let revision = NewRevision {
+            table_id: Id::REDACTIONS,
+            document_id: Id([0x77; 16]),
+            version: 0,
+            supersedes: None,
+            data: Some(Arc::new(record.to_value())),
+            data_hash: None,
+            listed: None,
+        };
+        let target = RedactedRevision { strand, sequence_no: block, table_id, document_id, version };
+        let statement = StatementInfo {
+            text: StatementText::Text("EXEC REDACT_REVISION …".into()),
+            start_time_ms: 0,
+            digest: Hash([3; 32]),
+        };
+        let lie = Transaction {
+            id: Id([0x78; 16]),
+            statements: vec![statement],
+            revisions: vec![revision],
+            origin: OriginInfo { user: "clerk".into(), door: "embedded".into(), client_token: None, signature: None },
+            redaction: Some(RedactionInfo { revisions: vec![target] }),
+            payload: Box::new(()),
+        };
+        // Past all checks, as a server that lies would; the data that the record names stays where it is.
+        memory.reopen_after(|env| {
+            let recovered = Ledger::open(env, Path::new("/data/main"), OpenOptions::new(key())).unwrap();
+            let ledger = recovered.start(Box::new(Liar), Box::new(Liar));
+            ledger.submit(lie).wait().unwrap();
+            ledger.close().unwrap();
+        });
+        let (path, _) = exported(&memory, &format!("record-{version}"), Scope::Current);
+        match verified(&memory, &path) {
+            Ok(_) => assert!(holds, "version {version}"),
+            Err(problem) => {
+                assert!(problem.is_false() && !holds, "version {version}: {problem}");
+                assert!(problem.to_string().contains("no such revision"), "{problem}");
+            }
+        }
+        std::fs::remove_dir_all(path).unwrap();
+    }
 }
 
 #[test]

@@ -64,16 +64,16 @@ impl Memory {
 
     /// Closes the ledger and opens it again: everything derived is made anew.
     pub fn reopen(&mut self) {
+        self.reopen_after(|_| ());
+    }
+
+    /// The same; something happens to the files between.
+    pub fn reopen_after(&mut self, between: impl FnOnce(&Env)) {
         self.database.close().unwrap();
         let name = self.database.name().clone();
         assert_eq!(&*name, "main");
-        self.database = Memory { env: self.env.clone(), database: self.database.clone() }.into_reopened();
-    }
-
-    fn into_reopened(self) -> Arc<Database> {
-        let Memory { env, database } = self;
-        drop(database);
-        open(&env)
+        between(&self.env);
+        self.database = open(&self.env);
     }
 
     pub fn begin(&self) -> Transaction {

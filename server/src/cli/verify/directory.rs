@@ -90,6 +90,13 @@ fn check_one(path: &Path, given: &Given, compare: bool) -> Check {
         }
     }
     check.not_proved("When things happened: block times are the server's claim.");
+    if let Some(block) = report.first_name_unproved {
+        check.not_proved(format!(
+            "The names of tables in transactionInfo: {} of them are given by no definition of their table, first in \
+             block {block}. Go by table ids, and by the definitions for names.",
+            thousands(report.names_unproved)
+        ));
+    }
     check
 }
 
