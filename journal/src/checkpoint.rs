@@ -223,6 +223,8 @@ struct Expected {
 #[derive(Default)]
 struct Alarm {
     stop: bool,
+    /// The task has nothing to sign and waits for more.
+    idle: bool,
     task: Option<JoinHandle<()>>,
 }
 
@@ -284,9 +286,12 @@ impl Notary {
         }
         self.durable.fetch_add(leaf_hashes.len() as u64, Ordering::AcqRel);
         drop(expected);
-        // Taking the lock keeps the wake-up from falling between the task's check and its sleep.
-        drop(lock(&self.alarm));
-        self.rung.notify_all();
+        // A task that has just signed sleeps anyway. Taking the lock keeps the wake-up from falling between the task's
+        // check and its sleep.
+        let idle = std::mem::take(&mut lock(&self.alarm).idle);
+        if idle {
+            self.rung.notify_all();
+        }
     }
 
     /// How many leaves are durable.
@@ -369,8 +374,10 @@ impl Notary {
         loop {
             let mut alarm = lock(&self.alarm);
             while !alarm.stop && self.durable.load(Ordering::Acquire) <= self.newest().checkpoint.size {
+                alarm.idle = true;
                 alarm = self.rung.wait(alarm).unwrap_or_else(PoisonError::into_inner);
             }
+            alarm.idle = false;
             if alarm.stop {
                 return;
             }

@@ -7,7 +7,8 @@
 //! | [`transaction`] | what is submitted, what comes back, the hooks of the query engine |
 //! | [`stored`] | what the reader gives back |
 //! | [`commit`] | the future of a submitted transaction |
-//! | [`ledger`] | an open ledger: queue, sequencer thread, writer thread, reads |
+//! | [`ledger`] | an open ledger, as others see it |
+//! | `engine` | from a submitted transaction to a durable block: queue, sequencer, writer |
 //! | [`recovery`] | creating and opening a ledger |
 //! | [`segment`], [`batch`], [`frame`], [`dictionary`] | the bytes on disk |
 //! | [`error`] | one enumeration per operation |
@@ -29,6 +30,7 @@ pub mod commit;
 pub(crate) mod derive;
 pub mod dictionary;
 pub mod doctor;
+pub(crate) mod engine;
 pub mod env;
 pub mod error;
 pub mod frame;
@@ -54,9 +56,10 @@ pub(crate) mod writer;
 
 pub use commit::CommitFuture;
 pub use doctor::{DoctorReport, rebuild_derived};
+pub use engine::Step;
 pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
-pub use ledger::{Ledger, Step};
+pub use ledger::Ledger;
 pub use receipt::{ReceiptError, ReceiptOptions};
 pub use recovery::{CreateOptions, OpenOptions, Recovered};
 pub use redaction::RedactError;

@@ -4,6 +4,7 @@
 //! Every descriptor is opened with `O_CLOEXEC`. Directories are synced with `fsync` on a descriptor of theirs. The
 //! lock is `flock`, which the kernel drops with the last descriptor, so a killed process leaves none behind.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -174,10 +175,45 @@ impl Clock for SystemClock {
 
 impl Rng for SystemRng {
     fn fill(&self, bytes: &mut [u8]) {
-        if let Err(e) = getrandom::fill(bytes) {
-            // Without randomness no blinding byte and no id is safe: nothing can go on, and nothing is lost.
-            panic!("the system gives no random bytes: {e}");
+        if bytes.len() > POOL_BYTES / 4 {
+            return fill_from_system(bytes);
         }
+        POOL.with_borrow_mut(|pool| pool.take(bytes));
+    }
+}
+
+/// Random bytes of the system, fetched for several askers at a time: a transaction asks for a few, several times.
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    /// Those before this one have been handed out, and are zero.
+    taken: usize,
+}
+
+const POOL_BYTES: usize = 512;
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; POOL_BYTES], taken: POOL_BYTES }) };
+}
+
+impl Pool {
+    fn take(&mut self, bytes: &mut [u8]) {
+        if self.bytes.len() - self.taken < bytes.len() {
+            fill_from_system(&mut self.bytes);
+            self.taken = 0;
+        }
+        let end = self.taken + bytes.len();
+        if let Some(given) = self.bytes.get_mut(self.taken..end) {
+            bytes.copy_from_slice(given);
+            given.fill(0);
+            self.taken = end;
+        }
+    }
+}
+
+fn fill_from_system(bytes: &mut [u8]) {
+    if let Err(e) = getrandom::fill(bytes) {
+        // Without randomness no blinding byte and no id is safe: nothing can go on, and nothing is lost.
+        panic!("the system gives no random bytes: {e}");
     }
 }
 
@@ -195,6 +231,19 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_random_bytes_are_handed_out_twice() {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..10_000 {
+            let bytes = (&SystemRng as &dyn Rng).bytes16();
+            assert_ne!(bytes, [0; 16]);
+            assert!(seen.insert(bytes));
+        }
+        let mut long = [0; POOL_BYTES];
+        SystemRng.fill(&mut long);
+        assert!(long.chunks(16).all(|chunk| seen.insert(chunk.try_into().unwrap())));
+    }
 
     #[test]
     fn a_lock_has_one_holder_and_ends_with_it() {

@@ -2,7 +2,7 @@
 
 use ledgerstone_journal::env::ManualClock;
 use ledgerstone_journal::env::sim::{Fault, Sim};
-use ledgerstone_journal::{ClockError, CommitError, Ledger};
+use ledgerstone_journal::{ClockError, CommitError, Ledger, ReadError};
 
 use crate::support::*;
 
@@ -125,6 +125,126 @@ fn a_large_transaction_is_written_ahead_and_read_back() {
     assert_eq!(ledger.read_block(0).unwrap().revisions.len(), 300);
     let again: Vec<_> = [1, 77, 300, 301].iter().map(|p| ledger.leaf(*p).unwrap()).collect();
     assert_eq!(leaves, again);
+}
+
+#[test]
+fn a_large_block_is_replayed_in_pieces_from_anywhere() {
+    let (sim, ledger, _) = sim();
+    drop(ledger);
+    sim.disk.kill();
+    let large_segments = || {
+        let mut options = options();
+        options.staged_above_bytes = 20_000;
+        options.segment_bytes = 8 << 20;
+        options
+    };
+    let (ledger, _) = open(&sim.env(), &dir(), large_segments()).unwrap();
+    let before = commit(&ledger, 1000, 10).unwrap();
+    let future = ledger.submit(transaction(1, (0..300).map(|n| first(n, 9000)).collect()));
+    ledger.drive();
+    let large = future.wait().unwrap();
+    let after = commit(&ledger, 2000, 10).unwrap();
+    drop(ledger);
+    sim.disk.kill();
+    let recovered = Ledger::open(&sim.env(), &dir(), large_segments()).unwrap();
+    let inside = [1, 150, 299, 300].map(|n| large.first_position + n);
+    for from in [[0, before.first_position, large.first_position, after.first_position], inside].concat() {
+        let (mut positions, mut pieces, mut ended) = (Vec::new(), 0, Vec::new());
+        let replayed = recovered.replay::<ReadError>(from, &mut |piece| {
+            positions.extend(piece.revisions.iter().map(|r| r.position));
+            pieces += 1;
+            if piece.complete {
+                ended.push(piece.committed);
+            }
+            Ok(())
+        });
+        replayed.unwrap();
+        let revision =
+            |p: &u64| *p != before.block_position && *p != large.block_position && *p != after.block_position;
+        assert_eq!(positions, (from.max(1)..after.block_position).filter(revision).collect::<Vec<_>>(), "from {from}");
+        let expected: Vec<_> = [before, large, after].into_iter().filter(|c| c.block_position >= from).collect();
+        assert_eq!(ended, expected, "from {from}");
+        assert!(pieces > expected.len() || from > large.first_position + 150, "from {from}");
+    }
+}
+
+/// Commits until the committing thread does all the work itself, as it does once it has been alone for a while.
+fn until_alone(ledger: &Ledger, hooks: &Hooks) -> u64 {
+    let me = std::thread::current().id();
+    for n in 0..10_000 {
+        commit(ledger, n, 10).unwrap();
+        if hooks.0.lock().unwrap().publishers.last() == Some(&me) {
+            return n + 1;
+        }
+    }
+    panic!("somebody alone still waits for other threads");
+}
+
+fn with_threads(sim: &Sim) -> (std::sync::Arc<Ledger>, Hooks) {
+    // So large that no next segment is prepared meanwhile.
+    create_sized(&sim.env(), &dir(), 8 << 20);
+    let mut options = options();
+    options.threads = true;
+    open(&sim.env(), &dir(), options).unwrap()
+}
+
+#[test]
+fn somebody_alone_commits_on_their_own_thread_and_a_crowd_shares_syncs() {
+    let sim = Sim::new(1);
+    let (ledger, hooks) = with_threads(&sim);
+    let mut next = until_alone(&ledger, &hooks);
+    let blocks = ledger.last_block().unwrap().unwrap();
+    // Others may come at any time: then the threads do it, in one order.
+    let committed = std::thread::scope(|scope| {
+        let clients = (0..8u64).map(|client| {
+            let ledger = &ledger;
+            let first = next + client * 1000;
+            scope.spawn(move || (first..first + 50).map(|n| commit(ledger, n, 100).unwrap()).collect::<Vec<_>>())
+        });
+        let clients: Vec<_> = clients.collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
+    });
+    next += 8000;
+    let mut numbers: Vec<u64> = committed.iter().map(|c| c.block).collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(blocks + 1..=blocks + 400));
+    assert_eq!(ledger.last_block().unwrap(), Some(blocks + 400));
+    ledger.settle(0).unwrap();
+    let last = commit(&ledger, next, 10).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(hooks.0.lock().unwrap().published.last(), Some(&last));
+    assert!(commit(&ledger, next + 1, 1).is_err());
+}
+
+#[test]
+fn a_sync_that_fails_under_somebody_alone_stops_writes_for_all() {
+    let sim = Sim::new(1);
+    let (ledger, hooks) = with_threads(&sim);
+    let next = until_alone(&ledger, &hooks);
+    let kept = ledger.snapshot();
+    sim.disk.inject(Fault::Sync(".seg".to_owned()));
+    assert!(matches!(commit(&ledger, next, 10), Err(CommitError::OutcomeUnknown { .. })));
+    assert!(matches!(commit(&ledger, next + 1, 10), Err(CommitError::Stopped { .. })));
+    assert_eq!(ledger.snapshot(), kept);
+    let _ = ledger.close();
+    assert_eq!(hooks.0.lock().unwrap().dropped, 1);
+}
+
+#[test]
+fn a_full_disk_refuses_somebody_alone_until_there_is_space() {
+    let sim = Sim::new(1);
+    let (ledger, hooks) = with_threads(&sim);
+    let next = until_alone(&ledger, &hooks);
+    let kept = ledger.snapshot();
+    // Checkpoints need no room: their files are as large as they will be.
+    ledger.checkpoint().unwrap();
+    sim.disk.set_room(Some(100));
+    assert!(matches!(commit(&ledger, next, 10), Err(CommitError::NoSpace { .. })));
+    sim.disk.set_room(None);
+    let after = commit(&ledger, next + 1, 10).unwrap();
+    assert_eq!(after.first_position, kept);
+    ledger.close().unwrap();
+    assert_eq!(hooks.0.lock().unwrap().dropped, 1);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 use ledgerstone_digest::block::{OriginInfo, StatementInfo, StatementText};
 use ledgerstone_digest::ion::{Struct, Value};
@@ -49,6 +50,8 @@ pub fn options() -> OpenOptions {
 pub struct Seen {
     pub sequenced: Vec<Committed>,
     pub published: Vec<Committed>,
+    /// Whose thread published each.
+    pub publishers: Vec<ThreadId>,
     pub dropped: usize,
 }
 
@@ -72,7 +75,9 @@ impl Sequence for Hooks {
 
 impl Publish for Hooks {
     fn publish(&mut self, block: PublishedBlock) {
-        self.0.lock().unwrap().published.push(block.committed);
+        let mut seen = self.0.lock().unwrap();
+        seen.published.push(block.committed);
+        seen.publishers.push(std::thread::current().id());
     }
 }
 

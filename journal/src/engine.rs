@@ -1,0 +1,551 @@
+//! The work between a submitted transaction and a durable block, and who does it (docs/architecture.md, "Journal").
+//!
+//! Two threads for a crowd: the sequencer takes transactions from a bounded queue, has each validated, gives it its place
+//! and lays it out in the forming batch; the writer writes a batch, syncs, publishes its blocks, moves the snapshot, and
+//! answers. While one batch is synced the next one forms. There is no timer: a crowd shares one sync.
+//!
+//! Somebody who comes alone would pay three changes of threads for nothing, so their own thread does all of it
+//! ([`Shared::commit_alone`]). The sequencer's and the writer's sides are handed around for that: whoever takes one out of
+//! the state works with it and nobody else does.
+//!
+//! Without threads a test takes the steps one by one.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::checkpoint::Notary;
+use crate::commit::Answer;
+use crate::error::CommitError;
+use crate::offsets::Index;
+use crate::reader::{Journal, Segment};
+use crate::sequencer::{Batch, Sequencer, Tail};
+use crate::transaction::{Publish, Sequence, Transaction};
+use crate::writer::{WriteFailure, Writer};
+
+/// So many transactions must find nobody at work, one after the other, before one is taken for alone.
+const CROWD: u32 = 16;
+/// A transaction of more revisions is left to the threads: whoever submits it may have others to serve.
+const ALONE_REVISIONS_MAX: usize = 64;
+/// A disk that takes longer for a batch is left to the threads for a while.
+const ALONE_WRITE_MAX: Duration = Duration::from_millis(20);
+const SLOW_DISK: u32 = 1_000;
+
+/// What the threads share.
+pub(crate) struct Shared {
+    /// Positions before this one are published.
+    pub snapshot: AtomicU64,
+    state: Mutex<State>,
+    /// Something to do for the sequencer.
+    pub sequencer: Condvar,
+    /// Something to do for the writer.
+    pub writer: Condvar,
+    /// Room in the queue, or the snapshot moved, or writing stopped.
+    waiting: Condvar,
+    /// There are threads; without, steps are taken from outside.
+    pub threads: bool,
+}
+
+/// What is to do and where it stands.
+pub(crate) struct State {
+    pub queue: VecDeque<(Transaction, Answer)>,
+    pub requests: Vec<Request>,
+    /// The sequencer's side while nobody works with it.
+    front: Option<Box<Front>>,
+    /// The writer's side while nobody works with it.
+    back: Option<Box<Back>>,
+    /// The batch for the writer.
+    slot: Option<Batch>,
+    failure: Option<(WriteFailure, Tail)>,
+    durable: Option<Tail>,
+    /// How many more must find nobody at work before one is taken for alone.
+    crowd: u32,
+    /// How many wait on `Shared::waiting`.
+    waiters: u32,
+    /// Restored, and nobody has vouched for it: nothing is taken.
+    pub read_only: bool,
+    pub stopped: Option<String>,
+    pub closing: bool,
+    /// The sequencer has nothing left and has gone, or a thread ended in a panic.
+    sequenced_all: bool,
+}
+
+/// What others ask of the sequencer.
+pub(crate) enum Request {
+    /// No block at or before this time any more; the answer is the position the next block gets.
+    Floor(i64, futures_channel::oneshot::Sender<u64>),
+    AcceptClock,
+    /// The next transaction begins a new segment.
+    Roll,
+}
+
+/// The sequencer's side.
+pub(crate) struct Front {
+    pub sequencer: Sequencer,
+    pub hook: Box<dyn Sequence>,
+}
+
+/// The writer's side.
+pub(crate) struct Back {
+    pub writer: Writer,
+    pub hook: Box<dyn Publish>,
+    pub journal: Arc<Journal>,
+    pub notary: Arc<Notary>,
+}
+
+/// What a ledger without threads does next. The order in which a test takes the steps is the order in which threads
+/// could have come to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The sequencer gives everything submitted its place.
+    Sequence,
+    /// The sequencer hands the forming batch to the writer, and what comes next goes into another one.
+    HandOver,
+    /// The writer makes the batch that it was given durable, publishes it and answers.
+    Write,
+}
+
+impl State {
+    /// Why nothing is taken, if nothing is.
+    pub fn refusal(&self) -> Option<String> {
+        self.stopped.clone().or_else(|| self.closing.then(|| "the ledger is closing".to_owned()))
+    }
+
+    fn fail(&mut self, failure: WriteFailure, tail: Tail) {
+        if let WriteFailure::Unknown(cause) = &failure {
+            tracing::error!(cause, "the ledger takes no writes until the server is restarted");
+            self.stopped.get_or_insert_with(|| format!("{cause}; restart the server"));
+        }
+        self.failure = Some((failure, tail));
+    }
+
+    /// Both sides, if nobody is at work and nobody has been lately.
+    fn take_both(&mut self, revisions: usize) -> Option<(Box<Front>, Box<Back>)> {
+        let resting = self.front.as_ref().is_some_and(|front| !front.sequencer.has_batch()) && self.back.is_some();
+        let idle = self.queue.is_empty() && self.requests.is_empty() && self.slot.is_none() && self.failure.is_none();
+        if !resting || !idle {
+            self.crowd = self.crowd.max(CROWD);
+            return None;
+        }
+        self.crowd = self.crowd.saturating_sub(1);
+        if self.crowd > 0 || revisions > ALONE_REVISIONS_MAX {
+            return None;
+        }
+        self.front.take().zip(self.back.take())
+    }
+}
+
+impl Shared {
+    pub fn new(snapshot: u64, read_only: bool, threads: bool, front: Front, back: Back) -> Shared {
+        Shared {
+            snapshot: AtomicU64::new(snapshot),
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                requests: Vec::new(),
+                front: Some(Box::new(front)),
+                back: Some(Box::new(back)),
+                slot: None,
+                failure: None,
+                durable: None,
+                crowd: CROWD,
+                waiters: 0,
+                read_only,
+                stopped: None,
+                closing: false,
+                sequenced_all: false,
+            }),
+            sequencer: Condvar::new(),
+            writer: Condvar::new(),
+            waiting: Condvar::new(),
+            threads,
+        }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something has changed.
+    pub fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.waiters += 1;
+        let mut state = self.waiting.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.waiters -= 1;
+        state
+    }
+
+    /// Something has changed: whoever waits looks again.
+    pub fn changed(&self, state: MutexGuard<'_, State>) {
+        let any = state.waiters > 0;
+        drop(state);
+        if any {
+            self.waiting.notify_all();
+        }
+    }
+
+    pub fn stop(&self, reason: String) {
+        self.state().stopped.get_or_insert(reason);
+        self.sequencer.notify_all();
+        self.writer.notify_all();
+        self.waiting.notify_all();
+    }
+
+    /// Takes a transaction. If nobody else is at work, all of it is done here.
+    pub fn submit(&self, mut state: MutexGuard<'_, State>, transaction: Transaction, answer: Answer) {
+        if self.threads
+            && let Some((front, back)) = state.take_both(transaction.revisions.len())
+        {
+            drop(state);
+            self.commit_alone(front, back, transaction, answer);
+            return;
+        }
+        state.queue.push_back((transaction, answer));
+        drop(state);
+        self.sequencer.notify_one();
+    }
+
+    /// What both threads would do, on this one.
+    fn commit_alone(&self, mut front: Box<Front>, mut back: Box<Back>, transaction: Transaction, answer: Answer) {
+        let guard = StopOnPanic(self);
+        front.sequencer.add(transaction, answer, &mut *front.hook);
+        let begun = Instant::now();
+        let mut failed = None;
+        while let Some(batch) = front.sequencer.take() {
+            match back.write(batch, self) {
+                Ok(tail) => front.sequencer.durable(&tail),
+                Err(failure) => {
+                    failed = Some((failure, back.writer.tail()));
+                    break;
+                }
+            }
+        }
+        drop(guard);
+        let mut state = self.state();
+        if begun.elapsed() > ALONE_WRITE_MAX {
+            state.crowd = SLOW_DISK;
+        }
+        if let Some((failure, tail)) = failed {
+            state.fail(failure, tail);
+        }
+        (state.front, state.back) = (Some(front), Some(back));
+        let for_threads =
+            !state.queue.is_empty() || !state.requests.is_empty() || state.failure.is_some() || state.closing;
+        if for_threads {
+            self.sequencer.notify_one();
+        }
+        self.changed(state);
+    }
+}
+
+/// Starts the sequencer's and the writer's threads.
+pub(crate) fn spawn(shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let start = |name: &str, work: fn(&Shared)| {
+        let shared = Arc::clone(shared);
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let guard = StopOnPanic(&shared);
+            work(&shared);
+            drop(guard);
+        })
+    };
+    Ok(vec![start("sequencer", sequence)?, start("writer", write)?])
+}
+
+/// A thread that panics must not leave others waiting for it: what it worked with is lost.
+struct StopOnPanic<'a>(&'a Shared);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let reason = "a thread of the journal ended in a panic; restart the server".to_owned();
+            let queue = {
+                let mut state = self.0.state();
+                state.sequenced_all = true;
+                state.stopped.get_or_insert_with(|| reason.clone());
+                std::mem::take(&mut state.queue)
+            };
+            refuse_queue(self.0, queue);
+            self.0.stop(reason);
+        }
+    }
+}
+
+/// What the sequencer's thread does next.
+enum Next {
+    Work,
+    Wait,
+    /// Everything is done, or nothing can be.
+    Leave,
+}
+
+fn next(state: &State) -> Next {
+    if state.sequenced_all {
+        return Next::Leave;
+    }
+    // Somebody alone is at work.
+    let Some(front) = &state.front else { return Next::Wait };
+    let sequencer = &front.sequencer;
+    let resting = state.slot.is_none() && state.back.is_some();
+    if state.closing && resting && state.failure.is_none() {
+        let nothing_left = state.queue.is_empty() && !sequencer.has_batch();
+        if nothing_left || state.stopped.is_some() {
+            return Next::Leave;
+        }
+    }
+    let can_take = !state.queue.is_empty() && sequencer.backlog() < 2;
+    let can_give = sequencer.has_batch() && resting;
+    let stopped = state.stopped.is_some() && (!state.queue.is_empty() || sequencer.has_batch());
+    let asked = state.failure.is_some() || !state.requests.is_empty();
+    if can_take || can_give || stopped || asked { Next::Work } else { Next::Wait }
+}
+
+/// The sequencer's thread.
+fn sequence(shared: &Shared) {
+    loop {
+        let mut state = shared.state();
+        let mut front = loop {
+            match next(&state) {
+                Next::Work => {
+                    if let Some(front) = state.front.take() {
+                        break front;
+                    }
+                }
+                Next::Wait => {}
+                Next::Leave => {
+                    state.sequenced_all = true;
+                    let queue = std::mem::take(&mut state.queue);
+                    drop(state);
+                    refuse_queue(shared, queue);
+                    shared.writer.notify_all();
+                    return;
+                }
+            }
+            state = shared.sequencer.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        let failure = state.failure.take();
+        let durable = state.durable.take();
+        // Nothing is taken from the queue while batches wait for the writer.
+        let queue = match front.sequencer.backlog() < 2 {
+            true => std::mem::take(&mut state.queue),
+            false => VecDeque::new(),
+        };
+        let requests = std::mem::take(&mut state.requests);
+        shared.changed(state);
+        if let Some(tail) = durable {
+            front.sequencer.durable(&tail);
+        }
+        if let Some((failure, tail)) = failure {
+            front.give_up(&failure, tail);
+        }
+        front.accept(queue, requests, shared);
+        hand_over(shared, front);
+    }
+}
+
+fn refuse_queue(shared: &Shared, queue: VecDeque<(Transaction, Answer)>) {
+    if queue.is_empty() {
+        return;
+    }
+    let reason = shared.state().refusal().unwrap_or_default();
+    for (_, answer) in queue {
+        drop(answer.send(Err(CommitError::Stopped { reason: reason.clone() })));
+    }
+}
+
+/// Gives the writer a batch, if it has none and nothing failed, and puts the sequencer's side back.
+fn hand_over(shared: &Shared, mut front: Box<Front>) {
+    let mut state = shared.state();
+    let resting = state.slot.is_none() && state.back.is_some() && state.failure.is_none();
+    if resting && state.stopped.is_none() {
+        state.slot = front.sequencer.take();
+        let any = state.slot.is_some();
+        state.front = Some(front);
+        drop(state);
+        if any {
+            shared.writer.notify_one();
+        }
+        return;
+    }
+    if let (Some(cause), None) = (&state.stopped, &state.failure)
+        && front.sequencer.has_batch()
+    {
+        let cause = cause.clone();
+        drop(state);
+        let tail = front.sequencer.tail();
+        front.give_up(&WriteFailure::Unknown(cause), tail);
+        state = shared.state();
+    }
+    state.front = Some(front);
+}
+
+/// The writer's thread.
+fn write(shared: &Shared) {
+    loop {
+        let mut state = shared.state();
+        let (batch, mut back) = loop {
+            if state.back.is_some()
+                && let Some(batch) = state.slot.take()
+                && let Some(back) = state.back.take()
+            {
+                break (batch, back);
+            }
+            if state.sequenced_all {
+                return;
+            }
+            state = shared.writer.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        drop(state);
+        let outcome = back.write(batch, shared);
+        let mut state = shared.state();
+        match outcome {
+            Ok(tail) => state.durable = Some(tail),
+            Err(failure) => state.fail(failure, back.writer.tail()),
+        }
+        state.back = Some(back);
+        shared.changed(state);
+        shared.sequencer.notify_one();
+    }
+}
+
+impl Front {
+    fn accept(&mut self, queue: VecDeque<(Transaction, Answer)>, requests: Vec<Request>, shared: &Shared) {
+        for request in requests {
+            match request {
+                Request::Floor(time_ms, answer) => {
+                    self.sequencer.raise_time_floor(time_ms);
+                    let _ = answer.send(self.sequencer.tail().chain.next_position);
+                    shared.changed(shared.state());
+                }
+                Request::AcceptClock => self.sequencer.accept_clock(),
+                Request::Roll => self.sequencer.roll(),
+            }
+        }
+        let stopped = shared.state().stopped.clone();
+        for (transaction, answer) in queue {
+            match &stopped {
+                Some(reason) => drop(answer.send(Err(CommitError::Stopped { reason: reason.clone() }))),
+                None => self.sequencer.add(transaction, answer, &mut *self.hook),
+            }
+        }
+    }
+
+    /// Drops what is pending after the writer failed, and says so to those who wait.
+    fn give_up(&mut self, failure: &WriteFailure, tail: Tail) {
+        for answer in self.sequencer.restore(tail) {
+            drop(answer.send(Err(failure.error())));
+        }
+        self.hook.dropped();
+    }
+}
+
+impl WriteFailure {
+    fn error(&self) -> CommitError {
+        match self {
+            WriteFailure::NoSpace(cause) => CommitError::NoSpace { cause: cause.clone() },
+            WriteFailure::Unknown(cause) => CommitError::OutcomeUnknown { cause: cause.clone() },
+        }
+    }
+}
+
+impl Back {
+    /// Makes a batch durable, publishes its blocks and answers.
+    fn write(&mut self, batch: Batch, shared: &Shared) -> Result<Tail, WriteFailure> {
+        let outcome = self.writer.write(&batch);
+        let begun = self.writer.take_begun();
+        if let Some(begun) = begun {
+            let index = RwLock::new(Index::default());
+            self.journal.roll(Segment { file: begun, index });
+        }
+        if let Err(failure) = outcome {
+            for pending in batch.blocks {
+                drop(pending.answer.send(Err(failure.error())));
+            }
+            return Err(failure);
+        }
+        self.publish(batch, shared);
+        Ok(self.writer.tail())
+    }
+
+    fn publish(&mut self, batch: Batch, shared: &Shared) {
+        let active = self.journal.active();
+        {
+            let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.extend(batch.index.entries(), &batch.index.dictionary);
+            index.texts.extend(&batch.new_texts);
+        }
+        let mut answers = Vec::with_capacity(batch.blocks.len());
+        for pending in batch.blocks {
+            answers.push((pending.answer, pending.block.committed));
+            self.hook.publish(pending.block);
+        }
+        shared.snapshot.store(batch.after.chain.next_position, Ordering::Release);
+        if !batch.leaf_hashes.is_empty() {
+            self.notary.published(&batch.leaf_hashes);
+        }
+        for (answer, committed) in answers {
+            drop(answer.send(Ok(committed)));
+        }
+    }
+}
+
+/// Without threads.
+impl Shared {
+    /// One round: everything submitted, in as few batches as it takes.
+    pub fn run_once(&self) {
+        self.step(Step::Sequence);
+        while self.step(Step::HandOver) {
+            self.step(Step::Write);
+        }
+    }
+
+    /// Takes one step. False if there was nothing to do.
+    pub fn step(&self, step: Step) -> bool {
+        match step {
+            Step::Sequence => self.sequence_now(),
+            Step::HandOver => {
+                let mut state = self.state();
+                if state.slot.is_none() {
+                    state.slot = state.front.as_mut().and_then(|front| front.sequencer.take());
+                }
+                state.slot.is_some()
+            }
+            Step::Write => self.write_now(),
+        }
+    }
+
+    fn sequence_now(&self) -> bool {
+        let mut state = self.state();
+        let (queue, requests) = (std::mem::take(&mut state.queue), std::mem::take(&mut state.requests));
+        let any = !queue.is_empty() || !requests.is_empty();
+        let Some(mut front) = state.front.take() else { return false };
+        drop(state);
+        front.accept(queue, requests, self);
+        self.state().front = Some(front);
+        any
+    }
+
+    fn write_now(&self) -> bool {
+        let mut state = self.state();
+        if state.front.is_none() || state.back.is_none() {
+            return false;
+        }
+        let Some(batch) = state.slot.take() else { return false };
+        let (Some(mut front), Some(mut back)) = (state.front.take(), state.back.take()) else { return false };
+        drop(state);
+        let outcome = back.write(batch, self);
+        let mut state = self.state();
+        match outcome {
+            Ok(tail) => front.sequencer.durable(&tail),
+            Err(failure) => {
+                let tail = back.writer.tail();
+                state.fail(failure.clone(), tail);
+                state.failure = None;
+                drop(state);
+                front.give_up(&failure, tail);
+                state = self.state();
+            }
+        }
+        (state.front, state.back) = (Some(front), Some(back));
+        true
+    }
+}
