@@ -19,7 +19,7 @@ use crate::checkpoint::{self, CheckpointError, Leaves, Notary, Recorded};
 use crate::dictionary::Texts;
 use crate::env::{EntryKind, Env, File, Lock, OpenMode, write_all_at};
 use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
-use crate::frame::{Contents, FrameKind, Genesis, put_frame};
+use crate::frame::{BlockHead, Contents, FrameKind, Genesis, put_frame};
 use crate::reader::{Journal, Segment, genesis_leaf};
 use crate::redaction;
 use crate::reserve;
@@ -453,29 +453,31 @@ impl Recovered {
         })
     }
 
-    /// Gives the blocks that end at `from_position` or later, in order, as they were published.
+    /// Gives the revisions from `from_position` on as they were published, in order: every block in one piece, a block
+    /// of staged revisions in many, and one that begins before `from_position` without what stands there.
     pub fn replay<E: From<ReadError>>(
         &self,
         from_position: u64,
         each: &mut dyn FnMut(PublishedBlock) -> Result<(), E>,
     ) -> Result<(), E> {
-        let contents = &mut Contents::Values;
-        self.journal.blocks_between(from_position, self.end(), contents, &mut |block| each(replayed(block)))
+        let strand = self.journal.genesis.strand;
+        self.journal.pieces_between(from_position, self.end(), &mut |head, revisions, complete| {
+            each(replayed(head, strand, revisions, complete))
+        })
     }
 }
 
-fn replayed(block: crate::stored::StoredBlock) -> PublishedBlock {
+fn replayed(head: &BlockHead, strand: Id, revisions: Vec<StoredRevision>, complete: bool) -> PublishedBlock {
     let committed = Committed {
-        transaction_id: block.tx_id,
-        strand: block.strand,
-        block: block.number,
-        first_position: block.first_position,
-        revisions: block.revisions.len() as u32,
-        block_position: block.position,
-        time_ms: block.time_ms,
+        transaction_id: head.tx_id,
+        strand,
+        block: head.number,
+        first_position: head.first_position(),
+        revisions: head.revisions,
+        block_position: head.position,
+        time_ms: head.time_ms,
     };
-    let revisions = block
-        .revisions
+    let revisions = revisions
         .into_iter()
         .map(|r| PublishedRevision {
             position: r.position,
@@ -487,5 +489,5 @@ fn replayed(block: crate::stored::StoredBlock) -> PublishedBlock {
             data: r.data,
         })
         .collect();
-    PublishedBlock { committed, revisions, payload: None, origin: block.origin }
+    PublishedBlock { committed, revisions, complete, payload: None, origin: head.origin.clone() }
 }

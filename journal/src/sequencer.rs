@@ -584,5 +584,6 @@ fn published(transaction: Transaction, committed: Committed) -> PublishedBlock {
             data: revision.data,
         })
         .collect();
-    PublishedBlock { committed, revisions, payload: Some(transaction.payload), origin: transaction.origin }
+    let payload = Some(transaction.payload);
+    PublishedBlock { committed, revisions, complete: true, payload, origin: transaction.origin }
 }

@@ -90,10 +90,12 @@ pub trait Publish: Send {
     fn publish(&mut self, block: PublishedBlock);
 }
 
-/// A durable block.
+/// A durable block, or a piece of one that is replayed.
 pub struct PublishedBlock {
     pub committed: Committed,
     pub revisions: Vec<PublishedRevision>,
+    /// The block ends with these revisions. Always so when it is published.
+    pub complete: bool,
     /// What the transaction carried; `None` when the block is replayed from the journal.
     pub payload: Option<Box<dyn Any + Send>>,
     pub origin: OriginInfo,

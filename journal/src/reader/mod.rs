@@ -350,35 +350,47 @@ impl Journal {
         contents: &mut Contents<'_>,
     ) -> Result<(BlockHead, Vec<StoredRevision>), ReadError> {
         let head = self.head_at(segment, frames, offset, block_position)?;
+        let revisions = self.revisions_of(segment, frames, &head, contents)?;
+        Ok((head, revisions))
+    }
+
+    /// The revisions of a block whose head stands in this segment.
+    fn revisions_of(
+        &self,
+        segment: &Segment,
+        frames: &mut Frames<'_>,
+        head: &BlockHead,
+        contents: &mut Contents<'_>,
+    ) -> Result<Vec<StoredRevision>, ReadError> {
         let mut revisions = Vec::with_capacity((head.revisions as usize).min(1 << 16));
         let mut first = head.first_position();
-        if head.staged.is_empty() {
-            if head.revisions > 4 {
-                frames.read_bytes = WINDOW_BYTES;
-            }
-            for position in first..head.position {
-                let place = segment.index().place(position - segment.first_position());
-                let Some(Place::Frame(offset)) = place else { return Err(self.stale_index(segment, position)) };
-                let offset = u64::from(offset);
-                let frame = frames.at(offset)?;
-                let damage = |e: WireError| segment.file.damage(offset, e.0);
-                if frame.kind != FrameKind::Revision {
-                    return Err(self.stale_index(segment, position));
-                }
-                let revision = RevisionFrame::decode(frame.payload).map_err(damage)?;
-                if position + u64::from(revision.to_block) != head.position {
-                    return Err(self.stale_index(segment, position));
-                }
-                let texts = &segment.index().texts;
-                revisions.push(stored_revision(&revision, &head, position, texts, contents).map_err(damage)?);
-            }
-        } else {
-            for (ordinal, staged) in head.staged.iter().enumerate() {
-                self.staged_frame(&head, ordinal, first, contents, &mut |revision| revisions.push(revision))?;
-                first += u64::from(staged.revisions);
-            }
+        for (ordinal, staged) in head.staged.iter().enumerate() {
+            self.staged_frame(head, ordinal, first, contents, &mut |revision| revisions.push(revision))?;
+            first += u64::from(staged.revisions);
         }
-        Ok((head, revisions))
+        if !head.staged.is_empty() {
+            return Ok(revisions);
+        }
+        if head.revisions > 4 {
+            frames.read_bytes = WINDOW_BYTES;
+        }
+        for position in first..head.position {
+            let place = segment.index().place(position - segment.first_position());
+            let Some(Place::Frame(offset)) = place else { return Err(self.stale_index(segment, position)) };
+            let offset = u64::from(offset);
+            let frame = frames.at(offset)?;
+            let damage = |e: WireError| segment.file.damage(offset, e.0);
+            if frame.kind != FrameKind::Revision {
+                return Err(self.stale_index(segment, position));
+            }
+            let revision = RevisionFrame::decode(frame.payload).map_err(damage)?;
+            if position + u64::from(revision.to_block) != head.position {
+                return Err(self.stale_index(segment, position));
+            }
+            let texts = &segment.index().texts;
+            revisions.push(stored_revision(&revision, head, position, texts, contents).map_err(damage)?);
+        }
+        Ok(revisions)
     }
 
     /// The blocks that end at `from` or later and before `to`, one behind the other, nothing derived. `to` is durable.
@@ -390,9 +402,62 @@ impl Journal {
         contents: &mut Contents<'_>,
         each: &mut dyn FnMut(StoredBlock) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut previous: Option<Hash> = None;
+        self.heads_between(from, to, &mut |segment, frames, head| {
+            let revisions = self.revisions_of(segment, frames, &head, contents)?;
+            let before = match previous {
+                Some(before) => Some(before),
+                None => self.previous_block_hash(&head)?,
+            };
+            previous = Some(head.block_hash);
+            each(stored_block(head, revisions, self.genesis.strand, before))
+        })
+    }
+
+    /// The revisions from `from` on to before `to`, in order, with the heads of their blocks: a block in one piece, one
+    /// whose revisions are staged in many. The last one of a block says so. `to` is durable and a block's end.
+    pub fn pieces_between<E: From<ReadError>>(
+        &self,
+        from: u64,
+        to: u64,
+        each: &mut dyn FnMut(&BlockHead, Vec<StoredRevision>, bool) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.heads_between(from, to, &mut |segment, frames, head| {
+            if head.staged.is_empty() {
+                let mut revisions = self.revisions_of(segment, frames, &head, &mut Contents::Values)?;
+                revisions.retain(|revision| revision.position >= from);
+                return each(&head, revisions, true);
+            }
+            let mut first = head.first_position();
+            for (ordinal, staged) in head.staged.iter().enumerate() {
+                let next = first + u64::from(staged.revisions);
+                let last = next == head.position;
+                let mut revisions = Vec::new();
+                if next > from {
+                    self.staged_frame(&head, ordinal, first, &mut Contents::Values, &mut |revision| {
+                        if revision.position >= from {
+                            revisions.push(revision);
+                        }
+                    })?;
+                }
+                if last || !revisions.is_empty() {
+                    each(&head, revisions, last)?;
+                }
+                first = next;
+            }
+            Ok(())
+        })
+    }
+
+    /// The heads of the blocks that end at `from` or later and before `to`, each with the segment it stands in.
+    fn heads_between<E: From<ReadError>>(
+        &self,
+        from: u64,
+        to: u64,
+        each: &mut dyn FnMut(&Segment, &mut Frames<'_>, BlockHead) -> Result<(), E>,
+    ) -> Result<(), E> {
         let read_bytes = if to.saturating_sub(from) > 64 { WINDOW_BYTES } else { FRAME_READ_BYTES };
         let mut next = self.block_from(from)?;
-        let mut previous: Option<Hash> = None;
         while let Some(first) = next.filter(|position| *position < to) {
             let segment = self.segment_by(first, |s| s.chain.next_position)?;
             let mut frames = Frames::new(&segment.file, read_bytes);
@@ -406,13 +471,8 @@ impl Journal {
                 if position >= to {
                     return Ok(());
                 }
-                let (head, revisions) = self.block_in(&segment, &mut frames, u64::from(offset), position, contents)?;
-                let before = match previous {
-                    Some(before) => Some(before),
-                    None => self.previous_block_hash(&head)?,
-                };
-                previous = Some(head.block_hash);
-                each(stored_block(head, revisions, self.genesis.strand, before))?;
+                let head = self.head_at(&segment, &mut frames, u64::from(offset), position)?;
+                each(&segment, &mut frames, head)?;
                 (number, last) = (number + 1, position);
             }
             next = self.block_from(last + 1)?;

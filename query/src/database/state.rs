@@ -195,13 +195,12 @@ impl State {
         Notes { last_document, identities, duplicates }.encode()
     }
 
-    /// Takes in a durable block, at opening and while running alike.
+    /// Takes in a durable block, or a piece of one, at opening and while running alike.
     pub fn take_in(&self, block: PublishedBlock, past: Past<'_>) -> Result<()> {
         let _whole = lock(&self.taking_in);
         let committed = block.committed;
         let payload = block.payload.and_then(|p| p.downcast::<Payload>().ok());
         let mut catalogue = self.newest_catalogue();
-        let replaying = payload.is_none();
         // A transaction's definitions stand before its documents, so what follows them is indexed by them.
         if block.revisions.iter().any(|r| system_tables::is_definition(&r.table_id)) {
             let mut next = (*catalogue).clone();
@@ -212,55 +211,72 @@ impl State {
             catalogue = Arc::new(next);
         }
         for (n, revision) in block.revisions.iter().enumerate() {
-            let table = catalogue.table_by_id(&revision.table_id);
-            let prepared = payload.as_ref().and_then(|p| p.writes.get(n)).filter(|w| w.id == revision.document_id);
-            let computed;
-            let keys = match (prepared, table, &revision.data) {
-                (Some(write), _, _) => &write.keys,
-                (None, Some(table), Some(data)) => {
-                    computed = table.keys_of(data);
-                    &computed
-                }
-                _ => const { &Vec::new() },
-            };
-            let ask = || keys_before(table, revision, past);
-            let before = match (revision.supersedes, prepared) {
-                (None, _) => Before::Nothing,
-                (Some(_), Some(write)) => {
-                    Before::Other(write.changes.iter().map(|c| (c.index, c.old.as_ref())).collect())
-                }
-                (Some(_), None) => Before::Ask(&ask),
-            };
-            self.rows.add(&NewRow {
-                table: revision.table_id,
-                id: revision.document_id,
-                position: revision.position,
-                deleted: revision.deleted,
-                keys,
-                before,
-            })?;
-            if let Some(table) = table {
-                self.after_revision(table, revision.document_id, revision.data.as_deref(), keys)?;
-            }
-            if replaying && revision.supersedes.is_none() {
-                self.after_document(revision.document_id, committed.time_ms);
-            }
-            if revision.table_id == Id::REDACTIONS {
-                self.forget_redacted(revision, &catalogue)?;
-            }
-            if !replaying && (revision.deleted || revision.data.is_some()) {
-                self.remember(revision, prepared, &committed);
+            let prepared = payload.as_ref().map(|p| p.writes.get(n).filter(|w| w.id == revision.document_id));
+            self.take_in_revision(revision, prepared, &catalogue, &committed, past)?;
+            // A large block fills more than one delta, and a start after a crash goes on inside it.
+            if self.rows.is_full() {
+                self.rows.taken_in(revision.position + 1);
+                self.rows.freeze(self.notes());
             }
         }
-        if let Some(token) = &block.origin.client_token {
-            self.rows.add_token(token, committed.block);
+        if block.complete {
+            if let Some(token) = &block.origin.client_token {
+                self.rows.add_token(token, committed.block);
+            }
+            self.rows.taken_in(committed.snapshot());
+            self.newest_time_ms.store(committed.time_ms, Ordering::Release);
         }
-        self.rows.block_done(committed.snapshot());
-        if self.rows.is_full() {
-            self.rows.freeze(self.notes());
-        }
-        self.newest_time_ms.store(committed.time_ms, Ordering::Release);
         self.publish_catalogue(catalogue, committed.snapshot());
+        Ok(())
+    }
+
+    /// `prepared`: `None` when the journal is replayed, otherwise what the transaction knew of this revision.
+    fn take_in_revision(
+        &self,
+        revision: &PublishedRevision,
+        prepared: Option<Option<&Write>>,
+        catalogue: &Catalogue,
+        committed: &Committed,
+        past: Past<'_>,
+    ) -> Result<()> {
+        let replaying = prepared.is_none();
+        let prepared = prepared.flatten();
+        let table = catalogue.table_by_id(&revision.table_id);
+        let computed;
+        let keys = match (prepared, table, &revision.data) {
+            (Some(write), _, _) => &write.keys,
+            (None, Some(table), Some(data)) => {
+                computed = table.keys_of(data);
+                &computed
+            }
+            _ => const { &Vec::new() },
+        };
+        let ask = || keys_before(table, revision, past);
+        let before = match (revision.supersedes, prepared) {
+            (None, _) => Before::Nothing,
+            (Some(_), Some(write)) => Before::Other(write.changes.iter().map(|c| (c.index, c.old.as_ref())).collect()),
+            (Some(_), None) => Before::Ask(&ask),
+        };
+        self.rows.add(&NewRow {
+            table: revision.table_id,
+            id: revision.document_id,
+            position: revision.position,
+            deleted: revision.deleted,
+            keys,
+            before,
+        })?;
+        if let Some(table) = table {
+            self.after_revision(table, revision.document_id, revision.data.as_deref(), keys)?;
+        }
+        if replaying && revision.supersedes.is_none() {
+            self.after_document(revision.document_id, committed.time_ms);
+        }
+        if revision.table_id == Id::REDACTIONS {
+            self.forget_redacted(revision, catalogue)?;
+        }
+        if !replaying && (revision.deleted || revision.data.is_some()) {
+            self.remember(revision, prepared, committed);
+        }
         Ok(())
     }
 

@@ -146,7 +146,7 @@ impl History {
     }
 
     fn end_block(&mut self) {
-        self.disk.block_done(self.position);
+        self.disk.taken_in(self.position);
         if self.disk.is_full() {
             self.disk.freeze(b"notes".to_vec());
         }
@@ -304,7 +304,7 @@ impl History {
                 Event::Redact { table, id, position } => self.disk.forget_keys(*table, *id, *position, None).unwrap(),
                 Event::Token { token, block } => self.disk.add_token(token, *block),
             }
-            self.disk.block_done(end);
+            self.disk.taken_in(end);
         }
         for (index, (table, from, filled)) in self.indexes.clone() {
             if filled && !self.disk.is_complete(index) {

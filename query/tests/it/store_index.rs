@@ -253,3 +253,58 @@ fn opening_reads_only_what_the_index_does_not_know() {
     });
     assert!(doc.id > newest);
 }
+
+#[test]
+fn an_index_that_ends_inside_a_large_block_goes_on_there() {
+    let mut ledger = Memory::new(11);
+    ledger.ddl(&create_table("t", &[("k", "int8", "p"), ("body", "text", "")]), Dialect::Sql);
+    // Large enough to be staged in several frames.
+    let load = |ledger: &Memory| {
+        let mut tx = ledger.begin();
+        tx.set_client_token("load").unwrap();
+        tx.begin_statement("INSERT", &[]).unwrap();
+        let t = table(&tx, "t");
+        for n in 0..23 {
+            let body = Value::string("x".repeat(300_000));
+            drop(tx.insert(&t, record(&[("k", Value::int(n)), ("body", body)])).unwrap());
+        }
+        tx.commit_blocking().unwrap().unwrap()
+    };
+    let found = |ledger: &Memory| -> Vec<(i64, u64)> {
+        let tx = Transaction::begin(&ledger.database, true);
+        let t = table(&tx, "t");
+        let primary = t.primary_key().unwrap();
+        let scanned: Vec<Doc> = tx.scan(&t, View::Current).unwrap().map(Result::unwrap).collect();
+        for doc in &scanned {
+            let by_key = tx.lookup(&t, primary, &Key::one(&field(doc, "k")), View::Current).unwrap();
+            assert_eq!(by_key.iter().map(|d| d.position).collect::<Vec<_>>(), [doc.position]);
+        }
+        scanned.iter().map(|doc| (field(doc, "k").as_i64().unwrap(), doc.position)).collect()
+    };
+    let committed = load(&ledger);
+    let before = found(&ledger);
+    assert_eq!(before.len(), 23);
+    let inside = committed.first_position + 1..=committed.block_position;
+    let position = |ledger: &Memory| {
+        let manifest = read_file(&*ledger.env.storage, &Path::new(INDEX).join("manifest"), 1 << 20).unwrap_or_default();
+        manifest.get(24..32).map_or(0, |b| u64::from_be_bytes(b.try_into().unwrap()))
+    };
+    // The index is written by a thread of its own: what stays as it is has been written whole.
+    let mut index = Vec::new();
+    loop {
+        let now = files(&ledger.env);
+        let read = |path: &PathBuf| read_file(&*ledger.env.storage, path, 1 << 30).ok();
+        let now: Vec<_> = now.into_iter().filter_map(|path| Some((path.clone(), read(&path)?))).collect();
+        if now == index && inside.contains(&position(&ledger)) {
+            break;
+        }
+        index = now;
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    ledger.database.close().unwrap();
+    restore(&ledger.env, &index);
+    assert!(inside.contains(&position(&ledger)));
+    ledger.reopen();
+    assert_eq!(found(&ledger), before);
+    assert_eq!(load(&ledger), committed, "the token is known");
+}

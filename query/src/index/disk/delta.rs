@@ -39,7 +39,7 @@ pub struct Frozen {
 /// What is known beside the entries, as of one position.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// Every block that ends at or before this is in, and no other.
+    /// Every revision before this is in, and no other. It may stand inside a block.
     pub position: u64,
     /// Documents that live, by table.
     pub counts: HashMap<Id, u64>,

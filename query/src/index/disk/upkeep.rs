@@ -90,12 +90,12 @@ impl DiskRows {
             || inner.delta.bytes >= self.options.delta_bytes_max
     }
 
-    /// Every block that ends at or before `position` has been taken in.
-    pub fn block_done(&self, position: u64) {
+    /// Every revision before `position` has been taken in.
+    pub fn taken_in(&self, position: u64) {
         self.write().facts.position = position;
     }
 
-    /// Freezes the delta, between two blocks, with what is to be kept for others. If there is no thread, it is written.
+    /// Freezes the delta, between two revisions, with what is to be kept for others. If there is no thread, it is written.
     pub fn freeze(&self, notes: Vec<u8>) {
         {
             let mut inner = self.write();
@@ -146,7 +146,7 @@ impl DiskRows {
     }
 
     /// Writes everything again without what was taken away, if keys of redacted revisions may be left. `freeze` freezes
-    /// the delta between two blocks.
+    /// the delta between two revisions.
     pub fn purge(&self, freeze: &dyn Fn()) -> Result<(), IndexError> {
         let cuts = self.cuts.load(Ordering::Acquire);
         freeze();
