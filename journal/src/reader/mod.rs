@@ -63,6 +63,12 @@ struct OpenSegments {
     clock: u64,
 }
 
+/// Takes the head of a block, with the segment it stands in and a way to read on there.
+type EachHead<'a, E> = dyn FnMut(&Segment, &mut Frames<'_>, BlockHead) -> Result<(), E> + 'a;
+
+/// Takes revisions of a block with its head, and whether the block ends with them.
+type EachPiece<'a, E> = dyn FnMut(&BlockHead, Vec<StoredRevision>, bool) -> Result<(), E> + 'a;
+
 impl From<ScanError> for ReadError {
     fn from(error: ScanError) -> Self {
         match error {
@@ -416,12 +422,7 @@ impl Journal {
 
     /// The revisions from `from` on to before `to`, in order, with the heads of their blocks: a block in one piece, one
     /// whose revisions are staged in many. The last one of a block says so. `to` is durable and a block's end.
-    pub fn pieces_between<E: From<ReadError>>(
-        &self,
-        from: u64,
-        to: u64,
-        each: &mut dyn FnMut(&BlockHead, Vec<StoredRevision>, bool) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn pieces_between<E: From<ReadError>>(&self, from: u64, to: u64, each: &mut EachPiece<'_, E>) -> Result<(), E> {
         self.heads_between(from, to, &mut |segment, frames, head| {
             if head.staged.is_empty() {
                 let mut revisions = self.revisions_of(segment, frames, &head, &mut Contents::Values)?;
@@ -450,12 +451,7 @@ impl Journal {
     }
 
     /// The heads of the blocks that end at `from` or later and before `to`, each with the segment it stands in.
-    fn heads_between<E: From<ReadError>>(
-        &self,
-        from: u64,
-        to: u64,
-        each: &mut dyn FnMut(&Segment, &mut Frames<'_>, BlockHead) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn heads_between<E: From<ReadError>>(&self, from: u64, to: u64, each: &mut EachHead<'_, E>) -> Result<(), E> {
         let read_bytes = if to.saturating_sub(from) > 64 { WINDOW_BYTES } else { FRAME_READ_BYTES };
         let mut next = self.block_from(from)?;
         while let Some(first) = next.filter(|position| *position < to) {
