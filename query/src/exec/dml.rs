@@ -99,7 +99,10 @@ impl Work<'_> {
                 other => {
                     return Err(QueryError::new(
                         SqlState::DATATYPE_MISMATCH,
-                        format!("a document must be a struct, not {}", crate::value::ion_type_name(&other)),
+                        match &other {
+                            Value::Annotated(_) => "a document must be a struct without annotations".to_owned(),
+                            _ => format!("a document must be a struct, not {}", crate::value::ion_type_name(&other)),
+                        },
                     ));
                 }
             }

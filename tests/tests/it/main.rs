@@ -5,6 +5,7 @@ mod cli_fixture;
 mod cli_verify;
 mod demo;
 mod export_kill;
+mod garbage;
 mod grpc_digest;
 mod grpc_sessions;
 mod harness;
