@@ -59,6 +59,8 @@ pub(crate) struct State {
     /// The batch for the writer.
     slot: Option<Batch>,
     failure: Option<(WriteFailure, Tail)>,
+    /// How often what was pending was dropped, as the sequencer's side counts.
+    pub dropped: u64,
     durable: Option<Tail>,
     /// How many more must find nobody at work before one is taken for alone.
     crowd: u32,
@@ -74,8 +76,8 @@ pub(crate) struct State {
 
 /// What others ask of the sequencer.
 pub(crate) enum Request {
-    /// No block at or before this time any more; the answer is the position the next block gets.
-    Floor(i64, futures_channel::oneshot::Sender<u64>),
+    /// No block at or before this time any more; the answer: the position the next block gets, and the count of drops.
+    Floor(i64, futures_channel::oneshot::Sender<(u64, u64)>),
     AcceptClock,
     /// The next transaction begins a new segment.
     Roll,
@@ -85,6 +87,8 @@ pub(crate) enum Request {
 pub(crate) struct Front {
     pub sequencer: Sequencer,
     pub hook: Box<dyn Sequence>,
+    /// How often what was pending was dropped.
+    pub dropped: u64,
 }
 
 /// The writer's side.
@@ -148,6 +152,7 @@ impl Shared {
                 back: Some(Box::new(back)),
                 slot: None,
                 failure: None,
+                dropped: 0,
                 durable: None,
                 crowd: CROWD,
                 waiters: 0,
@@ -335,7 +340,7 @@ fn sequence(shared: &Shared) {
             front.sequencer.durable(&tail);
         }
         if let Some((failure, tail)) = failure {
-            front.give_up(&failure, tail);
+            front.give_up(&failure, tail, shared);
         }
         front.accept(queue, requests, shared);
         hand_over(shared, front);
@@ -372,7 +377,7 @@ fn hand_over(shared: &Shared, mut front: Box<Front>) {
         let cause = cause.clone();
         drop(state);
         let tail = front.sequencer.tail();
-        front.give_up(&WriteFailure::Unknown(cause), tail);
+        front.give_up(&WriteFailure::Unknown(cause), tail, shared);
         state = shared.state();
     }
     state.front = Some(front);
@@ -413,7 +418,7 @@ impl Front {
             match request {
                 Request::Floor(time_ms, answer) => {
                     self.sequencer.raise_time_floor(time_ms);
-                    let _ = answer.send(self.sequencer.tail().chain.next_position);
+                    let _ = answer.send((self.sequencer.tail().chain.next_position, self.dropped));
                     shared.changed(shared.state());
                 }
                 Request::AcceptClock => self.sequencer.accept_clock(),
@@ -430,11 +435,15 @@ impl Front {
     }
 
     /// Drops what is pending after the writer failed, and says so to those who wait.
-    fn give_up(&mut self, failure: &WriteFailure, tail: Tail) {
+    fn give_up(&mut self, failure: &WriteFailure, tail: Tail, shared: &Shared) {
         for answer in self.sequencer.restore(tail) {
             drop(answer.send(Err(failure.error())));
         }
         self.hook.dropped();
+        self.dropped += 1;
+        let mut state = shared.state();
+        state.dropped = self.dropped;
+        shared.changed(state);
     }
 }
 
@@ -541,7 +550,7 @@ impl Shared {
                 state.fail(failure.clone(), tail);
                 state.failure = None;
                 drop(state);
-                front.give_up(&failure, tail);
+                front.give_up(&failure, tail, self);
                 state = self.state();
             }
         }

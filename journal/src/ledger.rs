@@ -300,8 +300,9 @@ impl Ledger {
                 // Nothing will be written any more, so nothing can get that time.
                 return if state.closing { Err(CommitError::Stopped { reason }) } else { Ok(()) };
             }
-            if let Ok(Some(end)) = position.try_recv() {
-                while self.snapshot() < end && state.refusal().is_none() {
+            if let Ok(Some((end, dropped))) = position.try_recv() {
+                // What is dropped will not come any more, and what comes instead is later.
+                while self.snapshot() < end && state.dropped == dropped && state.refusal().is_none() {
                     state = self.shared.wait(state);
                 }
                 return Ok(());
@@ -375,7 +376,8 @@ impl Recovered {
     pub fn start(self, sequence: Box<dyn Sequence>, publish: Box<dyn Publish>) -> Arc<Ledger> {
         let Recovered { journal, notary, lock, file, tail, texts, sequencer, options, .. } = self;
         let env = journal.env.clone();
-        let front = Front { sequencer: Sequencer::new(env.clone(), sequencer, tail, texts), hook: sequence };
+        let sequencer = Sequencer::new(env.clone(), sequencer, tail, texts);
+        let front = Front { sequencer, hook: sequence, dropped: 0 };
         let writer = Writer::new(
             Arc::clone(&env.storage),
             &journal.dir,

@@ -17,7 +17,7 @@ use ledgerstone_digest::{Hash, Id};
 use crate::batch::{begin_batch, finish_batch};
 use crate::checkpoint::{self, CheckpointError, Leaves, Notary, Recorded};
 use crate::dictionary::Texts;
-use crate::env::{EntryKind, Env, File, Lock, OpenMode, write_all_at};
+use crate::env::{EntryKind, Env, File, Lock, OpenMode, Storage, write_all_at};
 use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
 use crate::frame::{BlockHead, Contents, FrameKind, Genesis, put_frame};
 use crate::reader::{Journal, Segment, genesis_leaf};
@@ -276,6 +276,7 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     let Some(last) = segments.pop() else {
         return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
     };
+    reach_the_disk(storage, dir, &last)?;
     let scanned = last.scan()?;
     let headers = segments.iter().chain([&last]).map(|s| s.header).collect();
     let file_tail = last.tail(scanned.end, scanned.chain.next_batch)?;
@@ -328,6 +329,17 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
         revisions_max: options.transaction_revisions_max,
     };
     Ok(Recovered { journal, notary, lock, file, tail, texts, sequencer, options, cut })
+}
+
+/// Lets the last segment be read as it is on the disk. A process that was killed before its sync returned leaves a batch
+/// that would be shown, signed and then lost; one whose sync failed leaves a batch that the system shows and may never
+/// have written.
+fn reach_the_disk(storage: &dyn Storage, dir: &Path, last: &SegmentFile) -> Result<(), OpenError> {
+    let journal = dir.join(JOURNAL_DIR);
+    storage.sync_dir(&journal).map_err(|source| FileError { path: journal, action: "sync it", source })?;
+    last.file.sync_data().map_err(|e| last.file_error("sync it", e))?;
+    last.file.drop_cache().map_err(|e| last.file_error("read it from the disk again", e))?;
+    Ok(())
 }
 
 fn checkpoint_error(error: CheckpointError) -> OpenError {

@@ -105,6 +105,8 @@ impl SlotFile {
             }
             Err(error) => return Err(io(error)),
         };
+        // What a process left behind that was killed, or whose sync failed, is believed only if it is on the disk.
+        file.sync_data().and_then(|()| file.drop_cache()).map_err(io)?;
         let mut bytes = vec![0; FILE_BYTES];
         read_up_to(&*file, &mut bytes, 0).map_err(io)?;
         let slots = inspect(&bytes, magic);
@@ -160,11 +162,12 @@ pub fn newest(slots: &[Slot; 2]) -> Option<(u64, &[u8])> {
 pub(crate) fn read_up_to(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
-        let read = file.read_at(&mut buffer[filled..], offset + filled as u64)?;
-        if read == 0 {
-            break;
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        filled += read;
     }
     Ok(filled)
 }
@@ -218,6 +221,7 @@ fn decode(slot: &[u8], magic: [u8; 8], which: u64) -> Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::sim::{Noise, Sim};
     use crate::env::{Env, read_file};
 
     const MAGIC: [u8; 8] = *b"LSTEST\x00\x01";
@@ -272,6 +276,20 @@ mod tests {
                 assert_eq!(open(&env).unwrap(), expected, "{cut} of {} changed bytes", changed.len());
             }
         }
+    }
+
+    #[test]
+    fn calls_that_are_interrupted_or_short_are_gone_on_with() {
+        let sim = Sim::new(1);
+        sim.disk.set_noise(Noise { short_one_in: 2, interrupted_one_in: 2 });
+        let env = sim.env();
+        let mut slots = SlotFile::create(&*env.storage, Path::new("/slots"), MAGIC, b"value 0").unwrap();
+        for n in 1..20u32 {
+            let value = format!("value {n}");
+            slots.store(value.as_bytes()).unwrap();
+            assert_eq!(open(&env).unwrap(), value.as_bytes());
+        }
+        assert!(sim.disk.counts().interrupted > 20 && sim.disk.counts().short_reads > 5);
     }
 
     #[test]

@@ -59,6 +59,11 @@ pub trait File: Send + Sync {
     }
     /// Makes the bytes and the length durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Forgets what the system keeps of the file in memory and has no more to write, so that what is read next comes
+    /// from the disk: after a failed sync the two may differ, and later syncs say that all is well.
+    fn drop_cache(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Held until dropped, or until the process ends in whatever way.

@@ -1,8 +1,10 @@
 //! Group commit, failures of the disk, clocks.
 
+use std::path::Path;
+
 use ledgerstone_journal::env::ManualClock;
 use ledgerstone_journal::env::sim::{Fault, Sim};
-use ledgerstone_journal::{ClockError, CommitError, Ledger, ReadError};
+use ledgerstone_journal::{ClockError, CommitError, Ledger, ReadError, Step};
 
 use crate::support::*;
 
@@ -332,4 +334,70 @@ impl IntoValue for i64 {
     fn into_value(self) -> ledgerstone_digest::ion::Value {
         ledgerstone_digest::ion::Value::int(self)
     }
+}
+
+#[test]
+fn a_batch_whose_sync_failed_is_believed_by_a_new_process_only_if_it_is_on_the_disk() {
+    for seed in 0..40 {
+        let sim = Sim::new(seed);
+        let env = sim.env();
+        create(&env, &dir());
+        env.storage.sync_dir(Path::new("/")).unwrap();
+        let (ledger, _) = open(&env, &dir(), options()).unwrap();
+        let mut acknowledged = vec![commit(&ledger, 1, 100).unwrap()];
+        sim.disk.inject(Fault::Sync(".seg".to_owned()));
+        assert!(matches!(commit(&ledger, 2, 5000), Err(CommitError::OutcomeUnknown { .. })));
+        sim.disk.stop();
+        drop(ledger);
+        // The system still shows what it has not written.
+        sim.disk.kill();
+        let (ledger, _) = open(&env, &dir(), options()).unwrap();
+        acknowledged.push(commit(&ledger, 3, 100).unwrap());
+        sim.disk.crash();
+        drop(ledger);
+        let (ledger, _) = open(&env, &dir(), options()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        for committed in acknowledged {
+            assert_eq!(ledger.read_block(committed.block).unwrap().tx_id, committed.transaction_id, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_process_had_not_synced_is_signed_only_when_it_is_on_the_disk() {
+    for seed in 0..40 {
+        let sim = Sim::new(seed);
+        let env = sim.env();
+        create(&env, &dir());
+        env.storage.sync_dir(Path::new("/")).unwrap();
+        let (ledger, _) = open(&env, &dir(), options()).unwrap();
+        // Killed between the write and its sync.
+        sim.disk.stop_after_writes(1);
+        assert!(commit(&ledger, 1, 100).is_err());
+        drop(ledger);
+        sim.disk.kill();
+        let (ledger, _) = open(&env, &dir(), options()).unwrap();
+        let signed = ledger.checkpoint().unwrap().checkpoint;
+        sim.disk.crash();
+        drop(ledger);
+        let (ledger, _) = open(&env, &dir(), options()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(ledger.snapshot() >= signed.size, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_time_is_settled_although_what_was_pending_before_it_did_not_fit_the_disk() {
+    let sim = Sim::new(1);
+    let env = sim.env();
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    commit(&ledger, 1, 10).unwrap();
+    let pending = ledger.submit(transaction(2, vec![first(2, 10)]));
+    ledger.step(Step::Sequence);
+    sim.disk.set_room(Some(0));
+    // It waited for a block that never came.
+    ledger.settle(env.clock.now_ms()).unwrap();
+    assert!(matches!(pending.wait(), Err(CommitError::NoSpace { .. })));
+    sim.disk.set_room(None);
+    let committed = commit(&ledger, 3, 10).unwrap();
+    assert_eq!(committed.block, 1);
 }

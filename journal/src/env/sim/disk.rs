@@ -370,6 +370,16 @@ impl Contents {
         self.pending.push(change);
     }
 
+    /// What is confirmed is read from the medium again.
+    pub fn drop_cache(&mut self) {
+        if self.pending.is_empty() {
+            self.live.clone_from(&self.durable);
+            if let Some(truth) = &mut self.truth {
+                truth.live.clone_from(&truth.durable);
+            }
+        }
+    }
+
     /// Remembers how the file should be, before it is damaged.
     pub fn damage(&mut self) -> &mut Truth {
         let Contents { live, durable, truth, .. } = self;

@@ -115,6 +115,13 @@ impl File for SimFile {
         })
     }
 
+    fn drop_cache(&self) -> io::Result<()> {
+        self.with(|disk| {
+            disk.file(self.inode)?.drop_cache();
+            Ok(())
+        })
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.with(|disk| {
             disk.tick_write()?;

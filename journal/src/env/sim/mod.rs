@@ -133,6 +133,17 @@ impl SimDisk {
         self.disk().left = Left::Writes(operations);
     }
 
+    /// The machine stops now, with nothing more in flight than there is: whatever follows fails, until
+    /// [`SimDisk::crash`] or [`SimDisk::kill`].
+    pub fn stop(&self) {
+        self.disk().stopped = true;
+    }
+
+    /// The machine does not stop by itself any more.
+    pub fn keep_running(&self) {
+        self.disk().left = Left::Unlimited;
+    }
+
     /// Whether the machine has stopped.
     pub fn is_stopped(&self) -> bool {
         self.disk().stopped
@@ -143,6 +154,7 @@ impl SimDisk {
         let mut disk = self.disk();
         disk.epoch += 1;
         disk.locks.clear();
+        (disk.left, disk.stopped) = (Left::Unlimited, false);
     }
 
     /// Lets something fail.
@@ -205,10 +217,8 @@ impl SimDisk {
     /// Forgets what the process was shown of confirmed writes: from now on it reads what is on the medium.
     pub fn drop_cache(&self) {
         for node in self.disk().nodes.values_mut() {
-            if let Node::File(file) = node
-                && file.pending.is_empty()
-            {
-                file.live.clone_from(&file.durable);
+            if let Node::File(file) = node {
+                file.drop_cache();
             }
         }
     }
