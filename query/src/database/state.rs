@@ -37,6 +37,8 @@ pub struct State {
     ids: Mutex<u128>,
     /// Positions whose redaction is recorded.
     redacted: RwLock<HashSet<u64>>,
+    /// Snapshots up to this one show a redacted revision as the current one, and cannot any more.
+    redacted_to: AtomicU64,
     /// Unique indexes in which two documents were found with one key.
     duplicates: Mutex<HashSet<Id>>,
     /// Held while a block is taken in.
@@ -64,6 +66,7 @@ impl State {
             identities: Mutex::new(identities),
             ids: Mutex::new(last_document),
             redacted: RwLock::new(redacted),
+            redacted_to: AtomicU64::new(0),
             duplicates: Mutex::new(duplicates),
             taking_in: Mutex::default(),
         })
@@ -310,13 +313,22 @@ impl State {
         self.redacted.read().unwrap_or_else(PoisonError::into_inner).contains(&position)
     }
 
+    /// Snapshots up to this one cannot be read any more: a revision that is current for them was redacted meanwhile.
+    pub fn redacted_to(&self) -> u64 {
+        self.redacted_to.load(Ordering::Acquire)
+    }
+
     /// The data that a record says was redacted is handed out no more, whether the journal has erased it yet or not.
     fn forget_redacted(&self, revision: &PublishedRevision, catalogue: &Catalogue) -> Result<()> {
         let Some(record) = revision.data.as_deref().and_then(RedactionRecord::from_value) else { return Ok(()) };
         let revisions = self.rows.revisions(record.table_id, record.document_id, revision.position)?;
         // Versions count from 0 without gaps.
-        let position = usize::try_from(record.version).ok().and_then(|n| revisions.get(n));
+        let version = usize::try_from(record.version).ok();
+        let position = version.and_then(|n| revisions.get(n));
         if let Some(position) = position.copied() {
+            // Before anything goes, so that no transaction sees it go and takes it for what its snapshot says.
+            let successor = version.and_then(|n| revisions.get(n + 1)).copied().unwrap_or(revision.position);
+            self.redacted_to.fetch_max(successor, Ordering::AcqRel);
             self.redacted.write().unwrap_or_else(PoisonError::into_inner).insert(position);
             // Whoever redacted it has just read it; knowing its keys saves looking at every one.
             let data = self.cache.get(position).and_then(|doc| doc.data.clone());

@@ -248,6 +248,8 @@ impl Session {
 
     /// Runs one statement that reads or writes documents, definitions, or explains itself.
     fn run_in(&mut self, tx: &mut Transaction, job: Job<'_>, defines: bool) -> Result<Response, QueryError> {
+        // Of the statement before, if nobody took it.
+        self.answered = None;
         match &job.parsed.statement {
             Statement::Explain { analyze, statement } => self.explain(tx, job, statement, *analyze),
             statement if is_definition(statement) => self.define(tx, job),

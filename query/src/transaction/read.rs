@@ -62,6 +62,7 @@ impl<'a> Reader<'a> {
             self.tx.shared.reads().document(table.id, id);
         }
         let position = self.state().rows.document(table.id, id, self.at)?;
+        check_not_redacted(&self.tx.shared, self.current)?;
         position.map(|p| self.tx.database().read(p).map(|d| (*d).clone())).transpose()
     }
 
@@ -74,6 +75,7 @@ impl<'a> Reader<'a> {
             Ok(found) => found,
             Err(error) => self.without_index(index, error)?,
         };
+        check_not_redacted(&self.tx.shared, self.current)?;
         let overlay = self.overlay(table);
         let mut docs = Vec::with_capacity(found.len());
         let mut found =
@@ -138,6 +140,7 @@ impl<'a> Reader<'a> {
             table: table.id,
             overlay: self.overlay(table).cloned(),
             at: self.at,
+            current: self.current,
             batch: VecDeque::new(),
             after: None,
             own_after: None,
@@ -203,7 +206,9 @@ impl<'a> Reader<'a> {
         if self.current {
             self.tx.shared.reads().document(table.id, id);
         }
-        Ok((*self.tx.database().read(position)?).clone())
+        let doc = self.tx.database().read(position)?;
+        check_not_redacted(&self.tx.shared, self.current)?;
+        Ok((*doc).clone())
     }
 
     fn is_own_index(&self, index: &Index) -> bool {
@@ -226,6 +231,15 @@ impl<'a> Reader<'a> {
             IndexError::Gone(_) if self.is_own_index(index) => Ok(Vec::new()),
             error => Err(error.into()),
         }
+    }
+}
+
+/// A snapshot for which a redacted revision is the current one cannot be read any more: what is gone would be missing,
+/// which is a wrong answer. Asked after every read.
+fn check_not_redacted(shared: &Shared, current: bool) -> Result<()> {
+    match current && shared.snapshot <= shared.database.state().redacted_to() {
+        true => Err(super::conflict::conflict_error("what it sees as current has been redacted since it began".into())),
+        false => Ok(()),
     }
 }
 
@@ -253,6 +267,7 @@ struct ScanDocs {
     table: Id,
     overlay: Option<Arc<TableOverlay>>,
     at: u64,
+    current: bool,
     batch: VecDeque<RowAt>,
     after: Option<Id>,
     own_after: Option<Id>,
@@ -281,7 +296,8 @@ impl Iterator for ScanDocs {
                 (None, None) => return None,
                 (Some(id), own) if own.as_ref().is_none_or(|(o, _)| id < *o) => {
                     let row = self.batch.pop_front()?;
-                    return Some(self.shared.database.read(row.position).map(|d| (*d).clone()));
+                    let doc = self.shared.database.read(row.position).map(|d| (*d).clone());
+                    return Some(check_not_redacted(&self.shared, self.current).and(doc));
                 }
                 (published, Some((id, entry))) => {
                     // Our own write stands in the place of what it replaces.
@@ -360,7 +376,8 @@ impl Iterator for RangeDocs {
                 if self.current {
                     self.shared.reads().document(self.table, row.id);
                 }
-                return Some(self.shared.database.read(row.position).map(|d| (*d).clone()));
+                let doc = self.shared.database.read(row.position).map(|d| (*d).clone());
+                return Some(check_not_redacted(&self.shared, self.current).and(doc));
             }
             let (key, id) = own?;
             self.record(Some(&key));
@@ -385,6 +402,7 @@ impl RangeDocs {
             Err(IndexError::Gone(_)) if self.own_index => {}
             Err(error) => return Err(error.into()),
         }
+        check_not_redacted(&self.shared, self.current)?;
         self.batch_size = (self.batch_size * 4).min(BATCH_MAX);
         self.published_done = self.batch.is_empty();
         if let Some(last) = self.batch.back() {

@@ -139,3 +139,36 @@ fn a_retry_never_gets_what_was_redacted() {
     rows(&mut s, "SET ledgerstone.client_token = 'kept'");
     assert!(rows(&mut s, &insert).is_empty());
 }
+
+#[test]
+fn a_transaction_that_sees_a_redacted_revision_as_current_is_refused_not_shown_less() {
+    let dir = tempfile::tempdir().unwrap();
+    let instance = instance(dir.path());
+    let mut s = session(&instance, Dialect::Sql);
+    rows(&mut s, "CREATE TABLE person (id text PRIMARY KEY, secret text)");
+    rows(&mut s, &format!("INSERT INTO person VALUES ('p1', '{SECRET}')"));
+    let mut open: Vec<Session> = (0..4).map(|_| session(&instance, Dialect::Sql)).collect();
+    for session in &mut open {
+        rows(session, "BEGIN");
+        assert_eq!(rows(session, "SELECT id FROM person WHERE id = 'p1'").len(), 1);
+    }
+    rows(&mut s, "UPDATE person SET secret = 'gone' WHERE id = 'p1'");
+    let found = rows(&mut s, "SELECT _ql_id, _ql_block::text FROM history(person) AS h WHERE _ql_version = 0");
+    let (document, block) = (text(&found[0], 0), text(&found[0], 1));
+    let database = instance.ledger("main").unwrap();
+    let (table, strand) = (database.catalogue().table("person").unwrap().id, database.ledger().strand());
+    let address = format!("'{{strandId: \"{strand}\", sequenceNo: {block}}}'");
+    rows(&mut s, &format!("EXEC REDACT_REVISION {address}, '{table}', '{document}'"));
+    let reads = [
+        "SELECT id FROM person",
+        "SELECT id FROM person WHERE id = 'p1'",
+        "SELECT id FROM person WHERE id >= 'p' ORDER BY id",
+        "UPDATE person SET secret = 'x' WHERE id || '' = 'p1'",
+    ];
+    for (session, read) in open.iter_mut().zip(reads) {
+        let error = block_on(session.execute(read)).map(drop).unwrap_err();
+        assert_eq!(error.code.as_str(), "40001", "{read}: {error}");
+        rows(session, "ROLLBACK");
+        assert_eq!(rows(session, "SELECT id FROM person WHERE id = 'p1'").len(), 1);
+    }
+}

@@ -140,3 +140,17 @@ fn two_sessions_with_one_token_commit_once() {
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     assert_eq!(count(&memory), "1");
 }
+
+#[test]
+fn an_answer_kept_for_a_retry_is_never_taken_for_that_of_the_next_statement() {
+    let memory = ledger();
+    let mut session = memory.session();
+    told(&mut session, "set ledgerstone.client_token = 'idle'").unwrap();
+    // Nothing is written, so nothing is committed.
+    assert_eq!(told(&mut session, "update t set n = 1 where n = 7").unwrap(), ["UPDATE 0"]);
+    told(&mut session, "begin").unwrap();
+    let error = told(&mut session, "select * from nowhere").unwrap_err();
+    assert_eq!(error.code.as_str(), "42P01");
+    told(&mut session, "rollback").unwrap();
+    assert_eq!(count(&memory), "0");
+}
