@@ -1,5 +1,7 @@
 //! What the end-to-end tests share.
 
+pub mod simulator;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The seed of a test that chooses at random: `LEDGERSTONE_SEED`, or a fresh one. It is printed, with what it replays.

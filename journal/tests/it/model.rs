@@ -200,6 +200,7 @@ fn end(sim: &Sim, rng: &SeededRng, ledger: std::sync::Arc<Ledger>, model: &mut M
             } else {
                 sim.disk.kill();
                 sim.disk.set_room(None);
+                sim.disk.clear_faults();
             }
         }
     }

@@ -1,4 +1,5 @@
-//! End-to-end tests against the real binary, through its sockets.
+//! End-to-end tests against the real binary, through its sockets; and the simulator, which needs
+//! neither.
 
 mod backup;
 mod cli_fixture;
@@ -20,4 +21,5 @@ mod pg_sql;
 mod pg_tls;
 mod pg_transactions;
 mod recorded;
+mod simulator;
 mod wind;

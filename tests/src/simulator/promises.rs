@@ -1,0 +1,114 @@
+//! What was handed out and has to hold for ever: checkpoints, each consistent with every other, and receipts.
+
+use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
+use ledgerstone_digest::receipt::Receipt;
+use ledgerstone_digest::tree::verify_consistency;
+use ledgerstone_digest::verifier::{Expectation, Trust, VerdictKind, verify};
+use ledgerstone_journal::checkpoint::Signed;
+use ledgerstone_journal::verify::{VerifyOptions, verify_directory};
+
+use super::world::World;
+
+/// Kept by somebody outside.
+#[derive(Default)]
+pub struct Promises {
+    pub checkpoints: Vec<(Checkpoint, String)>,
+    receipts: Vec<(Vec<u8>, Expectation)>,
+}
+
+impl World {
+    /// Asks for a checkpoint, checks its signature and keeps it.
+    pub fn ask_checkpoint(&mut self) {
+        let durable = self.snapshot();
+        match self.database().ledger().checkpoint() {
+            Ok(signed) => {
+                self.keep(&signed);
+                assert!(signed.checkpoint.size >= durable, "a checkpoint behind what is published");
+                self.coverage.met("action: checkpoint");
+            }
+            Err(error) => {
+                let excused = self.trouble.reading || self.trouble.writing || self.trouble.full || self.trouble.stopped;
+                assert!(excused || self.sim.disk.is_stopped(), "no checkpoint: {error}");
+            }
+        }
+    }
+
+    fn keep(&mut self, signed: &Signed) {
+        let unverified = UnverifiedCheckpoint::parse(&signed.note).unwrap_or_else(|e| panic!("a note: {e}"));
+        let checkpoint = unverified.verify(World::key().verifier()).unwrap_or_else(|e| panic!("a signature: {e}"));
+        let known = self.promises.checkpoints.iter().find(|(known, _)| known.size == checkpoint.size);
+        match known {
+            Some((known, _)) => assert_eq!(known.root, checkpoint.root, "two roots at {} leaves", known.size),
+            None => self.promises.checkpoints.push((checkpoint, signed.note.to_string())),
+        }
+    }
+
+    /// Asks for the receipt of some revision, and keeps it.
+    pub fn ask_receipt(&mut self) {
+        let blocks = self.model.blocks.len() as u64;
+        if blocks == 0 {
+            return;
+        }
+        let number = self.rng.below(blocks);
+        let ledger = self.database().ledger().clone();
+        let block = self.sim.disk.quietly(|| ledger.read_block(number));
+        let block = block.unwrap_or_else(|error| panic!("block {number} cannot be read: {error}"));
+        let at = self.rng.below(block.revisions.len() as u64) as usize;
+        let Some(revision) = block.revisions.get(at) else { return };
+        let receipt = match ledger.receipt(revision.position) {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                let excused = self.trouble.reading || self.trouble.writing || self.trouble.full || self.trouble.stopped;
+                assert!(excused || self.sim.disk.is_stopped(), "no receipt: {error}");
+                return;
+            }
+        };
+        let expectation = Expectation {
+            origin: ledger.origin().to_owned(),
+            table_id: revision.table_id,
+            document_id: revision.document_id,
+            version: Some(revision.version),
+            content: None,
+        };
+        let signed = ledger.newest_checkpoint();
+        self.keep(&signed);
+        self.promises.receipts.push((receipt.encode(), expectation));
+        self.coverage.met("action: receipt");
+    }
+
+    /// Everything handed out still holds: every receipt by itself, every pair of checkpoints by a proof.
+    pub fn check_promises(&mut self) {
+        let trust = Trust::in_key(World::key().verifier().clone());
+        for (bytes, expectation) in &self.promises.receipts {
+            let receipt = Receipt::decode(bytes).unwrap_or_else(|e| panic!("a receipt: {e}"));
+            let verdict = verify(&receipt, &trust, expectation).unwrap_or_else(|e| panic!("a receipt: {e}"));
+            assert!(verdict.kind != VerdictKind::Withheld, "data was withheld");
+        }
+        let ledger = self.database().ledger().clone();
+        let end = ledger.snapshot();
+        let mut kept: Vec<&Checkpoint> = self.promises.checkpoints.iter().map(|(checkpoint, _)| checkpoint).collect();
+        kept.sort_by_key(|checkpoint| checkpoint.size);
+        for pair in kept.windows(2) {
+            let [older, newer] = pair else { continue };
+            assert!(newer.size <= end, "a checkpoint of {} leaves; the ledger has {end}", newer.size);
+            let proof = self.sim.disk.quietly(|| ledger.consistency(older.size, newer.size));
+            let proof = proof.unwrap_or_else(|e| panic!("no consistency proof {}..{}: {e}", older.size, newer.size));
+            verify_consistency(older.size, newer.size, &older.root, &newer.root, &proof)
+                .unwrap_or_else(|e| panic!("{} is not consistent with {}: {e}", newer.size, older.size));
+        }
+    }
+
+    /// Full verification of the directory against the newest checkpoint that was handed out.
+    pub fn verify(&mut self) {
+        let newest = self.promises.checkpoints.iter().max_by_key(|(checkpoint, _)| checkpoint.size);
+        let options = VerifyOptions {
+            checkpoint: newest.map(|(_, note)| note.clone()),
+            vkey: Some(World::key().verifier().clone()),
+            ..VerifyOptions::default()
+        };
+        self.sim.disk.set_noise(Default::default());
+        let report = verify_directory(&self.env, World::dir(), options);
+        assert_eq!(report.verdict().exit_status(), 0, "{:#?}", report.findings);
+        self.coverage.met("action: verify");
+    }
+}
