@@ -633,31 +633,3 @@ fn refused(ledger: &TestLedger) -> Vec<serde_json::Value> {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
-
-/// `cargo test -p ledgerstone-digest --test it -- --ignored receipt::speed --nocapture`
-#[test]
-#[ignore = "prints how large a receipt is in a tree of a million leaves, and how fast"]
-fn speed_and_size_at_a_million_leaves() {
-    const ROUNDS: u32 = 2000;
-    let mut ledger = TestLedger::example(7);
-    while ledger.size() < 1_000_000 {
-        ledger.tree.append(tree::leaf_hash(&ledger.size().to_be_bytes()));
-    }
-    let mut receipt = ledger.receipt(CAR_1, 1_000_000);
-    receipt.checkpoint = ledger.checkpoint(1_000_000).sign(&ledger.key).unwrap();
-    let (trust, expectation) = (Trust::in_key(ledger.key.verifier().clone()), expect(&ledger, CAR_1));
-    let bytes = receipt.encode();
-    let time = |work: &dyn Fn()| {
-        let start = std::time::Instant::now();
-        (0..ROUNDS).for_each(|_| work());
-        start.elapsed() / ROUNDS
-    };
-    let read = time(&|| drop(Receipt::decode(&bytes).unwrap()));
-    let signature = time(&|| drop(verify_signatures(&receipt.checkpoint, &trust, ledger.origin()).unwrap()));
-    let all = time(&|| drop(verify(&receipt, &trust, &expectation).unwrap()));
-    let proof = time(&|| drop(tree::inclusion_proof(1_000_000, &[CAR_1, CAR_1 + 1], &ledger.tree).unwrap()));
-    println!(
-        "{} bytes; read {read:?}, verify {all:?} of which signature {signature:?}; proof made in {proof:?}",
-        bytes.len()
-    );
-}

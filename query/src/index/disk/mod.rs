@@ -241,15 +241,11 @@ impl DiskRows {
     }
 }
 
+/// What the files say.
+type Loaded = (Manifest, Vec<Arc<Run>>);
+
 /// What the files say, if they are of this ledger and its history.
-#[allow(clippy::type_complexity, reason = "used once")]
-fn load(
-    env: &Env,
-    dir: &Path,
-    ledger: Id,
-    end: u64,
-    leaf: &LeafHash,
-) -> Result<Option<(Manifest, Vec<Arc<Run>>)>, IndexError> {
+fn load(env: &Env, dir: &Path, ledger: Id, end: u64, leaf: &LeafHash) -> Result<Option<Loaded>, IndexError> {
     let storage = &*env.storage;
     let Some(manifest) = Manifest::read(storage, dir)? else { return Ok(None) };
     let damage = |what: String| IndexError::damaged(&dir.join(manifest::MANIFEST), 0, &what);
