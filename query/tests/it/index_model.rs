@@ -72,6 +72,7 @@ impl History {
             delta_revisions_max: 1 + rng.below(30) as usize,
             delta_bytes_max: 1 << 20,
             merge_runs: 2 + rng.below(3) as usize,
+            cache_bytes_max: 40 << 10,
         };
         let (disk, dropped) = DiskRows::open(&env, Path::new(DIR), LEDGER, 1, options, leaf());
         assert_eq!(dropped, None);

@@ -1,11 +1,13 @@
 //! Reading all of an index that nobody has open: for `ledgerstone doctor`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_journal::Env;
 
 use super::INDEX_DIR;
+use super::cache::BlockCache;
 use super::manifest::Manifest;
 use super::run::Run;
 use crate::index::IndexError;
@@ -35,8 +37,9 @@ pub fn check_index(
     }
     let total = manifest.runs.iter().map(|run| run.length).sum();
     let (mut read, mut entries) = (0, 0);
+    let cache = Arc::new(BlockCache::new(0));
     for name in &manifest.runs {
-        let run = Run::open(&*env.storage, &dir, *name)?;
+        let run = Run::open(&*env.storage, &dir, *name, &cache)?;
         let mut cursor = run.cursor(None, false)?;
         let (mut before, mut found) = (Vec::new(), 0);
         while let Some(key) = cursor.key() {

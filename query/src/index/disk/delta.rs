@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
 
-use super::entry::Value;
+use super::entry::{self, Value};
+use super::filter::Filter;
 use super::run::Run;
 
 /// Entries in order.
@@ -15,16 +16,28 @@ pub type Entries = BTreeMap<Box<[u8]>, Value>;
 /// What an entry takes in memory beside its key, about.
 const ENTRY_BYTES: usize = 64;
 
+/// Items of the filter that a revision makes, about.
+const ITEMS_PER_REVISION: usize = 4;
+
 /// The map that takes what comes.
-#[derive(Default)]
 pub struct Delta {
     pub entries: Entries,
+    /// As a run's: most reads are of what the delta does not have.
+    pub filter: Filter,
     pub bytes: usize,
     pub revisions: usize,
 }
 
 impl Delta {
+    /// `revisions_max`: about how many it will take.
+    pub fn new(revisions_max: usize) -> Delta {
+        // Whoever wants larger deltas gets a filter that says "perhaps" more often.
+        let items = revisions_max.min(1 << 20) * ITEMS_PER_REVISION;
+        Delta { entries: Entries::new(), filter: Filter::new(items as u64), bytes: 0, revisions: 0 }
+    }
+
     pub fn put(&mut self, key: Vec<u8>, value: Value) {
+        entry::filtered(&key, |hash| self.filter.add(hash));
         self.bytes += key.len() + ENTRY_BYTES;
         self.entries.insert(key.into(), value);
     }
@@ -33,6 +46,7 @@ impl Delta {
 /// A delta that is full. It changes no more.
 pub struct Frozen {
     pub entries: Entries,
+    pub filter: Filter,
     pub facts: Facts,
 }
 

@@ -5,6 +5,7 @@
 //! | `entry` | what is said of documents, keys and tokens, as ordered bytes |
 //! | `delta` | what is newer than the files |
 //! | `run`, `block`, `filter`, `checksum` | a file of entries, written once |
+//! | `cache` | blocks that were read lately |
 //! | `merge` | several sources as one |
 //! | `read`, `write` | the functions of [`Rows`](super::Rows) |
 //! | `upkeep` | deltas become runs, runs become larger ones, redacted keys go |
@@ -17,6 +18,7 @@
 //! says it again.
 
 mod block;
+mod cache;
 mod check;
 mod checksum;
 mod delta;
@@ -39,6 +41,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_journal::Env;
 
 use super::{IndexError, Key};
+use cache::BlockCache;
 use delta::{Delta, Facts, View};
 use entry::Place;
 use manifest::Manifest;
@@ -63,11 +66,18 @@ pub struct IndexOptions {
     pub delta_bytes_max: usize,
     /// Runs of one size that are merged into a larger one.
     pub merge_runs: usize,
+    /// Memory for blocks that were read lately, in bytes.
+    pub cache_bytes_max: usize,
 }
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        IndexOptions { delta_revisions_max: 25_000, delta_bytes_max: 32 << 20, merge_runs: 4 }
+        IndexOptions {
+            delta_revisions_max: 25_000,
+            delta_bytes_max: 32 << 20,
+            merge_runs: 4,
+            cache_bytes_max: 64 << 20,
+        }
     }
 }
 
@@ -87,6 +97,7 @@ pub struct DiskRows {
     /// Held while files are made.
     files: Mutex<Files>,
     signal: Signal,
+    cache: Arc<BlockCache>,
     /// How often keys were cut out of what stood there already: a reader that met it begins again.
     cuts: AtomicU64,
     /// A thread writes the frozen deltas; otherwise whoever freezes one does.
@@ -133,7 +144,8 @@ impl DiskRows {
         leaf: LeafHash,
     ) -> (DiskRows, Option<String>) {
         let dir = ledger_dir.join(INDEX_DIR);
-        let found = load(env, &dir, ledger, end, &leaf);
+        let cache = Arc::new(BlockCache::new(options.cache_bytes_max));
+        let found = load(env, &dir, ledger, end, &leaf, &cache);
         let (loaded, dropped) = match found {
             Ok(loaded) => (loaded, None),
             Err(why) => (None, Some(why.to_string())),
@@ -151,7 +163,7 @@ impl DiskRows {
             leaf,
             opened_at: facts.position,
             inner: RwLock::new(Inner {
-                delta: Delta::default(),
+                delta: Delta::new(options.delta_revisions_max),
                 recent: HashMap::new(),
                 facts,
                 view: Arc::new(View { frozen: Vec::new(), runs }),
@@ -159,6 +171,7 @@ impl DiskRows {
             writing: Mutex::default(),
             files: Mutex::new(files),
             signal: Signal::default(),
+            cache,
             cuts: AtomicU64::new(0),
             has_thread: AtomicBool::new(false),
             broken: OnceLock::new(),
@@ -245,7 +258,14 @@ impl DiskRows {
 type Loaded = (Manifest, Vec<Arc<Run>>);
 
 /// What the files say, if they are of this ledger and its history.
-fn load(env: &Env, dir: &Path, ledger: Id, end: u64, leaf: &LeafHash) -> Result<Option<Loaded>, IndexError> {
+fn load(
+    env: &Env,
+    dir: &Path,
+    ledger: Id,
+    end: u64,
+    leaf: &LeafHash,
+    cache: &Arc<BlockCache>,
+) -> Result<Option<Loaded>, IndexError> {
     let storage = &*env.storage;
     let Some(manifest) = Manifest::read(storage, dir)? else { return Ok(None) };
     let damage = |what: String| IndexError::damaged(&dir.join(manifest::MANIFEST), 0, &what);
@@ -260,7 +280,7 @@ fn load(env: &Env, dir: &Path, ledger: Id, end: u64, leaf: &LeafHash) -> Result<
     if leaf(before).map_err(damage)? != manifest.leaf {
         return Err(damage(format!("the leaf at position {before} is another one: the journal has another history")));
     }
-    let runs = manifest.runs.iter().map(|name| Run::open(storage, dir, *name).map(Arc::new));
+    let runs = manifest.runs.iter().map(|name| Run::open(storage, dir, *name, cache).map(Arc::new));
     let runs = runs.collect::<Result<Vec<_>, IndexError>>()?;
     Ok(Some((manifest, runs)))
 }

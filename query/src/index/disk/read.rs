@@ -62,20 +62,22 @@ impl DiskRows {
         let (prefix, key) = (entry::document(table, id), entry::revision(table, id, at));
         let read =
             |key: &[u8], value: Value| entry::read_revision(key).map(|(_, position)| (position, value == Some(1)));
+        let filter = entry::document_filter(table, id);
         // Revisions come in order, so the first source that has one below has the newest.
         let view = {
             let inner = self.read();
-            if let Some((key, value)) = between(&inner.delta.entries, &prefix, &key).next_back() {
+            if inner.delta.filter.may_hold(filter)
+                && let Some((key, value)) = between(&inner.delta.entries, &prefix, &key).next_back()
+            {
                 return Ok(read(key, *value));
             }
             Arc::clone(&inner.view)
         };
-        for frozen in view.frozen.iter().rev() {
+        for frozen in view.frozen.iter().rev().filter(|frozen| frozen.filter.may_hold(filter)) {
             if let Some((key, value)) = between(&frozen.entries, &prefix, &key).next_back() {
                 return Ok(read(key, *value));
             }
         }
-        let filter = entry::document_filter(table, id);
         for run in view.runs.iter().rev().filter(|run| run.may_hold(filter)) {
             if let Some((key, value)) = run.last_below(&prefix, &key)? {
                 return Ok(read(&key, value));
@@ -254,12 +256,15 @@ impl DiskRows {
         self.sound()?;
         let view = {
             let inner = self.read();
-            if let Some(value) = inner.delta.entries.get(key) {
+            if inner.delta.filter.may_hold(filter)
+                && let Some(value) = inner.delta.entries.get(key)
+            {
                 return Ok(*value);
             }
             Arc::clone(&inner.view)
         };
-        if let Some(value) = view.frozen.iter().rev().find_map(|frozen| frozen.entries.get(key)) {
+        let mut frozen = view.frozen.iter().rev().filter(|frozen| frozen.filter.may_hold(filter));
+        if let Some(value) = frozen.find_map(|frozen| frozen.entries.get(key)) {
             return Ok(*value);
         }
         for run in view.runs.iter().rev().filter(|run| run.may_hold(filter)) {
@@ -280,6 +285,11 @@ impl DiskRows {
         each: &mut Each<'_>,
     ) -> Result<(), IndexError> {
         self.sound()?;
+        if let Some(hash) = filter
+            && let Some(view) = self.only_in_runs(hash)
+        {
+            return scan_runs(&view, low, high, descending, hash, each);
+        }
         let (mut low, mut high) = (low.to_vec(), high.to_vec());
         let mut size = WINDOW_MIN;
         while low < high {
@@ -315,6 +325,17 @@ impl DiskRows {
             size = (size * 4).min(WINDOW_MAX);
         }
         Ok(())
+    }
+
+    /// The runs, if nothing that the filters know by this hash is newer than they are.
+    fn only_in_runs(&self, hash: u64) -> Option<Arc<View>> {
+        let inner = self.read();
+        if inner.delta.filter.may_hold(hash) {
+            return None;
+        }
+        let view = Arc::clone(&inner.view);
+        drop(inner);
+        (!view.frozen.iter().any(|frozen| frozen.filter.may_hold(hash))).then_some(view)
     }
 
     fn window(&self, low: &[u8], high: &[u8], descending: bool, size: usize) -> Window {
@@ -501,6 +522,44 @@ impl DiskRows {
     }
 }
 
+/// [`DiskRows::scan`] over runs alone, as nearly every point read is; mostly there is one, which needs no merging.
+fn scan_runs(
+    view: &View,
+    low: &[u8],
+    high: &[u8],
+    descending: bool,
+    hash: u64,
+    each: &mut Each<'_>,
+) -> Result<(), IndexError> {
+    let from = if descending { high } else { low };
+    let mut runs = view.runs.iter().rev().filter(|run| run.may_hold(hash));
+    let Some(first) = runs.next() else { return Ok(()) };
+    let mut cursor = first.cursor(Some(from), descending)?;
+    let Some(second) = runs.next() else {
+        while let Some(key) = cursor.key().filter(|key| *key >= low && *key < high) {
+            match cursor.value().map_or(Ok(Step::Next), |value| each(key, value))? {
+                Step::Next => cursor.advance()?,
+                Step::Stop => break,
+                Step::To(target) => cursor.seek(&target)?,
+            }
+        }
+        return Ok(());
+    };
+    let mut sources = vec![Source::Run(cursor), Source::Run(second.cursor(Some(from), descending)?)];
+    for run in runs {
+        sources.push(Source::Run(run.cursor(Some(from), descending)?));
+    }
+    let mut merge = Merge::new(sources, descending);
+    while let Some((key, value)) = merge.here().filter(|(key, _)| *key >= low && *key < high) {
+        match value.map_or(Ok(Step::Next), |value| each(key, value))? {
+            Step::Next => merge.advance()?,
+            Step::Stop => break,
+            Step::To(target) => merge.seek(&target)?,
+        }
+    }
+    Ok(())
+}
+
 /// The entries from `low` to before `high`, which is not below it.
 fn between<'a>(entries: &'a Entries, low: &[u8], high: &[u8]) -> btree_map::Range<'a, Box<[u8]>, Value> {
     entries.range::<[u8], _>((Bound::Included(low), Bound::Excluded(high)))
@@ -512,7 +571,7 @@ impl Window {
         if !self.copied.is_empty() {
             sources.push(Source::Copied(&self.copied));
         }
-        for frozen in self.view.frozen.iter().rev() {
+        for frozen in self.view.frozen.iter().rev().filter(|f| filter.is_none_or(|hash| f.filter.may_hold(hash))) {
             sources.push(Source::Map(MapCursor::new(&frozen.entries, from, descending)));
         }
         for run in self.view.runs.iter().rev() {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use ledgerstone_journal::env::{File, OpenMode, Storage, read_exact_at, write_all_at};
 
 use super::block::{BLOCK_BYTES, Block, Builder};
+use super::cache::BlockCache;
 use super::checksum::hash64;
 use super::entry::{self, Value};
 use super::filter::Filter;
@@ -45,6 +46,7 @@ pub struct Run {
     filter: Filter,
     /// Items in the filter.
     pub items: u64,
+    cache: Arc<BlockCache>,
 }
 
 /// Where a block stands.
@@ -68,7 +70,7 @@ pub fn run_number(name: &str) -> Option<u64> {
 
 impl Run {
     /// Opens a run and reads what is kept in memory.
-    pub fn open(storage: &dyn Storage, dir: &Path, name: RunName) -> Result<Run, IndexError> {
+    pub fn open(storage: &dyn Storage, dir: &Path, name: RunName, cache: &Arc<BlockCache>) -> Result<Run, IndexError> {
         let path = run_path(dir, name.number);
         let io = |action| {
             let path = path.clone();
@@ -104,7 +106,8 @@ impl Run {
         }
         let (separators, blocks) =
             read_places(&places, places_at).ok_or_else(|| damage(places_at, "the separators cannot be read"))?;
-        Ok(Run { name, file, separators, blocks, filter: Filter::from_bytes(&filter), items, path })
+        let (filter, cache) = (Filter::from_bytes(&filter), Arc::clone(cache));
+        Ok(Run { name, file, separators, blocks, filter, items, path, cache })
     }
 
     pub fn path(&self) -> &Path {
@@ -119,7 +122,7 @@ impl Run {
     /// What stands at a key; `None` if the run says nothing of it.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>, IndexError> {
         let Some(block) = self.block_of(key) else { return Ok(None) };
-        let block = self.block(block)?;
+        let block = self.cached(block)?;
         let at = block.lower_bound(key);
         Ok(block.is(at, key).then(|| block.entry(at).1))
     }
@@ -127,7 +130,7 @@ impl Run {
     /// The last entry below `key`, if it begins with `prefix`.
     pub fn last_below(&self, prefix: &[u8], key: &[u8]) -> Result<Option<(Vec<u8>, Value)>, IndexError> {
         let Some(mut number) = self.block_of(key) else { return Ok(None) };
-        let mut block = self.block(number)?;
+        let mut block = self.cached(number)?;
         let mut at = block.lower_bound(key);
         if at == 0 {
             // What is separated from the rest before the prefix cannot begin with it.
@@ -135,7 +138,7 @@ impl Run {
                 return Ok(None);
             };
             number = before;
-            block = self.block(number)?;
+            block = self.cached(number)?;
             at = block.count();
         }
         let Some(at) = at.checked_sub(1) else { return Ok(None) };
@@ -144,10 +147,19 @@ impl Run {
         Ok(found.starts_with(prefix).then_some((found, value)))
     }
 
-    /// A cursor at the first entry at or behind `low`; going down, at the last one below `high`.
+    /// A cursor at the first entry at or behind `from`; going down, at the last one below it. Without `from` all of the run
+    /// is meant to be read, past the cache.
     pub fn cursor<'a>(&'a self, from: Option<&[u8]>, descending: bool) -> Result<RunCursor<'a>, IndexError> {
-        let mut cursor =
-            RunCursor { run: self, descending, number: 0, block: None, at: 0, key: Vec::new(), value: None };
+        let mut cursor = RunCursor {
+            run: self,
+            descending,
+            whole: from.is_none(),
+            number: 0,
+            block: None,
+            at: 0,
+            key: Vec::new(),
+            value: None,
+        };
         match from {
             Some(key) => cursor.seek(key)?,
             None if descending => cursor.enter(self.blocks.len().checked_sub(1), None)?,
@@ -173,6 +185,15 @@ impl Run {
             }
         }
         low.checked_sub(1)
+    }
+
+    fn cached(&self, number: usize) -> Result<Arc<Block>, IndexError> {
+        if let Some(block) = self.cache.get(self.name.number, number) {
+            return Ok(block);
+        }
+        let block = Arc::new(self.block(number)?);
+        self.cache.put(self.name.number, number, &block);
+        Ok(block)
     }
 
     fn block(&self, number: usize) -> Result<Block, IndexError> {
@@ -212,8 +233,10 @@ fn read_places(mut bytes: &[u8], end: u64) -> Option<(Vec<u8>, Vec<Place>)> {
 pub struct RunCursor<'a> {
     run: &'a Run,
     descending: bool,
+    /// Reads past the cache.
+    whole: bool,
     number: usize,
-    block: Option<Block>,
+    block: Option<Arc<Block>>,
     at: usize,
     key: Vec<u8>,
     value: Value,
@@ -261,7 +284,7 @@ impl RunCursor<'_> {
             return Ok(());
         };
         if self.number != number || self.block.is_none() {
-            self.block = Some(self.run.block(number)?);
+            self.block = Some(if self.whole { Arc::new(self.run.block(number)?) } else { self.run.cached(number)? });
             self.number = number;
         }
         let Some(block) = &self.block else { return Ok(()) };
@@ -366,7 +389,7 @@ impl Writer {
     }
 
     /// Ends the file, syncs it, and opens the run. The name is not durable yet.
-    pub fn finish(mut self, storage: &dyn Storage, dir: &Path) -> Result<Run, IndexError> {
+    pub fn finish(mut self, storage: &dyn Storage, dir: &Path, cache: &Arc<BlockCache>) -> Result<Run, IndexError> {
         if !self.block.is_empty() {
             self.close_block()?;
         }
@@ -386,7 +409,7 @@ impl Writer {
         self.write_out()?;
         self.file.sync_data().map_err(|e| IndexError::file(&self.path, "sync it", &e))?;
         let Writer { number, nonce, written, entries, .. } = self;
-        Run::open(storage, dir, RunName { number, nonce, length: written, entries })
+        Run::open(storage, dir, RunName { number, nonce, length: written, entries }, cache)
     }
 
     pub fn path(&self) -> &Path {
@@ -435,8 +458,9 @@ mod tests {
         let dir = Path::new(DIR);
         let mut writer = Writer::create(storage, dir, 5, 77, entries.len() as u64).unwrap();
         entries.iter().for_each(|(key, value)| writer.add(key, *value).unwrap());
-        let written = writer.finish(storage, dir).unwrap();
-        Run::open(storage, dir, written.name).unwrap()
+        let cache = Arc::new(BlockCache::new(20 << 10));
+        let written = writer.finish(storage, dir, &cache).unwrap();
+        Run::open(storage, dir, written.name, &cache).unwrap()
     }
 
     fn walk(mut cursor: RunCursor<'_>) -> Vec<(Vec<u8>, Value)> {
@@ -485,7 +509,7 @@ mod tests {
             }
             Ok(())
         };
-        let read = || Run::open(&storage, Path::new(DIR), name).and_then(whole);
+        let read = || Run::open(&storage, Path::new(DIR), name, &Arc::new(BlockCache::new(0))).and_then(whole);
         read().unwrap();
         for at in (0..name.length).step_by(7) {
             let mut byte = [0];

@@ -16,7 +16,7 @@ use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_journal::Env;
 
-use super::delta::{Facts, Frozen, IndexFacts, View};
+use super::delta::{Delta, Facts, Frozen, IndexFacts, View};
 use super::entry;
 use super::manifest::{MANIFEST, Manifest, TEMPORARY};
 use super::merge::{MapCursor, Merge, Source};
@@ -103,8 +103,9 @@ impl DiskRows {
                 return;
             }
             inner.facts.notes = notes;
-            let entries = std::mem::take(&mut inner.delta).entries;
-            let frozen = Arc::new(Frozen { entries, facts: inner.facts.clone() });
+            let Delta { entries, filter, .. } =
+                std::mem::replace(&mut inner.delta, Delta::new(self.options.delta_revisions_max));
+            let frozen = Arc::new(Frozen { entries, filter, facts: inner.facts.clone() });
             let mut view = View::clone(&inner.view);
             view.frozen.push(frozen);
             inner.view = Arc::new(view);
@@ -293,7 +294,7 @@ impl DiskRows {
         };
         let filled = fill();
         let finished = match filled {
-            Ok(true) => writer.finish(storage, &self.dir).map(|run| Some(Arc::new(run))),
+            Ok(true) => writer.finish(storage, &self.dir, &self.cache).map(|run| Some(Arc::new(run))),
             Ok(false) => Ok(None),
             Err(error) => Err(error),
         };
@@ -328,6 +329,9 @@ impl DiskRows {
         }
         self.signal.lock().failed = None;
         self.signal.done.notify_all();
+        if !replaced.is_empty() {
+            self.cache.forget(&|number| replaced.iter().any(|run| run.name.number == number));
+        }
         for run in replaced {
             let path = run_path(&self.dir, run.name.number);
             if let Err(error) = storage.remove_file(&path) {
