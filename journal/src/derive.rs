@@ -10,6 +10,7 @@ use ledgerstone_digest::qldb::{Entries, block_hash, revision_hash};
 use ledgerstone_digest::tree::leaf_hash;
 use ledgerstone_digest::{Hash, Id};
 
+use crate::spread::{are_many, spread};
 use crate::transaction::Listed;
 
 /// A block's own facts, beside its revisions.
@@ -67,11 +68,25 @@ impl<'a> BlockDeriver<'a> {
         }
     }
 
-    pub fn revision(&mut self, revision: &RevisionFacts) {
-        let (leaf, metadata) = revision_leaf(&self.facts, revision, self.hasher);
-        self.revision_hashes.push(revision_hash(metadata, revision.data_hash));
-        self.leaf_hashes.push(leaf_hash(&leaf.encode()));
-        self.revision_leaves.push(leaf);
+    /// All revisions of the block, in order.
+    pub fn revisions(&mut self, revisions: &[RevisionFacts]) {
+        let facts = self.facts;
+        let derive = |revision: &RevisionFacts, hasher: &mut Hasher| {
+            let (leaf, metadata) = revision_leaf(&facts, revision, hasher);
+            (revision_hash(metadata, revision.data_hash), leaf_hash(&leaf.encode()), leaf)
+        };
+        let derived: Vec<_> = match are_many(revisions) {
+            false => revisions.iter().map(|revision| derive(revision, self.hasher)).collect(),
+            true => spread(revisions, |part| {
+                let mut hasher = Hasher::new();
+                part.iter().map(|revision| derive(revision, &mut hasher)).collect()
+            }),
+        };
+        for (revision, leaf_hash, leaf) in derived {
+            self.revision_hashes.push(revision);
+            self.leaf_hashes.push(leaf_hash);
+            self.revision_leaves.push(leaf);
+        }
     }
 
     pub fn finish(

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use ledgerstone_digest::ion::{Hasher, ion_hash};
+use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::receipt::Receipt;
 use ledgerstone_digest::tlog_proof::TlogProof;
@@ -24,8 +24,9 @@ use crate::receipt::{Prover, ReceiptError, ReceiptOptions};
 use crate::recovery::{self, CreateOptions, OpenOptions, Recovered};
 use crate::redaction::{self, RedactError};
 use crate::sequencer::Sequencer;
+use crate::spread::spread;
 use crate::stored::{StoredBlock, StoredRevision};
-use crate::transaction::{Committed, Publish, Sequence, Transaction};
+use crate::transaction::{Committed, NewRevision, Publish, Sequence, Transaction};
 use crate::writer::Writer;
 
 /// An open ledger. Dropping it closes it.
@@ -54,11 +55,7 @@ impl Ledger {
 
     /// Takes a transaction. It is durable and published when the future says so.
     pub fn submit(&self, mut transaction: Transaction) -> CommitFuture {
-        for revision in &mut transaction.revisions {
-            if let (Some(data), None) = (&revision.data, &revision.data_hash) {
-                revision.data_hash = Some(ion_hash(data));
-            }
-        }
+        hash_documents(&mut transaction.revisions);
         let (answer, future) = CommitFuture::new();
         let mut state = self.shared.state();
         while state.queue.len() >= self.queue_max && state.refusal().is_none() && self.shared.threads {
@@ -361,6 +358,19 @@ impl Ledger {
         let end = self.block_count()?.unwrap_or(0);
         if number < end { Ok(()) } else { Err(ReadError::Beyond { what: "block", number, end }) }
     }
+}
+
+/// Computes the hashes that are missing.
+fn hash_documents(revisions: &mut [NewRevision]) {
+    let hashes = spread(revisions, |part| {
+        let mut hasher = Hasher::new();
+        let hash = |revision: &NewRevision| match (&revision.data, revision.data_hash) {
+            (Some(data), None) => Some(hasher.value(data)),
+            (_, known) => known,
+        };
+        part.iter().map(hash).collect()
+    });
+    revisions.iter_mut().zip(hashes).for_each(|(revision, hash)| revision.data_hash = hash);
 }
 
 impl Drop for Ledger {

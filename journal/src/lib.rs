@@ -47,6 +47,7 @@ pub(crate) mod scrub;
 pub mod segment;
 pub(crate) mod sequencer;
 pub mod slots;
+pub(crate) mod spread;
 pub mod stored;
 pub mod transaction;
 pub mod tree;

@@ -19,7 +19,7 @@ use crate::error::{ClockError, CommitError};
 use crate::frame::{BlockHead, Content, FrameKind, Group, RevisionFrame, Staged, StagedRef, put_frame};
 use crate::offsets::Index;
 use crate::segment::{Chain, PAGE_BYTES, SEGMENT_BYTES_MAX, SegmentHeader, page_align};
-use crate::transaction::{Committed, PublishedBlock, PublishedRevision, Sequence, Transaction};
+use crate::transaction::{Committed, NewRevision, PublishedBlock, PublishedRevision, Sequence, Transaction};
 
 /// A transaction whose revisions take more is written ahead in staged frames.
 pub const STAGED_ABOVE_BYTES: usize = 4 << 20;
@@ -284,17 +284,17 @@ impl Sequencer {
         };
         let mut blinds = vec![[0; 16]; transaction.revisions.len()];
         self.env.rng.fill(blinds.as_flattened_mut());
+        let of_revision = |(revision, blind): (&NewRevision, &[u8; 16])| RevisionFacts {
+            table_id: revision.table_id,
+            document_id: revision.document_id,
+            version: revision.version,
+            supersedes: revision.supersedes,
+            blind: *blind,
+            data_hash: revision.data.as_ref().map(|d| revision.data_hash.unwrap_or_else(|| ion_hash(d))),
+        };
+        let of_revisions: Vec<RevisionFacts> = transaction.revisions.iter().zip(&blinds).map(of_revision).collect();
         let mut deriver = BlockDeriver::new(facts, &mut self.hasher);
-        for (revision, blind) in transaction.revisions.iter().zip(&blinds) {
-            deriver.revision(&RevisionFacts {
-                table_id: revision.table_id,
-                document_id: revision.document_id,
-                version: revision.version,
-                supersedes: revision.supersedes,
-                blind: *blind,
-                data_hash: revision.data.as_ref().map(|d| revision.data_hash.unwrap_or_else(|| ion_hash(d))),
-            });
-        }
+        deriver.revisions(&of_revisions);
         let info = transaction_info(
             &transaction.statements,
             transaction.revisions.iter().map(|r| (r.document_id, r.table_id, r.listed.as_ref())),

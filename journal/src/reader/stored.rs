@@ -100,8 +100,6 @@ pub(crate) fn derive(block: &StoredBlock, hasher: &mut Hasher) -> DerivedBlock {
         previous_leaf: block.previous_leaf,
     };
     let mut deriver = BlockDeriver::new(facts, hasher);
-    for revision in &block.revisions {
-        deriver.revision(&revision_facts(revision));
-    }
+    deriver.revisions(&block.revisions.iter().map(revision_facts).collect::<Vec<_>>());
     deriver.finish(&block.info, &block.origin, block.redaction.as_ref())
 }

@@ -10,7 +10,6 @@ use std::thread::{self, Thread};
 
 use ledgerstone_digest::block::OriginInfo;
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::ion_hash;
 use ledgerstone_journal::{CommitError, Committed, Listed, NewRevision};
 
 use super::doc::with_salt;
@@ -175,7 +174,8 @@ fn revision_of(table: &Table, id: Id, own: &Own, write: &Write) -> NewRevision {
         document_id: id,
         version: own.version(),
         supersedes: own.base.as_ref().map(|b| b.position),
-        data_hash: data.as_deref().map(ion_hash),
+        // The journal computes it before anything else, on this thread, and on several if there is much to do.
+        data_hash: None,
         data,
         listed: (!table.id.is_system())
             .then(|| Listed { table_name: table.name.clone(), statements: own.statements.clone() }),
