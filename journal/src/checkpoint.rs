@@ -229,8 +229,9 @@ struct Alarm {
 }
 
 impl Notary {
-    /// Opens the tree beside a recovered journal of `durable` leaves, brings it up to date, and refuses a journal whose
-    /// root at the recorded size is not the recorded one. A tree that disagrees is rebuilt once before that is said.
+    /// Opens the tree beside a recovered journal of `durable` leaves, brings it up to the recorded size, and refuses a
+    /// journal whose root there is not the recorded one. A tree that disagrees is rebuilt once before that is said. What
+    /// lies behind is left to whoever signs next: a start does not wait for the leaves of a large transaction.
     pub fn open(
         storage: Arc<dyn Storage>,
         ledger_dir: &Path,
@@ -259,11 +260,12 @@ impl Notary {
             alarm: Mutex::new(Alarm::default()),
             rung: Condvar::new(),
         };
-        notary.catch_up(durable)?;
+        let recorded = signed.checkpoint.size;
+        notary.catch_up(recorded)?;
         if let Err(error) = notary.must_extend(&signed) {
             tracing::warn!(%error, "the tree's files are rebuilt from the journal");
             notary.tree.clear()?;
-            notary.catch_up(durable)?;
+            notary.catch_up(recorded)?;
             notary.must_extend(&signed)?;
         }
         Ok(Arc::new(notary))
