@@ -8,7 +8,7 @@ const VALUES_ROWS_QUICK: usize = 256;
 
 impl Plan {
     /// Whether a run may take more than a fraction of a millisecond. False only for what is bounded by its shape: rows of
-    /// constants, and documents found by id or by equality on an index. Subqueries name tables of their own, so a plan
+    /// constants, and documents, or their histories, found by id or by equality on an index. Subqueries name tables of their own, so a plan
     /// with more tables than its shape shows is not quick.
     pub fn may_take_long(&self) -> bool {
         if !self.ctes.is_empty() {
@@ -45,10 +45,15 @@ fn node_is_quick(node: &Node) -> bool {
         Node::Source(source) => {
             source.input.is_none()
                 && match &source.source {
-                    Source::Table(table) => {
-                        matches!(table.view, ViewPlan::Current)
-                            && matches!(table.access, Access::Ids(_) | Access::Index { .. })
-                    }
+                    Source::Table(table) => match (&table.view, &table.access) {
+                        (ViewPlan::Current, Access::Ids(_) | Access::Index { .. }) => true,
+                        (ViewPlan::History { from: None, to: None }, Access::Ids(_)) => true,
+                        // An index that was made later does not know who had a key before: then history is scanned.
+                        (ViewPlan::History { from: None, to: None }, Access::Index { index, .. }) => {
+                            index.from_position == 0
+                        }
+                        _ => false,
+                    },
                     _ => false,
                 }
         }
