@@ -394,8 +394,7 @@ fn last_block_leaf(journal: &Journal, chain: &Chain) -> Result<Option<Hash>, Ope
         return Ok(header.chain.block_leaf);
     }
     let position = journal.block_position(last)?;
-    let (_, derived) = journal.block(position, &mut Hasher::new())?;
-    Ok(Some(derived.leaf_entry_hash))
+    Ok(Some(journal.block_hashes(position)?.leaf_entry_hash))
 }
 
 impl Leaves for Journal {

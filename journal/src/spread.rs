@@ -14,10 +14,17 @@ pub(crate) fn are_many<T>(items: &[T]) -> bool {
 
 /// What `work` makes of the items, in their order. It is given parts of them, on several threads if there are many.
 pub(crate) fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
-    let threads = match are_many(items) {
-        false => 1,
-        true => thread::available_parallelism().map_or(1, |n| n.get()).min(THREADS_MAX).min(items.len() / CHUNK_MIN),
-    };
+    spread_by(items, CHUNK_MIN, work)
+}
+
+/// As [`spread`], for items of which `chunk_min` are worth a thread.
+pub(crate) fn spread_by<T: Sync, R: Send>(
+    items: &[T],
+    chunk_min: usize,
+    work: impl Fn(&[T]) -> Vec<R> + Sync,
+) -> Vec<R> {
+    let most = (items.len() / chunk_min.max(1)).min(THREADS_MAX);
+    let threads = if most < 2 { 1 } else { thread::available_parallelism().map_or(1, |n| n.get()).min(most) };
     if threads == 1 {
         return work(items);
     }

@@ -335,13 +335,16 @@ impl Journal {
 
     /// A block with its revisions; nothing is derived.
     pub fn raw_block(&self, block_position: u64) -> Result<StoredBlock, ReadError> {
+        self.raw_block_with(block_position, &mut Contents::Values)
+    }
+
+    fn raw_block_with(&self, block_position: u64, contents: &mut Contents<'_>) -> Result<StoredBlock, ReadError> {
         let (segment, place) = self.place(block_position)?;
         let Place::Head(offset) = place else {
             return Err(ReadError::Kind { position: block_position, found: "a revision", wanted: "a block" });
         };
         let mut frames = Frames::new(&segment.file, FRAME_READ_BYTES);
-        let (head, revisions) =
-            self.block_in(&segment, &mut frames, u64::from(offset), block_position, &mut Contents::Values)?;
+        let (head, revisions) = self.block_in(&segment, &mut frames, u64::from(offset), block_position, contents)?;
         let previous_block_hash = self.previous_block_hash(&head)?;
         Ok(stored_block(head, revisions, self.genesis.strand, previous_block_hash))
     }
@@ -368,15 +371,11 @@ impl Journal {
         head: &BlockHead,
         contents: &mut Contents<'_>,
     ) -> Result<Vec<StoredRevision>, ReadError> {
-        let mut revisions = Vec::with_capacity((head.revisions as usize).min(1 << 16));
-        let mut first = head.first_position();
-        for (ordinal, staged) in head.staged.iter().enumerate() {
-            self.staged_frame(head, ordinal, first, contents, &mut |revision| revisions.push(revision))?;
-            first += u64::from(staged.revisions);
-        }
         if !head.staged.is_empty() {
-            return Ok(revisions);
+            return self.all_staged(head, contents);
         }
+        let mut revisions = Vec::with_capacity((head.revisions as usize).min(1 << 16));
+        let first = head.first_position();
         if head.revisions > 4 {
             frames.read_bytes = WINDOW_BYTES;
         }
@@ -491,6 +490,13 @@ impl Journal {
         let block = self.raw_block(block_position)?;
         let derived = self.derived(&block, hasher)?;
         Ok((block, derived))
+    }
+
+    /// The hashes of a block, compared with the stored one, its documents hashed from their bytes.
+    pub fn block_hashes(&self, block_position: u64) -> Result<DerivedBlock, ReadError> {
+        let (mut hasher, mut of_data) = (Hasher::new(), Hasher::new());
+        let block = self.raw_block_with(block_position, &mut Contents::Hashes(&mut of_data))?;
+        self.derived(&block, &mut hasher)
     }
 
     /// The hashes of a block that was read, compared with the stored one.

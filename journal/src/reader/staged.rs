@@ -9,16 +9,20 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 
 use ledgerstone_digest::Hash;
+use ledgerstone_digest::ion::Hasher;
 
 use super::frames::{FRAME_READ_BYTES, Frames};
 use super::{Journal, Segment, stored_revision};
 use crate::error::ReadError;
 use crate::frame::{BlockHead, Contents, Frame, RevisionFrame, Staged, StagedRef, read_frame};
+use crate::spread::spread_by;
 use crate::stored::StoredRevision;
 use crate::wire::WireError;
 
 /// Memory for where revisions begin, in bytes. A frame beyond it is read whole again.
 const OFFSETS_BYTES_MAX: usize = 32 << 20;
+/// Frames read before they are decoded.
+const FRAMES_AT_A_TIME: usize = 16;
 /// Heads of large blocks kept decoded: each names all its staged frames.
 const HEADS_MAX: usize = 16;
 
@@ -101,6 +105,30 @@ impl StagedBlock {
     }
 }
 
+/// A staged frame with its bytes.
+struct StagedBytes {
+    frame: Arc<StagedFrame>,
+    bytes: Vec<u8>,
+    /// The position of its first revision.
+    first: u64,
+}
+
+impl StagedBytes {
+    fn revisions(
+        &self,
+        head: &BlockHead,
+        contents: &mut Contents<'_>,
+        visit: &mut dyn FnMut(StoredRevision),
+    ) -> Result<(), ReadError> {
+        let StagedBytes { frame, bytes, first } = self;
+        for (offset, position) in frame.offsets.iter().zip(*first..) {
+            let inner = read_frame(bytes.get(*offset as usize..).unwrap_or_default()).map_err(|e| frame.damage(e.0))?;
+            visit(revision_in(frame, &inner, head, position, contents)?);
+        }
+        Ok(())
+    }
+}
+
 impl StagedFrame {
     fn bytes(&self) -> usize {
         size_of::<StagedFrame>() + self.offsets.len() * size_of::<u32>()
@@ -141,6 +169,37 @@ impl Journal {
         revision_in(&frame, &inner, head, position, &mut Contents::Values)
     }
 
+    /// All revisions of a block. Frames are read one behind the other; documents are hashed on all processors.
+    pub(super) fn all_staged(
+        &self,
+        head: &BlockHead,
+        contents: &mut Contents<'_>,
+    ) -> Result<Vec<StoredRevision>, ReadError> {
+        let block = StagedBlock::new(head.clone());
+        let mut revisions = Vec::with_capacity(head.revisions as usize);
+        let firsts: Vec<(usize, u64)> = block.firsts.iter().copied().enumerate().collect();
+        for group in firsts.chunks(FRAMES_AT_A_TIME) {
+            let read = group.iter().map(|(ordinal, first)| self.staged_bytes(head, *ordinal, *first));
+            let frames = read.collect::<Result<Vec<_>, ReadError>>()?;
+            if let Contents::Values = contents {
+                for frame in &frames {
+                    frame.revisions(head, contents, &mut |revision| revisions.push(revision))?;
+                }
+                continue;
+            }
+            let parts = spread_by(&frames, 1, |part| {
+                let (mut hasher, mut found) = (Hasher::new(), Vec::new());
+                let contents = &mut Contents::Hashes(&mut hasher);
+                let hashed = part.iter().try_for_each(|f| f.revisions(head, contents, &mut |r| found.push(r)));
+                vec![hashed.map(|()| found)]
+            });
+            for part in parts {
+                revisions.append(&mut part?);
+            }
+        }
+        Ok(revisions)
+    }
+
     /// All revisions of one staged frame.
     pub(super) fn staged_frame(
         &self,
@@ -150,14 +209,20 @@ impl Journal {
         contents: &mut Contents<'_>,
         visit: &mut dyn FnMut(StoredRevision),
     ) -> Result<(), ReadError> {
-        let Some(reference) = head.staged.get(ordinal) else { return Ok(()) };
+        self.staged_bytes(head, ordinal, first)?.revisions(head, contents, visit)
+    }
+
+    fn staged_bytes(&self, head: &BlockHead, ordinal: usize, first: u64) -> Result<StagedBytes, ReadError> {
+        let Some(reference) = head.staged.get(ordinal) else {
+            return Err(ReadError::Beyond {
+                what: "staged frame",
+                number: ordinal as u64,
+                end: head.staged.len() as u64,
+            });
+        };
         let (frame, bytes) = self.read_staged(head, ordinal, reference)?;
         must_be_named(&frame, head, reference)?;
-        for (offset, position) in frame.offsets.iter().zip(first..) {
-            let inner = read_frame(bytes.get(*offset as usize..).unwrap_or_default()).map_err(|e| frame.damage(e.0))?;
-            visit(revision_in(&frame, &inner, head, position, contents)?);
-        }
-        Ok(())
+        Ok(StagedBytes { frame, bytes, first })
     }
 
     /// Reads a staged frame, finds its revisions, and remembers where they are.
