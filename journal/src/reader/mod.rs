@@ -163,10 +163,27 @@ impl Journal {
             }
         }
         let file = SegmentFile::open(&*self.env.storage, &self.dir, number, OpenMode::Read)?;
-        let index = load_index(&self.env, &self.dir, &file)?;
-        let segment = Arc::new(Segment { file, index: RwLock::new(index) });
-        self.must_lead_to_next(&segment)?;
+        let segment = Arc::new(self.indexed(file)?);
         self.keep(Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    /// A sealed segment with its offsets: from its offset file if that leads to the next segment, else from the segment
+    /// itself. Nothing is stored that does not: what was read wrong once would be believed by every start.
+    fn indexed(&self, file: SegmentFile) -> Result<Segment, ReadError> {
+        if let Some(index) = stored_index(&self.env, &self.dir, &file) {
+            let segment = Segment { file: file.clone(), index: RwLock::new(index) };
+            if self.must_lead_to_next(&segment).is_ok() {
+                return Ok(segment);
+            }
+        }
+        let index = file.scan()?.index;
+        let segment = Segment { file, index: RwLock::new(index) };
+        self.must_lead_to_next(&segment)?;
+        let SegmentFile { header, header_hash, .. } = &segment.file;
+        if let Err(e) = offsets::store(&*self.env.storage, &self.dir, header.number, header_hash, &segment.index()) {
+            tracing::warn!(segment = header.number, error = %e, "the offset file was not written");
+        }
         Ok(segment)
     }
 
@@ -556,19 +573,10 @@ pub(crate) fn genesis_leaf(genesis: &Genesis) -> GenesisLeaf {
     }
 }
 
-/// The offsets and the dictionary of a sealed segment: from its offset file, or from the segment itself.
-pub(crate) fn load_index(env: &Env, dir: &Path, file: &SegmentFile) -> Result<Index, ReadError> {
-    let number = file.header.number;
-    if let Some(mut index) = offsets::load(&*env.storage, dir, number, &file.header_hash)
-        && load_texts(file, &mut index).is_ok()
-    {
-        return Ok(index);
-    }
-    let index = file.scan()?.index;
-    if let Err(e) = offsets::store(&*env.storage, dir, number, &file.header_hash, &index) {
-        tracing::warn!(segment = number, error = %e, "the offset file was not written");
-    }
-    Ok(index)
+/// The offsets and the dictionary of a sealed segment as its offset file says.
+fn stored_index(env: &Env, dir: &Path, file: &SegmentFile) -> Option<Index> {
+    let mut index = offsets::load(&*env.storage, dir, file.header.number, &file.header_hash)?;
+    load_texts(file, &mut index).ok().map(|()| index)
 }
 
 fn load_texts(file: &SegmentFile, index: &mut Index) -> Result<(), ReadError> {

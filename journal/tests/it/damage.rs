@@ -299,3 +299,23 @@ fn a_staged_revision_is_checked_every_time_it_is_read() {
     flip(&env, &segment(0), at as u64 + 60);
     assert!(ledger.read_revision(position).is_ok());
 }
+
+#[test]
+fn offsets_made_of_a_damaged_segment_are_not_kept() {
+    let env = Env::memory(31);
+    let leaves = ledger(&env, 30, 4000, 32 << 10);
+    let sound = read(&env, &segment(0));
+    env.storage.remove_dir_all(&dir().join("offsets")).unwrap();
+    env.storage.remove_dir_all(&dir().join("tree")).unwrap();
+    // The last batch of the segment: what comes before is whole, so the offsets seem to be.
+    let used = sound.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    flip(&env, &segment(0), used - 10);
+    let refused = open(&env, &dir(), options()).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("does not lead to segment 1"), "{refused}");
+    // Restored as the message says.
+    write(&env, &segment(0), &sound);
+    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    for (position, leaf) in leaves.iter().enumerate() {
+        assert_eq!(ledger.leaf(position as u64).unwrap(), *leaf);
+    }
+}
