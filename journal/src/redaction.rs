@@ -154,9 +154,11 @@ pub(crate) fn carry_out(journal: &Journal, block: u64, pending: Pending) -> Resu
     let plan = plan(journal, block)?;
     let storage = &*journal.env.storage;
     let mut moved = Moved::new();
+    let headers = journal.headers();
     for (number, segment) in &plan.segments {
         let old = journal.segment(*number)?;
-        Rewriting::new(&journal.env, &journal.dir, &old.file, segment, &mut moved)?.run()?;
+        let next = headers.iter().find(|header| header.number == number + 1).map(|header| header.chain.next_batch);
+        Rewriting::new(&journal.env, &journal.dir, &old.file, segment, &mut moved)?.run(next)?;
     }
     sync_journal(storage, &journal.dir)?;
     mark(storage, &journal.dir, RENAMING, pending)?;
@@ -354,7 +356,9 @@ impl<'a> Rewriting<'a> {
         })
     }
 
-    fn run(mut self) -> Result<(), RedactError> {
+    /// `end`: the number of the batch that the next segment begins with. A segment that is damaged, or was read wrong, ends
+    /// before; what takes its place would lack the rest.
+    fn run(mut self, end: Option<u64>) -> Result<(), RedactError> {
         let mut number = self.old.header.chain.next_batch;
         let mut from = PAGE_BYTES;
         while let Ok((header, bytes)) = self.old.batch(from, number)? {
@@ -373,6 +377,10 @@ impl<'a> Rewriting<'a> {
             self.offset += self.batch.len() as u64;
             number += 1;
             from += header.extent();
+        }
+        if let Some(end) = end.filter(|end| number != *end) {
+            let what = format!("batch {number} cannot be read, the next segment begins with batch {end}");
+            return Err(ReadError::from(self.old.damage(from, what)).into());
         }
         self.finish()
     }

@@ -321,3 +321,22 @@ fn a_redaction_interrupted_anywhere_is_finished_or_never_happened() {
     }
     assert!(finished > 5 && never > 2, "{finished} finished, {never} never happened");
 }
+
+#[test]
+fn a_damaged_segment_is_not_replaced_by_what_can_be_read_of_it() {
+    let sim = Sim::new(7);
+    let env = sim.env();
+    create_sized(&env, &dir(), 32 << 10);
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    let committed = fill(&ledger);
+    let segment = dir().join("journal/00000000000000000000.seg");
+    // In the last batch before the redaction begins a new segment.
+    sim.disk.flip(&segment, sim.disk.used_bytes(&segment) - 10, 1);
+    let refused = ledger.redact(redaction(200, &[target(&ledger, &committed, 12)])).unwrap_err();
+    assert!(matches!(refused, RedactError::Unfinished { .. }), "{refused}");
+    drop(ledger);
+    assert!(sim.disk.restore());
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    assert!(ledger.blocks(0).all(|block| block.is_ok()));
+    assert_eq!(files_with(&*env.storage, &dir(), SECRET), Vec::<PathBuf>::new(), "the start has finished it");
+}
