@@ -17,6 +17,7 @@ use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::note::{SigningKey, VerifierKey};
 
 use crate::env::{Storage, is_full};
+use crate::mutation::{self, Mutation};
 use crate::reserve;
 use crate::slots::{SlotError, SlotFile};
 use crate::tree::{Tree, TreeError};
@@ -400,9 +401,12 @@ impl Notary {
     }
 
     fn sign_next(&self, signing: &mut Signing, newest: &Signed) -> Result<Signed, CheckpointError> {
-        let size = self.durable.load(Ordering::Acquire);
+        let mut size = self.durable.load(Ordering::Acquire);
         self.catch_up(size)?;
         self.must_extend(newest)?;
+        if mutation::is_on(Mutation::SignOlderHead) {
+            size = newest.checkpoint.size;
+        }
         let signed = sign(&self.origin, size, self.tree.root_at(size)?, &self.key)?;
         signing.file.store(signed.note.as_bytes())?;
         *self.newest.write().unwrap_or_else(PoisonError::into_inner) = signed.clone();

@@ -19,10 +19,11 @@ use std::time::{Duration, Instant};
 use crate::checkpoint::Notary;
 use crate::commit::Answer;
 use crate::error::CommitError;
+use crate::mutation::{self, Mutation};
 use crate::offsets::Index;
 use crate::reader::{Journal, Segment};
 use crate::sequencer::{Batch, Sequencer, Tail};
-use crate::transaction::{Publish, Sequence, Transaction};
+use crate::transaction::{Committed, Publish, Sequence, Transaction};
 use crate::writer::{WriteFailure, Writer};
 
 /// So many transactions must find nobody at work, one after the other, before one is taken for alone.
@@ -458,7 +459,11 @@ impl WriteFailure {
 
 impl Back {
     /// Makes a batch durable, publishes its blocks and answers.
-    fn write(&mut self, batch: Batch, shared: &Shared) -> Result<Tail, WriteFailure> {
+    fn write(&mut self, mut batch: Batch, shared: &Shared) -> Result<Tail, WriteFailure> {
+        let early = match mutation::is_on(Mutation::IndexBeforePublishing) {
+            true => self.take_in(&mut batch),
+            false => Vec::new(),
+        };
         let outcome = self.writer.write(&batch);
         let begun = self.writer.take_begun();
         if let Some(begun) = begun {
@@ -472,7 +477,23 @@ impl Back {
             return Err(failure);
         }
         self.publish(batch, shared);
+        for (answer, committed) in early {
+            drop(answer.send(Ok(committed)));
+        }
+        if mutation::is_on(Mutation::AcknowledgeBeforeSync) {
+            self.writer.sync()?;
+        }
         Ok(self.writer.tail())
+    }
+
+    /// What [`Mutation::IndexBeforePublishing`] does too early.
+    fn take_in(&mut self, batch: &mut Batch) -> Vec<(Answer, Committed)> {
+        let taken = std::mem::take(&mut batch.blocks).into_iter().map(|pending| {
+            let committed = pending.block.committed;
+            self.hook.publish(pending.block);
+            (pending.answer, committed)
+        });
+        taken.collect()
     }
 
     fn publish(&mut self, batch: Batch, shared: &Shared) {

@@ -20,6 +20,7 @@
 //! | [`backup`] | copies of an open ledger, and ledgers made of them |
 //! | [`doctor`] | derived files made again |
 //! | [`verify`] | a whole directory re-derived and compared |
+//! | [`mutation`] | defects that the simulator's tests switch on; not there without debug assertions |
 //! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
 
@@ -36,6 +37,8 @@ pub mod error;
 pub mod frame;
 pub mod keys;
 pub mod ledger;
+#[doc(hidden)]
+pub mod mutation;
 pub(crate) mod offsets;
 pub(crate) mod reader;
 pub mod receipt;

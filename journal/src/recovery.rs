@@ -20,6 +20,7 @@ use crate::dictionary::Texts;
 use crate::env::{EntryKind, Env, File, Lock, OpenMode, Storage, write_all_at};
 use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
 use crate::frame::{BlockHead, Contents, FrameKind, Genesis, put_frame};
+use crate::mutation::{self, Mutation};
 use crate::reader::{Journal, Segment, genesis_leaf};
 use crate::redaction;
 use crate::reserve;
@@ -277,6 +278,9 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
         return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
     };
     reach_the_disk(storage, dir, &last)?;
+    if mutation::is_on(Mutation::CutSyncedBatch) {
+        cut_last_batch(storage, &last)?;
+    }
     let scanned = last.scan()?;
     let headers = segments.iter().chain([&last]).map(|s| s.header).collect();
     let file_tail = last.tail(scanned.end, scanned.chain.next_batch)?;
@@ -340,6 +344,19 @@ fn reach_the_disk(storage: &dyn Storage, dir: &Path, last: &SegmentFile) -> Resu
     last.file.sync_data().map_err(|e| last.file_error("sync it", e))?;
     last.file.drop_cache().map_err(|e| last.file_error("read it from the disk again", e))?;
     Ok(())
+}
+
+/// What [`Mutation::CutSyncedBatch`] takes for torn.
+fn cut_last_batch(storage: &dyn Storage, last: &SegmentFile) -> Result<(), OpenError> {
+    let (mut offset, mut number, mut start) = (PAGE_BYTES, last.header.chain.next_batch, None);
+    while let Ok((header, _)) = last.batch(offset, number)? {
+        start = (number > 0).then_some(offset);
+        offset += header.extent();
+        number += 1;
+    }
+    let Some(start) = start else { return Ok(()) };
+    let file = storage.open(&last.path, OpenMode::Write).map_err(|e| last.file_error("open it for writing", e))?;
+    zero(&*file, start, offset).map_err(|e| last.file_error("zero its end", e).into())
 }
 
 fn checkpoint_error(error: CheckpointError) -> OpenError {

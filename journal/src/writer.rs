@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use ledgerstone_digest::Hash;
 
 use crate::env::{File, OpenMode, Storage, help_for, is_full, write_all_at};
+use crate::mutation::{self, Mutation};
 use crate::scan::SegmentFile;
 use crate::segment::{JOURNAL_DIR, NEXT_SEGMENT, PAGE_BYTES, SegmentHeader, segment_path};
 use crate::sequencer::{Batch, Tail};
@@ -72,13 +73,19 @@ impl Writer {
         if let Err(e) = write_all_at(&*self.file, &batch.bytes, batch.offset) {
             return Err(self.take_back(batch, e));
         }
-        if let Err(e) = self.file.sync_data() {
+        let late = mutation::is_on(Mutation::SkipSync) || mutation::is_on(Mutation::AcknowledgeBeforeSync);
+        if !late && let Err(e) = self.file.sync_data() {
             let action = format!("cannot sync the batch at offset {}", batch.offset);
             return Err(self.unknown(&action, batch, &e));
         }
         self.tail = batch.after;
         self.prepare_ahead();
         Ok(())
+    }
+
+    /// What [`Mutation::AcknowledgeBeforeSync`] does too late.
+    pub fn sync(&self) -> Result<(), WriteFailure> {
+        self.file.sync_data().map_err(|e| WriteFailure::Unknown(e.to_string()))
     }
 
     /// Zeroes what was written of a batch that did not fit the disk.

@@ -10,6 +10,7 @@ use std::thread::{self, Thread};
 
 use ledgerstone_digest::block::OriginInfo;
 use ledgerstone_digest::id::Id;
+use ledgerstone_journal::mutation::{self, Mutation};
 use ledgerstone_journal::{CommitError, Committed, Listed, NewRevision};
 
 use super::doc::with_salt;
@@ -105,6 +106,9 @@ impl Transaction {
             definitions: self.definitions.iter().copied().collect(),
             names: self.names.iter().cloned().collect(),
         };
+        if mutation::is_on(Mutation::ForgetRead) {
+            payload.reads.documents.clear();
+        }
         let mut revisions = Vec::with_capacity(order.len());
         for (_, _, table_id, id, own) in order {
             if own.base.is_some() {

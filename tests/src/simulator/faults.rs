@@ -1,5 +1,7 @@
 //! What breaks, when, and which refusals that excuses.
 
+use std::path::PathBuf;
+
 use ledgerstone_journal::env::sim::{Fault, Noise};
 
 use super::world::World;
@@ -17,6 +19,20 @@ pub const FAULTS: &[&str] = &[
     "fault: short write",
     "fault: interrupted",
     "fault: disk full",
+    "fault: read error",
+    "fault: write error",
+    "fault: bad sector",
+    "fault: bit flipped in transit",
+    "fault: bit flipped at rest",
+    "fault: misdirected write",
+    "fault: write that never arrives",
+    "fault: file cut",
+    "fault: tail of zeros",
+    "fault: slow disk",
+    "fault: clock set back",
+    "fault: clock set ahead",
+    "fault: process paused",
+    "exempt: lost, and covered by no checkpoint",
 ];
 
 /// What may be refused at the moment.
@@ -38,49 +54,200 @@ impl Trouble {
         match code {
             "58030" => self.reading || self.writing || self.full || self.stopped,
             "XX001" => self.reading,
-            "08007" => self.writing || self.stopped || self.full,
-            "57P03" => self.stopped || self.writing || self.full,
+            "08007" | "57P03" => self.writing || self.stopped || self.full || self.reading,
             "53100" => self.full,
-            "55000" => self.clock,
+            // Writes are refused, and times that were lie in the future.
+            "55000" | "22023" => self.clock,
             _ => false,
         }
     }
+
+    /// Whether something is wrong with the disk.
+    pub fn of_disk(&self) -> bool {
+        self.reading || self.writing || self.full || self.stopped
+    }
+}
+
+/// Damage that a restart has to find, or to be spared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    Flip,
+    Cut,
+    Zeros,
+    BadSector,
 }
 
 impl World {
     /// Decides what will break in this life.
-    pub fn plan_life(&mut self, _steps: u64) {
+    pub fn plan_life(&mut self) {
         let noise = match self.rng.below(3) {
             0 => Noise { short_one_in: 3, interrupted_one_in: 5 },
             1 => Noise { short_one_in: 20, interrupted_one_in: 20 },
             _ => Noise::default(),
         };
         self.sim.disk.set_noise(noise);
+        // Most lives meet a fault or two, some none, so that much is done in between.
+        self.breaks_in = if self.rng.one_in(4) { None } else { Some(self.rng.below(80)) };
+        self.slow_for = 0;
     }
 
-    /// Something breaks.
-    pub fn break_something(&mut self) {
-        match self.rng.below(4) {
-            0 => {
-                self.sim.disk.inject(Fault::Sync(".seg".to_owned()));
+    /// Counts down to the next fault.
+    pub fn maybe_break(&mut self) {
+        self.slow_for = self.slow_for.saturating_sub(1);
+        match &mut self.breaks_in {
+            Some(0) => {
+                self.breaks_in = Some(20 + self.rng.below(100));
+                self.break_something();
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+    }
+
+    fn break_something(&mut self) {
+        let journal_or = |other: &str, journal: bool| if journal { ".seg".to_owned() } else { other.to_owned() };
+        let part = self.part();
+        match self.rng.below(26) {
+            0..=2 => {
+                self.inject(Fault::Sync(part));
                 self.trouble.stopped = true;
             }
-            1 => {
+            3 | 4 => {
+                self.inject(Fault::Write(part));
+                self.trouble.stopped = true;
+            }
+            5 | 6 => {
                 self.sim.disk.set_room(Some(self.rng.below(60_000)));
                 self.trouble.full = true;
             }
-            2 => self.sim.disk.set_room(None),
+            7 | 8 => {
+                self.inject(Fault::Read(part));
+                self.trouble.reading = true;
+            }
+            9 | 10 => {
+                self.inject(Fault::Flip(part));
+                self.trouble.reading = true;
+            }
+            11 | 12 => {
+                self.inject(Fault::Lose(journal_or("index/", self.rng.below(4) > 0)));
+                self.trouble.reading = true;
+            }
+            13 | 14 => {
+                self.inject(Fault::Misdirect(journal_or("index/", self.rng.below(4) > 0)));
+                self.trouble.reading = true;
+            }
+            15 | 16 => self.damage(),
+            17 | 18 => {
+                self.slow_for = 20 + self.rng.below(40);
+                self.coverage.met("fault: slow disk");
+            }
+            19 | 20 => {
+                let pause_ms = 1_000 + self.rng.below(3_600_000) as i64;
+                self.tell(|_| format!("nothing happens for {pause_ms} ms"));
+                self.sim.clock.advance_ms(pause_ms);
+                self.coverage.met("fault: process paused");
+            }
+            21..=23 => self.step_clock(),
             _ => {
-                self.sim.disk.inject(Fault::Sync("checkpoint".to_owned()));
-                self.trouble.writing = true;
+                self.sim.disk.set_room(None);
+                self.set_clock_right();
             }
         }
+    }
+
+    fn inject(&mut self, fault: Fault) {
+        self.tell(|_| format!("to come: {fault:?}"));
+        self.sim.disk.inject(fault);
+    }
+
+    /// A part of the names of some files.
+    fn part(&self) -> String {
+        ["index/", "tree/", "checkpoint", ".seg", ".seg", ".seg"][self.rng.below(6) as usize].to_owned()
+    }
+
+    /// Somebody sets the wall clock.
+    fn step_clock(&mut self) {
+        let by_ms: i64 = match self.rng.below(7) {
+            0 => -500,
+            1 => -3_000,
+            2 => -3_600_000,
+            3 => 30_000,
+            4 => 120_000,
+            5 => 3_600_000,
+            _ => 10 * 365 * 86_400_000,
+        };
+        self.tell(|_| format!("the clock is set by {by_ms} ms"));
+        self.clock_off_ms += by_ms;
+        self.sim.clock.set_wall_ms(self.wall_ms() + by_ms);
+        self.trouble.clock = true;
+        self.coverage.met(if by_ms < 0 { "fault: clock set back" } else { "fault: clock set ahead" });
+    }
+
+    /// The operator sets the clock right; never before the last block, which would only be waited for.
+    pub fn set_clock_right(&mut self) {
+        let last = self.model.blocks.last().map_or(i64::MIN, |block| block.time_ms);
+        if self.clock_off_ms == 0 && self.wall_ms() > last {
+            return;
+        }
+        let right = (self.wall_ms() - self.clock_off_ms).max(last + 1);
+        self.tell(|_| "the clock is set right".to_owned());
+        self.sim.clock.set_wall_ms(right);
+        self.clock_off_ms = 0;
+        if let Some(database) = &self.database {
+            database.ledger().accept_clock();
+        }
+    }
+
+    fn wall_ms(&self) -> i64 {
+        use ledgerstone_journal::env::Clock;
+        self.sim.clock.now_ms()
+    }
+
+    /// The medium loses something.
+    pub fn damage(&mut self) {
+        let Some(path) = self.some_file() else { return };
+        let used = self.sim.disk.used_bytes(&path);
+        if used == 0 {
+            return;
+        }
+        let damages = [Damage::Flip, Damage::Flip, Damage::Cut, Damage::Zeros, Damage::BadSector];
+        let damage = damages[self.rng.below(damages.len() as u64) as usize];
+        // The end is where the newest data is.
+        let offset = match self.rng.one_in(2) {
+            true => used - 1 - self.rng.below(used.min(6_000)),
+            false => self.rng.below(used),
+        };
+        self.tell(|_| format!("{damage:?} of {} at {offset} of {used}", path.display()));
+        match damage {
+            Damage::Flip => self.sim.disk.flip(&path, offset, 1 << self.rng.below(8)),
+            Damage::Cut => self.sim.disk.truncate(&path, offset),
+            Damage::Zeros => self.sim.disk.zero_from(&path, offset),
+            Damage::BadSector => self.sim.disk.spoil_sector(&path, offset),
+        }
+        self.trouble.reading = true;
+    }
+
+    /// A file of the ledger, more often one of the journal.
+    fn some_file(&mut self) -> Option<PathBuf> {
+        let kinds = ["journal", "journal", "journal", "index", "tree", "offsets", ""];
+        let kind = kinds[self.rng.below(kinds.len() as u64) as usize];
+        if kind.is_empty() {
+            return Some(Self::path("checkpoint"));
+        }
+        let entries = self.env.storage.read_dir(&Self::path(kind)).ok()?;
+        let at = self.rng.below(entries.len() as u64) as usize;
+        entries.get(at).map(|entry| Self::path(kind).join(&entry.name))
     }
 
     /// While the ledger is opened.
     pub fn disturb_opening(&mut self) {
         if self.chance(15) {
-            self.sim.disk.stop_after(self.rng.below(30));
+            match self.rng.one_in(8) {
+                true => self.sim.disk.stop_after(self.rng.below(30)),
+                false => self.sim.disk.stop_after_writes(self.rng.below(12)),
+            }
+        } else if self.chance(12) {
+            self.damage();
         }
     }
 
@@ -88,14 +255,23 @@ impl World {
     pub fn repair(&mut self) {
         self.sim.disk.clear_faults();
         self.sim.disk.set_room(None);
-        self.sim.disk.restore();
+        if self.sim.disk.restore() {
+            self.coverage.met("action: file restored");
+        }
+        self.trouble.reading = false;
+        self.journal_damaged = false;
     }
 
-    /// After a restart nothing is wrong any more, until something breaks again.
+    /// After a restart nothing is wrong any more but what lasts.
     pub fn end_of_trouble(&mut self) {
         self.sim.disk.clear_faults();
         self.sim.disk.set_room(None);
-        self.trouble = Trouble::default();
+        if self.rng.one_in(2) || self.at_peace {
+            self.set_clock_right();
+        }
+        let last = self.model.blocks.last().map_or(i64::MIN, |block| block.time_ms);
+        let clock = self.clock_off_ms != 0 || self.wall_ms() < last;
+        self.trouble = Trouble { reading: !self.sim.disk.damage().is_empty(), clock, ..Trouble::default() };
     }
 
     /// Takes over what the disk has counted.
@@ -113,6 +289,15 @@ impl World {
             ("fault: short write", counts.short_writes),
             ("fault: interrupted", counts.interrupted),
             ("fault: disk full", counts.full),
+            ("fault: read error", counts.read_errors),
+            ("fault: write error", counts.write_errors),
+            ("fault: bad sector", counts.bad_sectors_read),
+            ("fault: bit flipped in transit", counts.flips_in_transit),
+            ("fault: bit flipped at rest", counts.flips_at_rest),
+            ("fault: misdirected write", counts.misdirected),
+            ("fault: write that never arrives", counts.lost_writes),
+            ("fault: file cut", counts.truncated),
+            ("fault: tail of zeros", counts.zeroed),
             ("disk: crashes", counts.crashes),
             ("disk: crashes that tear something", counts.crashes_torn),
         ] {

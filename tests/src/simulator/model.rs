@@ -180,6 +180,14 @@ impl Model {
         self.states.push((end, state));
     }
 
+    /// Forgets every block behind this snapshot: the ledger has lost them, and was allowed to.
+    pub fn cut(&mut self, snapshot: u64) {
+        self.states.retain(|(end, _)| *end <= snapshot);
+        self.blocks.retain(|block| block.end <= snapshot);
+        let blocks = self.blocks.len() as u64;
+        self.revisions.retain(|revision| revision.block < blocks);
+    }
+
     fn answer(&self, work: &mut Work, statement: &Statement) -> Answer {
         match statement {
             Statement::Select { table, filter, view, shape } => {

@@ -51,7 +51,21 @@ pub struct World {
     pub clients_made: u64,
     pub next: u64,
     /// Nothing breaks any more.
-    at_peace: bool,
+    pub at_peace: bool,
+    /// Steps until the next fault.
+    pub breaks_in: Option<u64>,
+    /// Steps in which the disk gets nothing done.
+    pub slow_for: u64,
+    /// How far the wall clock is from the right time.
+    pub clock_off_ms: i64,
+    /// The size of the recorded checkpoint, as far as anybody was told.
+    pub recorded: u64,
+    /// A file of the journal was not what it should be when it was opened.
+    pub journal_damaged: bool,
+    /// The leaves of the last backup, if it came to its end.
+    pub backup: Option<u64>,
+    /// What it was made of could be read as it was written.
+    pub backup_sound: bool,
     /// Tell on the standard error what happens (`LEDGERSTONE_TELL`).
     tells: bool,
 }
@@ -77,6 +91,13 @@ impl World {
             clients_made: 0,
             next: 1,
             at_peace: false,
+            breaks_in: None,
+            slow_for: 0,
+            clock_off_ms: 0,
+            recorded: 1,
+            journal_damaged: false,
+            backup: None,
+            backup_sound: true,
             tells: std::env::var_os("LEDGERSTONE_TELL").is_some(),
         }
     }
@@ -84,8 +105,10 @@ impl World {
     /// The whole run. Panics where the ledger is wrong.
     pub fn run(&mut self) {
         self.create();
+        self.at_peace = true;
         self.open();
         self.define();
+        self.at_peace = false;
         for _ in 0..LIVES {
             self.live();
             self.end_life();
@@ -151,8 +174,10 @@ impl World {
         let prepared = storage.create_dir_all(Path::new("/data")).and_then(|()| storage.sync_dir(Path::new("/")));
         prepared.unwrap_or_else(|error| panic!("a directory: {error}"));
         for _ in 0..3 {
-            if self.chance(30) {
-                self.sim.disk.stop_after(self.rng.below(30));
+            match self.rng.below(6) {
+                0 => self.sim.disk.stop_after(self.rng.below(30)),
+                1 => self.sim.disk.stop_after_writes(self.rng.below(12)),
+                _ => {}
             }
             let made = Database::create(&self.env, Self::dir(), Self::id(), PREFIX, Self::key());
             let stopped = self.sim.disk.is_stopped();
@@ -184,6 +209,8 @@ impl World {
             if attempt < 4 && !self.at_peace {
                 self.disturb_opening();
             }
+            let damage = self.sim.disk.damage();
+            self.journal_damaged |= damage.iter().any(|(path, _)| path.starts_with(Self::path("journal")));
             match Database::open(&self.env, Self::dir(), "main", Self::key(), Self::options()) {
                 Ok(database) => {
                     self.database = Some(database);
@@ -212,7 +239,14 @@ impl World {
 
     /// The ledger is open: what is in it that nobody has said so, and what is not any more.
     fn opened(&mut self) {
+        let end = self.snapshot();
+        if end < self.model.end() {
+            self.shorter(end);
+        }
         self.settle();
+        if self.clock_off_ms == 0 {
+            self.set_clock_right();
+        }
         // What has not turned up by now never will.
         for (user, submitted) in std::mem::take(&mut self.lost) {
             self.history.resolved(&user, None);
@@ -233,9 +267,10 @@ impl World {
 
     fn live(&mut self) {
         let steps = 60 + self.rng.below(120);
-        self.plan_life(steps);
+        self.plan_life();
         for _ in 0..steps {
             self.step += 1;
+            self.maybe_break();
             self.act();
             self.settle();
             if self.sim.disk.is_stopped() {
@@ -271,36 +306,46 @@ impl World {
         self.settle();
     }
 
+    /// A clean restart, a killed process, a crash.
     fn end_life(&mut self) {
-        let stopped = self.sim.disk.is_stopped();
         let how = self.rng.below(10);
-        if !stopped && how < 3 {
+        if how < 3 && !self.sim.disk.is_stopped() {
             self.calm();
-        }
-        if !self.sim.disk.is_stopped() && how < 3 {
-            let closed = self.database().close();
-            self.settle();
-            match &closed {
-                Ok(()) => self.coverage.met("action: clean restart"),
-                Err(error) => self.refused("closing", error),
+            if !self.sim.disk.is_stopped() {
+                self.close();
             }
-        } else if !stopped && how < 5 {
-            self.coverage.met("action: kill");
+        }
+        if how < 5 && !self.sim.disk.is_stopped() {
+            self.coverage.met(if how < 3 { "action: clean restart" } else { "action: kill" });
             self.sim.disk.stop();
             self.leave();
             self.sim.disk.kill();
             self.end_of_trouble();
-            return;
-        } else if !stopped {
+        } else {
             self.crash_in_flight();
+            self.power_off();
         }
-        self.power_off();
+        if self.chance(20) {
+            self.delete_derived();
+        }
+    }
+
+    fn close(&mut self) {
+        let closed = self.database().close();
+        self.settle();
+        if let Err(error) = &closed {
+            self.refused("closing", error);
+        }
     }
 
     /// Goes on until the machine stops with something in flight.
     fn crash_in_flight(&mut self) {
+        if self.sim.disk.is_stopped() {
+            return;
+        }
+        self.slow_for = 0;
         self.sim.disk.stop_after_writes(self.rng.below(8));
-        for _ in 0..60 {
+        for _ in 0..150 {
             self.step += 1;
             self.act();
             self.settle();
@@ -336,7 +381,9 @@ impl World {
                 None => drop(self.lost.entry(client.user).or_insert(submitted)),
             }
         }
-        self.database = None;
+        if let Some(database) = self.database.take() {
+            self.recorded = self.recorded.max(database.ledger().newest_checkpoint().checkpoint.size);
+        }
     }
 
     /// An error that somebody was told: allowed only if there is a reason for it.
@@ -368,13 +415,22 @@ impl World {
     fn finish(&mut self) {
         self.at_peace = true;
         self.sim.disk.keep_running();
+        if !self.sim.disk.is_stopped() {
+            self.calm();
+        }
         if self.sim.disk.is_stopped() {
             self.power_off();
-            self.open();
+        } else {
+            self.sim.disk.stop();
+            self.leave();
+            self.sim.disk.kill();
         }
+        self.repair();
+        self.open();
         self.end_of_trouble();
-        self.calm();
         self.check_everything();
+        self.restore_backup();
+        self.calm();
         let closed = self.database().close();
         closed.unwrap_or_else(|error| panic!("closing: {error}"));
         self.leave();

@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(debug_assertions)]
+use ledgerstone_tests::simulator::run_mutated;
 use ledgerstone_tests::simulator::{ACTIONS, Coverage, FAULTS, run};
 
 /// Seeds in CI, and with `LEDGERSTONE_TEST_LONG`.
@@ -31,7 +33,7 @@ fn run_all(seeds: &[u64]) -> (Coverage, Vec<String>) {
                     let outcome = run(*seed);
                     let mut met = met.lock().expect("a lock");
                     match outcome {
-                        Ok(coverage) => met.0.merge(&coverage),
+                        Ok(run) => met.0.merge(&run.coverage),
                         Err(failure) => met.1.push(failure),
                     }
                 }
@@ -54,5 +56,28 @@ fn answers_are_right_or_refused_by_name_whatever_breaks() {
     if seeds.len() > 1 {
         let missing = coverage.missing(&[FAULTS, ACTIONS].concat());
         assert!(missing.is_empty(), "never happened: {missing:?}");
+        let [crashes, torn] = ["disk: crashes", "disk: crashes that tear something"].map(|what| coverage.count(what));
+        assert!(torn * 100 >= crashes * 80, "only {torn} of {crashes} crashes tore something");
+    }
+}
+
+#[test]
+fn a_seed_means_the_same_run_every_time() {
+    for seed in [1, 2, 3] {
+        assert_eq!(run(seed).expect("a run"), run(seed).expect("the same run"), "seed {seed}");
+    }
+}
+
+/// Seeds in which a defect must show.
+#[cfg(debug_assertions)]
+const MUTATED_SEEDS: u64 = 100;
+
+#[cfg(debug_assertions)]
+#[test]
+fn every_defect_that_can_be_switched_on_is_noticed() {
+    for mutation in ledgerstone_journal::mutation::ALL {
+        let noticed = (0..MUTATED_SEEDS).find_map(|seed| run_mutated(seed, mutation).err());
+        let noticed = noticed.unwrap_or_else(|| panic!("{mutation:?} was not noticed in {MUTATED_SEEDS} seeds"));
+        println!("{mutation:?}: {}", noticed.lines().next().unwrap_or_default());
     }
 }
