@@ -269,7 +269,7 @@ impl Ledger {
                 return Err(error.into());
             }
         };
-        match redaction::carry_out(&self.journal, committed.block, pending) {
+        match redaction::carry_out(&self.journal, &self.notary, committed.block, pending) {
             Ok(()) => Ok(committed),
             Err(error) => Err(RedactError::Unfinished { committed, cause: Box::new(error) }),
         }

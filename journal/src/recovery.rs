@@ -289,38 +289,29 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
         end: scanned.chain.next_position,
         recorded: recorded.signed.checkpoint.size,
     })?;
-    let file = storage.open(&last.path, OpenMode::Write).map_err(|source| FileError {
-        path: last.path.clone(),
-        action: "open it for writing",
-        source,
-    })?;
-    let cut = match file_tail {
-        FileTail::Clean => None,
-        FileTail::Torn { end, what } => {
-            zero(&*file, scanned.end, end).map_err(|e| last.file_error("zero its torn end", e))?;
-            tracing::warn!(path = %last.path.display(), from = scanned.end, to = end, what, "a torn batch was cut");
-            Some(Cut { path: last.path.clone(), from: scanned.end, to: end, what })
-        }
-    };
-    remove_leftovers(env, dir)?;
-    reserve::take(storage, dir);
     let Scanned { index, mut chain, end, .. } = scanned;
     let texts = index.texts.clone();
     let ledger = last.header.ledger;
     let (segment, length, nonce) = (last.header.number, last.header.length, last.header.nonce);
     let strand = genesis.strand;
-    let active = Segment { file: last, index: std::sync::RwLock::new(index) };
+    let active = Segment { file: last.clone(), index: std::sync::RwLock::new(index) };
     let journal = Arc::new(Journal::new(env.clone(), dir, genesis, headers, active));
     if let Some(before) = segment.checked_sub(1) {
         journal.segment(before)?;
     }
     chain.block_leaf = last_block_leaf(&journal, &chain)?;
+    // Room for what follows.
+    remove_leftovers(env, dir)?;
     let leaves: Arc<dyn Leaves> = Arc::<Journal>::clone(&journal);
     let notary =
         Notary::open(Arc::clone(&env.storage), dir, leaves, recorded, options.key.clone(), chain.next_position)
             .map_err(checkpoint_error)?;
+    // Everything has been looked at: only now may anything be changed.
+    let file = storage.open(&last.path, OpenMode::Write).map_err(|e| last.file_error("open it for writing", e))?;
+    let cut = cut(&*file, &last, end, file_tail)?;
+    reserve::take(storage, dir);
     if let Some(pending) = redaction
-        && let Err(error) = redaction::resume(&journal, pending, chain.next_block)
+        && let Err(error) = redaction::resume(&journal, &notary, pending, chain.next_block)
     {
         tracing::error!(%error, "a recorded redaction is not carried out yet; the next start tries again");
     }
@@ -333,6 +324,14 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
         revisions_max: options.transaction_revisions_max,
     };
     Ok(Recovered { journal, notary, lock, file, tail, texts, sequencer, options, cut })
+}
+
+/// Zeroes a torn batch.
+fn cut(file: &dyn File, last: &SegmentFile, from: u64, tail: FileTail) -> Result<Option<Cut>, OpenError> {
+    let FileTail::Torn { end, what } = tail else { return Ok(None) };
+    zero(file, from, end).map_err(|e| last.file_error("zero its torn end", e))?;
+    tracing::warn!(path = %last.path.display(), from, to = end, what, "a torn batch was cut");
+    Ok(Some(Cut { path: last.path.clone(), from, to: end, what }))
 }
 
 /// Lets the last segment be read as it is on the disk. A process that was killed before its sync returned leaves a batch

@@ -17,6 +17,7 @@ use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::{Hash, Id};
 
 use crate::batch::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, begin_batch, finish_batch};
+use crate::checkpoint::{CheckpointError, Notary};
 use crate::dictionary::{Dictionary, Texts};
 use crate::env::{Env, File, OpenMode, Storage, write_all_at};
 use crate::error::{CommitError, FileError, ReadError};
@@ -66,6 +67,9 @@ pub enum RedactError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// No checkpoint covers its record yet.
+    #[error("no checkpoint can be signed over its record: {0}")]
+    Checkpoint(#[from] CheckpointError),
     /// The file `redaction` failed.
     #[error(transparent)]
     Marker(#[from] SlotError),
@@ -139,18 +143,20 @@ pub(crate) fn recover(storage: &dyn Storage, dir: &Path) -> Result<Option<Pendin
 }
 
 /// Carries out what was begun before a crash, if its transaction had become durable. `blocks` is the number of blocks.
-pub(crate) fn resume(journal: &Journal, pending: Pending, blocks: u64) -> Result<(), RedactError> {
+pub(crate) fn resume(journal: &Journal, notary: &Notary, pending: Pending, blocks: u64) -> Result<(), RedactError> {
     for number in pending.from_block..blocks {
         let head = journal.head(journal.block_position(number)?)?;
         if head.tx_id == pending.tx_id {
-            return carry_out(journal, number, pending);
+            return carry_out(journal, notary, number, pending);
         }
     }
     end(&*journal.env.storage, &journal.dir)
 }
 
-/// Removes from the journal what the redactions of this durable block name.
-pub(crate) fn carry_out(journal: &Journal, block: u64, pending: Pending) -> Result<(), RedactError> {
+/// Removes from the journal what the redactions of this durable block name. A checkpoint covers the record first: a disk that
+/// has lost it although it said otherwise must not leave data missing without a record.
+pub(crate) fn carry_out(journal: &Journal, notary: &Notary, block: u64, pending: Pending) -> Result<(), RedactError> {
+    notary.checkpoint_reaching(journal.block_position(block)? + 1)?;
     let plan = plan(journal, block)?;
     let storage = &*journal.env.storage;
     let mut moved = Moved::new();

@@ -12,7 +12,7 @@ use ledgerstone_digest::verifier::{
     Expectation, Trust, Verdict as ReceiptVerdict, VerdictKind, verify, verify_transaction,
 };
 use ledgerstone_journal::env::sim::Sim;
-use ledgerstone_journal::env::{EntryKind, Storage, read_file};
+use ledgerstone_journal::env::{EntryKind, OpenMode, Storage, read_file, write_all_at};
 use ledgerstone_journal::verify::{Verdict, VerifyOptions, VerifyReport, verify_directory};
 use ledgerstone_journal::{Committed, Env, Ledger, NewRevision, OpenOptions, RedactError, Transaction};
 
@@ -339,4 +339,51 @@ fn a_damaged_segment_is_not_replaced_by_what_can_be_read_of_it() {
     let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
     assert!(ledger.blocks(0).all(|block| block.is_ok()));
     assert_eq!(files_with(&*env.storage, &dir(), SECRET), Vec::<PathBuf>::new(), "the start has finished it");
+}
+
+#[test]
+fn data_goes_only_when_a_checkpoint_covers_the_record_of_it() {
+    let sim = Sim::new(8);
+    let env = sim.env();
+    create_sized(&env, &dir(), 32 << 10);
+    env.storage.sync_dir(Path::new("/")).unwrap();
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    let committed = fill(&ledger);
+    ledger.redact(redaction(200, &[target(&ledger, &committed, 12)])).unwrap();
+    sim.disk.stop();
+    drop(ledger);
+    sim.disk.crash();
+    // The disk has said that the record is durable, and has lost it.
+    let journal = dir().join("journal");
+    let segments = env.storage.read_dir(&journal).unwrap();
+    let last = segments.iter().rfind(|entry| entry.name.ends_with(".seg")).unwrap();
+    sim.disk.zero_from(&journal.join(&last.name), 4096);
+    let refused = open(&env, &dir(), small_segments()).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("checkpoint"), "{refused}");
+}
+
+#[test]
+fn an_opening_that_is_refused_has_cut_nothing() {
+    let sim = Sim::new(9);
+    let env = sim.env();
+    create_sized(&env, &dir(), 32 << 10);
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    for n in 1..40 {
+        commit(&ledger, n, 1500).unwrap();
+    }
+    drop(ledger);
+    let journal = dir().join("journal");
+    let segments = env.storage.read_dir(&journal).unwrap();
+    let mut segments = segments.iter().filter(|entry| entry.name.ends_with(".seg")).rev();
+    let [last, earlier] = [(); 2].map(|()| journal.join(&segments.next().unwrap().name));
+    // The last batch is torn; and an earlier segment is damaged, which is a reason to refuse.
+    let end = sim.disk.used_bytes(&last);
+    let file = env.storage.open(&last, OpenMode::Write).unwrap();
+    write_all_at(&*file, &[7; 100], end.next_multiple_of(4096)).unwrap();
+    file.sync_data().unwrap();
+    sim.disk.flip(&earlier, sim.disk.used_bytes(&earlier) - 10, 1);
+    env.storage.remove_dir_all(&dir().join("offsets")).unwrap();
+    let before = read_file(&*env.storage, &last, 1 << 30).unwrap();
+    assert!(open(&env, &dir(), small_segments()).is_err());
+    assert!(read_file(&*env.storage, &last, 1 << 30).unwrap() == before, "something was written");
 }

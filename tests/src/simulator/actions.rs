@@ -276,7 +276,7 @@ impl World {
                 let revision = &self.model.revisions[*at];
                 let table = newest.tables.values().find(|table| table.id == revision.table);
                 let table = table.filter(|t| !current(t, revision.document, revision.version));
-                revision.data.is_some() && !revision.redacted && table.is_some()
+                revision.data.is_some() && revision.redacted.is_none() && table.is_some()
             })
             .collect();
         let revision = *old.get(self.rng.below(old.len() as u64) as usize)?;

@@ -74,7 +74,7 @@ impl World {
                     self.coverage.met("action: large staged transaction");
                 }
                 if let Statement::Redact { revision, .. } = statement {
-                    self.model.revisions[*revision].redacted = true;
+                    self.model.revisions[*revision].redacted = Some(block.number);
                     self.coverage.met("action: redaction");
                 }
             }

@@ -66,7 +66,8 @@ pub struct Revision {
     pub block: u64,
     /// `None`: the document was deleted.
     pub data: Option<Fields>,
-    pub redacted: bool,
+    /// The block that says so.
+    pub redacted: Option<u64>,
 }
 
 /// A transaction under way: a snapshot with its own changes.
@@ -175,7 +176,7 @@ impl Model {
             {
                 row.version = version;
             }
-            self.revisions.push(Revision { table, document, version, block, data, redacted: false });
+            self.revisions.push(Revision { table, document, version, block, data, redacted: None });
         }
         self.states.push((end, state));
     }
@@ -186,6 +187,9 @@ impl Model {
         self.blocks.retain(|block| block.end <= snapshot);
         let blocks = self.blocks.len() as u64;
         self.revisions.retain(|revision| revision.block < blocks);
+        for revision in &mut self.revisions {
+            revision.redacted = revision.redacted.filter(|block| *block < blocks);
+        }
     }
 
     fn answer(&self, work: &mut Work, statement: &Statement) -> Answer {
@@ -246,7 +250,7 @@ impl Model {
     fn is_redacted(&self, table: u64, row: &Row) -> bool {
         self.revisions
             .iter()
-            .any(|r| r.redacted && r.table == table && r.document == row.document && r.version == row.version)
+            .any(|r| r.redacted.is_some() && r.table == table && r.document == row.document && r.version == row.version)
     }
 
     fn history(&self, table: u64, snapshot: u64) -> Vec<String> {
@@ -255,7 +259,7 @@ impl Model {
         let mut lines: Vec<String> = revisions
             .map(|r| {
                 let cells = match (&r.data, r.redacted) {
-                    (Some((k, n, s)), false) => format!("{k}|{n}|{s}"),
+                    (Some((k, n, s)), None) => format!("{k}|{n}|{s}"),
                     _ => "null|null|null".to_owned(),
                 };
                 let deleted = if r.data.is_none() { "t" } else { "f" };
