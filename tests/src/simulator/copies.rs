@@ -31,8 +31,9 @@ impl World {
 
     /// Takes a backup, or goes on with the last one.
     pub fn take_backup(&mut self) {
-        // Continued from one that was made of damage, it is none the better.
-        self.backup_sound &= !self.trouble.reading;
+        // Continued from one that was made of damage, it is none the better; and a redaction that a fault has kept from
+        // being carried out is refused by name when the backup is verified.
+        self.backup_sound &= !self.trouble.of_disk();
         match self.back_up() {
             Ok(received) => {
                 self.tell(|_| format!("a backup of {} leaves", received.head.size));
