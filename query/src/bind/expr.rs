@@ -8,7 +8,7 @@ use super::plan::{Comparison, Ex, Step, Subquery, SubqueryKind};
 use super::scope::path_of;
 use super::types::{CastContext, Typed, can_cast, unify};
 use super::{Binder, field_step};
-use crate::ast::{BinaryOp, Expr, ExprKind, PathStep, Query, Span, TypeName, UnaryOp};
+use crate::ast::{BinaryOp, Expr, ExprKind, Name, PathStep, Query, Span, TypeName, UnaryOp};
 use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
 use crate::value::{cast, numeric};
@@ -226,10 +226,11 @@ impl Binder<'_> {
     }
 
     /// The longest beginning of a path that is a source or column, and the steps left.
-    fn path_base<'s>(&mut self, base: &Expr, steps: &'s [PathStep]) -> Result<(Typed, &'s [PathStep])> {
+    fn path_base<'s>(&mut self, base: &'s Expr, steps: &'s [PathStep]) -> Result<(Typed, &'s [PathStep])> {
         let ExprKind::Name(name) = &base.kind else {
             return Ok((self.expr(base)?, steps));
         };
+        let (name, steps) = self.without_schema(name, steps);
         if let Some((depth, item)) = self.resolve_alias(name)
             && let Some((PathStep::Field(field), rest)) = steps.split_first()
             && !(self.partiql && item.columns.is_empty() && item.whole.is_some())
@@ -244,7 +245,23 @@ impl Binder<'_> {
         }
     }
 
-    fn missing_from(&self, name: &crate::ast::Name, error: QueryError) -> QueryError {
+    /// `public.t.column` is `t.column`, unless something is called `public` itself.
+    pub(super) fn without_schema<'s>(&self, name: &'s Name, steps: &'s [PathStep]) -> (&'s Name, &'s [PathStep]) {
+        let is_schema = ["public", "pg_catalog", "information_schema"].contains(&&*name.text);
+        match steps.split_first() {
+            Some((PathStep::Field(table), rest))
+                if is_schema
+                    && !self.partiql
+                    && self.resolve_alias(name).is_none()
+                    && self.resolve_alias(table).is_some() =>
+            {
+                (table, rest)
+            }
+            _ => (name, steps),
+        }
+    }
+
+    fn missing_from(&self, name: &Name, error: QueryError) -> QueryError {
         if self.partiql {
             return error;
         }

@@ -182,7 +182,18 @@ impl Binder<'_> {
                 }
             }
             SelectItem::QualifiedWildcard(e) => {
-                if let ExprKind::Name(name) = &e.kind
+                let name = match &e.kind {
+                    ExprKind::Name(name) => Some(name),
+                    ExprKind::Path { base, steps } => match &base.kind {
+                        ExprKind::Name(schema) => {
+                            let (name, rest) = self.without_schema(schema, steps);
+                            rest.is_empty().then_some(name)
+                        }
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                if let Some(name) = name
                     && let Some((0, item)) = self.resolve_alias(name)
                 {
                     self.all_columns(&item, &[], e.span, out);

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::settings::Settings;
 use crate::database::Database;
+use crate::instance::Instance;
 
 /// The protocol a session came in through; `originInfo.door` of its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +59,8 @@ pub struct SessionInfo {
     pub process_id: i32,
     /// The ledger, for functions that make proofs; absent outside sessions.
     pub database: Option<Arc<Database>>,
+    /// Where the other ledgers are; absent over a single one.
+    pub instance: Option<Arc<Instance>>,
     /// `now()`: when the transaction began, in milliseconds since 1970.
     pub transaction_time_ms: i64,
     /// `statement_timestamp()`.
@@ -77,6 +80,7 @@ impl SessionInfo {
             settings: Settings::default(),
             process_id: 0,
             database: None,
+            instance: None,
             transaction_time_ms: 0,
             statement_time_ms: 0,
             cancel: Cancel::default(),

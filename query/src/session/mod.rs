@@ -170,6 +170,7 @@ impl Session {
             settings: settings.clone(),
             process_id: options.process_id,
             database: Some(Arc::clone(&database)),
+            instance: instance.clone(),
             transaction_time_ms: 0,
             statement_time_ms: 0,
             cancel: options.cancel,

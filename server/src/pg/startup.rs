@@ -207,7 +207,12 @@ async fn password_message(server: &Server, wire: &mut Wire) -> Result<Option<byt
 async fn open_session(server: &Server, mut wire: Wire, request: Request) -> Result<Option<Started>, Ended> {
     let mut settings = Settings::default();
     for (name, value) in &request.settings {
-        if let Err(error) = settings.set(name, value) {
+        // Drivers name their machine's zone without being asked to. Times stay in UTC with an offset that says so, and the
+        // parameter that is reported says so too.
+        let of_habit = name.eq_ignore_ascii_case("timezone");
+        if let Err(error) = settings.set(name, value)
+            && !of_habit
+        {
             return refuse(wire, "22023", &error.to_string(), None).await;
         }
     }

@@ -67,6 +67,22 @@ fn ledgers_are_databases() {
         assert!(shown.contains("main") && shown.contains("second"), "{shown}");
     });
     assert!(server.psql_error("DROP DATABASE main").contains("55006"));
+    assert_eq!(server.psql_ok("SELECT datname FROM pg_database ORDER BY 1"), "main\nsecond");
+}
+
+#[test]
+fn a_schema_before_a_table_is_read_as_postgresql_reads_it() {
+    let server = Server::start();
+    let answer = server.psql_ok(
+        "CREATE TABLE acc (id int PRIMARY KEY, bal int NOT NULL);
+         INSERT INTO public.acc VALUES (1, 10), (2, 20);
+         SELECT public.acc.id, acc.bal FROM public.acc WHERE public.acc.id = 2;
+         UPDATE public.acc SET bal = public.acc.bal + 1 WHERE public.acc.id = 1;
+         SELECT public.acc.* FROM acc ORDER BY public.acc.id;
+         SELECT pg_catalog.pg_class.relname FROM pg_catalog.pg_class WHERE pg_catalog.pg_class.relname = 'acc'",
+    );
+    assert_eq!(answer, "2|20\n1|11\n2|20\nacc");
+    assert!(server.psql_error("SELECT other.acc.id FROM acc").contains("42P01"));
 }
 
 #[test]
@@ -109,6 +125,12 @@ fn settings_are_set_shown_and_refused() {
     assert_eq!(answer, "2000\n0\nx\n15.0");
     assert!(server.psql_error("SET standard_conforming_strings = off").contains("22023"));
     assert!(server.psql_error("SET no_such_thing = 1").contains("42704"));
+    assert!(server.psql_error("SET timezone = 'Europe/Berlin'").contains("22023"));
+    // What a driver names at connecting is the habit of its machine.
+    let mut psql = std::process::Command::new("psql");
+    psql.args(["-XAt", "-h", &server.postgres.ip().to_string(), "-p", &server.postgres.port().to_string()]);
+    psql.args(["-U", "test", "-d", "main", "-c", "SHOW timezone"]).env("PGTZ", "Europe/Berlin");
+    assert_eq!(String::from_utf8_lossy(&psql.output().unwrap().stdout), "UTC\n");
 }
 
 #[test]

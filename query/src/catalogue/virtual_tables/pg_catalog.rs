@@ -336,21 +336,29 @@ fn collations(_: &Facts<'_>, rows: &mut Rows<'_>) {
     }
 }
 
-/// The ledger of the session: the others are not its business.
+/// A ledger is a database.
 fn database(facts: &Facts<'_>, rows: &mut Rows<'_>) {
-    let name = &facts.session.ledger;
-    rows.push([
-        ("oid", int(database_oid(name))),
-        ("datname", text(name.clone())),
-        ("datdba", int(OWNER)),
-        ("encoding", int(6)),
-        ("datlocprovider", text("c")),
-        ("datallowconn", flag(true)),
-        ("datconnlimit", int(-1)),
-        ("dattablespace", int(DEFAULT_TABLESPACE)),
-        ("datcollate", text("C")),
-        ("datctype", text("C")),
-    ]);
+    let mut names: Vec<Arc<str>> = match &facts.session.instance {
+        Some(instance) => instance.ledgers().into_iter().map(|ledger| Arc::from(ledger.name)).collect(),
+        None => Vec::new(),
+    };
+    if !names.contains(&facts.session.ledger) {
+        names.push(Arc::clone(&facts.session.ledger));
+    }
+    for name in names {
+        rows.push([
+            ("oid", int(database_oid(&name))),
+            ("datname", text(name)),
+            ("datdba", int(OWNER)),
+            ("encoding", int(6)),
+            ("datlocprovider", text("c")),
+            ("datallowconn", flag(true)),
+            ("datconnlimit", int(-1)),
+            ("dattablespace", int(DEFAULT_TABLESPACE)),
+            ("datcollate", text("C")),
+            ("datctype", text("C")),
+        ]);
+    }
 }
 
 fn tablespaces(_: &Facts<'_>, rows: &mut Rows<'_>) {
