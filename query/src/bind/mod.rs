@@ -135,6 +135,7 @@ impl<'a> Binder<'a> {
             body,
             tables: self.tables,
             ctes: self.ctes,
+            pace: quick::Pace::default(),
         }
     }
 }

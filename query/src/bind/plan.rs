@@ -42,6 +42,8 @@ pub struct Plan {
     /// Every table the statement names: each run records the read of its definition.
     pub(crate) tables: Vec<Arc<Table>>,
     pub(crate) ctes: Vec<Cte>,
+    /// How long its runs have taken.
+    pub(crate) pace: super::quick::Pace,
 }
 
 impl Plan {

@@ -1,63 +1,134 @@
-//! Which plans are quick for certain: those run in place on the thread that reads the client's messages; all others make
-//! room for other sessions first.
+//! Which plans run in place on the thread that reads the client's messages; all others make room for other sessions
+//! first, which costs two changes of threads.
 
-use super::plan::{Access, Body, InsertRows, Node, Plan, QueryBody, QueryPlan, Source, ViewPlan};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::plan::{Access, Body, InsertRows, Node, Plan, QueryBody, QueryPlan, Source, TableSource, ViewPlan};
 
 /// Rows of VALUES that are still quick.
 const VALUES_ROWS_QUICK: usize = 256;
+/// A run that took no longer was quick.
+const QUICK_MAX: Duration = Duration::from_millis(1);
+/// So many quick runs, one after the other, and the next is done in place.
+const QUICK_RUNS: u32 = 8;
+
+/// How long a run may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Speed {
+    /// A fraction of a millisecond, by its shape: rows of constants, documents found by id or by a unique key.
+    Quick,
+    /// It depends on how many documents have a key, or how many revisions a document has.
+    Depends,
+    Long,
+}
+
+/// What was learned of a plan from its runs.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Runs since the last one that was not quick.
+    quick: AtomicU32,
+}
 
 impl Plan {
-    /// Whether a run may take more than a fraction of a millisecond. False only for what is bounded by its shape: rows of
-    /// constants, and documents, or their histories, found by id or by equality on an index. Subqueries name tables of their own, so a plan
-    /// with more tables than its shape shows is not quick.
+    /// Whether a run may take more than a fraction of a millisecond, as far as can be told. Where that depends on the data
+    /// the plan's last runs decide, so one document with a long history does not hold up other sessions again and again.
     pub fn may_take_long(&self) -> bool {
-        if !self.ctes.is_empty() {
-            return true;
+        match self.speed() {
+            Speed::Quick => false,
+            Speed::Depends => !self.pace.is_quick(),
+            Speed::Long => true,
         }
-        let quick = match &self.body {
-            Body::Query(query) => self.tables.len() <= 1 && query_is_quick(query),
-            Body::Insert(insert) => {
-                self.tables.len() <= 1
-                    && match &insert.source {
-                        InsertRows::Columns { query, .. } | InsertRows::Fields { query, .. } => query_is_quick(query),
-                        InsertRows::Defaults => true,
-                        InsertRows::Documents { single, .. } => *single,
-                        InsertRows::DocumentQuery(_) => false,
-                    }
-            }
-            Body::Update(update) => self.tables.len() <= 1 && node_is_quick(&update.from),
-            Body::Delete(delete) => self.tables.len() <= 1 && node_is_quick(&delete.from),
-        };
-        !quick
+    }
+
+    /// A run took this long.
+    pub fn has_taken(&self, elapsed: Duration) {
+        self.pace.note(elapsed);
+    }
+
+    /// Subqueries name tables of their own, so a plan with more tables than its shape shows is not quick.
+    fn speed(&self) -> Speed {
+        if !self.ctes.is_empty() || self.tables.len() > 1 {
+            return Speed::Long;
+        }
+        match &self.body {
+            Body::Query(query) => of_query(query),
+            Body::Insert(insert) => match &insert.source {
+                InsertRows::Columns { query, .. } | InsertRows::Fields { query, .. } => of_query(query),
+                InsertRows::Defaults | InsertRows::Documents { single: true, .. } => Speed::Quick,
+                InsertRows::Documents { .. } | InsertRows::DocumentQuery(_) => Speed::Long,
+            },
+            Body::Update(update) => of_node(&update.from),
+            Body::Delete(delete) => of_node(&delete.from),
+        }
     }
 }
 
-fn query_is_quick(query: &QueryPlan) -> bool {
+impl Pace {
+    fn is_quick(&self) -> bool {
+        self.quick.load(Ordering::Relaxed) >= QUICK_RUNS
+    }
+
+    fn note(&self, elapsed: Duration) {
+        if elapsed > QUICK_MAX {
+            self.quick.store(0, Ordering::Relaxed);
+        } else if !self.is_quick() {
+            self.quick.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn of_query(query: &QueryPlan) -> Speed {
     match &query.body {
-        QueryBody::Select(select) => select.series.is_empty() && select.from.as_ref().is_none_or(node_is_quick),
-        QueryBody::Values { rows, .. } => rows.len() <= VALUES_ROWS_QUICK,
-        QueryBody::Set { .. } | QueryBody::Nested { .. } => false,
+        QueryBody::Select(select) if select.series.is_empty() => select.from.as_ref().map_or(Speed::Quick, of_node),
+        QueryBody::Values { rows, .. } if rows.len() <= VALUES_ROWS_QUICK => Speed::Quick,
+        _ => Speed::Long,
     }
 }
 
-fn node_is_quick(node: &Node) -> bool {
+fn of_node(node: &Node) -> Speed {
     match node {
-        Node::Source(source) => {
-            source.input.is_none()
-                && match &source.source {
-                    Source::Table(table) => match (&table.view, &table.access) {
-                        (ViewPlan::Current, Access::Ids(_) | Access::Index { .. }) => true,
-                        (ViewPlan::History { from: None, to: None }, Access::Ids(_)) => true,
-                        // An index that was made later does not know who had a key before: then history is scanned.
-                        (ViewPlan::History { from: None, to: None }, Access::Index { index, .. }) => {
-                            index.from_position == 0
-                        }
-                        _ => false,
-                    },
-                    _ => false,
-                }
+        Node::Source(source) if source.input.is_none() => match &source.source {
+            Source::Table(table) => of_table(table),
+            _ => Speed::Long,
+        },
+        Node::Filter { input, .. } => of_node(input),
+        _ => Speed::Long,
+    }
+}
+
+fn of_table(table: &TableSource) -> Speed {
+    match (&table.view, &table.access) {
+        (ViewPlan::Current, Access::Ids(_)) => Speed::Quick,
+        (ViewPlan::Current, Access::Index { index, keys }) => {
+            if index.unique && keys.len() == index.paths.len() {
+                Speed::Quick
+            } else {
+                Speed::Depends
+            }
         }
-        Node::Filter { input, .. } => node_is_quick(input),
-        Node::Hash(_) | Node::Loop(_) => false,
+        (ViewPlan::History { from: None, to: None }, Access::Ids(_)) => Speed::Depends,
+        // An index that was made later does not know who had a key before: then history is scanned.
+        (ViewPlan::History { from: None, to: None }, Access::Index { index, .. }) if index.from_position == 0 => {
+            Speed::Depends
+        }
+        _ => Speed::Long,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_run_takes_back_what_quick_ones_have_earned() {
+        let pace = Pace::default();
+        for _ in 0..QUICK_RUNS {
+            assert!(!pace.is_quick());
+            pace.note(QUICK_MAX);
+        }
+        assert!(pace.is_quick());
+        pace.note(QUICK_MAX * 2);
+        assert!(!pace.is_quick());
     }
 }
