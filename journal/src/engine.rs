@@ -11,7 +11,7 @@
 //! Without threads a test takes the steps one by one.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -33,6 +33,9 @@ const ALONE_REVISIONS_MAX: usize = 64;
 /// A disk that takes longer for a batch is left to the threads for a while.
 const ALONE_WRITE_MAX: Duration = Duration::from_millis(20);
 const SLOW_DISK: u32 = 1_000;
+
+/// Somebody is committing alone, on their own thread.
+static ALONE: AtomicBool = AtomicBool::new(false);
 
 /// What the threads share.
 pub(crate) struct Shared {
@@ -80,8 +83,6 @@ pub(crate) enum Request {
     /// No block at or before this time any more; the answer: the position the next block gets, and the count of drops.
     Floor(i64, futures_channel::oneshot::Sender<(u64, u64)>),
     AcceptClock,
-    /// The next transaction begins a new segment.
-    Roll,
 }
 
 /// The sequencer's side.
@@ -138,6 +139,10 @@ impl State {
         if self.crowd > 0 || revisions > ALONE_REVISIONS_MAX {
             return None;
         }
+        // One in the whole process: a runtime has few threads, and a slow disk must not hold all of them.
+        if ALONE.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return None;
+        }
         self.front.take().zip(self.back.take())
     }
 }
@@ -190,6 +195,14 @@ impl Shared {
         }
     }
 
+    /// Lets go of the files, once nobody will work any more.
+    pub fn dismiss(&self) {
+        let mut state = self.state();
+        let both = (state.front.take(), state.back.take());
+        drop(state);
+        drop(both);
+    }
+
     pub fn stop(&self, reason: String) {
         self.state().stopped.get_or_insert(reason);
         self.sequencer.notify_all();
@@ -227,6 +240,7 @@ impl Shared {
             }
         }
         drop(guard);
+        ALONE.store(false, Ordering::Release);
         let mut state = self.state();
         if begun.elapsed() > ALONE_WRITE_MAX {
             state.crowd = SLOW_DISK;
@@ -263,6 +277,7 @@ struct StopOnPanic<'a>(&'a Shared);
 impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
+            ALONE.store(false, Ordering::Release);
             let reason = "a thread of the journal ended in a panic; restart the server".to_owned();
             let queue = {
                 let mut state = self.0.state();
@@ -423,7 +438,6 @@ impl Front {
                     shared.changed(shared.state());
                 }
                 Request::AcceptClock => self.sequencer.accept_clock(),
-                Request::Roll => self.sequencer.roll(),
             }
         }
         let stopped = shared.state().stopped.clone();
@@ -503,15 +517,20 @@ impl Back {
             index.extend(batch.index.entries(), &batch.index.dictionary);
             index.texts.extend(&batch.new_texts);
         }
+        let chain = batch.after.chain;
+        if let Some(hash) = chain.block_leaf {
+            self.journal.set_last_leaf(chain.next_position - 1, hash);
+        }
         let mut answers = Vec::with_capacity(batch.blocks.len());
         for pending in batch.blocks {
             answers.push((pending.answer, pending.block.committed));
             self.hook.publish(pending.block);
         }
-        shared.snapshot.store(batch.after.chain.next_position, Ordering::Release);
+        // Whoever sees a position may ask for its receipt.
         if !batch.leaf_hashes.is_empty() {
             self.notary.published(&batch.leaf_hashes);
         }
+        shared.snapshot.store(batch.after.chain.next_position, Ordering::Release);
         for (answer, committed) in answers {
             drop(answer.send(Ok(committed)));
         }

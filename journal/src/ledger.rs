@@ -171,6 +171,12 @@ impl Ledger {
         Ok(self.block_count()?.map(|count| count - 1))
     }
 
+    /// The position behind a block.
+    pub fn block_end(&self, number: u64) -> Result<u64, ReadError> {
+        self.block_number_published(number)?;
+        Ok(self.journal.block_position(number)? + 1)
+    }
+
     /// The entry of the tree at a position.
     pub fn leaf(&self, position: u64) -> Result<Vec<u8>, ReadError> {
         self.published("position", position)?;
@@ -257,7 +263,6 @@ impl Ledger {
         }
         let pending = redaction::Pending { tx_id: transaction.id, from_block: blocks };
         redaction::begin(storage, dir, pending)?;
-        self.shared.state().requests.push(Request::Roll);
         let future = self.submit(transaction);
         self.drive();
         let committed = match future.wait() {
@@ -340,6 +345,8 @@ impl Ledger {
                 tracing::error!("a thread of the journal ended in a panic");
             }
         }
+        // The writer may be preparing a segment: it ends before the directory is anybody else's.
+        self.shared.dismiss();
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         if lock.is_none() {
             return Ok(());

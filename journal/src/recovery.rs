@@ -300,6 +300,9 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
         journal.segment(before)?;
     }
     chain.block_leaf = last_block_leaf(&journal, &chain)?;
+    if let Some(hash) = chain.block_leaf {
+        journal.set_last_leaf(chain.next_position - 1, hash);
+    }
     // Room for what follows.
     remove_leftovers(env, dir)?;
     let leaves: Arc<dyn Leaves> = Arc::<Journal>::clone(&journal);
@@ -474,10 +477,7 @@ impl Recovered {
     /// H of the leaf at any position of the journal that is durable by then.
     pub fn leaf_hashes_by_position(&self) -> Arc<dyn Fn(u64) -> Result<Hash, String> + Send + Sync> {
         let journal = Arc::clone(&self.journal);
-        Arc::new(move |position| {
-            let leaf = journal.leaf(position, &mut Hasher::new()).map_err(|error| error.to_string())?;
-            Ok(Hash::sha256(&[&leaf]))
-        })
+        Arc::new(move |position| journal.leaf_entry_hash(position).map_err(|error| error.to_string()))
     }
 
     /// Gives the revisions from `from_position` on as they were published, in order: every block in one piece, a block

@@ -148,7 +148,12 @@ impl Sequencer {
 
     /// Gives the transaction its place, or refuses it.
     pub fn add(&mut self, mut transaction: Transaction, answer: Answer, sequence: &mut dyn Sequence) {
-        let placed = self.judge(&mut transaction, sequence).and_then(|time_ms| self.place(&transaction, time_ms));
+        let judged = self.judge(&mut transaction, sequence);
+        if judged.is_ok() && transaction.redaction.is_some() {
+            // What it redacts must stand in segments that nobody writes to any more.
+            self.roll();
+        }
+        let placed = judged.and_then(|time_ms| self.place(&transaction, time_ms));
         let placed = match placed.and_then(|placed| self.lay_out(&transaction, placed)) {
             Ok(placed) => placed,
             Err(error) => {
@@ -202,9 +207,8 @@ impl Sequencer {
         self.ready.pop_front()
     }
 
-    /// The next transaction begins a new segment, so that what was committed before stands in segments that nobody
-    /// writes to any more.
-    pub fn roll(&mut self) {
+    /// The next transaction begins a new segment.
+    fn roll(&mut self) {
         self.close_batch();
         if self.tail.offset > PAGE_BYTES {
             self.begin_segment(0);

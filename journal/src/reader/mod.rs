@@ -49,6 +49,8 @@ pub(crate) struct Journal {
     active: RwLock<Arc<Segment>>,
     open: Mutex<OpenSegments>,
     staged: Mutex<StagedCache>,
+    /// The position of the last block's leaf, and H of its entry.
+    last_leaf: Mutex<Option<(u64, Hash)>>,
 }
 
 /// One segment, ready to be read.
@@ -102,7 +104,13 @@ impl Journal {
             active: RwLock::new(Arc::new(active)),
             open: Mutex::new(OpenSegments::default()),
             staged: Mutex::default(),
+            last_leaf: Mutex::default(),
         }
+    }
+
+    /// The last block's leaf stands there and has this hash.
+    pub fn set_last_leaf(&self, position: u64, hash: Hash) {
+        *self.last_leaf.lock().unwrap_or_else(PoisonError::into_inner) = Some((position, hash));
     }
 
     pub fn active(&self) -> Arc<Segment> {
@@ -556,6 +564,25 @@ impl Journal {
             previous_leaf: None,
         };
         Ok(revision_leaf(&facts, &revision_facts(&revision), hasher).0.encode().to_vec())
+    }
+
+    /// H of the entry at a position. That of a block's leaf stands in the next block, or is known of the last one: a large
+    /// block is not derived for it.
+    pub fn leaf_entry_hash(&self, position: u64) -> Result<Hash, ReadError> {
+        let last = *self.last_leaf.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, hash)) = last.filter(|(at, _)| *at == position) {
+            return Ok(hash);
+        }
+        if position > 0
+            && let (_, Place::Head(_)) = self.place(position)?
+        {
+            let next = self.block_from(position + 1)?;
+            if let Some(hash) = next.map(|next| self.head(next)).transpose()?.and_then(|head| head.previous_leaf) {
+                return Ok(hash);
+            }
+            return Ok(self.block_hashes(position)?.leaf_entry_hash);
+        }
+        Ok(Hash::sha256(&[&self.leaf(position, &mut Hasher::new())?]))
     }
 
     pub fn genesis_leaf(&self) -> GenesisLeaf {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ledgerstone_digest::Hash;
 use ledgerstone_journal::env::ManualClock;
 use ledgerstone_journal::env::sim::{Fault, Sim};
 use ledgerstone_journal::{ClockError, CommitError, Ledger, ReadError, Step};
@@ -146,9 +147,15 @@ fn a_large_block_is_replayed_in_pieces_from_anywhere() {
     ledger.drive();
     let large = future.wait().unwrap();
     let after = commit(&ledger, 2000, 10).unwrap();
+    let entries: Vec<_> = (0..ledger.snapshot()).map(|position| ledger.leaf(position).unwrap()).collect();
     drop(ledger);
     sim.disk.kill();
     let recovered = Ledger::open(&sim.env(), &dir(), large_segments()).unwrap();
+    // Also of block leaves, which are not derived for it.
+    let hash_at = recovered.leaf_hashes_by_position();
+    for (entry, position) in entries.iter().zip(0..) {
+        assert_eq!(hash_at(position), Ok(Hash::sha256(&[entry])), "position {position}");
+    }
     let inside = [1, 150, 299, 300].map(|n| large.first_position + n);
     for from in [[0, before.first_position, large.first_position, after.first_position], inside].concat() {
         let (mut positions, mut pieces, mut ended) = (Vec::new(), 0, Vec::new());

@@ -93,6 +93,10 @@ impl Database {
                     self.state.mark_duplicate(index.id);
                 }
             }
+            // Nobody may be writing to the table, so nobody else would.
+            if rows.is_full() {
+                self.state.freeze_rows();
+            }
             Break::default().await;
         }
     }

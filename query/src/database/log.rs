@@ -60,7 +60,7 @@ impl Log for Journal {
     }
 
     fn end_of_block(&self, number: u64) -> Result<u64, ReadError> {
-        Ok(self.ledger.read_block(number)?.position + 1)
+        self.ledger.block_end(number)
     }
 
     fn submit(&self, transaction: Transaction) -> Submitted {
