@@ -9,6 +9,7 @@
 //! | [`tree`], [`tiles`] | the Merkle tree of RFC 9162 and its proofs; the layout of tiles |
 //! | [`note`], [`checkpoint`], [`tlog_proof`] | signed notes, checkpoints, proof files for stock tools |
 //! | [`receipt`], [`verifier`], [`redaction`] | receipts, and what they show to whom |
+//! | [`rotation`] | which key may sign which sizes |
 //! | [`validity`], [`full`], [`export`] | the rules of a valid tree; whole ledgers; exports |
 //!
 //! Names with `unverified` or `unauthenticated` in them hold what nothing vouches for yet.
@@ -27,6 +28,7 @@ pub mod qldb;
 pub mod receipt;
 pub mod redaction;
 mod refusal;
+pub mod rotation;
 pub mod tiles;
 pub mod tlog_proof;
 pub mod tree;

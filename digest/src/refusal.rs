@@ -2,6 +2,7 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::hash::Hash;
+use crate::rotation::RotationProblem;
 use crate::tree::VerifyError;
 
 /// Which link is missing.
@@ -18,6 +19,21 @@ pub enum Refusal {
         /// The size that the checkpoint states.
         size: u64,
     },
+    /// A key of this ledger has signed a size that it may not sign.
+    #[error("size {size} is signed by key {vkey}, which may sign {}", sizes(*.size_min, *.size_max))]
+    OutOfRange {
+        /// The size.
+        size: u64,
+        /// The key.
+        vkey: String,
+        /// The first size it may sign.
+        size_min: u64,
+        /// The last.
+        size_max: u64,
+    },
+    /// What should show a rotation of the key does not.
+    #[error("the rotation of the key: {0}")]
+    Rotation(#[from] RotationProblem),
     /// Too few witnesses.
     #[error("{found} of the {required} required witnesses have cosigned the checkpoint")]
     Witnesses {
@@ -94,6 +110,13 @@ pub enum Refusal {
         /// What it has.
         found: u64,
     },
+}
+
+fn sizes(min: u64, max: u64) -> String {
+    match (min, max) {
+        (_, u64::MAX) => format!("sizes from {min} on only"),
+        _ => format!("sizes {min} to {max} only"),
+    }
 }
 
 /// A binding that is broken.

@@ -325,6 +325,9 @@ pub fn verify_signatures(note: &str, trust: &Trust, origin: &str) -> Result<Head
         return Err(CheckpointError::Origin { found: stated.origin.clone(), expected: origin.to_owned() }.into());
     }
     let size = stated.size;
+    if let Some(beyond) = out_of_range(&read, trust, origin, size)? {
+        return Err(beyond);
+    }
     let mut keys = trust.keys.iter().filter(|k| k.key.name() == origin && (k.size_min..=k.size_max).contains(&size));
     // Every trusted key that signed must have signed well; one is enough.
     let mut verified: Result<Checkpoint, CheckpointError> =
@@ -351,6 +354,29 @@ pub fn verify_signatures(note: &str, trust: &Trust, origin: &str) -> Result<Head
     let unknown = read.note().signatures().iter().filter(|signature| !known(signature));
     let unauthenticated = unknown.map(|s| Unauthenticated::Signature { name: s.name.clone() }).collect();
     Ok(Head { checkpoint, witnessed: found > 0, cosignatures, unauthenticated })
+}
+
+/// The refusal of a size that only keys have signed which may not sign it: that they did is worth telling.
+fn out_of_range(
+    read: &UnverifiedCheckpoint,
+    trust: &Trust,
+    origin: &str,
+    size: u64,
+) -> Result<Option<Refusal>, CheckpointError> {
+    let mut beyond = None;
+    for trusted in trust.keys.iter().filter(|trusted| trusted.key.name() == origin) {
+        let within = (trusted.size_min..=trusted.size_max).contains(&size);
+        if !read.note().verify(&trusted.key)? {
+            continue;
+        }
+        if within {
+            return Ok(None);
+        }
+        let TrustedKey { key, size_min, size_max } = trusted;
+        let (size_min, size_max) = (*size_min, *size_max);
+        beyond.get_or_insert(Refusal::OutOfRange { size, vkey: key.to_string(), size_min, size_max });
+    }
+    Ok(beyond)
 }
 
 /// A key listed twice is one witness.

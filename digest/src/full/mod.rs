@@ -18,6 +18,7 @@ use crate::ion::{self, Limits, Value};
 use crate::leaf::{Blind, BlockHashes, BlockLeaf, BlockOpening, GenesisLeaf, Leaf, RevisionLeaf};
 use crate::note::VerifierKey;
 use crate::qldb;
+use crate::rotation::{KeyChain, RotationProblem, RotationRecord};
 use crate::tree::{self, Frontier};
 use crate::validity::{Validator, Violation};
 
@@ -117,6 +118,20 @@ pub struct FullReport {
     pub first_name_unproved: Option<u64>,
     /// Checkpoints that were compared.
     pub checkpoints: u64,
+    /// Rotations of the key, in order. Each follows from the one before; that the old key agreed shows only its signature
+    /// under the checkpoint of that size ([`hands_over`](crate::rotation::hands_over)), for the caller to check.
+    pub rotations: Vec<Rotation>,
+}
+
+/// A rotation of the key, as the tree has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// What it says.
+    pub record: RotationRecord,
+    /// The position of its revision.
+    pub position: u64,
+    /// The block's number.
+    pub block: u64,
 }
 
 /// A record of a redaction for which no missing data was seen.
@@ -305,6 +320,9 @@ pub struct FullVerifier {
     checkpoints: Vec<Checkpoint>,
     redactions: Redactions,
     names: Names,
+    keys: Option<KeyChain>,
+    /// Rotations in the block that comes.
+    rotating: Vec<Rotation>,
     report: FullReport,
 }
 
@@ -360,6 +378,8 @@ impl FullVerifier {
             checkpoints,
             redactions: Redactions::default(),
             names: Names::default(),
+            keys: None,
+            rotating: Vec::new(),
             report: FullReport::default(),
         }
     }
@@ -373,6 +393,7 @@ impl FullVerifier {
         self.push(&Leaf::Genesis(*leaf))?;
         self.strand = Some(leaf.strand);
         self.genesis = Some(facts.clone());
+        self.keys = Some(KeyChain::new(facts.log_key.clone()));
         self.compare_checkpoints(0)?;
         Ok(facts)
     }
@@ -424,6 +445,10 @@ impl FullVerifier {
                     self.redactions.blocks.insert(record.0);
                 }
                 Some(Says::TableName(name)) => self.names.give(leaf.document_id, name),
+                Some(Says::Rotation(record)) => {
+                    self.rotating.push(Rotation { record: (**record).clone(), position: *position, block: leaf.block });
+                    self.check_key_document(leaf, *position)?;
+                }
                 None => {}
             }
         }
@@ -472,6 +497,7 @@ impl FullVerifier {
         self.previous_block_hash = Some(opening.block_hash);
         self.digest.append(opening.block_hash);
         self.names.end_block();
+        self.rotate(&leaf)?;
         if block.texts_redacted > 0 {
             self.redactions.texts.insert(number, position);
         }
@@ -482,6 +508,38 @@ impl FullVerifier {
         self.report.texts_redacted += block.texts_redacted;
         self.compare_checkpoints(number)?;
         Ok(AcceptedBlock { leaf, leaf_entry_hash, opening })
+    }
+
+    fn check_key_document(&self, leaf: &RevisionLeaf, position: u64) -> Result<(), Failure> {
+        let origin = self.genesis.as_ref().map_or("", |genesis| &genesis.origin);
+        match ledger_id_of(origin) == Some(leaf.document_id) {
+            true => Ok(()),
+            false => {
+                let (block, document, version) = (leaf.block, leaf.document_id, leaf.version);
+                let problem = RotationProblem::Document { expected: origin.to_owned(), found: document };
+                let text = format!("the rotation of the key: {problem}");
+                Err(Failure::Revision { block, position, document, version, text })
+            }
+        }
+    }
+
+    /// Rotations in the block that was just accepted: at most one, alone, of the key in force.
+    fn rotate(&mut self, leaf: &BlockLeaf) -> Result<(), Failure> {
+        let Some(keys) = &mut self.keys else { return Ok(()) };
+        for rotation in self.rotating.drain(..) {
+            let alone = match leaf.revisions {
+                1 => Ok(()),
+                several => Err(RotationProblem::NotAlone(several)),
+            };
+            let rotated = alone.and_then(|()| keys.rotate(&rotation.record, self.frontier.size()));
+            if let Err(problem) = rotated {
+                let (number, position) = (leaf.block, self.frontier.size().saturating_sub(1));
+                let text = format!("the rotation of the key: {problem}");
+                return Err(Failure::Block { number, position, text });
+            }
+            self.report.rotations.push(rotation);
+        }
+        Ok(())
     }
 
     /// A leaf of a kind that this version does not know, which stands between blocks.
@@ -504,6 +562,11 @@ impl FullVerifier {
     /// The tree so far.
     pub fn frontier(&self) -> &Frontier {
         &self.frontier
+    }
+
+    /// The keys in the order that the tree gives them, once the genesis came.
+    pub fn keys(&self) -> Option<&KeyChain> {
+        self.keys.as_ref()
     }
 
     /// The rules' state so far: also the newest revision of every document.

@@ -14,6 +14,7 @@ use crate::ion::{Hasher, Value};
 use crate::leaf::{Blind, BlockLeaf, RevisionLeaf, deleted_commitment, revision_commitment};
 use crate::qldb::{self, Entries};
 use crate::redaction::RedactionRecord;
+use crate::rotation::RotationRecord;
 use crate::tree;
 use crate::verifier::check_data;
 
@@ -75,6 +76,8 @@ pub(super) enum Says {
     Redacted(RevisionKey),
     /// The table with the document's id has this name.
     TableName(Box<str>),
+    /// The ledger's key changes.
+    Rotation(Box<RotationRecord>),
 }
 
 /// What a block's hashes are made of, gathered from its revisions in order.
@@ -219,6 +222,7 @@ impl Preparer {
             text,
         };
         let is_record = revision.table_id == Id::REDACTIONS;
+        let is_rotation = revision.table_id == Id::KEYS;
         let mut says = None;
         let data_hash = match &revision.data {
             FullData::Value(value) => {
@@ -229,6 +233,11 @@ impl Preparer {
                     };
                     let key = (read.block, read.table_id, read.document_id, read.version);
                     says = Some(Box::new(Says::Redacted(key)));
+                } else if is_rotation {
+                    let Some(read) = RotationRecord::from_value(value) else {
+                        return Err(fail("it is in the table of keys and is no record of a rotation".into()));
+                    };
+                    says = Some(Box::new(Says::Rotation(Box::new(read))));
                 } else if revision.table_id == Id::TABLES {
                     let name = value.as_struct().and_then(|fields| fields.get("name")).and_then(Value::as_text);
                     says = name.map(|name| Box::new(Says::TableName(name.into())));
@@ -237,6 +246,9 @@ impl Preparer {
             }
             FullData::Hashed(_) | FullData::Missing(_) if is_record => {
                 return Err(fail("a record of a redaction must be shown".into()));
+            }
+            FullData::Hashed(_) | FullData::Missing(_) | FullData::Deleted if is_rotation => {
+                return Err(fail("the record of a rotation must be shown, and stays".into()));
             }
             FullData::Hashed(hash) | FullData::Missing(hash) => Some(*hash),
             FullData::Deleted => None,

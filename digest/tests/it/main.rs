@@ -12,5 +12,6 @@ mod ion_vectors;
 mod leaf;
 mod ledger;
 mod receipt;
+mod rotation;
 mod tree;
 mod vectors;
