@@ -456,11 +456,15 @@ impl Sequencer {
         // A new dictionary may need every text again; twice the bytes are room enough for that.
         let room = PAGE_BYTES + page_align((BATCH_HEADER_BYTES + 2 * needed + 4096) as u64);
         let length = self.options.segment_bytes.max(room).min(SEGMENT_BYTES_MAX - PAGE_BYTES);
+        // A segment that was begun and has nothing yet is begun anew: numbers have no gaps.
+        let begun = self.forming.roll.filter(|_| !self.forming.used);
         let left = std::mem::take(&mut self.dictionary);
-        self.left.push((self.tail.segment, left));
+        if begun.is_none() {
+            self.left.push((self.tail.segment, left));
+        }
         let header = SegmentHeader {
             ledger: self.options.ledger,
-            number: self.tail.segment + 1,
+            number: begun.map_or(self.tail.segment + 1, |begun| begun.number),
             length,
             nonce: self.env.rng.bytes16(),
             chain: self.tail.chain,

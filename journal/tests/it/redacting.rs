@@ -257,6 +257,25 @@ fn revisions_written_ahead_are_redacted_in_their_segments() {
 }
 
 #[test]
+fn a_redaction_longer_than_a_segment_leaves_no_gap_in_the_segments() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let mut options = small_segments();
+    options.staged_above_bytes = 1 << 20;
+    let (ledger, _) = open(&env, &dir(), options).unwrap();
+    let committed = fill(&ledger);
+    let mut long = redaction(30, &[target(&ledger, &committed, 12)]);
+    long.statements[0].text = StatementText::Text("-- why\n".repeat(10_000).into());
+    ledger.redact(long).unwrap();
+    commit(&ledger, 40, 10).unwrap();
+    ledger.close().unwrap();
+    drop(ledger);
+    assert_eq!(check(&env).findings, []);
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    assert!(ledger.read_revision(committed.first_position + 1).unwrap().data.is_none());
+}
+
+#[test]
 fn many_redactions_one_after_the_other() {
     let env = Env::memory(1);
     create(&env, &dir());
