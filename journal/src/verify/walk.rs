@@ -83,6 +83,8 @@ pub(super) struct Walk<'a> {
     chain: Chain,
     ledger: Option<Id>,
     strand: Id,
+    /// Revisions in staged frames that no block has named yet.
+    staged_left: u64,
     /// Dictionaries of earlier segments that hold staged frames.
     staged_texts: HashMap<u64, Arc<Texts>>,
     pool: &'a Pool,
@@ -133,6 +135,7 @@ impl<'a> Walk<'a> {
             chain: Chain::EMPTY,
             ledger: None,
             strand: Id::ZERO,
+            staged_left: 0,
             staged_texts: HashMap::new(),
             pool,
             preparer: Preparer::default(),
@@ -287,12 +290,18 @@ impl<'a> Walk<'a> {
             }
             FrameKind::Commit => {
                 let head = Arc::new(self.head(&frame, &reading.texts).map_err(wrong)?);
+                // What a head claims takes memory, so it is compared with what was read.
+                let left = self.staged_left.checked_sub(u64::from(head.revisions)).ok_or_else(|| {
+                    wrong(format!("block {} names more staged revisions than were written ahead", head.number))
+                })?;
+                self.staged_left = left;
                 (0..head.revisions).for_each(|_| reading.index.push_staged());
                 reading.index.push_head(place);
                 self.staged(reading, offset, &head, visitor, report)?;
             }
             FrameKind::Staged => {
-                Staged::decode(frame.payload).map_err(|e| wrong(e.0))?;
+                let staged = Staged::decode(frame.payload).map_err(|e| wrong(e.0))?;
+                self.staged_left += u64::from(staged.revisions);
                 reading.has_staged = true;
             }
             FrameKind::Revision => return Err(wrong("a revision stands outside of a block".to_owned())),
