@@ -37,6 +37,22 @@ const SLOW_DISK: u32 = 1_000;
 /// Somebody is committing alone, on their own thread.
 static ALONE: AtomicBool = AtomicBool::new(false);
 
+/// Whoever has it commits alone. One in the whole process: a runtime has few threads, and a slow disk must not hold all
+/// of them.
+struct Alone;
+
+impl Alone {
+    fn claim() -> Option<Alone> {
+        ALONE.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok().then_some(Alone)
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        ALONE.store(false, Ordering::Release);
+    }
+}
+
 /// What the threads share.
 pub(crate) struct Shared {
     /// Positions before this one are published.
@@ -101,6 +117,15 @@ pub(crate) struct Back {
     pub notary: Arc<Notary>,
 }
 
+/// The end of the journal after a batch, or why it was not written and where the journal ends without it.
+type Written = Result<Tail, Box<(WriteFailure, Tail)>>;
+
+/// What the sequencer's side has not heard yet.
+struct News {
+    durable: Option<Tail>,
+    failure: Option<(WriteFailure, Tail)>,
+}
+
 /// What a ledger without threads does next. The order in which a test takes the steps is the order in which threads
 /// could have come to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,16 +144,8 @@ impl State {
         self.stopped.clone().or_else(|| self.closing.then(|| "the ledger is closing".to_owned()))
     }
 
-    fn fail(&mut self, failure: WriteFailure, tail: Tail) {
-        if let WriteFailure::Unknown(cause) = &failure {
-            tracing::error!(cause, "the ledger takes no writes until the server is restarted");
-            self.stopped.get_or_insert_with(|| format!("{cause}; restart the server"));
-        }
-        self.failure = Some((failure, tail));
-    }
-
     /// Both sides, if nobody is at work and nobody has been lately.
-    fn take_both(&mut self, revisions: usize) -> Option<(Box<Front>, Box<Back>)> {
+    fn take_both(&mut self, revisions: usize) -> Option<(Box<Front>, Box<Back>, Alone)> {
         let resting = self.front.as_ref().is_some_and(|front| !front.sequencer.has_batch()) && self.back.is_some();
         let idle = self.queue.is_empty() && self.requests.is_empty() && self.slot.is_none() && self.failure.is_none();
         if !resting || !idle {
@@ -139,11 +156,27 @@ impl State {
         if self.crowd > 0 || revisions > ALONE_REVISIONS_MAX {
             return None;
         }
-        // One in the whole process: a runtime has few threads, and a slow disk must not hold all of them.
-        if ALONE.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            return None;
+        let alone = Alone::claim()?;
+        Some((self.front.take()?, self.back.take()?, alone))
+    }
+
+    /// What became of a batch, for the sequencer's side to hear ([`Front::hear`]).
+    fn settle(&mut self, written: Written) {
+        match written {
+            Ok(tail) => self.durable = Some(tail),
+            Err(not_written) => {
+                let (failure, tail) = *not_written;
+                if let WriteFailure::Unknown(cause) = &failure {
+                    tracing::error!(cause, "the ledger takes no writes until the server is restarted");
+                    self.stopped.get_or_insert_with(|| format!("{cause}; restart the server"));
+                }
+                self.failure = Some((failure, tail));
+            }
         }
-        self.front.take().zip(self.back.take())
+    }
+
+    fn news(&mut self) -> News {
+        News { durable: self.durable.take(), failure: self.failure.take() }
     }
 }
 
@@ -213,10 +246,11 @@ impl Shared {
     /// Takes a transaction. If nobody else is at work, all of it is done here.
     pub fn submit(&self, mut state: MutexGuard<'_, State>, transaction: Transaction, answer: Answer) {
         if self.threads
-            && let Some((front, back)) = state.take_both(transaction.revisions.len())
+            && let Some((front, back, alone)) = state.take_both(transaction.revisions.len())
         {
             drop(state);
             self.commit_alone(front, back, transaction, answer);
+            drop(alone);
             return;
         }
         state.queue.push_back((transaction, answer));
@@ -229,24 +263,22 @@ impl Shared {
         let guard = StopOnPanic(self);
         front.sequencer.add(transaction, answer, &mut *front.hook);
         let begun = Instant::now();
-        let mut failed = None;
-        while let Some(batch) = front.sequencer.take() {
-            match back.write(batch, self) {
-                Ok(tail) => front.sequencer.durable(&tail),
-                Err(failure) => {
-                    failed = Some((failure, back.writer.tail()));
-                    break;
-                }
-            }
+        let mut written: Option<Written> = None;
+        while written.as_ref().is_none_or(Written::is_ok)
+            && let Some(batch) = front.sequencer.take()
+        {
+            written = Some(back.write(batch, self));
         }
         drop(guard);
-        ALONE.store(false, Ordering::Release);
         let mut state = self.state();
         if begun.elapsed() > ALONE_WRITE_MAX {
             state.crowd = SLOW_DISK;
         }
-        if let Some((failure, tail)) = failed {
-            state.fail(failure, tail);
+        if let Some(written) = written {
+            state.settle(written);
+        }
+        if let Some(tail) = state.durable.take() {
+            front.sequencer.durable(&tail);
         }
         (state.front, state.back) = (Some(front), Some(back));
         let for_threads =
@@ -277,7 +309,6 @@ struct StopOnPanic<'a>(&'a Shared);
 impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            ALONE.store(false, Ordering::Release);
             let reason = "a thread of the journal ended in a panic; restart the server".to_owned();
             let queue = {
                 let mut state = self.0.state();
@@ -343,8 +374,7 @@ fn sequence(shared: &Shared) {
             }
             state = shared.sequencer.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
-        let failure = state.failure.take();
-        let durable = state.durable.take();
+        let news = state.news();
         // Nothing is taken from the queue while batches wait for the writer.
         let queue = match front.sequencer.backlog() < 2 {
             true => std::mem::take(&mut state.queue),
@@ -352,12 +382,7 @@ fn sequence(shared: &Shared) {
         };
         let requests = std::mem::take(&mut state.requests);
         shared.changed(state);
-        if let Some(tail) = durable {
-            front.sequencer.durable(&tail);
-        }
-        if let Some((failure, tail)) = failure {
-            front.give_up(&failure, tail, shared);
-        }
+        front.hear(news, shared);
         front.accept(queue, requests, shared);
         hand_over(shared, front);
     }
@@ -416,12 +441,9 @@ fn write(shared: &Shared) {
             state = shared.writer.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         drop(state);
-        let outcome = back.write(batch, shared);
+        let written = back.write(batch, shared);
         let mut state = shared.state();
-        match outcome {
-            Ok(tail) => state.durable = Some(tail),
-            Err(failure) => state.fail(failure, back.writer.tail()),
-        }
+        state.settle(written);
         state.back = Some(back);
         shared.changed(state);
         shared.sequencer.notify_one();
@@ -429,6 +451,16 @@ fn write(shared: &Shared) {
 }
 
 impl Front {
+    /// Takes note of what became of the batches that the writer was given.
+    fn hear(&mut self, news: News, shared: &Shared) {
+        if let Some(tail) = news.durable {
+            self.sequencer.durable(&tail);
+        }
+        if let Some((failure, tail)) = news.failure {
+            self.give_up(&failure, tail, shared);
+        }
+    }
+
     fn accept(&mut self, queue: VecDeque<(Transaction, Answer)>, requests: Vec<Request>, shared: &Shared) {
         for request in requests {
             match request {
@@ -473,7 +505,11 @@ impl WriteFailure {
 
 impl Back {
     /// Makes a batch durable, publishes its blocks and answers.
-    fn write(&mut self, mut batch: Batch, shared: &Shared) -> Result<Tail, WriteFailure> {
+    fn write(&mut self, batch: Batch, shared: &Shared) -> Written {
+        self.write_and_publish(batch, shared).map_err(|failure| Box::new((failure, self.writer.tail())))
+    }
+
+    fn write_and_publish(&mut self, mut batch: Batch, shared: &Shared) -> Result<Tail, WriteFailure> {
         let early = match mutation::is_on(Mutation::IndexBeforePublishing) {
             true => self.take_in(&mut batch),
             false => Vec::new(),
@@ -581,19 +617,13 @@ impl Shared {
         let Some(batch) = state.slot.take() else { return false };
         let (Some(mut front), Some(mut back)) = (state.front.take(), state.back.take()) else { return false };
         drop(state);
-        let outcome = back.write(batch, self);
+        let written = back.write(batch, self);
         let mut state = self.state();
-        match outcome {
-            Ok(tail) => front.sequencer.durable(&tail),
-            Err(failure) => {
-                let tail = back.writer.tail();
-                state.fail(failure.clone(), tail);
-                state.failure = None;
-                drop(state);
-                front.give_up(&failure, tail, self);
-                state = self.state();
-            }
-        }
+        state.settle(written);
+        let news = state.news();
+        drop(state);
+        front.hear(news, self);
+        let mut state = self.state();
         (state.front, state.back) = (Some(front), Some(back));
         true
     }
