@@ -2,7 +2,7 @@
 //! first, which costs two changes of threads.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::plan::{Access, Body, InsertRows, Node, Plan, QueryBody, QueryPlan, Source, TableSource, ViewPlan};
 
@@ -31,19 +31,23 @@ pub(crate) struct Pace {
 }
 
 impl Plan {
-    /// Whether a run may take more than a fraction of a millisecond, as far as can be told. Where that depends on the data
-    /// the plan's last runs decide, so one document with a long history does not hold up other sessions again and again.
-    pub fn may_take_long(&self) -> bool {
+    /// Runs it here if it is quick, as far as can be told, and otherwise by `long`, which lets other sessions go on. Where that depends on the
+    /// data the plan's last runs decide, so one document with a long history does not hold up other sessions again and
+    /// again.
+    pub fn run_at_its_pace(&self, long: impl FnOnce(&mut dyn FnMut()), work: &mut dyn FnMut()) {
         match self.speed() {
-            Speed::Quick => false,
-            Speed::Depends => !self.pace.is_quick(),
-            Speed::Long => true,
+            Speed::Quick => work(),
+            Speed::Long => long(work),
+            Speed::Depends => {
+                let begun = Instant::now();
+                if self.pace.is_quick() {
+                    work()
+                } else {
+                    long(work)
+                }
+                self.pace.note(begun.elapsed());
+            }
         }
-    }
-
-    /// A run took this long.
-    pub fn has_taken(&self, elapsed: Duration) {
-        self.pace.note(elapsed);
     }
 
     /// Subqueries name tables of their own, so a plan with more tables than its shape shows is not quick.

@@ -1,7 +1,6 @@
 //! Running statements: texts with several, prepared ones, and what is run again after a conflict.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use ledgerstone_digest::ion::Value;
 
@@ -280,13 +279,7 @@ impl Session {
         let mut outcome = Err(QueryError::internal("a statement was not run"));
         let info = &self.info;
         let mut work = || outcome = exec::run(plan, tx, job.parameters, info);
-        let begun = Instant::now();
-        if plan.may_take_long() {
-            self.runtime.long(&mut work)
-        } else {
-            work()
-        }
-        plan.has_taken(begun.elapsed());
+        plan.run_at_its_pace(|work| self.runtime.long(work), &mut work);
         let outcome = outcome?;
         self.note_answer(plan, &outcome);
         Ok(respond(plan, outcome))
