@@ -9,6 +9,18 @@ use super::entry::Value;
 use super::run::RunCursor;
 use crate::index::IndexError;
 
+/// Goes through entries in one direction.
+pub trait Cursor {
+    /// The key where it stands, and what is said of it; `None` behind the end.
+    fn here(&self) -> Option<(&[u8], Value)>;
+
+    /// To the next key.
+    fn advance(&mut self) -> Result<(), IndexError>;
+
+    /// To the first key at or behind `to`; going down, the last one below it. Only forwards.
+    fn seek(&mut self, to: &[u8]) -> Result<(), IndexError>;
+}
+
 /// One source, in one direction.
 pub enum Source<'a> {
     /// Copied entries in the direction of reading.
@@ -96,22 +108,14 @@ pub struct Merge<'a> {
     descending: bool,
 }
 
-impl<'a> Merge<'a> {
-    /// `sources`: the newest first.
-    pub fn new(sources: Vec<Source<'a>>, descending: bool) -> Merge<'a> {
-        let mut merge = Merge { order: Vec::with_capacity(sources.len()), sources, descending };
-        merge.arrange();
-        merge
-    }
-
-    /// The key that comes next, and what the newest source says of it.
-    pub fn here(&self) -> Option<(&[u8], Value)> {
+impl Cursor for Merge<'_> {
+    // The newest source is believed.
+    fn here(&self) -> Option<(&[u8], Value)> {
         let source = self.sources.get(*self.order.first()?)?;
         Some((source.key()?, source.value()))
     }
 
-    /// To the next key.
-    pub fn advance(&mut self) -> Result<(), IndexError> {
+    fn advance(&mut self) -> Result<(), IndexError> {
         // Older sources may say something of the same key: it is not believed.
         while let [first, second, ..] = self.order[..]
             && self.compare(first, second).is_eq()
@@ -126,8 +130,7 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// To the first key at or behind `to`; going down, the last one below it. Only forwards.
-    pub fn seek(&mut self, to: &[u8]) -> Result<(), IndexError> {
+    fn seek(&mut self, to: &[u8]) -> Result<(), IndexError> {
         for source in &mut self.sources {
             let behind = source.key().is_some_and(|key| if self.descending { key >= to } else { key < to });
             if behind {
@@ -136,6 +139,29 @@ impl<'a> Merge<'a> {
         }
         self.arrange();
         Ok(())
+    }
+}
+
+impl Cursor for RunCursor<'_> {
+    fn here(&self) -> Option<(&[u8], Value)> {
+        Some((self.key()?, self.value()))
+    }
+
+    fn advance(&mut self) -> Result<(), IndexError> {
+        RunCursor::advance(self)
+    }
+
+    fn seek(&mut self, to: &[u8]) -> Result<(), IndexError> {
+        RunCursor::seek(self, to)
+    }
+}
+
+impl<'a> Merge<'a> {
+    /// `sources`: the newest first.
+    pub fn new(sources: Vec<Source<'a>>, descending: bool) -> Merge<'a> {
+        let mut merge = Merge { order: Vec::with_capacity(sources.len()), sources, descending };
+        merge.arrange();
+        merge
     }
 
     fn arrange(&mut self) {

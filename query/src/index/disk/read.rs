@@ -13,7 +13,7 @@ use ledgerstone_digest::id::Id;
 
 use super::delta::{Entries, View};
 use super::entry::{self, Place, Value};
-use super::merge::{MapCursor, Merge, Source};
+use super::merge::{Cursor, MapCursor, Merge, Source};
 use super::{DiskRows, Loss};
 use crate::index::{IndexError, Key, KeyAt, KeyRange, RowAt};
 
@@ -296,25 +296,11 @@ impl DiskRows {
             let window = self.window(&low, &high, descending, size);
             let edge = window.copied.last().filter(|_| window.truncated).map(|(key, _)| key.to_vec());
             let mut merge = window.merge(if descending { &high } else { &low }, descending, filter)?;
-            let mut skipped: Option<Vec<u8>> = None;
-            while let Some((key, value)) = merge.here() {
-                let beyond = match (descending, &edge) {
-                    (false, edge) => key >= &high[..] || edge.as_ref().is_some_and(|edge| key > &edge[..]),
-                    (true, edge) => key < &low[..] || edge.as_ref().is_some_and(|edge| key < &edge[..]),
-                };
-                if beyond {
-                    break;
-                }
-                let step = value.map_or(Ok(Step::Next), |value| each(key, value))?;
-                match step {
-                    Step::Next => merge.advance()?,
-                    Step::Stop => return Ok(()),
-                    Step::To(target) => {
-                        merge.seek(&target)?;
-                        skipped = Some(target);
-                    }
-                }
-            }
+            let inside = |key: &[u8]| match (descending, &edge) {
+                (false, edge) => key < &high[..] && edge.as_ref().is_none_or(|edge| key <= &edge[..]),
+                (true, edge) => key >= &low[..] && edge.as_ref().is_none_or(|edge| key >= &edge[..]),
+            };
+            let Walked::Through { skipped } = walk(&mut merge, inside, each)? else { return Ok(()) };
             let Some(mut edge) = edge else { return Ok(()) };
             if descending {
                 high = skipped.map_or(edge.clone(), |skipped| skipped.min(edge));
@@ -532,32 +518,45 @@ fn scan_runs(
     each: &mut Each<'_>,
 ) -> Result<(), IndexError> {
     let from = if descending { high } else { low };
+    let inside = |key: &[u8]| key >= low && key < high;
     let mut runs = view.runs.iter().rev().filter(|run| run.may_hold(hash));
     let Some(first) = runs.next() else { return Ok(()) };
     let mut cursor = first.cursor(Some(from), descending)?;
     let Some(second) = runs.next() else {
-        while let Some(key) = cursor.key().filter(|key| *key >= low && *key < high) {
-            match cursor.value().map_or(Ok(Step::Next), |value| each(key, value))? {
-                Step::Next => cursor.advance()?,
-                Step::Stop => break,
-                Step::To(target) => cursor.seek(&target)?,
-            }
-        }
+        walk(&mut cursor, inside, each)?;
         return Ok(());
     };
     let mut sources = vec![Source::Run(cursor), Source::Run(second.cursor(Some(from), descending)?)];
     for run in runs {
         sources.push(Source::Run(run.cursor(Some(from), descending)?));
     }
-    let mut merge = Merge::new(sources, descending);
-    while let Some((key, value)) = merge.here().filter(|(key, _)| *key >= low && *key < high) {
+    walk(&mut Merge::new(sources, descending), inside, each)?;
+    Ok(())
+}
+
+/// How a walk ended.
+enum Walked {
+    Stopped,
+    /// At the end of what was to be walked through. `skipped`: where the last step that was not to the next key went.
+    Through {
+        skipped: Option<Vec<u8>>,
+    },
+}
+
+/// Gives `each` what stands at the keys that are `inside`.
+fn walk(cursor: &mut impl Cursor, inside: impl Fn(&[u8]) -> bool, each: &mut Each<'_>) -> Result<Walked, IndexError> {
+    let mut skipped = None;
+    while let Some((key, value)) = cursor.here().filter(|(key, _)| inside(key)) {
         match value.map_or(Ok(Step::Next), |value| each(key, value))? {
-            Step::Next => merge.advance()?,
-            Step::Stop => break,
-            Step::To(target) => merge.seek(&target)?,
+            Step::Next => cursor.advance()?,
+            Step::Stop => return Ok(Walked::Stopped),
+            Step::To(target) => {
+                cursor.seek(&target)?;
+                skipped = Some(target);
+            }
         }
     }
-    Ok(())
+    Ok(Walked::Through { skipped })
 }
 
 /// The entries from `low` to before `high`, which is not below it.

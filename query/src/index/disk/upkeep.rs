@@ -19,7 +19,7 @@ use ledgerstone_journal::Env;
 use super::delta::{Delta, Facts, Frozen, IndexFacts, View};
 use super::entry;
 use super::manifest::{MANIFEST, Manifest, TEMPORARY};
-use super::merge::{MapCursor, Merge, Source};
+use super::merge::{Cursor, MapCursor, Merge, Source};
 use super::run::{Run, Writer, run_number, run_path};
 use super::{DiskRows, lock};
 use crate::index::IndexError;
