@@ -317,6 +317,59 @@ impl BlockLeaf {
     }
 }
 
+/// Which revision a leaf stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevisionPlace {
+    /// The table.
+    pub table_id: Id,
+    /// The document.
+    pub document_id: Id,
+    /// From 0 on.
+    pub version: u64,
+    /// The number of the block it is in.
+    pub block: u64,
+    /// The position of the revision before it.
+    pub supersedes: Option<u64>,
+}
+
+/// What the leaf of a revision that was made here commits to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevisionContent {
+    /// The leaf's blind.
+    pub blind: Blind,
+    /// IH(metadata).
+    pub metadata_hash: Hash,
+    /// IH(data); `None` if the document was deleted.
+    pub data_hash: Option<Hash>,
+}
+
+impl RevisionContent {
+    /// The commitment.
+    pub fn commitment(&self) -> Hash {
+        match &self.data_hash {
+            Some(data_hash) => revision_commitment(&self.blind, &self.metadata_hash, data_hash),
+            None => deleted_commitment(&self.blind, &self.metadata_hash),
+        }
+    }
+}
+
+impl RevisionPlace {
+    /// The leaf of a revision that was made here.
+    pub fn leaf(self, content: &RevisionContent) -> RevisionLeaf {
+        RevisionLeaf {
+            deleted: content.data_hash.is_none(),
+            opaque: false,
+            imported: false,
+            table_id: self.table_id,
+            document_id: self.document_id,
+            version: self.version,
+            block: self.block,
+            supersedes: self.supersedes,
+            commitment: content.commitment(),
+        }
+    }
+}
+
 /// The commitment of a revision with data: to its blind, IH(metadata) and IH(data), which stays when data is redacted.
 pub fn revision_commitment(blind: &Blind, metadata_hash: &Hash, data_hash: &Hash) -> Hash {
     Hash::sha256(&[&[0x10], blind, &metadata_hash.0, &data_hash.0])

@@ -506,11 +506,8 @@ fn open(leaf: &RevisionLeaf, block: &BlockLeaf, opening: &RevisionOpening) -> Re
         return Err(Broken::Flags);
     }
     let metadata_hash = check_metadata(metadata, leaf, block)?;
-    let commitment = match &data_hash {
-        Some(data_hash) => leaf::revision_commitment(&opening.blind, &metadata_hash, data_hash),
-        None => leaf::deleted_commitment(&opening.blind, &metadata_hash),
-    };
-    if leaf.commitment != commitment {
+    let content = leaf::RevisionContent { blind: opening.blind, metadata_hash, data_hash };
+    if leaf.commitment != content.commitment() {
         return Err(Broken::Commitment);
     }
     let revision_hash = qldb::revision_hash(metadata_hash, data_hash);

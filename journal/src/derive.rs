@@ -3,9 +3,7 @@
 
 use ledgerstone_digest::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, StatementInfo, TransactionInfo};
 use ledgerstone_digest::ion::Hasher;
-use ledgerstone_digest::leaf::{
-    BlockHashes, BlockLeaf, BlockOpening, RevisionLeaf, deleted_commitment, revision_commitment,
-};
+use ledgerstone_digest::leaf::{BlockHashes, BlockLeaf, BlockOpening, RevisionContent, RevisionLeaf, RevisionPlace};
 use ledgerstone_digest::qldb::{Entries, block_hash, revision_hash};
 use ledgerstone_digest::tree::leaf_hash;
 use ledgerstone_digest::{Hash, Id};
@@ -135,22 +133,15 @@ pub(crate) fn revision_leaf(block: &BlockFacts, revision: &RevisionFacts, hasher
     let metadata =
         Metadata { id: revision.document_id, version: revision.version, tx_time_ms: block.time_ms, tx_id: block.tx_id }
             .ion_hash_with(hasher);
-    let commitment = match &revision.data_hash {
-        Some(data) => revision_commitment(&revision.blind, &metadata, data),
-        None => deleted_commitment(&revision.blind, &metadata),
-    };
-    let leaf = RevisionLeaf {
-        deleted: revision.data_hash.is_none(),
-        opaque: false,
-        imported: false,
+    let place = RevisionPlace {
         table_id: revision.table_id,
         document_id: revision.document_id,
         version: revision.version,
         block: block.number,
         supersedes: revision.supersedes,
-        commitment,
     };
-    (leaf, metadata)
+    let content = RevisionContent { blind: revision.blind, metadata_hash: metadata, data_hash: revision.data_hash };
+    (place.leaf(&content), metadata)
 }
 
 /// `transactionInfo` of these statements and revisions, in the order of the revisions.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use ledgerstone_digest::block::{OriginInfo, RedactionInfo, TransactionInfo};
+use ledgerstone_digest::block::{Metadata, OriginInfo, RedactionInfo, TransactionInfo};
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::ion::{Hasher, Value};
+use ledgerstone_digest::leaf::{RevisionContent, RevisionLeaf, RevisionPlace};
+use ledgerstone_digest::qldb;
 
 use crate::transaction::Listed;
 
@@ -36,6 +38,28 @@ pub struct StoredRevision {
     pub listed: Option<Listed>,
     /// The blinding bytes of its leaf.
     pub blind: [u8; 16],
+}
+
+impl StoredRevision {
+    /// QLDB's metadata.
+    pub fn metadata(&self) -> Metadata {
+        Metadata { id: self.document_id, version: self.version, tx_time_ms: self.time_ms, tx_id: self.tx_id }
+    }
+
+    /// Its leaf and QLDB's hash of it, derived again.
+    pub fn leaf(&self, hasher: &mut Hasher) -> (RevisionLeaf, Hash) {
+        let metadata_hash = self.metadata().ion_hash_with(hasher);
+        let data_hash = self.data.as_deref().map(|data| hasher.value(data)).or(self.data_hash);
+        let place = RevisionPlace {
+            table_id: self.table_id,
+            document_id: self.document_id,
+            version: self.version,
+            block: self.block,
+            supersedes: self.supersedes,
+        };
+        let leaf = place.leaf(&RevisionContent { blind: self.blind, metadata_hash, data_hash });
+        (leaf, qldb::revision_hash(metadata_hash, data_hash))
+    }
 }
 
 /// A block read from the journal.

@@ -11,7 +11,7 @@ use crate::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, StatementI
 use crate::hash::Hash;
 use crate::id::Id;
 use crate::ion::{Hasher, Value};
-use crate::leaf::{Blind, BlockLeaf, RevisionLeaf, deleted_commitment, revision_commitment};
+use crate::leaf::{Blind, BlockLeaf, RevisionContent, RevisionLeaf, RevisionPlace};
 use crate::qldb::{self, Entries};
 use crate::redaction::RedactionRecord;
 use crate::rotation::RotationRecord;
@@ -254,21 +254,14 @@ impl Preparer {
             FullData::Deleted => None,
         };
         let metadata_hash = self.metadata(block, revision);
-        let commitment = match &data_hash {
-            Some(data_hash) => revision_commitment(&revision.blind, &metadata_hash, data_hash),
-            None => deleted_commitment(&revision.blind, &metadata_hash),
-        };
-        let leaf = RevisionLeaf {
-            deleted: data_hash.is_none(),
-            opaque: false,
-            imported: false,
+        let place = RevisionPlace {
             table_id: revision.table_id,
             document_id: revision.document_id,
             version: revision.version,
             block: block.number,
             supersedes: revision.supersedes,
-            commitment,
         };
+        let leaf = place.leaf(&RevisionContent { blind: revision.blind, metadata_hash, data_hash });
         let listed = self.listed(block, revision, listing).map_err(fail)?;
         Ok(PreparedRevision {
             leaf,

@@ -1,10 +1,8 @@
 //! An open ledger as the source of an export.
 
 use ledgerstone_digest::Id;
-use ledgerstone_digest::block::Metadata;
 use ledgerstone_digest::ion::Hasher;
-use ledgerstone_digest::leaf::{RevisionLeaf, deleted_commitment, revision_commitment};
-use ledgerstone_journal::{ReadError, StoredBlock, StoredRevision};
+use ledgerstone_journal::{ReadError, StoredBlock};
 
 use super::{ExportError, Source};
 use crate::database::Database;
@@ -26,7 +24,8 @@ impl Source for Database {
     fn block(&self, number: u64) -> Result<(StoredBlock, Vec<Vec<u8>>), ExportError> {
         let block = self.ledger().read_block(number).map_err(journal)?;
         let mut hasher = Hasher::new();
-        let mut leaves: Vec<Vec<u8>> = block.revisions.iter().map(|r| revision_leaf(r, &mut hasher)).collect();
+        let mut leaves: Vec<Vec<u8>> =
+            block.revisions.iter().map(|r| r.leaf(&mut hasher).0.encode().to_vec()).collect();
         leaves.push(self.ledger().leaf(block.position).map_err(journal)?);
         Ok((block, leaves))
     }
@@ -39,32 +38,4 @@ impl Source for Database {
 
 fn journal(error: ReadError) -> ExportError {
     ExportError::Journal(error.to_string())
-}
-
-fn revision_leaf(revision: &StoredRevision, hasher: &mut Hasher) -> Vec<u8> {
-    let metadata = Metadata {
-        id: revision.document_id,
-        version: revision.version,
-        tx_time_ms: revision.time_ms,
-        tx_id: revision.tx_id,
-    }
-    .ion_hash_with(hasher);
-    let data_hash = revision.data.as_ref().map(|data| hasher.value(data)).or(revision.data_hash);
-    let commitment = match &data_hash {
-        Some(hash) => revision_commitment(&revision.blind, &metadata, hash),
-        None => deleted_commitment(&revision.blind, &metadata),
-    };
-    RevisionLeaf {
-        deleted: revision.deleted,
-        opaque: false,
-        imported: false,
-        table_id: revision.table_id,
-        document_id: revision.document_id,
-        version: revision.version,
-        block: revision.block,
-        supersedes: revision.supersedes,
-        commitment,
-    }
-    .encode()
-    .to_vec()
 }

@@ -1,9 +1,8 @@
 //! A block as a message: QLDB's block struct, and beside it what Ledgerstone's tree needs to derive it again.
 
-use ledgerstone_digest::block::{Metadata, native_time};
+use ledgerstone_digest::block::native_time;
 use ledgerstone_digest::ion::{self, Hasher, Int, Struct, Value};
-use ledgerstone_digest::leaf::{RevisionLeaf, deleted_commitment, revision_commitment};
-use ledgerstone_digest::qldb::{Entries, revision_hash};
+use ledgerstone_digest::qldb::Entries;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::{Ledger, ReadError, StoredBlock, StoredRevision};
 use ledgerstone_protocol::v1;
@@ -15,7 +14,7 @@ pub fn message(ledger: &Ledger, block: &StoredBlock) -> Result<v1::GetBlockRespo
     let mut leaves = Vec::with_capacity(block.revisions.len() + 1);
     let mut revisions = Vec::with_capacity(block.revisions.len());
     for revision in &block.revisions {
-        let (leaf, hash) = derive(block, revision, &mut hasher);
+        let (leaf, hash) = revision.leaf(&mut hasher);
         revisions.push(revision_value(block, revision, hash));
         leaves.push(leaf.encode().to_vec());
         hashes.push(hash);
@@ -33,27 +32,6 @@ pub fn message(ledger: &Ledger, block: &StoredBlock) -> Result<v1::GetBlockRespo
         blinds: blinds.map(|blind| blind.to_vec()).collect(),
         origin_info: ion::encode(&block.origin.to_value()),
     })
-}
-
-/// A revision's leaf and QLDB's hash of it.
-fn derive(block: &StoredBlock, revision: &StoredRevision, hasher: &mut Hasher) -> (RevisionLeaf, Hash) {
-    let metadata = metadata(revision).ion_hash_with(hasher);
-    let data = revision.data.as_deref().map(|data| hasher.value(data)).or(revision.data_hash);
-    let leaf = RevisionLeaf {
-        deleted: revision.deleted,
-        opaque: false,
-        imported: false,
-        table_id: revision.table_id,
-        document_id: revision.document_id,
-        version: revision.version,
-        block: block.number,
-        supersedes: revision.supersedes,
-        commitment: match &data {
-            Some(data) => revision_commitment(&revision.blind, &metadata, data),
-            None => deleted_commitment(&revision.blind, &metadata),
-        },
-    };
-    (leaf, revision_hash(metadata, data))
 }
 
 fn block_value(block: &StoredBlock, entries: &Entries, revisions: Vec<Value>) -> Value {
@@ -83,17 +61,8 @@ fn revision_value(block: &StoredBlock, revision: &StoredRevision, hash: Hash) ->
         (None, Some(data_hash)) => fields.push(("dataHash", hash_value(data_hash))),
         (None, None) => {}
     }
-    fields.push(("metadata", metadata(revision).to_value()));
+    fields.push(("metadata", revision.metadata().to_value()));
     Value::Struct(Struct::from_fields(fields))
-}
-
-fn metadata(revision: &StoredRevision) -> Metadata {
-    Metadata {
-        id: revision.document_id,
-        version: revision.version,
-        tx_time_ms: revision.time_ms,
-        tx_id: revision.tx_id,
-    }
 }
 
 fn address(strand: Id, number: u64) -> Value {
