@@ -14,11 +14,16 @@ use std::time::{Duration, Instant};
 
 use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
 use ledgerstone_digest::hash::Hash;
-use ledgerstone_digest::note::{SigningKey, VerifierKey};
+use ledgerstone_digest::note::{self, SigningKey};
+use ledgerstone_digest::rotation::{KeyChain, RotationRecord};
+use ledgerstone_digest::verifier::Refusal;
 
 use crate::env::{Storage, is_full};
+use crate::error::FileError;
+use crate::keyring::Keys;
 use crate::mutation::{self, Mutation};
 use crate::reserve;
+use crate::rotation::{self, Note};
 use crate::slots::{SlotError, SlotFile};
 use crate::tree::{Tree, TreeError};
 
@@ -86,6 +91,9 @@ pub enum CheckpointError {
         /// The root of the journal's leaves.
         found: Hash,
     },
+    /// The note with which a key hands over cannot be kept.
+    #[error("the note of the key's rotation: {0}")]
+    Note(Arc<FileError>),
     /// The key cannot sign for this ledger.
     #[error("the key cannot sign this ledger's checkpoints: {0}")]
     Key(String),
@@ -108,6 +116,7 @@ impl CheckpointError {
         match self {
             CheckpointError::Tree(error) => error.is_full(),
             CheckpointError::File(error) => matches!(&**error, SlotError::Io { source, .. } if is_full(source)),
+            CheckpointError::Note(error) => is_full(&error.source),
             _ => false,
         }
     }
@@ -116,6 +125,12 @@ impl CheckpointError {
 impl From<TreeError> for CheckpointError {
     fn from(error: TreeError) -> Self {
         CheckpointError::Tree(Arc::new(error))
+    }
+}
+
+impl From<FileError> for CheckpointError {
+    fn from(error: FileError) -> Self {
+        CheckpointError::Note(Arc::new(error))
     }
 }
 
@@ -149,7 +164,7 @@ pub fn create(
     genesis_leaf_hash: Hash,
     key: &SigningKey,
 ) -> Result<(), CheckpointError> {
-    let signed = sign(origin, 1, genesis_leaf_hash, key)?;
+    let signed = sign(origin, 1, genesis_leaf_hash, &[key])?;
     SlotFile::create(storage, &ledger_dir.join(CHECKPOINT_FILE), CHECKPOINT_MAGIC, signed.note.as_bytes())?;
     Ok(())
 }
@@ -162,9 +177,12 @@ pub struct Recorded {
     pub signed: Signed,
 }
 
+/// The recorded checkpoint before its signature was checked.
+pub struct UnverifiedRecorded(Recorded);
+
 impl Recorded {
-    /// Reads the file of a ledger and checks the note's signature and its origin, which is the key's name.
-    pub fn read(storage: &dyn Storage, ledger_dir: &Path, vkey: &VerifierKey) -> Result<Recorded, CheckpointError> {
+    /// Reads the file of a ledger, and checks only its form: which key may have signed it, the journal says.
+    pub fn read(storage: &dyn Storage, ledger_dir: &Path) -> Result<UnverifiedRecorded, CheckpointError> {
         let path = ledger_dir.join(CHECKPOINT_FILE);
         let (file, payload) = match SlotFile::open(storage, &path, CHECKPOINT_MAGIC) {
             Ok(found) => found,
@@ -174,9 +192,8 @@ impl Recorded {
         let foreign = |reason: String| CheckpointError::Foreign { path: path.clone(), reason };
         let note = String::from_utf8(payload).map_err(|_| foreign("it is not UTF-8".into()))?;
         let unverified = UnverifiedCheckpoint::parse(&note).map_err(|error| foreign(error.to_string()))?;
-        let checkpoint = unverified.verify(vkey).map_err(|error| foreign(error.to_string()))?;
-        let signed = Signed { checkpoint, note: note.into() };
-        Ok(Recorded { file, path, signed })
+        let signed = Signed { checkpoint: unverified.unverified().clone(), note: note.into() };
+        Ok(UnverifiedRecorded(Recorded { file, path, signed }))
     }
 
     /// Refuses a journal of `leaves` leaves that does not reach the recorded size.
@@ -189,13 +206,74 @@ impl Recorded {
     }
 }
 
+impl UnverifiedRecorded {
+    /// Checks the note's signature, by a key that may sign its size, and its origin, which is the key's name.
+    pub fn verify(self, keys: &KeyChain) -> Result<Recorded, CheckpointError> {
+        self.check(keys).map(|()| self.0)
+    }
+
+    /// As [`UnverifiedRecorded::verify`], for whoever goes on later.
+    pub fn check(&self, keys: &KeyChain) -> Result<(), CheckpointError> {
+        let Recorded { path, signed, .. } = &self.0;
+        let Err(refusal) = keys.verify(&signed.note) else { return Ok(()) };
+        let mut reason = refusal.to_string();
+        if matches!(&refusal, Refusal::Checkpoint(ledgerstone_digest::checkpoint::CheckpointError::NotSigned { .. })) {
+            reason.push_str(
+                "; if the key was rotated, the note of that is missing from `rotations`: restore it from a backup",
+            );
+        }
+        Err(CheckpointError::Foreign { path: path.clone(), reason })
+    }
+
+    /// A checkpoint that is recorded elsewhere and larger takes its place.
+    pub fn raise(&mut self, signed: Signed) {
+        self.0.signed = signed;
+    }
+
+    /// What it says, for whoever checks later.
+    pub fn unverified(&self) -> &Signed {
+        &self.0.signed
+    }
+
+    /// As [`Recorded::must_be_reached`].
+    pub fn must_be_reached(&self, leaves: u64) -> Result<(), CheckpointError> {
+        self.0.must_be_reached(leaves)
+    }
+}
+
+/// The keys that a notary signs with.
+#[derive(Debug)]
+pub struct Signers {
+    /// Where they are found.
+    pub keys: Keys,
+    /// Those that were in force so far, the last of them now.
+    pub chain: KeyChain,
+    /// The one in force.
+    pub key: SigningKey,
+    /// The notes with which keys handed over so far, by size.
+    pub(crate) notes: Vec<Note>,
+    /// A rotation whose block is durable and whose size is not signed yet.
+    pub due: Option<Due>,
+}
+
+/// A key that is to take over.
+#[derive(Debug)]
+pub struct Due {
+    /// What the journal says.
+    pub record: RotationRecord,
+    /// The new key.
+    pub key: SigningKey,
+}
+
 /// Signs checkpoints, one at a time, and keeps the tree up with the journal.
 pub struct Notary {
     storage: Arc<dyn Storage>,
     tree: Tree,
     leaves: Arc<dyn Leaves>,
     origin: String,
-    key: SigningKey,
+    keys: Keys,
+    handing_over: Mutex<HandingOver>,
+    known: RwLock<Known>,
     path: PathBuf,
     durable: AtomicU64,
     newest: RwLock<Signed>,
@@ -208,8 +286,25 @@ pub struct Notary {
 /// Owned by whoever signs at the moment.
 struct Signing {
     file: SlotFile,
+    /// The key in force.
+    key: SigningKey,
     /// The first failure; nothing is signed after it until a restart.
     failed: Option<CheckpointError>,
+}
+
+/// The keys that were in force so far, and the notes with which they handed over.
+struct Known {
+    chain: KeyChain,
+    notes: Vec<Note>,
+}
+
+/// A rotation under way.
+#[derive(Default)]
+struct HandingOver {
+    /// Made, and not in the journal yet.
+    expected: Option<SigningKey>,
+    /// In the journal.
+    due: Option<Due>,
 }
 
 /// The leaf hashes as the sequencer computed them, until they are compared with those of the bytes read back.
@@ -238,7 +333,7 @@ impl Notary {
         ledger_dir: &Path,
         leaves: Arc<dyn Leaves>,
         recorded: Recorded,
-        key: SigningKey,
+        signers: Signers,
         durable: u64,
     ) -> Result<Arc<Notary>, CheckpointError> {
         recorded.must_be_reached(durable)?;
@@ -247,16 +342,19 @@ impl Notary {
             tracing::warn!(reason, "the tree's files are rebuilt from the journal");
         }
         let Recorded { file, path, signed } = recorded;
+        let Signers { keys, chain, key, notes, due } = signers;
         let notary = Notary {
             storage,
             tree,
             leaves,
             origin: signed.checkpoint.origin.clone(),
-            key,
+            keys,
+            handing_over: Mutex::new(HandingOver { expected: None, due }),
+            known: RwLock::new(Known { chain, notes }),
             path,
             durable: AtomicU64::new(durable),
             newest: RwLock::new(signed.clone()),
-            signing: Mutex::new(Signing { file, failed: None }),
+            signing: Mutex::new(Signing { file, key, failed: None }),
             expected: Mutex::new(Expected { from: durable, hashes: VecDeque::new(), closed: false }),
             alarm: Mutex::new(Alarm::default()),
             rung: Condvar::new(),
@@ -269,6 +367,7 @@ impl Notary {
             notary.catch_up(recorded)?;
             notary.must_extend(&signed)?;
         }
+        notary.check_handovers()?;
         Ok(Arc::new(notary))
     }
 
@@ -295,6 +394,51 @@ impl Notary {
         if idle {
             self.rung.notify_all();
         }
+    }
+
+    /// A key that will take over at a block which is about to be submitted.
+    pub fn expect_key(&self, key: SigningKey) {
+        lock(&self.handing_over).expected = Some(key);
+    }
+
+    /// That block will not come.
+    pub fn forget_expected_key(&self) {
+        lock(&self.handing_over).expected = None;
+    }
+
+    /// The block of a rotation is durable. Called before its leaves are said to be, so that nobody signs beyond it first.
+    pub fn rotated(&self, record: RotationRecord) {
+        let mut handing_over = lock(&self.handing_over);
+        match handing_over.expected.take() {
+            Some(key) if *key.verifier() == record.new => handing_over.due = Some(Due { record, key }),
+            _ => {
+                drop(handing_over);
+                // Nobody has this key in hand: the next start looks for it.
+                let reason = format!("the journal rotates the key to {}, which was not made here", record.new);
+                lock(&self.signing).failed = Some(CheckpointError::Key(reason));
+            }
+        }
+    }
+
+    /// The keys that were in force so far, and the sizes they may sign.
+    pub fn chain(&self) -> KeyChain {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).chain.clone()
+    }
+
+    /// The note with which a key handed over at this size.
+    pub fn handover(&self, size: u64) -> Option<Arc<str>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.notes.iter().find(|(from, _)| *from == size).map(|(_, note)| note.clone())
+    }
+
+    /// All notes with which keys handed over, by size.
+    pub(crate) fn handovers(&self) -> Vec<Note> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).notes.clone()
+    }
+
+    /// Where keys are found.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// How many leaves are durable.
@@ -404,13 +548,58 @@ impl Notary {
         let mut size = self.durable.load(Ordering::Acquire);
         self.catch_up(size)?;
         self.must_extend(newest)?;
+        if let Some(handed_over) = self.hand_over(signing, size)?
+            && handed_over.checkpoint.size == size
+        {
+            return Ok(handed_over);
+        }
         if mutation::is_on(Mutation::SignOlderHead) {
             size = newest.checkpoint.size;
         }
-        let signed = sign(&self.origin, size, self.tree.root_at(size)?, &self.key)?;
+        let signed = sign(&self.origin, size, self.tree.root_at(size)?, &[&signing.key])?;
+        self.record(signing, &signed)?;
+        Ok(signed)
+    }
+
+    fn record(&self, signing: &mut Signing, signed: &Signed) -> Result<(), CheckpointError> {
         signing.file.store(signed.note.as_bytes())?;
         *self.newest.write().unwrap_or_else(PoisonError::into_inner) = signed.clone();
-        Ok(signed)
+        Ok(())
+    }
+
+    /// If the key changes at or below `size`: signs the size where it does with both, and keeps that note for ever before
+    /// it is recorded. Then the new key is in force.
+    fn hand_over(&self, signing: &mut Signing, size: u64) -> Result<Option<Signed>, CheckpointError> {
+        let (record, key) = match &lock(&self.handing_over).due {
+            Some(Due { record, key }) if record.from <= size => (record.clone(), key.clone()),
+            _ => return Ok(None),
+        };
+        let from = record.from;
+        let signed = sign(&self.origin, from, self.tree.root_at(from)?, &[&signing.key, &key])?;
+        rotation::keep_note(&*self.storage, self.ledger_dir(), from, &signed.note)?;
+        self.record(signing, &signed)?;
+        {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.chain.rotate(&record, from).map_err(|problem| CheckpointError::Key(problem.to_string()))?;
+            known.notes.push((from, signed.note.clone()));
+        }
+        signing.key = key;
+        lock(&self.handing_over).due = None;
+        Ok(Some(signed))
+    }
+
+    /// What keys signed together when they handed over must be roots of this tree.
+    fn check_handovers(&self) -> Result<(), CheckpointError> {
+        for (size, note) in self.handovers() {
+            let path = rotation::note_path(self.ledger_dir(), size);
+            let foreign = |reason: String| CheckpointError::Foreign { path: path.clone(), reason };
+            let read = UnverifiedCheckpoint::parse(&note).map_err(|error| foreign(error.to_string()))?;
+            let (recorded, found) = (read.unverified().root, self.tree.root_at(size)?);
+            if found != recorded {
+                return Err(CheckpointError::OtherRoot { path, size, recorded, found });
+            }
+        }
+        Ok(())
     }
 
     /// Derives the leaves that the tree lacks from the journal's bytes. Only the signer and `open` call it.
@@ -472,9 +661,20 @@ impl Notary {
     }
 }
 
-fn sign(origin: &str, size: u64, root: Hash, key: &SigningKey) -> Result<Signed, CheckpointError> {
+/// Signs with each of the keys, in order.
+fn sign(origin: &str, size: u64, root: Hash, keys: &[&SigningKey]) -> Result<Signed, CheckpointError> {
     let checkpoint = Checkpoint { origin: origin.to_owned(), size, root };
-    let note = checkpoint.sign(key).map_err(|error| CheckpointError::Key(error.to_string()))?;
+    let wrong = |error: &dyn std::fmt::Display| CheckpointError::Key(error.to_string());
+    // What a key refuses to sign alone, none signs.
+    let mut notes = keys.iter().map(|key| checkpoint.sign(key).map_err(|error| wrong(&error)));
+    let alone = notes.next().ok_or_else(|| wrong(&"there is none"))??;
+    for refused in notes {
+        refused?;
+    }
+    let note = match keys {
+        [_] => alone,
+        several => note::sign(&checkpoint.to_note_text(), several).map_err(|error| wrong(&error))?,
+    };
     Ok(Signed { checkpoint, note: note.into() })
 }
 
@@ -531,11 +731,20 @@ mod tests {
     }
 
     fn recorded(env: &Env) -> Result<Recorded, CheckpointError> {
-        Recorded::read(&*env.storage, Path::new(DIR), key(7).verifier())
+        recorded_by(env, 7)
+    }
+
+    fn recorded_by(env: &Env, seed: u8) -> Result<Recorded, CheckpointError> {
+        Recorded::read(&*env.storage, Path::new(DIR))?.verify(&KeyChain::new(key(seed).verifier().clone()))
+    }
+
+    fn signers() -> Signers {
+        let (key, chain) = (key(7), KeyChain::new(key(7).verifier().clone()));
+        Signers { keys: key.clone().into(), chain, key, notes: Vec::new(), due: None }
     }
 
     fn open(env: &Env, leaves: &Arc<Entries>, durable: u64) -> Result<Arc<Notary>, CheckpointError> {
-        Notary::open(env.storage.clone(), Path::new(DIR), leaves.clone(), recorded(env)?, key(7), durable)
+        Notary::open(env.storage.clone(), Path::new(DIR), leaves.clone(), recorded(env)?, signers(), durable)
     }
 
     #[test]
@@ -672,7 +881,7 @@ mod tests {
     #[test]
     fn another_key_neither_reads_nor_signs() {
         let env = new_ledger();
-        let refused = Recorded::read(&*env.storage, Path::new(DIR), key(8).verifier()).err();
+        let refused = recorded_by(&env, 8).err();
         assert!(matches!(refused, Some(CheckpointError::Foreign { .. })));
         let other = SigningKey::from_seed("ledger.example/y", &[7; 32]).unwrap();
         assert!(create(&*env.storage, Path::new(DIR), ORIGIN, leaf(0), &other).is_err());

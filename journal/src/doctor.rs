@@ -6,17 +6,15 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use ledgerstone_digest::Hash;
-use ledgerstone_digest::ion::{Value, decode};
-use ledgerstone_digest::note::VerifierKey;
 
-use crate::checkpoint::{Leaves, Recorded};
+use crate::checkpoint::{CheckpointError, Leaves, Recorded};
 use crate::env::Env;
 use crate::error::{FileError, OpenError};
-use crate::frame::Genesis;
 use crate::offsets::{self, OFFSETS_DIR};
 use crate::reader::{Journal, Segment};
 use crate::recovery::{self, LOCK_FILE};
 use crate::redaction::REDACTION_FILE;
+use crate::rotation;
 use crate::scan::Tail;
 use crate::segment::JOURNAL_DIR;
 use crate::tree::{Tree, TreeError};
@@ -91,8 +89,11 @@ pub fn rebuild_derived(env: &Env, dir: &Path, progress: &mut dyn FnMut(u64, u64)
     }
     remove_offsets(env, dir)?;
     let (journal, end) = read_journal(env, dir)?;
-    let recorded = Recorded::read(storage, dir, &key_of(&journal.genesis)?);
-    let recorded = recorded.map_err(|error| OpenError::Checkpoint(error.to_string()))?.signed.checkpoint;
+    let unusable = |error: CheckpointError| OpenError::Checkpoint(error.to_string());
+    let recorded = Recorded::read(storage, dir).map_err(unusable)?;
+    let (first, notes) = (recovery::first_key(&journal.genesis)?, rotation::notes(storage, dir)?);
+    let found = rotation::find(&journal, first, notes, recorded.unverified(), end)?;
+    let recorded = recorded.verify(&found.chain).map_err(unusable)?.signed.checkpoint;
     let tree = rebuild_tree(env, dir, &journal, end, progress)?;
     if recorded.size > end {
         return Err(OpenError::BehindCheckpoint { path: dir.to_owned(), end, recorded: recorded.size }.into());
@@ -167,12 +168,4 @@ fn rebuild_tree(
     tree.sync()?;
     progress(tree.size(), end);
     Ok(tree)
-}
-
-/// The key that the genesis record names.
-fn key_of(genesis: &Genesis) -> Result<VerifierKey, DoctorError> {
-    let record = decode(&genesis.record, &Default::default()).ok();
-    let text = record.as_ref().and_then(|record| record.as_struct()?.get("logKey")).and_then(Value::as_text);
-    let key = text.unwrap_or_default().parse::<VerifierKey>();
-    Ok(key.map_err(|error| OpenError::Checkpoint(format!("the genesis names no key: {error}")))?)
 }

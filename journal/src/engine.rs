@@ -510,6 +510,7 @@ impl Back {
     }
 
     fn write_and_publish(&mut self, mut batch: Batch, shared: &Shared) -> Result<Tail, WriteFailure> {
+        let rotation = batch.blocks.iter().find_map(|pending| pending.rotation.clone());
         let early = match mutation::is_on(Mutation::IndexBeforePublishing) {
             true => self.take_in(&mut batch),
             false => Vec::new(),
@@ -525,6 +526,9 @@ impl Back {
                 drop(pending.answer.send(Err(failure.error())));
             }
             return Err(failure);
+        }
+        if let Some(record) = rotation {
+            self.notary.rotated(record);
         }
         self.publish(batch, shared);
         for (answer, committed) in early {

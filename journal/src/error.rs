@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::env::help_for;
+use crate::keys::KeyError;
 
 /// Why bytes of the journal were refused: what was found, in which file and at which byte.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,10 +105,23 @@ pub enum OpenError {
     )]
     BehindCheckpoint { path: PathBuf, end: u64, recorded: u64 },
     #[error(
-        "the key {given} does not belong to this ledger; its genesis names {expected}: put the ledger's own key file \
+        "the key {given} does not belong to this ledger; the key in force is {expected}: put the ledger's own key file \
          back, or the directory that belongs to the key"
     )]
     Key { given: String, expected: String },
+    /// The keys could not be read.
+    #[error(transparent)]
+    Keys(KeyError),
+    /// A rotation is in the journal, and a key that it needs is not found.
+    #[error(
+        "the journal rotates the key to {new} at size {from}, and to go on with that the {which} key is needed: {cause}; put \
+         the file of that key back into the directory of keys (its name does not matter as long as it begins with the \
+         ledger's id and ends with .key). Without it this ledger signs nothing any more; `ledgerstone verify DIR` reads it"
+    )]
+    RotationKey { new: String, from: u64, which: &'static str, cause: KeyError },
+    /// What is kept of a rotation cannot be used.
+    #[error("{}: {what}; restore the directory `rotations` from a backup", path.display())]
+    Rotation { path: PathBuf, what: String },
     #[error("the recorded checkpoint cannot be used: {0}")]
     Checkpoint(String),
     #[error("the tree cannot be used: {0}")]

@@ -2,7 +2,8 @@
 //!
 //! `<ledger id>.key` holds Go's text form of a note signing key (`PRIVATE+KEY+name+hash+base64`) and a newline, mode
 //! 0600; `<ledger id>.vkey` holds the verifier key that auditors are given, mode 0644. The key file is the one secret
-//! of a ledger: whoever has it can sign another history. It belongs in no backup of the data.
+//! of a ledger: whoever has it can sign another history. It belongs in no backup of the data. While a key is rotated
+//! there are more files; [`crate::keyring`] knows their names.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -10,12 +11,13 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::note::{KeyError as NoteKeyError, SigningKey};
+use ledgerstone_digest::note::{KeyError as NoteKeyError, SigningKey, VerifierKey};
 
 use crate::env::{Rng, help_for};
+use crate::keyring::{KeyFiles, KeyRing, Keys};
 
 /// Key files are short; a longer file is not one.
-const KEY_FILE_BYTES_MAX: u64 = 4096;
+pub(crate) const KEY_FILE_BYTES_MAX: u64 = 4096;
 
 /// Why a key could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,17 @@ pub enum KeyError {
         /// The ledger's origin.
         origin: String,
     },
+    /// None of the keys is the one that is looked for.
+    #[error("the key {given} is not {expected}, which the ledger's journal says is in force")]
+    OtherKey {
+        /// The key under the usual name.
+        given: String,
+        /// The key that is needed.
+        expected: String,
+    },
+    /// A key that was given has no file beside which a new one could be put.
+    #[error("the key was not read from a directory of keys, so there is no place for a new one")]
+    NoPlace,
     /// A key for this ledger exists; it is never overwritten.
     #[error("{} exists; a key is never overwritten", path.display())]
     Exists {
@@ -78,6 +91,12 @@ pub enum KeyError {
         /// The data directory.
         data: PathBuf,
     },
+}
+
+impl KeyError {
+    pub(crate) fn other(given: &VerifierKey, expected: &VerifierKey) -> KeyError {
+        KeyError::OtherKey { given: given.to_string(), expected: expected.to_string() }
+    }
 }
 
 /// The directory that holds the signing keys of a server's ledgers.
@@ -112,14 +131,10 @@ impl KeyDirectory {
     pub fn create(&self, ledger: Id, origin: &str, rng: &dyn Rng) -> Result<SigningKey, KeyError> {
         let mut seed = [0; 32];
         rng.fill(&mut seed);
-        let path = self.key_path(ledger);
         let key = SigningKey::from_seed(origin, &seed)
-            .map_err(|error| KeyError::Malformed { path: path.clone(), reason: error.to_string() })?;
+            .map_err(|error| KeyError::Malformed { path: self.key_path(ledger), reason: error.to_string() })?;
         seed.fill(0);
-        write_new(&path, 0o600, &key.to_private_text())?;
-        write_new(&self.vkey_path(ledger), 0o644, &key.verifier().to_string())?;
-        let io = |source| KeyError::Io { path: self.dir.clone(), source };
-        fs::File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+        self.ring(ledger).create(&key)?;
         Ok(key)
     }
 
@@ -132,6 +147,57 @@ impl KeyDirectory {
             false => Err(KeyError::OtherName { path, found: key.name().to_owned(), origin: origin.to_owned() }),
         }
     }
+
+    /// All keys that a ledger has or had.
+    pub fn ring(&self, ledger: Id) -> KeyRing<KeyDirectory> {
+        KeyRing::new(self.clone(), ledger)
+    }
+
+    fn io(&self, source: io::Error) -> KeyError {
+        KeyError::Io { path: self.dir.clone(), source }
+    }
+}
+
+impl KeyFiles for KeyDirectory {
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn names(&self) -> Result<Vec<String>, KeyError> {
+        let entries = fs::read_dir(&self.dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = entries.map_err(|source| self.io(source))?;
+        Ok(entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    }
+
+    fn read(&self, name: &str) -> Result<SigningKey, KeyError> {
+        read_key(&self.dir.join(name))
+    }
+
+    fn write_new(&self, name: &str, mode: u32, line: &str) -> Result<(), KeyError> {
+        write_new(&self.dir.join(name), mode, line)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), KeyError> {
+        let path = self.dir.join(from);
+        fs::rename(&path, self.dir.join(to)).map_err(|source| KeyError::Io { path, source })
+    }
+
+    fn remove(&self, name: &str) -> Result<(), KeyError> {
+        let path = self.dir.join(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(KeyError::Io { path, source }),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync(&self) -> Result<(), KeyError> {
+        fs::File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(|source| self.io(source))
+    }
+}
+
+/// The keys of a ledger in a directory that is there.
+pub fn keys_in(dir: &Path, ledger: Id) -> Keys {
+    Keys::new(KeyDirectory { dir: dir.to_owned() }.ring(ledger))
 }
 
 /// Reads one key file.

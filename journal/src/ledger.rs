@@ -33,13 +33,15 @@ use crate::writer::Writer;
 pub struct Ledger {
     pub(crate) journal: Arc<Journal>,
     pub(crate) notary: Arc<Notary>,
-    vkey: VerifierKey,
+    origin: String,
     shared: Arc<Shared>,
     queue_max: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn Lock>>>,
     /// One redaction at a time.
     redacting: Mutex<()>,
+    /// One rotation of the key at a time.
+    rotating: Mutex<()>,
 }
 
 impl Ledger {
@@ -90,12 +92,12 @@ impl Ledger {
 
     /// What checkpoints are signed as.
     pub fn origin(&self) -> &str {
-        self.vkey.name()
+        &self.origin
     }
 
-    /// The key that checkpoints are verified with.
-    pub fn vkey(&self) -> &VerifierKey {
-        &self.vkey
+    /// The key that the newest checkpoints are verified with.
+    pub fn vkey(&self) -> VerifierKey {
+        self.notary.chain().current().clone()
     }
 
     /// The genesis record, as stored and hashed.
@@ -215,6 +217,11 @@ impl Ledger {
         self.prover().receipt(position, options)
     }
 
+    /// The receipt of the rotation at a size, under the checkpoint with which the key before handed over.
+    pub(crate) fn rotation_receipt(&self, size: u64) -> Result<Receipt, ReceiptError> {
+        self.prover().rotation(size)
+    }
+
     /// The receipt of a whole transaction: all revisions of a block, the block opened.
     pub fn transaction_receipt(&self, block: u64) -> Result<Receipt, ReceiptError> {
         self.transaction_receipt_with(block, ReceiptOptions { data: true, block_opening: true })
@@ -283,6 +290,11 @@ impl Ledger {
     /// No redaction begins while this is held.
     pub(crate) fn hold_redactions(&self) -> MutexGuard<'_, ()> {
         self.redacting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No rotation begins while this is held.
+    pub(crate) fn hold_rotations(&self) -> MutexGuard<'_, ()> {
+        self.rotating.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn prover(&self) -> Prover<'_> {
@@ -405,15 +417,17 @@ impl Recovered {
         let back = Back { writer, hook: publish, journal: Arc::clone(&journal), notary: Arc::clone(&notary) };
         let read_only = backup::is_restored(&env, &journal.dir);
         let shared = Arc::new(Shared::new(tail.chain.next_position, read_only, options.threads, front, back));
+        let origin = notary.chain().current().name().to_owned();
         let mut ledger = Ledger {
             journal,
             notary,
-            vkey: options.key.verifier().clone(),
+            origin,
             shared: Arc::clone(&shared),
             queue_max: options.queue_max.max(1),
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock)),
             redacting: Mutex::new(()),
+            rotating: Mutex::new(()),
         };
         if options.threads {
             let spawned = spawn(&shared).and_then(|threads| {

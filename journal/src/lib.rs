@@ -14,7 +14,8 @@
 //! | [`error`] | one enumeration per operation |
 //! | [`tree`] | the Merkle tree's level files |
 //! | [`checkpoint`] | the recorded checkpoint and the task that signs the next |
-//! | [`keys`] | signing keys as files |
+//! | [`keys`], [`keyring`] | signing keys as files; which of them is in force |
+//! | [`rotation`] | how a new key takes over from the one before |
 //! | [`redaction`] | data that leaves the journal while its hash stays |
 //! | [`receipt`] | receipts and proofs, made from the journal and the tree |
 //! | [`backup`] | copies of an open ledger, and ledgers made of them |
@@ -35,6 +36,7 @@ pub(crate) mod engine;
 pub mod env;
 pub mod error;
 pub mod frame;
+pub mod keyring;
 pub mod keys;
 pub mod ledger;
 #[doc(hidden)]
@@ -45,6 +47,7 @@ pub mod receipt;
 pub mod recovery;
 pub mod redaction;
 pub mod reserve;
+pub mod rotation;
 pub(crate) mod scan;
 pub(crate) mod scrub;
 pub mod segment;
@@ -63,13 +66,15 @@ pub use doctor::{DoctorReport, rebuild_derived};
 pub use engine::Step;
 pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
+pub use keyring::Keys;
 pub use ledger::Ledger;
 pub use receipt::{ReceiptError, ReceiptOptions};
 pub use recovery::{CreateOptions, OpenOptions, Recovered};
 pub use redaction::RedactError;
+pub use rotation::{KeyRotation, RotateError, Rotated};
 pub use sequencer::STAGED_ABOVE_BYTES;
 pub use stored::{StoredBlock, StoredRevision};
 pub use transaction::{
-    Committed, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision, Sequence, Transaction,
+    Committed, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision, Rotation, Sequence, Transaction,
 };
 pub use verify::{VerifyOptions, VerifyReport, verify_directory};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::block::Metadata;
+use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
 use ledgerstone_digest::ion::{Hasher, Value, ion_hash};
 use ledgerstone_digest::receipt::{Content, OpenedBlock, Receipt, ReceiptRevision, RedactionPart, RevisionOpening};
 use ledgerstone_digest::tlog_proof::TlogProof;
@@ -92,14 +93,24 @@ impl Prover<'_> {
         if position == block.position {
             return Err(ReadError::Kind { position, found: "a block", wanted: "a revision" }.into());
         }
-        self.build(&block, &derived, at..at + 1, options)
+        self.build(&block, &derived, at..at + 1, options, None)
     }
 
     /// The receipt of a whole transaction: all its revisions.
     pub fn transaction_receipt(&self, block: u64, options: ReceiptOptions) -> Result<Receipt, ReceiptError> {
         let position = self.journal.block_position(block)?;
         let (block, derived) = self.journal.block(position, &mut Hasher::new())?;
-        self.build(&block, &derived, 0..block.revisions.len(), options)
+        self.build(&block, &derived, 0..block.revisions.len(), options, None)
+    }
+
+    /// The receipt of the record of a rotation, under the checkpoint with which the key before handed over.
+    pub fn rotation(&self, size: u64) -> Result<Receipt, ReceiptError> {
+        let not_signed = || ReceiptError::NotSigned { size, signed: self.notary.newest().checkpoint.size };
+        let note = self.notary.handover(size).ok_or_else(not_signed)?;
+        let read = UnverifiedCheckpoint::parse(&note).map_err(|_| not_signed())?;
+        let signed = Signed { checkpoint: read.unverified().clone(), note };
+        let (block, derived) = self.block_of(size.saturating_sub(2))?;
+        self.build(&block, &derived, 0..1, ReceiptOptions::default(), Some(signed))
     }
 
     /// The proof that the tree of `to` leaves begins with the tree of `from` leaves.
@@ -185,10 +196,14 @@ impl Prover<'_> {
         derived: &DerivedBlock,
         of_block: Range<usize>,
         options: ReceiptOptions,
+        under: Option<Signed>,
     ) -> Result<Receipt, ReceiptError> {
         let records = self.records(block.revisions.get(of_block.clone()).unwrap_or_default())?;
         let boundary = records.iter().map(|(block, _, _)| block.position).fold(block.position, u64::max) + 1;
-        let signed = self.notary.checkpoint_reaching(boundary)?;
+        let signed = match under {
+            Some(signed) => signed,
+            None => self.notary.checkpoint_reaching(boundary)?,
+        };
         let shown: Vec<_> = of_block.filter_map(|at| show(block, derived, at, options.data)).collect();
         let proof = self.prove(&signed, &shown, block, derived)?;
         let mut redactions = Vec::with_capacity(records.len());

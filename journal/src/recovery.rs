@@ -8,22 +8,26 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ledgerstone_digest::checkpoint::ledger_id_of;
+use ledgerstone_digest::full::check_genesis;
 use ledgerstone_digest::ion::{Hasher, Struct, Value, encode};
-use ledgerstone_digest::note::SigningKey;
+use ledgerstone_digest::note::{SigningKey, VerifierKey};
+use ledgerstone_digest::rotation::{KeyChain, RotationRecord};
 use ledgerstone_digest::tree::leaf_hash;
 use ledgerstone_digest::{Hash, Id};
 
 use crate::batch::{begin_batch, finish_batch};
-use crate::checkpoint::{self, CheckpointError, Leaves, Notary, Recorded};
+use crate::checkpoint::{self, CheckpointError, Due, Leaves, Notary, Recorded, Signers, UnverifiedRecorded};
 use crate::dictionary::Texts;
 use crate::env::{EntryKind, Env, File, Lock, OpenMode, Storage, write_all_at};
 use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
 use crate::frame::{BlockHead, Contents, FrameKind, Genesis, put_frame};
+use crate::keyring::Keys;
+use crate::keys::KeyError;
 use crate::mutation::{self, Mutation};
 use crate::reader::{Journal, Segment, genesis_leaf};
 use crate::redaction;
 use crate::reserve;
+use crate::rotation;
 use crate::scan::{ScanError, Scanned, SegmentFile, Tail as FileTail};
 use crate::segment::{
     Chain, FIRST_SEGMENT_BYTES, JOURNAL_DIR, NEXT_SEGMENT, PAGE_BYTES, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SegmentHeader,
@@ -54,8 +58,8 @@ pub struct CreateOptions {
 /// How a ledger is opened.
 #[derive(Debug)]
 pub struct OpenOptions {
-    /// The ledger's key; its name is the origin.
-    pub key: SigningKey,
+    /// Where the ledger's keys are; the journal says which of them is in force.
+    pub keys: Keys,
     /// Length of the segments made from now on.
     pub segment_bytes: u64,
     /// Transactions whose revisions take more are written ahead in staged frames.
@@ -107,9 +111,10 @@ impl CreateOptions {
 }
 
 impl OpenOptions {
-    pub fn new(key: SigningKey) -> OpenOptions {
+    /// A [`SigningKey`] alone will do for a ledger whose key does not change while it is open.
+    pub fn new(keys: impl Into<Keys>) -> OpenOptions {
         OpenOptions {
-            key,
+            keys: keys.into(),
             segment_bytes: SEGMENT_BYTES,
             staged_above_bytes: STAGED_ABOVE_BYTES,
             transaction_revisions_max: 10_000_000,
@@ -272,8 +277,14 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     let redaction = redaction::recover(storage, dir).map_err(|e| OpenError::Redaction(e.to_string()))?;
     let mut segments = segments(env, dir)?;
     let genesis = read_genesis(&segments)?;
-    check_key(&genesis, &options.key)?;
-    let recorded = Recorded::read(storage, dir, options.key.verifier()).map_err(checkpoint_error)?;
+    let first = first_key(&genesis)?;
+    let notes = rotation::notes(storage, dir)?;
+    let mut recorded = Recorded::read(storage, dir).map_err(checkpoint_error)?;
+    if notes.is_empty() {
+        // So no key has handed over, and what is wrong with the only one is said before the journal is read.
+        options.keys.find(&first).map_err(key_error)?;
+        check_recorded(&recorded, &KeyChain::new(first.clone()))?;
+    }
     let Some(last) = segments.pop() else {
         return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
     };
@@ -287,7 +298,7 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     recorded.must_be_reached(scanned.chain.next_position).map_err(|_| OpenError::BehindCheckpoint {
         path: dir.to_path_buf(),
         end: scanned.chain.next_position,
-        recorded: recorded.signed.checkpoint.size,
+        recorded: recorded.unverified().checkpoint.size,
     })?;
     let Scanned { index, mut chain, end, .. } = scanned;
     let texts = index.texts.clone();
@@ -306,9 +317,10 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     // Room for what follows.
     remove_leftovers(env, dir)?;
     let leaves: Arc<dyn Leaves> = Arc::<Journal>::clone(&journal);
-    let notary =
-        Notary::open(Arc::clone(&env.storage), dir, leaves, recorded, options.key.clone(), chain.next_position)
-            .map_err(checkpoint_error)?;
+    let signers = signers(&journal, &options.keys, first, notes, &mut recorded, chain.next_position)?;
+    let recorded = recorded.verify(&signers.chain).map_err(checkpoint_error)?;
+    let notary = Notary::open(Arc::clone(&env.storage), dir, leaves, recorded, signers, chain.next_position)
+        .map_err(checkpoint_error)?;
     // Everything has been looked at: only now may anything be changed.
     let file = storage.open(&last.path, OpenMode::Write).map_err(|e| last.file_error("open it for writing", e))?;
     let cut = cut(&*file, &last, end, file_tail)?;
@@ -380,18 +392,60 @@ pub(crate) fn read_genesis(segments: &[SegmentFile]) -> Result<Genesis, OpenErro
     Ok(genesis)
 }
 
-fn check_key(genesis: &Genesis, key: &SigningKey) -> Result<(), OpenError> {
-    let given = key.verifier().to_string();
-    let record = ledgerstone_digest::ion::decode(&genesis.record, &Default::default()).ok();
-    let field = |name: &str| {
-        let text = record.as_ref().and_then(|r| r.as_struct()).and_then(|s| s.get(name)).and_then(Value::as_text);
-        text.unwrap_or_default().to_owned()
-    };
-    let expected = field("logKey");
-    if given != expected || ledger_id_of(&field("origin")) != Some(genesis.ledger) {
-        return Err(OpenError::Key { given, expected });
+/// The key that the genesis names.
+pub(crate) fn first_key(genesis: &Genesis) -> Result<VerifierKey, OpenError> {
+    let facts = check_genesis(&genesis_leaf(genesis), &genesis.record);
+    Ok(facts.map_err(|what| OpenError::Checkpoint(format!("the genesis names no key: {what}")))?.log_key)
+}
+
+/// The keys to sign with, as the journal says. Their files take their names, if a rotation had not come that far.
+fn signers(
+    journal: &Journal,
+    keys: &Keys,
+    first: VerifierKey,
+    notes: Vec<rotation::Note>,
+    recorded: &mut UnverifiedRecorded,
+    end: u64,
+) -> Result<Signers, OpenError> {
+    let found = rotation::find(journal, first, notes, recorded.unverified(), end)?;
+    check_recorded(recorded, &found.chain)?;
+    if let Some(beyond) = found.beyond(recorded.unverified()) {
+        recorded.raise(beyond);
     }
-    Ok(())
+    let rotation::Found { chain, pending, notes } = found;
+    let missing = |which, record: &RotationRecord| {
+        let (new, from) = (record.new.to_string(), record.from);
+        move |cause| OpenError::RotationKey { new, from, which, cause }
+    };
+    let current = chain.current();
+    let key = match &pending {
+        Some(record) => keys.find(current).map_err(missing("old", record))?,
+        None => keys.find(current).map_err(key_error)?,
+    };
+    let due = match pending {
+        Some(record) => {
+            let key = keys.find(&record.new).map_err(missing("new", &record))?;
+            Some(Due { record, key })
+        }
+        None => {
+            if let Err(error) = keys.settle(current) {
+                tracing::warn!(%error, "the file of the key in force has not taken its name; it is found without");
+            }
+            None
+        }
+    };
+    Ok(Signers { keys: keys.clone(), key, chain, notes, due })
+}
+
+fn check_recorded(recorded: &UnverifiedRecorded, keys: &KeyChain) -> Result<(), OpenError> {
+    recorded.check(keys).map_err(checkpoint_error)
+}
+
+fn key_error(error: KeyError) -> OpenError {
+    match error {
+        KeyError::OtherKey { given, expected } => OpenError::Key { given, expected },
+        other => OpenError::Keys(other),
+    }
 }
 
 /// Removes what an interrupted preparation left behind.

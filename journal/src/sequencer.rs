@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ledgerstone_digest::ion::{Hasher, ion_hash};
+use ledgerstone_digest::rotation::RotationRecord;
 use ledgerstone_digest::{Hash, Id};
 
 use crate::batch::{BATCH_BYTES_MAX, BATCH_BYTES_SOFT, BATCH_HEADER_BYTES, begin_batch, finish_batch};
@@ -19,7 +20,7 @@ use crate::error::{ClockError, CommitError};
 use crate::frame::{BlockHead, Content, FrameKind, Group, RevisionFrame, Staged, StagedRef, put_frame};
 use crate::offsets::Index;
 use crate::segment::{Chain, PAGE_BYTES, SEGMENT_BYTES_MAX, SegmentHeader, page_align};
-use crate::transaction::{Committed, NewRevision, PublishedBlock, PublishedRevision, Sequence, Transaction};
+use crate::transaction::{Committed, NewRevision, PublishedBlock, PublishedRevision, Rotation, Sequence, Transaction};
 
 /// A transaction whose revisions take more is written ahead in staged frames.
 pub const STAGED_ABOVE_BYTES: usize = 4 << 20;
@@ -73,6 +74,8 @@ pub(crate) struct Batch {
 /// A block that waits to be durable.
 pub(crate) struct PendingBlock {
     pub block: PublishedBlock,
+    /// It rotates the key.
+    pub rotation: Option<RotationRecord>,
     pub answer: Answer,
 }
 
@@ -178,7 +181,8 @@ impl Sequencer {
         chain.block_leaf = Some(placed.derived.leaf_entry_hash);
         sequence.sequenced(&transaction, &committed);
         self.forming.leaf_hashes.extend_from_slice(&placed.derived.leaf_hashes);
-        self.forming.blocks.push(PendingBlock { block: published(transaction, committed), answer });
+        let rotation = transaction.rotation.as_ref().map(|keys| record(keys, committed.snapshot()));
+        self.forming.blocks.push(PendingBlock { block: published(transaction, committed), rotation, answer });
         if self.forming.bytes.len() >= BATCH_BYTES_SOFT {
             self.close_batch();
         }
@@ -255,6 +259,7 @@ impl Sequencer {
             return Err(CommitError::TooLarge { what: "revisions", found, limit });
         }
         let next = self.tail.chain.next_position;
+        self.write_rotation(transaction)?;
         for revision in &transaction.revisions {
             let fits = (revision.version == 0) == revision.supersedes.is_none()
                 && revision.supersedes.is_none_or(|p| p > 0 && p < next)
@@ -271,6 +276,27 @@ impl Sequencer {
             return Err(CommitError::Refused("a transaction without a revision takes no block".into()));
         }
         Ok(time_ms)
+    }
+
+    /// The record of a rotation says where its block ends, which is known only now. Nothing else writes to that table.
+    fn write_rotation(&self, transaction: &mut Transaction) -> Result<(), CommitError> {
+        let refuse = |what: &str| Err(CommitError::Refused(what.into()));
+        let end = self.tail.chain.next_position + 2;
+        match (&transaction.rotation, transaction.revisions.as_mut_slice()) {
+            (Some(keys), [revision]) => {
+                if revision.table_id != Id::KEYS || revision.document_id != self.options.ledger {
+                    return refuse("a rotation is a revision of the ledger's document in the table of keys");
+                }
+                revision.data = Some(Arc::new(record(keys, end).to_value()));
+                revision.data_hash = None;
+                Ok(())
+            }
+            (Some(_), _) => refuse("a rotation of the key is alone in its transaction"),
+            (None, revisions) => match revisions.iter().any(|revision| revision.table_id == Id::KEYS) {
+                true => refuse("only a rotation writes to the table of keys"),
+                false => Ok(()),
+            },
+        }
     }
 
     fn place(&mut self, transaction: &Transaction, time_ms: i64) -> Result<Placed, CommitError> {
@@ -554,6 +580,10 @@ impl ClockWatch {
 /// How far the clock stands behind the last block, if that is too far.
 fn is_behind(last_ms: Option<i64>, now_ms: i64) -> Option<i64> {
     Some(last_ms?.saturating_sub(now_ms)).filter(|behind_ms| *behind_ms > CLOCK_BEHIND_MS_MAX)
+}
+
+fn record(keys: &Rotation, from: u64) -> RotationRecord {
+    RotationRecord { old: keys.old.clone(), new: keys.new.clone(), from }
 }
 
 /// The groups of a transaction's revisions and, for each revision, which it belongs to.

@@ -8,6 +8,7 @@ use ledgerstone_digest::block::{OriginInfo, RedactionInfo, StatementInfo};
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::note::VerifierKey;
 
 use crate::error::CommitError;
 
@@ -21,8 +22,17 @@ pub struct Transaction {
     pub revisions: Vec<NewRevision>,
     pub origin: OriginInfo,
     pub redaction: Option<RedactionInfo>,
+    /// It rotates the ledger's key: it has one revision, whose data the sequencer writes.
+    pub rotation: Option<Rotation>,
     /// The query engine's own: read set, keys. Comes back in [`PublishedBlock::payload`].
     pub payload: Box<dyn Any + Send>,
+}
+
+/// The key in force and the one that takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    pub old: VerifierKey,
+    pub new: VerifierKey,
 }
 
 /// A revision to be made.

@@ -10,13 +10,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::note::SigningKey;
-use ledgerstone_journal::Env;
 use ledgerstone_journal::env::{EntryKind, OpenMode, help_for, read_exact_at};
-use ledgerstone_journal::keys::{KeyDirectory, KeyError, read_key};
+use ledgerstone_journal::keys::{KeyDirectory, KeyError};
 use ledgerstone_journal::recovery::origin_of;
 use ledgerstone_journal::segment::{JOURNAL_DIR, SegmentHeader, segment_path};
 use ledgerstone_journal::{Damage, Help};
+use ledgerstone_journal::{Env, Keys};
 
 use crate::database::{Database, DatabaseOptions, Limits};
 use crate::error::{QueryError, Result, SqlState};
@@ -123,8 +122,8 @@ impl Instance {
                 .hint(format!("There is: {}.", names.join(", "))));
         }
         let dir = self.options.data.join(name);
-        let (key, path) = self.key_of(name)?;
-        let opened = Database::open(&self.options.env, &dir, name, key, self.database_options());
+        let (keys, path) = self.keys_of(name)?;
+        let opened = Database::open(&self.options.env, &dir, name, keys, self.database_options());
         let database = opened.map_err(|error| match error.code {
             SqlState::INVALID_PARAMETER_VALUE => error.hint(format!("The key was read from {}.", path.display())),
             _ => error,
@@ -241,8 +240,8 @@ impl Instance {
         self.options.env.storage.exists(&self.protection_path(name))
     }
 
-    /// The key of a ledger on disk. Whether it is the one its genesis names is for the journal to judge.
-    fn key_of(&self, name: &str) -> Result<(SigningKey, PathBuf)> {
+    /// The keys of a ledger on disk, and the file of the one in force. Which that is, is for the journal to judge.
+    fn keys_of(&self, name: &str) -> Result<(Keys, PathBuf)> {
         let storage = &self.options.env.storage;
         let dir = self.options.data.join(name);
         let path = segment_path(&dir, 0);
@@ -269,12 +268,12 @@ impl Instance {
             read => read.map_err(|e| io_error("read", &path, e))?,
         }
         let header = SegmentHeader::decode(&page).map_err(|e| damaged(format!("this is not a segment ({e:?})")))?;
-        let key = self.keys.key_path(header.ledger);
-        let read = read_key(&key).map_err(|error| {
+        let ring = self.keys.ring(header.ledger);
+        ring.all().map_err(|error| {
             let detail = format!("{} says that it belongs to ledger {}", path.display(), header.ledger);
             key_error(error).detail(detail)
         })?;
-        Ok((read, key))
+        Ok((Keys::new(ring), self.keys.key_path(header.ledger)))
     }
 }
 

@@ -2,8 +2,8 @@
 //! (docs/operations.md, "Backups").
 //!
 //! A backup is a ledger's directory without anything derived: its segments, cut where the checkpoint's last batch ends,
-//! and the checkpoint. So `verify` reads it as it is. A file `backup` beside them says how far each segment was copied,
-//! so that the next backup into the same directory sends what is new: segments never change behind what is durable,
+//! the checkpoint, and the notes of the key's rotations. So `verify` reads it as it is. A file `backup` beside them says
+//! how far each segment was copied, so that the next backup into the same directory sends what is new: segments never change behind what is durable,
 //! except that a redaction writes one again, with another header. The key is not in it.
 //!
 //! | module | what it does |
@@ -49,6 +49,8 @@ pub struct Head {
     /// The checkpoint, signed.
     pub note: String,
     pub segments: u64,
+    /// The notes with which keys handed over so far, by size: what lets those follow who hold an older key.
+    pub rotations: Vec<(u64, String)>,
 }
 
 /// A segment, as far as a backup has it.

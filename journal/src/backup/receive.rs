@@ -17,6 +17,7 @@ use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_MAGIC};
 use crate::env::{Env, File, Lock, OpenMode, Storage, read_exact_at, write_all_at};
 use crate::error::FileError;
 use crate::recovery::LOCK_FILE;
+use crate::rotation::keep_note;
 use crate::scan::SegmentFile;
 use crate::segment::{JOURNAL_DIR, PAGE_BYTES, SEGMENT_BYTES_MAX, SegmentHeader, segment_path};
 use crate::slots::SlotFile;
@@ -173,6 +174,10 @@ impl Receiving {
         }
         let journal = self.dir.join(JOURNAL_DIR);
         storage.sync_dir(&journal).map_err(at(&journal, "sync it"))?;
+        // Before the checkpoint, which the newest of these keys has signed.
+        for (size, note) in &head.rotations {
+            keep_note(storage, &self.dir, *size, note)?;
+        }
         rename(storage, &checkpoint)?;
         rename(storage, &record)?;
         storage.sync_dir(&self.dir).map_err(at(&self.dir, "sync it"))?;

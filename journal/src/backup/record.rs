@@ -102,6 +102,8 @@ impl Record {
             size: number(fields, "size")?,
             note: text("checkpoint")?,
             segments: held.len() as u64,
+            // They stand beside the checkpoint, as files.
+            rotations: Vec::new(),
         };
         Some(Record { head, held })
     }

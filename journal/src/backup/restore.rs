@@ -11,6 +11,7 @@ use super::receive::{at, copy};
 use crate::checkpoint::CHECKPOINT_FILE;
 use crate::env::{Env, OpenMode, write_all_at};
 use crate::recovery::LOCK_FILE;
+use crate::rotation::{keep_note, notes};
 use crate::segment::{JOURNAL_DIR, segment_number, segment_path};
 use crate::verify::{Verdict, VerifyOptions, VerifyReport, verify_directory};
 
@@ -51,6 +52,9 @@ pub fn restore(
         progress(done as u64 + 1, segments.len() as u64);
     }
     copy_file(env, &backup.join(CHECKPOINT_FILE), &temporary.join(CHECKPOINT_FILE))?;
+    for (size, note) in notes(storage, backup)? {
+        keep_note(storage, &temporary, size, &note)?;
+    }
     if !confirmed {
         let path = temporary.join(RESTORED_FILE);
         let file = storage.open(&path, OpenMode::Create).map_err(at(&path, "make it"))?;

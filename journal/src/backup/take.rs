@@ -2,7 +2,7 @@
 //!
 //! Nothing waits for it but redactions: what is durable never changes otherwise, so writers go on behind it.
 
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 
 use super::{BackupError, Head, Held};
 use crate::batch::BatchHeader;
@@ -61,9 +61,14 @@ impl Ledger {
             size,
             note: signed.note.to_string(),
             segments: segments.len() as u64,
+            rotations: self.notary.handovers().into_iter().filter(|(from, _)| *from <= size).map(text).collect(),
         };
         Ok(Backup { head, segments, _no_redaction: no_redaction })
     }
+}
+
+fn text((size, note): (u64, Arc<str>)) -> (u64, String) {
+    (size, note.to_string())
 }
 
 impl Backup<'_> {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::checkpoint::Checkpoint;
-use ledgerstone_digest::full::{Failure, FullReport, FullVerifier, OpenRedaction, PreparedBlock, PreparedRevision};
+use ledgerstone_digest::full::{
+    Failure, FullReport, FullVerifier, OpenRedaction, PreparedBlock, PreparedRevision, Rotation,
+};
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::tree::leaf_hash;
 
@@ -37,6 +39,8 @@ pub(super) struct Audited {
     roots: BTreeMap<u64, Option<Hash>>,
     /// The key that the genesis names.
     pub(super) vkey: Option<VerifierKey>,
+    /// Rotations of it in the journal, whoever agreed to them.
+    pub(super) rotations: Vec<Rotation>,
     leaves: u64,
     /// The walk reached the end.
     whole: bool,
@@ -60,6 +64,7 @@ impl<'a> Audit<'a> {
     pub(super) fn finish(self, whole: bool, report: &mut VerifyReport) -> Audited {
         let leaves = self.verifier.frontier().size();
         let mut open = Vec::new();
+        let rotations = self.verifier.report().rotations.clone();
         count(self.verifier.report(), report);
         report.leaves = leaves;
         if whole {
@@ -74,7 +79,7 @@ impl<'a> Audit<'a> {
                 Err(failure) => report.broken(&journal, None, block_of(&failure), failure.to_string()),
             }
         }
-        Audited { roots: self.roots, vkey: self.vkey, leaves, whole, open }
+        Audited { roots: self.roots, vkey: self.vkey, rotations, leaves, whole, open }
     }
 
     /// A size that may be signed: remembers the root if somebody did.
@@ -87,6 +92,11 @@ impl<'a> Audit<'a> {
 }
 
 impl Audited {
+    /// The walk reached the end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// What is wrong with a checkpoint of this ledger.
     pub(super) fn compare(&self, checkpoint: &Checkpoint) -> Option<String> {
         let (size, leaves) = (checkpoint.size, self.leaves);

@@ -7,6 +7,7 @@
 
 mod audit;
 mod damage;
+mod keys;
 mod level_files;
 mod records;
 mod report;
@@ -19,6 +20,8 @@ use std::path::Path;
 use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
 use ledgerstone_digest::full::OpenRedaction;
 use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_digest::rotation::KeyChain;
+use ledgerstone_digest::verifier::{Refusal, TrustedKey};
 
 pub use report::{Compared, Finding, Verdict, VerifyReport};
 
@@ -71,7 +74,10 @@ pub fn verify_directory(env: &Env, dir: &Path, options: VerifyOptions<'_>) -> Ve
         Some(segments) => segments,
         None => return report,
     };
+    let largest = recorded.iter().map(|r| r.checkpoint.unverified().size).max().unwrap_or(0);
+    let handovers = keys::handovers(storage, dir, &mut report);
     let sizes = recorded.iter().map(|r| r.checkpoint.unverified().size).chain(kept.iter().map(|c| c.size));
+    let sizes = sizes.chain(handovers.iter().map(|handover| handover.from));
     let signed = sizes.clone().max().unwrap_or(0);
     let mut audit = Audit::new(storage, dir, sizes.collect(), &mut report);
     let audited = Pool::with(threads, |pool| {
@@ -83,8 +89,9 @@ pub fn verify_directory(env: &Env, dir: &Path, options: VerifyOptions<'_>) -> Ve
         }
         audited
     });
-    compare_recorded(dir, &recorded, &audited, &mut report);
-    compare_kept(dir, kept.as_ref(), vkey.as_ref(), &audited, &mut report);
+    let chain = keys::follow(dir, &handovers, &audited, largest, &mut report);
+    compare_recorded(dir, &recorded, chain.as_ref(), &audited, &mut report);
+    compare_kept(dir, kept.as_ref(), vkey.as_ref(), chain.as_ref(), &audited, &mut report);
     report
 }
 
@@ -237,12 +244,18 @@ fn look_for_redacted(mut walk: Walk<'_>, dir: &Path, segments: u64, open: &[Open
     }
 }
 
-/// The recorded checkpoints must be signed by the genesis' key over roots that the journal gives.
-fn compare_recorded(dir: &Path, recorded: &[Recorded], audited: &Audited, report: &mut VerifyReport) {
+/// The recorded checkpoints must be signed by a key that may sign their size, over roots that the journal gives.
+fn compare_recorded(
+    dir: &Path,
+    recorded: &[Recorded],
+    chain: Option<&KeyChain>,
+    audited: &Audited,
+    report: &mut VerifyReport,
+) {
     let path = dir.join(CHECKPOINT_FILE);
-    let Some(vkey) = &audited.vkey else { return };
+    let Some(chain) = chain else { return };
     for Recorded { offset, checkpoint } in recorded {
-        match checkpoint.verify(vkey) {
+        match chain.verify(&checkpoint.to_string()) {
             Ok(checkpoint) => {
                 report.checkpoint_size = report.checkpoint_size.max(Some(checkpoint.size));
                 let what = audited.compare(&checkpoint);
@@ -262,16 +275,31 @@ fn compare_kept(
     dir: &Path,
     kept: Option<&Checkpoint>,
     vkey: Option<&VerifierKey>,
+    chain: Option<&KeyChain>,
     audited: &Audited,
     report: &mut VerifyReport,
 ) {
-    if let (Some(given), Some(own)) = (vkey, &audited.vkey)
-        && given != own
-    {
-        let what = format!("the genesis names the key {own}, you hold {given}: this is not the ledger you know");
-        report.broken(dir, None, None, what);
+    let mut range = None;
+    if let (Some(given), Some(chain), Some(own)) = (vkey, chain, &audited.vkey) {
+        range = chain.of(given);
+        if range.is_none() {
+            let what = match chain.current() {
+                current if current == own => format!("the genesis names the key {own}, you hold {given}"),
+                current => {
+                    format!("the genesis names the key {own}, which was followed to {current}; you hold {given}")
+                }
+            };
+            report.broken(dir, None, None, format!("{what}: this is not the ledger you know"));
+        }
     }
     let Some(kept) = kept else { return };
+    if let Some(TrustedKey { key, size_min, size_max }) = range
+        && !(*size_min..=*size_max).contains(&kept.size)
+    {
+        let (size, vkey) = (kept.size, key.to_string());
+        let beyond = Refusal::OutOfRange { size, vkey, size_min: *size_min, size_max: *size_max };
+        report.broken(dir, None, None, format!("the checkpoint you hold: {beyond}"));
+    }
     if let Some(what) = audited.compare(kept) {
         report.broken(dir, None, None, format!("the checkpoint you hold: {what}"));
     }

@@ -80,8 +80,10 @@ pub struct VerifyReport {
     pub ledger_id: Option<Id>,
     /// The ledger's origin, once the genesis is read.
     pub origin: Option<String>,
-    /// The key that the genesis record names.
+    /// The key that is in force at the end, as far as keys have handed over: the genesis', if none was rotated.
     pub vkey: Option<String>,
+    /// Rotations of the key that the keys before have signed.
+    pub rotations: u64,
     /// Leaves derived.
     pub leaves: u64,
     /// The root over them.
@@ -125,6 +127,7 @@ impl VerifyReport {
             ledger_id: None,
             origin: None,
             vkey: None,
+            rotations: 0,
             leaves: 0,
             root: None,
             blocks: 0,

@@ -269,7 +269,7 @@ fn a_foreign_key_and_a_missing_ledger_are_refused() {
     assert!(matches!(refused(&env), OpenError::NoLedger { .. }));
     create(&env, &dir());
     let mut options = options();
-    options.key = ledgerstone_digest::note::SigningKey::from_seed(key().name(), &[8; 32]).unwrap();
+    options.keys = ledgerstone_digest::note::SigningKey::from_seed(key().name(), &[8; 32]).unwrap().into();
     assert!(matches!(Ledger::open(&env, &dir(), options), Err(OpenError::Key { .. })));
     env.storage.remove_file(&dir().join("checkpoint")).unwrap();
     assert!(matches!(refused(&env), OpenError::Checkpoint(_)));

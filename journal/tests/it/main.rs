@@ -7,5 +7,6 @@ mod damage;
 mod model;
 mod proofs;
 mod redacting;
+mod rotating;
 mod support;
 mod verifying;

@@ -120,6 +120,7 @@ pub fn transaction(n: u64, revisions: Vec<NewRevision>) -> Transaction {
         revisions,
         origin: OriginInfo { user: "clerk".into(), door: "embedded".into(), client_token: None, signature: None },
         redaction: None,
+        rotation: None,
         payload: Box::new(()),
     }
 }

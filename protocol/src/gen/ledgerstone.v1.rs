@@ -284,14 +284,14 @@ pub struct BackupSegment {
     #[prost(uint64, tag = "3")]
     pub used_bytes: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BackupPart {
     #[prost(oneof = "backup_part::Part", tags = "1, 2, 3, 4")]
     pub part: ::core::option::Option<backup_part::Part>,
 }
 /// Nested message and enum types in `BackupPart`.
 pub mod backup_part {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Part {
         #[prost(message, tag = "1")]
         Head(super::BackupHead),
@@ -304,7 +304,7 @@ pub mod backup_part {
         Done(super::BackupDone),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BackupHead {
     #[prost(string, tag = "1")]
     pub ledger_id: ::prost::alloc::string::String,
@@ -324,6 +324,17 @@ pub struct BackupHead {
     /// that will be sent
     #[prost(uint64, tag = "7")]
     pub bytes: u64,
+    #[prost(message, repeated, tag = "8")]
+    pub rotations: ::prost::alloc::vec::Vec<BackupRotation>,
+}
+/// The checkpoint with which a signing key handed over to the next.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupRotation {
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    /// signed by both keys
+    #[prost(string, tag = "2")]
+    pub note: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BackupSegmentStart {

@@ -8,6 +8,7 @@
 //! | `tasks` | what goes on beside the sessions, in threads or in steps |
 //! | `cache` | revisions read or written lately |
 //! | `open` | deriving all that from the journal |
+//! | `rotate` | another signing key |
 //! | `notes` | what the row index keeps for us |
 
 mod build;
@@ -15,6 +16,7 @@ mod cache;
 mod log;
 mod notes;
 mod open;
+mod rotate;
 pub(crate) mod state;
 mod tasks;
 
@@ -28,7 +30,7 @@ use ledgerstone_digest::note::SigningKey;
 use ledgerstone_digest::qldb::statement_digest;
 use ledgerstone_journal::segment::SEGMENT_BYTES;
 use ledgerstone_journal::{
-    Committed, CreateError, CreateOptions, Env, Ledger, OpenError, OpenOptions, ReadError, STAGED_ABOVE_BYTES,
+    Committed, CreateError, CreateOptions, Env, Keys, Ledger, OpenError, OpenOptions, ReadError, STAGED_ABOVE_BYTES,
     StoredRevision,
 };
 
@@ -149,12 +151,18 @@ impl Database {
 
     /// Opens a ledger: recovers its journal, derives everything else by replaying it, and goes on with indexes that were
     /// being built.
-    pub fn open(env: &Env, dir: &Path, name: &str, key: SigningKey, options: DatabaseOptions) -> Result<Arc<Database>> {
+    pub fn open(
+        env: &Env,
+        dir: &Path,
+        name: &str,
+        keys: impl Into<Keys>,
+        options: DatabaseOptions,
+    ) -> Result<Arc<Database>> {
         let journal = OpenOptions {
             segment_bytes: options.segment_bytes,
             staged_above_bytes: options.staged_above_bytes,
             threads: options.threads,
-            ..OpenOptions::new(key)
+            ..OpenOptions::new(keys)
         };
         let recovered = Ledger::open(env, dir, journal).map_err(open_error)?;
         if let Some(cut) = &recovered.cut {
@@ -380,7 +388,9 @@ fn open_error(error: OpenError) -> QueryError {
     let code = match &error {
         OpenError::Locked(_) => SqlState::OBJECT_IN_USE,
         OpenError::NoLedger { .. } => SqlState::INVALID_CATALOG_NAME,
-        OpenError::Damaged(_) | OpenError::BehindCheckpoint { .. } => SqlState::DATA_CORRUPTED,
+        OpenError::Damaged(_) | OpenError::BehindCheckpoint { .. } | OpenError::Rotation { .. } => {
+            SqlState::DATA_CORRUPTED
+        }
         OpenError::Key { .. } => SqlState::INVALID_PARAMETER_VALUE,
         _ => SqlState::IO_ERROR,
     };

@@ -285,6 +285,8 @@ impl State {
 
     /// A revision that has just been published is likely to be read soon.
     fn remember(&self, revision: &PublishedRevision, prepared: Option<&Write>, committed: &Committed) {
+        // What a rotation says of its own place only the journal knew.
+        let prepared = prepared.filter(|_| revision.table_id != Id::KEYS);
         let (data, salt) = match (prepared, &revision.data) {
             (Some(write), _) => (write.data.clone(), write.salt.clone()),
             (None, Some(data)) => {

@@ -34,6 +34,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("ledgerstone_receipt_at", &[INT8], AS_BYTES, |call, arguments| {
         receipt_at(database(call)?, number(arguments, 0)?)
     }),
+    strict("ledgerstone_rotation", &[INT8], AS_BYTES, rotation),
     strict("ledgerstone_transaction_receipt", &[INT8], AS_BYTES, transaction_receipt),
     strict("ledgerstone_consistency", &[INT8, INT8], AS_TEXT, consistency),
     strict("ledgerstone_tlog_proof", &[TEXT, TEXT], AS_TEXT, tlog_proof),
@@ -74,6 +75,18 @@ fn transaction_receipt(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
     let block = number(arguments, 0)?;
     let receipt = database(call)?.ledger().transaction_receipt(block).map_err(proof_error)?;
     Ok(Some(Value::blob(receipt.encode())))
+}
+
+/// The receipt of the n-th rotation of the key, from 0, under the checkpoint with which the key before handed over.
+fn rotation(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
+    let number = number(arguments, 0)?;
+    let rotations = database(call)?.ledger().rotations(None).map_err(proof_error)?;
+    let count = rotations.len();
+    let found = usize::try_from(number).ok().and_then(|number| rotations.into_iter().nth(number));
+    found.map(|receipt| Some(Value::blob(receipt))).ok_or_else(|| {
+        let message = format!("there is no rotation {number}: the ledger's key was rotated {count} times");
+        QueryError::new(SqlState("02000"), message).hint("Rotations are counted from 0.")
+    })
 }
 
 /// Hashes in hexadecimal, one per line.

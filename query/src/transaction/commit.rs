@@ -84,7 +84,7 @@ impl Transaction {
     }
 
     /// The transaction as the journal takes it, or `None` if its net effect is nothing.
-    fn prepare(&mut self) -> Result<Option<ledgerstone_journal::Transaction>> {
+    pub(super) fn prepare(&mut self) -> Result<Option<ledgerstone_journal::Transaction>> {
         let catalogue = self.catalogue();
         let mut order: Vec<(bool, u64, Id, Id, Arc<Own>)> = Vec::with_capacity(self.overlay.len());
         for (table, overlay) in self.overlay.tables() {
@@ -131,6 +131,7 @@ impl Transaction {
                 signature: None,
             },
             redaction: self.redaction.take(),
+            rotation: None,
             payload: Box::new(payload),
         }))
     }

@@ -8,6 +8,7 @@ pub(crate) mod payload;
 mod read;
 pub mod read_set;
 pub(crate) mod redact;
+mod rotate;
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -19,7 +20,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::qldb::statement_digest;
 
-pub(crate) use commit::block_on;
+pub(crate) use commit::{block_on, commit_error};
 pub(crate) use doc::without_salt;
 pub use doc::{Doc, View};
 pub use read::Docs;

@@ -149,6 +149,7 @@ fn a_record_of_a_redaction_that_names_no_revision_makes_an_export_false() {
             digest: Hash([3; 32]),
         };
         let lie = Transaction {
+            rotation: None,
             id: Id([0x78; 16]),
             statements: vec![statement],
             revisions: vec![revision],
@@ -209,7 +210,7 @@ fn another_ledgers_key_or_a_rewritten_history_does_not_pass() {
     let fork = Memory::new(6);
     fork.create_schemaless("vehicle");
     let note = fork.database.ledger().checkpoint().unwrap().note;
-    let kept = UnverifiedCheckpoint::parse(&note).unwrap().verify(fork.database.ledger().vkey()).unwrap();
+    let kept = UnverifiedCheckpoint::parse(&note).unwrap().verify(&fork.database.ledger().vkey()).unwrap();
     let options = VerifyExportOptions { key: memory.database.ledger().vkey().clone(), kept: Some(kept) };
     let problem = verify_export(&path, &options, &mut |_| {}).unwrap_err();
     assert!(problem.to_string().contains("rewritten"), "{problem}");

@@ -8,6 +8,7 @@ mod export;
 mod index_model;
 mod session_clock;
 mod session_redaction;
+mod session_rotation;
 mod session_tokens;
 mod store_basic;
 mod store_concurrent;

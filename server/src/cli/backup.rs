@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::backup::{BackupError, Head, Held, Part, Received, Receiving};
-use ledgerstone_journal::keys::read_key;
+use ledgerstone_journal::keys::keys_in;
 use ledgerstone_journal::{Env, VerifyOptions, verify_directory};
 use ledgerstone_protocol::v1;
 use ledgerstone_protocol::v1::backup_part::Part as Sent;
@@ -82,9 +82,9 @@ impl Backup {
         let id = ledger_id(&dir).ok_or_else(|| {
             format!("{}: the first segment of the journal cannot be read; is there such a ledger?", dir.display())
         })?;
-        let key = read_key(&self.keys.join(format!("{id}.key"))).map_err(|error| error.to_string())?;
         let options = DatabaseOptions::default();
-        let database = Database::open(&Env::production(), &dir, &self.ledger, key, options).map_err(|error| {
+        let keys = keys_in(&self.keys, id);
+        let database = Database::open(&Env::production(), &dir, &self.ledger, keys, options).map_err(|error| {
             format!("{error}\nIf a server runs there, leave --data away: the backup is then taken from the server.")
         })?;
         let copy = || -> Result<Received, BackupError> {
@@ -242,5 +242,6 @@ fn read_head(head: v1::BackupHead) -> Result<Head, String> {
         size: head.size,
         note: head.note,
         segments: head.segments,
+        rotations: head.rotations.into_iter().map(|rotation| (rotation.size, rotation.note)).collect(),
     })
 }

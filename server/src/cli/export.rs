@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ledgerstone_journal::Env;
-use ledgerstone_journal::keys::read_key;
+use ledgerstone_journal::keys::keys_in;
 use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_query::database::{Database, DatabaseOptions};
 use ledgerstone_query::error::{QueryError, SqlState};
@@ -117,8 +117,8 @@ impl Export {
         let id = ledger_id(dir).ok_or_else(|| {
             Failure::of(format!("{}: the first segment of the journal cannot be read", dir.display()))
         })?;
-        let key = read_key(&self.keys.join(format!("{id}.key"))).map_err(|error| Failure::of(error.to_string()))?;
-        Database::open(&Env::production(), dir, &self.ledger, key, DatabaseOptions::default()).map_err(|error| {
+        let keys = keys_in(&self.keys, id);
+        Database::open(&Env::production(), dir, &self.ledger, keys, DatabaseOptions::default()).map_err(|error| {
             let failure = Failure::of(explain(&error));
             if error.code == SqlState::OBJECT_IN_USE { failure.advice(self.while_running()) } else { failure }
         })

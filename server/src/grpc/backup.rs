@@ -73,6 +73,7 @@ fn send(
         note: head.note.clone(),
         segments: head.segments,
         bytes: backup.bytes_to_send(held),
+        rotations: head.rotations.iter().map(rotation_message).collect(),
     }))?;
     backup.send(held, &mut |part| {
         give(match part {
@@ -89,6 +90,10 @@ fn send(
         })
     })?;
     give(Sent::Done(v1::BackupDone {}))
+}
+
+fn rotation_message((size, note): &(u64, String)) -> v1::BackupRotation {
+    v1::BackupRotation { size: *size, note: note.clone() }
 }
 
 impl Stream for Parts {

@@ -86,6 +86,7 @@ fn again(block: &StoredBlock, lie: &Lie) -> Result<Transaction, String> {
         statements: statements.iter().map(|s| if hit { statement_again(s, lie) } else { s.clone() }).collect(),
         revisions,
         origin: block.origin.clone(),
+        rotation: None,
         redaction: block.redaction.clone(),
         payload: Box::new(()),
     })

@@ -1,0 +1,41 @@
+//! The record of a key's rotation: one revision of the ledger's document in the system table `keys` (docs/format.md, "Key
+//! rotation"). The key itself is made and handed over to by the journal.
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::rotation::RotationRecord;
+use ledgerstone_journal::{KeyRotation, Rotation};
+
+use super::{Transaction, View};
+use crate::catalogue::system_tables;
+use crate::error::{QueryError, Result, SqlState};
+
+impl Transaction {
+    /// Makes this the transaction of a rotation, as the journal takes it. It writes nothing else.
+    pub(crate) fn rotate_key(&mut self, rotation: &KeyRotation<'_>) -> Result<ledgerstone_journal::Transaction> {
+        if self.has_writes() {
+            return Err(QueryError::internal("a rotation is alone in its transaction"));
+        }
+        let table = system_tables::system_table(Id::KEYS)
+            .ok_or_else(|| QueryError::internal("the table of keys is unknown"))?;
+        let id = self.database().ledger().ledger_id();
+        let base = self.reader(View::Current)?.get(&table, id)?.map(std::sync::Arc::new);
+        if base.as_ref().map_or(0, |base| base.version + 1) != rotation.version() {
+            return Err(QueryError::new(
+                SqlState::DATA_CORRUPTED,
+                "the row index does not know of the key's last rotation",
+            )
+            .hint("Stop the server and run `ledgerstone doctor` on its directory."));
+        }
+        self.write(&table, id, base, Some(provisional(rotation.keys())))?;
+        let mut transaction =
+            self.prepare()?.ok_or_else(|| QueryError::internal("the record of a rotation was lost"))?;
+        transaction.rotation = Some(rotation.keys().clone());
+        Ok(transaction)
+    }
+}
+
+/// The record before it has its place: where it takes effect, the journal fills in.
+fn provisional(keys: &Rotation) -> Value {
+    RotationRecord { old: keys.old.clone(), new: keys.new.clone(), from: 0 }.to_value()
+}
