@@ -2,6 +2,7 @@
 //! neither.
 
 mod backup;
+mod bench;
 mod cli_fixture;
 mod cli_verify;
 mod demo;
@@ -22,4 +23,5 @@ mod pg_tls;
 mod pg_transactions;
 mod recorded;
 mod simulator;
+mod soak;
 mod wind;

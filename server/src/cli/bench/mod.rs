@@ -1,31 +1,36 @@
-//! `ledgerstone bench`: a quick look at inserts, point reads and updates over the PostgreSQL wire. For comparisons with
-//! PostgreSQL, on one machine and in turns, there is tests/bench/run.
+//! `ledgerstone bench`: a quick look at inserts, point reads and updates, over the PostgreSQL wire or without one. For
+//! comparisons with PostgreSQL, on one machine and in turns, there is tests/bench/run.
+
+mod connection;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
+use tokio::runtime::Runtime;
 
+use self::connection::{Connection, Target};
 use super::demo::Folder;
 use super::demo::process::Server;
 use super::terminal::{say, thousands};
-use super::wire;
 
 /// Rows of one INSERT while loading.
 const LOAD_ROWS: u64 = 500;
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Without --connect it starts a server of its own in a temporary folder. On a server of yours it makes\n\
+#[command(after_help = "ledgerstone bench --clients 64              through a server of its own\n\
+    ledgerstone bench --clients 64 --embedded   without sockets: what the engine itself can do\n\n\
+    Without --connect it starts a server of its own in a temporary folder. On a server of yours it makes\n\
     a table named bench_…, and drops it at the end; its history stays, as everything does.\n\
-    Numbers of one run compare with nothing: tests/bench/run compares with PostgreSQL on the same machine."
-)]
+    Numbers of one run compare with nothing: tests/bench/run compares with PostgreSQL on the same machine.")]
 pub struct Bench {
     /// A running server.
     #[arg(long, value_name = "ADDR")]
     connect: Option<String>,
+    /// No server and no wire: the clients are sessions in this process, on a ledger in a temporary folder.
+    #[arg(long, conflicts_with_all = ["connect", "ledger"])]
+    embedded: bool,
     /// Which ledger.
     #[arg(long, value_name = "NAME", default_value = "main")]
     ledger: String,
@@ -69,16 +74,8 @@ impl Bench {
     pub fn run(self) -> ExitCode {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-        let outcome = runtime.map_err(|error| format!("cannot start: {error}")).and_then(|runtime| {
-            let Some(address) = &self.connect else {
-                let folder = Folder::make(None)?;
-                let binary = std::env::current_exe().map_err(|error| error.to_string())?;
-                let server = Server::start(&binary, &folder.path)?;
-                let outcome = runtime.block_on(self.measure(&server.postgres.to_string()));
-                return server.stop().and(outcome);
-            };
-            runtime.block_on(self.measure(address))
-        });
+        let outcome = runtime.map_err(|error| format!("cannot start: {error}"));
+        let outcome = outcome.and_then(|runtime| self.on_a_ledger(&runtime));
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(what) => {
@@ -88,21 +85,38 @@ impl Bench {
         }
     }
 
-    async fn measure(&self, address: &str) -> Result<(), String> {
-        let client = self.client(address).await?;
-        let table = format!("bench_{}", std::process::id());
-        run(&client, &format!(
-            "CREATE TABLE {table} (vin text PRIMARY KEY, plate text NOT NULL, penalty numeric(12,2) NOT NULL, owner jsonb NOT NULL)"
-        )).await?;
-        let outcome = self.workloads(address, &client, &table).await;
-        outcome.and(run(&client, &format!("DROP TABLE {table}")).await)
+    fn on_a_ledger(&self, runtime: &Runtime) -> Result<(), String> {
+        let wire = |address: String| Target::Wire { address, ledger: self.ledger.clone() };
+        if let Some(address) = &self.connect {
+            return runtime.block_on(self.measure(&wire(address.clone())));
+        }
+        let folder = Folder::make(None)?;
+        if self.embedded {
+            let target = Target::embedded(&folder.path)?;
+            let outcome = runtime.block_on(self.measure(&target));
+            return target.close().and(outcome);
+        }
+        let binary = std::env::current_exe().map_err(|error| error.to_string())?;
+        let server = Server::start(&binary, &folder.path)?;
+        let outcome = runtime.block_on(self.measure(&wire(server.postgres.to_string())));
+        server.stop().and(outcome)
     }
 
-    async fn workloads(&self, address: &str, client: &Client, table: &str) -> Result<(), String> {
+    async fn measure(&self, target: &Target) -> Result<(), String> {
+        let mut client = target.connect().await?;
+        let table = format!("bench_{}", std::process::id());
+        client.run(&format!(
+            "CREATE TABLE {table} (vin text PRIMARY KEY, plate text NOT NULL, penalty numeric(12,2) NOT NULL, owner jsonb NOT NULL)"
+        )).await?;
+        let outcome = self.workloads(target, &mut client, &table).await;
+        outcome.and(client.run(&format!("DROP TABLE {table}")).await)
+    }
+
+    async fn workloads(&self, target: &Target, client: &mut Connection, table: &str) -> Result<(), String> {
         let started = Instant::now();
         for first in (0..self.rows).step_by(LOAD_ROWS as usize) {
             let rows: Vec<String> = (first..self.rows.min(first + LOAD_ROWS)).map(row).collect();
-            run(client, &format!("INSERT INTO {table} VALUES {}", rows.join(", "))).await?;
+            client.run(&format!("INSERT INTO {table} VALUES {}", rows.join(", "))).await?;
         }
         let loaded = self.rows as f64 / started.elapsed().as_secs_f64().max(0.001);
         let mut results = Vec::new();
@@ -113,7 +127,7 @@ impl Bench {
         }
         let next = Arc::new(AtomicU64::new(self.rows));
         for (workload, name) in WORKLOADS {
-            let found = self.workload(address, table, workload, &next).await?;
+            let found = self.workload(target, table, workload, &next).await?;
             let (p50, p99) = (found.p50.as_secs_f64() * 1e3, found.p99.as_secs_f64() * 1e3);
             if !self.json {
                 let per_second = thousands(found.per_second as u64);
@@ -124,7 +138,7 @@ impl Bench {
             }));
         }
         if self.json {
-            let all = serde_json::json!({ "clients": self.clients, "rows": self.rows, "load_rows_per_s": loaded, "results": results });
+            let all = serde_json::json!({ "embedded": self.embedded, "clients": self.clients, "rows": self.rows, "load_rows_per_s": loaded, "results": results });
             say!("{all:#}");
         } else {
             say!("\nFor comparisons with PostgreSQL: tests/bench/run");
@@ -134,18 +148,18 @@ impl Bench {
 
     async fn workload(
         &self,
-        address: &str,
+        target: &Target,
         table: &str,
         workload: Workload,
         next: &Arc<AtomicU64>,
     ) -> Result<Measured, String> {
         let mut tasks = Vec::new();
         for number in 0..self.clients {
-            let client = self.client(address).await?;
+            let client = target.connect().await?;
             let (table, next, rows) = (table.to_owned(), Arc::clone(next), self.rows);
             let until = Duration::from_secs(self.seconds);
             tasks.push(tokio::spawn(
-                async move { one_client(&client, &table, workload, number, rows, &next, until).await },
+                async move { one_client(client, &table, workload, number, rows, &next, until).await },
             ));
         }
         let started = Instant::now();
@@ -160,15 +174,11 @@ impl Bench {
         let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
         Ok(Measured { per_second, p50: at(0.5), p99: at(0.99), conflicts })
     }
-
-    async fn client(&self, address: &str) -> Result<Client, String> {
-        wire::connect(address, &self.ledger, "bench").await.map_err(|error| error.to_string())
-    }
 }
 
 /// The times of one client's transactions, and how many met a conflict.
 async fn one_client(
-    client: &Client,
+    mut client: Connection,
     table: &str,
     workload: Workload,
     number: u64,
@@ -181,7 +191,7 @@ async fn one_client(
         Workload::Read => format!("SELECT * FROM {table} WHERE vin = $1"),
         Workload::Update => format!("UPDATE {table} SET penalty = penalty + 1.25 WHERE vin = $1"),
     };
-    let statement = client.prepare(&text).await.map_err(|error| wire::explain(&error, &text))?;
+    let statement = client.prepare(&text).await?;
     let (mut times, mut conflicts) = (Vec::new(), 0);
     // xorshift: any spread will do, and it has to be cheap.
     let mut random = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(number + 1);
@@ -195,19 +205,12 @@ async fn one_client(
             Workload::Read | Workload::Update => random % rows,
         };
         let began = Instant::now();
-        match client.execute(&statement, &[&vin(key)]).await {
-            Ok(_) => times.push(began.elapsed()),
-            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::T_R_SERIALIZATION_FAILURE) => {
-                conflicts += 1
-            }
-            Err(error) => return Err(wire::explain(&error, &text)),
+        match client.execute(&statement, vin(key)).await? {
+            true => times.push(began.elapsed()),
+            false => conflicts += 1,
         }
     }
     Ok((times, conflicts))
-}
-
-async fn run(client: &Client, text: &str) -> Result<(), String> {
-    client.batch_execute(text).await.map_err(|error| wire::explain(&error, text))
 }
 
 fn vin(number: u64) -> String {
