@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, UnverifiedCheckpoint, ledger_id_of};
 use crate::id::Id;
 use crate::ion::{Int, Struct, Value};
 use crate::note::{KeyKind, VerifierKey};
-use crate::receipt::Receipt;
+use crate::receipt::{Content, Receipt};
 use crate::refusal::Refusal;
 use crate::verifier::{self, Expectation, Trust, TrustedKey};
 
@@ -164,6 +164,11 @@ impl KeyChain {
         Ok(record)
     }
 
+    /// Whether a receipt says that it rotates the key in force: of several, those from before say nothing to this reader.
+    pub fn is_next(&self, receipt: &Receipt) -> bool {
+        stated(receipt).is_some_and(|record| record.old == *self.current())
+    }
+
     /// The key in force at the end.
     pub fn current(&self) -> &VerifierKey {
         &self.current.key
@@ -187,6 +192,14 @@ impl KeyChain {
     /// Checks a checkpoint's signature by a key that may sign its size.
     pub fn verify(&self, note: &str) -> Result<Checkpoint, Refusal> {
         Ok(verifier::verify_signatures(note, &self.trust(), self.current().name())?.checkpoint)
+    }
+}
+
+/// What a receipt of a rotation says, believed by nobody yet: to choose among several.
+pub fn stated(receipt: &Receipt) -> Option<RotationRecord> {
+    match &receipt.revisions.first()?.opening.as_ref()?.content {
+        Content::Data { data, .. } => RotationRecord::from_value(data),
+        _ => None,
     }
 }
 

@@ -93,9 +93,14 @@ impl TlogProof {
     /// Whether the checkpoint is cosigned is the caller's to ask.
     pub fn verify(&self, entry: &[u8], key: &VerifierKey) -> Result<Checkpoint, TlogProofError> {
         let checkpoint = UnverifiedCheckpoint::parse(&self.checkpoint)?.verify(key)?;
-        let leaf = tree::leaf_hash(entry);
-        tree::verify_audit_path(checkpoint.size, &checkpoint.root, self.index, &leaf, &self.path)?;
+        self.verify_path(entry, &checkpoint)?;
         Ok(checkpoint)
+    }
+
+    /// The same under the proof's own checkpoint, for who has checked that already.
+    pub fn verify_path(&self, entry: &[u8], checkpoint: &Checkpoint) -> Result<(), TlogProofError> {
+        let leaf = tree::leaf_hash(entry);
+        Ok(tree::verify_audit_path(checkpoint.size, &checkpoint.root, self.index, &leaf, &self.path)?)
     }
 }
 

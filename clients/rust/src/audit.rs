@@ -6,6 +6,7 @@ use ledgerstone_digest::full::{FullBlock, FullData, FullReport, FullRevision, Fu
 use ledgerstone_digest::ion::{self, Limits, Struct, Value};
 use ledgerstone_digest::leaf::{Blind, BlockLeaf, GenesisLeaf, RevisionLeaf};
 use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_protocol::v1;
 use tonic::Streaming;
 
@@ -76,7 +77,6 @@ impl Verifier {
         let leaf = GenesisLeaf::decode(&genesis.leaf).map_err(|e| failed(format!("the genesis leaf: {e}")))?;
         let mut verifier = FullVerifier::new(vec![head.clone()]);
         let facts = verifier.genesis(&leaf, &genesis.record).map_err(failed)?;
-        self.expect_genesis_key(&facts.log_key)?;
         if head.size > 1 {
             let mut blocks = self.blocks(1, false).await?;
             while verifier.frontier().size() < head.size {
@@ -85,6 +85,7 @@ impl Verifier {
                 take(&mut verifier, &block)?;
             }
         }
+        self.expect_keys(&facts.log_key, verifier.keys())?;
         let report = verifier.finish().map_err(failed)?;
         if report.size != head.size || report.root != Some(head.root) {
             return Err(failed(format!("the blocks end at {} leaves, the checkpoint has {}", report.size, head.size)));
@@ -113,16 +114,21 @@ impl Verifier {
         }
     }
 
-    fn expect_genesis_key(&self, found: &VerifierKey) -> Result<()> {
-        let trusted = self.pin().key();
-        if found != trusted {
+    /// The keys that are trusted here must be those of the ledger, and the checkpoint signed by one that may.
+    fn expect_keys(&self, genesis: &VerifierKey, of_ledger: Option<&KeyChain>) -> Result<()> {
+        let of_ledger = of_ledger.ok_or_else(|| failed("the genesis is missing"))?;
+        let trusted = self.pin().keys();
+        if trusted.keys().any(|trusted| of_ledger.of(&trusted.key).is_none()) {
             return Err(Error::Mismatch {
                 what: "the key in the genesis",
-                expected: trusted.to_string(),
-                found: found.to_string(),
+                expected: trusted.current().to_string(),
+                found: genesis.to_string(),
             });
         }
-        Ok(())
+        match self.pin().note().map(|note| of_ledger.verify(note)) {
+            Some(Err(refusal)) => Err(failed(refusal)),
+            _ => Ok(()),
+        }
     }
 }
 

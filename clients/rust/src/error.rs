@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ledgerstone_digest::checkpoint::CheckpointError;
 use ledgerstone_digest::ion::BinaryError;
 use ledgerstone_digest::receipt::ReceiptError;
 use ledgerstone_digest::verifier::Refusal;
@@ -160,6 +161,12 @@ impl Error {
             Error::RolledBack { .. } | Error::NoConsistency { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether a checkpoint is signed by none of the keys that are trusted.
+    pub(crate) fn is_unknown_key(&self) -> bool {
+        let Error::NotProved { refusal, .. } = self else { return false };
+        matches!(&**refusal, Refusal::Checkpoint(CheckpointError::NotSigned { .. }))
     }
 
     /// Whether the server was not there to answer.

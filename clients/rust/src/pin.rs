@@ -1,27 +1,36 @@
 //! The newest checkpoint that a client has verified, and the key it trusts: in memory and, if wanted, in a file.
 //!
-//! The file is text: the verifier key, an empty line, and the signed checkpoint. It is replaced as a whole (written
-//! beside, synced, renamed), so that a crash leaves the old one or the new one.
+//! The file is text: the verifier key that was trusted first, a line of base64 for each rotation of the key that was
+//! followed since (its receipt), an empty line, and the signed checkpoint. It is replaced as a whole (written beside,
+//! synced, renamed), so that a crash leaves the old one or the new one.
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ledgerstone_digest::checkpoint::Checkpoint;
 use ledgerstone_digest::note::{NOTE_BYTES_MAX, VerifierKey};
-use ledgerstone_digest::verifier::{self, Head, Refusal, Trust};
+use ledgerstone_digest::receipt::Receipt;
+use ledgerstone_digest::rotation::KeyChain;
+use ledgerstone_digest::verifier::{self, Head, Refusal};
 use ledgerstone_digest::{Hash, tree};
 
 use crate::error::{Error, Result};
 
+/// Receipts of rotations in one file.
+const ROTATIONS_BYTES_MAX: u64 = 1 << 20;
 /// Longer files are no pins.
-const FILE_BYTES_MAX: u64 = NOTE_BYTES_MAX as u64 + 4096;
+const FILE_BYTES_MAX: u64 = NOTE_BYTES_MAX as u64 + 4096 + ROTATIONS_BYTES_MAX;
 
-/// A key, and the newest checkpoint that it has signed and that was verified here. It moves only along consistency
-/// proofs, and only forward.
+/// A key, and the newest checkpoint that it has signed and that was verified here. The checkpoint moves only along
+/// consistency proofs, the key only along rotations that the key before has signed; both only forward.
 #[derive(Debug, Clone)]
 pub struct PinnedCheckpoint {
-    key: VerifierKey,
+    keys: KeyChain,
+    /// The receipts of the rotations that were followed.
+    rotations: Vec<Vec<u8>>,
     pinned: Option<(Checkpoint, String)>,
     path: Option<PathBuf>,
 }
@@ -29,18 +38,23 @@ pub struct PinnedCheckpoint {
 impl PinnedCheckpoint {
     /// Nothing pinned yet, trusting a key that the caller has from the ledger's owner. Kept in memory only.
     pub fn new(key: VerifierKey) -> Self {
-        PinnedCheckpoint { key, pinned: None, path: None }
+        PinnedCheckpoint { keys: KeyChain::new(key), rotations: Vec::new(), pinned: None, path: None }
     }
 
-    /// As [`PinnedCheckpoint::new`], kept in a file. If the file is there, it must be of this key.
+    /// As [`PinnedCheckpoint::new`], kept in a file. If the file is there, it must be of this key: the one that was
+    /// trusted first, or one that it was rotated to since.
     pub fn with_file(key: VerifierKey, path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         if !path.exists() {
-            return Ok(PinnedCheckpoint { key, pinned: None, path: Some(path) });
+            return Ok(PinnedCheckpoint { path: Some(path), ..PinnedCheckpoint::new(key) });
         }
         let read = Self::open(path.clone())?;
-        if read.key != key {
-            let problem = format!("it pins key {}, not {key}", read.key);
+        if read.keys.of(&key).is_none() {
+            let problem = format!(
+                "it pins key {}, not {key}; if the one was rotated to the other, open it with the pinned key, which \
+                 follows when the server proves that",
+                read.key()
+            );
             return Err(Error::Pin { path, problem });
         }
         Ok(read)
@@ -55,23 +69,36 @@ impl PinnedCheckpoint {
             return Err(wrong(format!("{length} bytes are no pinned checkpoint")));
         }
         let text = fs::read_to_string(&path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-        let (key, note) =
+        let (head, note) =
             text.split_once("\n\n").ok_or_else(|| wrong("it has no empty line after the key".to_owned()))?;
-        let key: VerifierKey = key.parse().map_err(|e| wrong(format!("the key: {e}")))?;
-        let checkpoint = UnverifiedCheckpoint::parse(note).and_then(|read| read.verify(&key));
-        let checkpoint = checkpoint.map_err(|e| wrong(format!("the checkpoint: {e}")))?;
-        let pinned = Some((checkpoint, note.to_owned()));
-        Ok(PinnedCheckpoint { key, pinned, path: Some(path) })
+        let mut lines = head.split('\n');
+        let key: VerifierKey = lines.next().unwrap_or_default().parse().map_err(|e| wrong(format!("the key: {e}")))?;
+        let mut pin = PinnedCheckpoint::new(key);
+        for line in lines {
+            let bytes = STANDARD.decode(line).map_err(|e| wrong(format!("a rotation: {e}")))?;
+            let receipt = Receipt::decode(&bytes).map_err(|e| wrong(format!("a rotation: {e}")))?;
+            pin.keys.follow(&receipt).map_err(|e| wrong(format!("a rotation: {e}")))?;
+            pin.rotations.push(bytes);
+        }
+        let checkpoint = pin.keys.verify(note).map_err(|e| wrong(format!("the checkpoint: {e}")))?;
+        pin.pinned = Some((checkpoint, note.to_owned()));
+        pin.path = Some(path);
+        Ok(pin)
     }
 
-    /// The trusted key.
+    /// The trusted key: the one in force as far as it was followed.
     pub fn key(&self) -> &VerifierKey {
-        &self.key
+        self.keys.current()
+    }
+
+    /// The keys that were followed, each with the sizes it may sign.
+    pub fn keys(&self) -> &KeyChain {
+        &self.keys
     }
 
     /// The ledger: the key's name.
     pub fn origin(&self) -> &str {
-        self.key.name()
+        self.key().name()
     }
 
     /// The newest verified checkpoint.
@@ -102,29 +129,66 @@ impl PinnedCheckpoint {
             verifier::advance(pinned, &head.checkpoint, proof).map_err(refused)?;
         }
         if self.checkpoint().is_none_or(|pinned| pinned.size < head.checkpoint.size) {
-            if let Some(path) = &self.path {
-                write(path, &self.key, note)?;
-            }
-            self.pinned = Some((head.checkpoint.clone(), note.to_owned()));
+            let moved = PinnedCheckpoint { pinned: Some((head.checkpoint.clone(), note.to_owned())), ..self.clone() };
+            moved.write()?;
+            *self = moved;
         }
         Ok(head.checkpoint)
     }
 
+    /// Follows a rotation of the key: its receipt, under the checkpoint with which the trusted key hands over, and the
+    /// consistency proof between that and what is pinned. The pin moves to that checkpoint, key and all, in the file first.
+    ///
+    /// Errors: [`Error::NotProved`]. That is also so if the pinned checkpoint is beyond the one with which the key is said to
+    /// have ended: then the server contradicts what it has shown before. The pin stays then.
+    pub fn follow(&mut self, receipt: &[u8], proof: &[Hash]) -> Result<()> {
+        let read = Receipt::decode(receipt)?;
+        let note = &read.checkpoint;
+        let refused = |refusal: Refusal| Error::NotProved { refusal: Box::new(refusal), note: note.clone() };
+        let mut moved = self.clone();
+        let record = moved.keys.follow(&read).map_err(refused)?;
+        moved.rotations.push(receipt.to_vec());
+        if let Some((_, pinned)) = &moved.pinned {
+            // A key that has signed beyond its end.
+            moved.keys.verify(pinned).map_err(refused)?;
+        }
+        // Written once, with the checkpoint.
+        let path = moved.path.take();
+        moved.advance(note, proof)?;
+        moved.path = path;
+        if moved.checkpoint().is_none_or(|pinned| pinned.size < record.from) {
+            return Err(Error::answer("the rotation is of another size than its checkpoint"));
+        }
+        moved.write()?;
+        *self = moved;
+        Ok(())
+    }
+
     /// Checks key and form of a signed checkpoint, and not yet whether it is of one history with the pinned one.
     pub(crate) fn check(&self, note: &str) -> Result<Head> {
-        verifier::verify_signatures(note, &Trust::in_key(self.key.clone()), self.origin())
+        verifier::verify_signatures(note, &self.keys.trust(), self.origin())
             .map_err(|refusal| Error::NotProved { refusal: Box::new(refusal), note: note.to_owned() })
+    }
+
+    /// Writes the file, if there is one.
+    fn write(&self) -> Result<()> {
+        let (Some(path), Some(note)) = (&self.path, self.note()) else { return Ok(()) };
+        let first = self.keys.keys().next().map_or_else(|| self.key(), |trusted| &trusted.key);
+        let mut text = format!("{first}\n");
+        self.rotations.iter().for_each(|receipt| text.push_str(&format!("{}\n", STANDARD.encode(receipt))));
+        text.push_str(&format!("\n{note}"));
+        write(path, &text)
     }
 }
 
-fn write(path: &Path, key: &VerifierKey, note: &str) -> Result<()> {
+fn write(path: &Path, text: &str) -> Result<()> {
     let failed = |e: std::io::Error| Error::Pin { path: path.to_owned(), problem: format!("cannot be written: {e}") };
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".new-{}", std::process::id()));
     let beside = PathBuf::from(beside);
     let outcome = (|| {
         let mut file = fs::File::create(&beside)?;
-        file.write_all(format!("{key}\n\n{note}").as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
         match path.parent() {

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use ledgerstone_digest::checkpoint::Checkpoint;
+use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::receipt::Receipt;
-use ledgerstone_digest::verifier::{self as offline, Expectation, Refusal, TransactionVerdict, Trust, Verdict};
+use ledgerstone_digest::verifier::{self as offline, Expectation, Head, Refusal, TransactionVerdict, Trust, Verdict};
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_protocol::v1;
 use ledgerstone_protocol::v1::get_receipt_request::Of;
@@ -129,7 +129,7 @@ impl Verifier {
         })
         .await?
         .note;
-        let shown = self.pin.check(&note)?.checkpoint;
+        let shown = self.check(&note).await?.checkpoint;
         if let Some(pinned) = self.pin.checkpoint()
             && shown.size < pinned.size
         {
@@ -278,12 +278,45 @@ impl Verifier {
     }
 
     /// What to verify a receipt under this checkpoint with, and the proof that joins it to the pinned one.
-    async fn trust(&self, note: &str) -> Result<(Trust, Vec<Hash>)> {
-        let size = self.pin.check(note)?.checkpoint.size;
+    async fn trust(&mut self, note: &str) -> Result<(Trust, Vec<Hash>)> {
+        let size = self.check(note).await?.checkpoint.size;
         let proof = self.proof_with_pinned(size).await?;
         let pinned = self.pin.checkpoint().cloned();
         let consistency = pinned.as_ref().filter(|pinned| pinned.size != size).map(|_| proof.clone());
-        Ok((Trust { pinned, consistency, ..Trust::in_key(self.pin.key().clone()) }, proof))
+        Ok((Trust { pinned, consistency, ..self.pin.keys().trust() }, proof))
+    }
+
+    /// Checks key and form of a signed checkpoint. If a key has signed that is not known here, the trusted one may have been
+    /// rotated: then the server has to prove that, and the pin follows.
+    async fn check(&mut self, note: &str) -> Result<Head> {
+        match self.pin.check(note) {
+            Err(error) if error.is_unknown_key() => match self.follow_rotations().await? {
+                0 => Err(error),
+                _ => self.pin.check(note),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// Asks how the key came to be the one it is now, and follows as far as each key has signed. Gives how many rotations
+    /// were followed. Called when need be; calling it is never wrong.
+    pub async fn follow_rotations(&mut self) -> Result<usize> {
+        let request = v1::GetRotationsRequest { ledger: self.ledger.clone(), from_key: self.pin.key().to_string() };
+        let answer = asked(|| {
+            let (mut service, request) = (self.client.digest_service(), request.clone());
+            async move { service.get_rotations(request).await }
+        })
+        .await?;
+        for bytes in &answer.receipts {
+            let receipt = Receipt::decode(bytes)?;
+            let size = UnverifiedCheckpoint::parse(&receipt.checkpoint)
+                .map_err(|error| not_proved(error.into(), &receipt))?
+                .unverified()
+                .size;
+            let proof = self.proof_with_pinned(size).await?;
+            self.pin.follow(bytes, &proof)?;
+        }
+        Ok(answer.receipts.len())
     }
 
     /// The consistency proof between the pinned size and another one; empty if there is nothing to prove.

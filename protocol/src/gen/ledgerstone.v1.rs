@@ -264,6 +264,36 @@ pub struct ListTablesResponse {
     #[prost(message, repeated, tag = "1")]
     pub tables: ::prost::alloc::vec::Vec<TableDescription>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateKeyRequest {
+    #[prost(string, tag = "1")]
+    pub ledger: ::prost::alloc::string::String,
+    /// who does it, where callers may name themselves
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateKeyResponse {
+    #[prost(message, optional, tag = "1")]
+    pub commit: ::core::option::Option<CommitAddress>,
+    /// may sign sizes up to from_size
+    #[prost(string, tag = "2")]
+    pub old_key: ::prost::alloc::string::String,
+    /// may sign sizes from from_size on
+    #[prost(string, tag = "3")]
+    pub new_key: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub from_size: u64,
+    /// the checkpoint of from_size, signed by both
+    #[prost(string, tag = "5")]
+    pub note: ::prost::alloc::string::String,
+    /// of the record, under that checkpoint: give it to who trusts the old key
+    #[prost(bytes = "vec", tag = "6")]
+    pub receipt: ::prost::alloc::vec::Vec<u8>,
+    /// why the key files have not taken their names, if so; the next start does it
+    #[prost(string, tag = "7")]
+    pub left: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BackupRequest {
     /// "main" when empty
@@ -783,6 +813,32 @@ pub mod ledger_service_client {
                 .insert(GrpcMethod::new("ledgerstone.v1.LedgerService", "ListTables"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes a new signing key on the server, records it in the ledger, and answers when the old key has handed over.
+        /// Sessions go on.
+        pub async fn rotate_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ledgerstone.v1.LedgerService/RotateKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ledgerstone.v1.LedgerService", "RotateKey"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The journal as of a checkpoint that is signed now, while the ledger is written to: a head, then for each segment
         /// that the caller lacks, or has in another state, its name and its bytes, then exactly one `done`. Redactions wait
         /// for it.
@@ -916,6 +972,15 @@ pub mod ledger_service_server {
             request: tonic::Request<super::ListTablesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListTablesResponse>,
+            tonic::Status,
+        >;
+        /// Makes a new signing key on the server, records it in the ledger, and answers when the old key has handed over.
+        /// Sessions go on.
+        async fn rotate_key(
+            &self,
+            request: tonic::Request<super::RotateKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateKeyResponse>,
             tonic::Status,
         >;
         /// Server streaming response type for the Backup method.
@@ -1593,6 +1658,51 @@ pub mod ledger_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/ledgerstone.v1.LedgerService/RotateKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct RotateKeySvc<T: LedgerService>(pub Arc<T>);
+                    impl<
+                        T: LedgerService,
+                    > tonic::server::UnaryService<super::RotateKeyRequest>
+                    for RotateKeySvc<T> {
+                        type Response = super::RotateKeyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RotateKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LedgerService>::rotate_key(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RotateKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/ledgerstone.v1.LedgerService/Backup" => {
                     #[allow(non_camel_case_types)]
                     struct BackupSvc<T: LedgerService>(pub Arc<T>);
@@ -1693,6 +1803,7 @@ pub struct GetGenesisResponse {
     pub leaf: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "3")]
     pub origin: ::prost::alloc::string::String,
+    /// the key in force now; the genesis' own is in the record
     #[prost(string, tag = "4")]
     pub verifier_key: ::prost::alloc::string::String,
 }
@@ -1773,6 +1884,24 @@ pub struct GetTlogProofRequest {
 pub struct GetTlogProofResponse {
     #[prost(string, tag = "1")]
     pub proof: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRotationsRequest {
+    #[prost(string, tag = "1")]
+    pub ledger: ::prost::alloc::string::String,
+    /// rotations since this verifier key was in force; empty, or a key that never was: all of them
+    #[prost(string, tag = "2")]
+    pub from_key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRotationsResponse {
+    /// In order: a receipt of each rotation's record (docs/format.md, "Key rotation"), under the checkpoint with which the
+    /// key before handed over.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub receipts: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// the key in force now
+    #[prost(string, tag = "2")]
+    pub verifier_key: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetBlockRequest {
@@ -2034,6 +2163,31 @@ pub mod digest_service_client {
                 .insert(GrpcMethod::new("ledgerstone.v1.DigestService", "GetTlogProof"));
             self.inner.unary(req, path, codec).await
         }
+        /// How the signing key came to be the one it is: for who trusts an earlier one.
+        pub async fn get_rotations(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRotationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRotationsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ledgerstone.v1.DigestService/GetRotations",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ledgerstone.v1.DigestService", "GetRotations"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn get_block(
             &mut self,
             request: impl tonic::IntoRequest<super::GetBlockRequest>,
@@ -2136,6 +2290,14 @@ pub mod digest_service_server {
             request: tonic::Request<super::GetTlogProofRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetTlogProofResponse>,
+            tonic::Status,
+        >;
+        /// How the signing key came to be the one it is: for who trusts an earlier one.
+        async fn get_rotations(
+            &self,
+            request: tonic::Request<super::GetRotationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRotationsResponse>,
             tonic::Status,
         >;
         async fn get_block(
@@ -2447,6 +2609,51 @@ pub mod digest_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetTlogProofSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ledgerstone.v1.DigestService/GetRotations" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRotationsSvc<T: DigestService>(pub Arc<T>);
+                    impl<
+                        T: DigestService,
+                    > tonic::server::UnaryService<super::GetRotationsRequest>
+                    for GetRotationsSvc<T> {
+                        type Response = super::GetRotationsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRotationsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DigestService>::get_rotations(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRotationsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -21,6 +21,12 @@ impl Source for Database {
         Ok(signed.note.to_string())
     }
 
+    fn rotations(&self) -> Result<Vec<(u64, Vec<u8>)>, ExportError> {
+        let receipts = self.ledger().rotations(None).map_err(|e| ExportError::Journal(e.to_string()))?;
+        // One may have come in between; then it is in the next export.
+        Ok(self.ledger().keys().keys().skip(1).map(|key| key.size_min).zip(receipts).collect())
+    }
+
     fn block(&self, number: u64) -> Result<(StoredBlock, Vec<Vec<u8>>), ExportError> {
         let block = self.ledger().read_block(number).map_err(journal)?;
         let mut hasher = Hasher::new();

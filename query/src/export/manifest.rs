@@ -10,6 +10,21 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 pub const GENESIS_FILE: &str = "genesis.ion";
 pub const CHECKPOINT_FILE: &str = "checkpoint";
 
+/// The directory of the proofs of the key's rotations, if there were any.
+pub const ROTATIONS_DIR: &str = "rotations";
+
+/// The proof of the rotation at a size.
+pub fn rotation_file(from: u64) -> String {
+    format!("{ROTATIONS_DIR}/{from:020}.receipt")
+}
+
+/// The size in the name of such a proof.
+pub fn size_of_rotation(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix(ROTATIONS_DIR)?.strip_prefix('/')?.strip_suffix(".receipt")?;
+    let from = digits.parse().ok()?;
+    (rotation_file(from) == name).then_some(from)
+}
+
 /// `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {

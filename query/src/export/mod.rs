@@ -2,7 +2,7 @@
 //! without the server (docs/format.md, "Export").
 //!
 //! An export is a directory: the leaves as a static transparency log (`tile/…`, C2SP tlog-tiles), the checkpoint, the
-//! genesis record, one Parquet file or more per table, and a manifest. It is made under a temporary name and renamed.
+//! genesis record, proofs of the key's rotations, one Parquet file or more per table, and a manifest. It is made under a temporary name and renamed.
 
 pub mod columns;
 mod database;
@@ -118,8 +118,17 @@ pub fn export(
     }
     partial.write(GENESIS_FILE, &source.genesis_record()?)?;
     partial.write(CHECKPOINT_FILE, note.as_bytes())?;
-    let files =
-        [GENESIS_FILE, CHECKPOINT_FILE].map(|name| partial.entry(name)).into_iter().collect::<Result<_, _>>()?;
+    let rotations: Vec<_> = source.rotations()?.into_iter().filter(|(from, _)| *from <= size).collect();
+    if !rotations.is_empty() {
+        partial.make_directory(manifest::ROTATIONS_DIR)?;
+    }
+    let mut names = vec![GENESIS_FILE.to_owned(), CHECKPOINT_FILE.to_owned()];
+    for (from, receipt) in rotations {
+        let name = manifest::rotation_file(from);
+        partial.write(&name, &receipt)?;
+        names.push(name);
+    }
+    let files = names.iter().map(|name| partial.entry(name)).collect::<Result<_, _>>()?;
     let manifest = Manifest { format: FORMAT, origin, size, scope: options.scope, tables: entries, files };
     let text = serde_json::to_vec_pretty(&manifest).map_err(|e| ExportError::Journal(e.to_string()))?;
     partial.write(MANIFEST_FILE, &text)?;
@@ -303,6 +312,11 @@ impl Partial {
         writer::write_synced(&self.path.join(name), bytes)
     }
 
+    fn make_directory(&self, name: &str) -> Result<(), ExportError> {
+        let path = self.path.join(name);
+        fs::create_dir(&path).map_err(file_error("create", &path))
+    }
+
     fn entry(&self, name: &str) -> Result<manifest::FileEntry, ExportError> {
         let (bytes, sha256) = writer::size_and_hash(&self.path.join(name))?;
         Ok(manifest::FileEntry { path: name.to_owned(), bytes, sha256 })
@@ -310,6 +324,10 @@ impl Partial {
 
     /// The rename is what makes the export exist.
     fn publish(mut self, target: &Path) -> Result<(), ExportError> {
+        let rotations = self.path.join(manifest::ROTATIONS_DIR);
+        if rotations.is_dir() {
+            sync_directory(&rotations)?;
+        }
         sync_directory(&self.path)?;
         fs::rename(&self.path, target).map_err(file_error("rename to", target))?;
         self.published = true;

@@ -14,6 +14,11 @@ pub trait Source {
     fn genesis_leaf(&self) -> Result<Vec<u8>, ExportError>;
     /// A signed checkpoint of the newest durable state.
     fn checkpoint(&self) -> Result<String, ExportError>;
+    /// For each rotation of the key so far: the size where it changed, and the receipt that lets holders of the key before
+    /// follow.
+    fn rotations(&self) -> Result<Vec<(u64, Vec<u8>)>, ExportError> {
+        Ok(Vec::new())
+    }
     /// A block and its leaves, revisions first.
     fn block(&self, number: u64) -> Result<(StoredBlock, Vec<Vec<u8>>), ExportError>;
     /// Tables that are not system tables, dropped ones included, with their newest names.

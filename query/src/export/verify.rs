@@ -10,18 +10,20 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ledgerstone_digest::Id;
-use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
+use ledgerstone_digest::checkpoint::Checkpoint;
 use ledgerstone_digest::export::{self as rules, ExportFailure, ExportRow, ExportTable, Signed};
 use ledgerstone_digest::full::Sought;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::leaf::Leaf;
-use ledgerstone_digest::note::VerifierKey;
-use ledgerstone_digest::receipt::Content;
+use ledgerstone_digest::receipt::{Content, Receipt};
+use ledgerstone_digest::rotation::{KeyChain, stated};
 use ledgerstone_digest::tiles::{Kind, Tile, WIDTH, entries};
 
 use super::SYSTEM_TABLES;
 use super::columns::column_names;
-use super::manifest::{CHECKPOINT_FILE, FORMAT, GENESIS_FILE, MANIFEST_FILE, Manifest, Scope, TableEntry};
+use super::manifest::{
+    CHECKPOINT_FILE, FORMAT, GENESIS_FILE, MANIFEST_FILE, Manifest, Scope, TableEntry, size_of_rotation,
+};
 use super::reader::{TableReader, Typed};
 use super::rows::FIXED_COLUMNS;
 use super::tiles::TileCutter;
@@ -37,8 +39,9 @@ const BATCH_ROWS_MIN: usize = 256;
 
 /// What to verify against. None of it comes from the export.
 pub struct VerifyExportOptions {
-    /// The ledger's key; its name is the origin.
-    pub key: VerifierKey,
+    /// The ledger's key, and those it was rotated to as far as the reader knows; its name is the origin. The export's own
+    /// proofs lead on from there.
+    pub keys: KeyChain,
     /// A checkpoint kept elsewhere, verified already: the export must contain it.
     pub kept: Option<Checkpoint>,
 }
@@ -90,9 +93,8 @@ pub fn verify_export(
 ) -> Result<ExportReport> {
     let manifest = read_manifest(directory)?;
     let note = read_text(directory, CHECKPOINT_FILE)?;
-    let checkpoint = UnverifiedCheckpoint::parse(&note)
-        .and_then(|c| c.verify(&options.key))
-        .map_err(|e| wrong(CHECKPOINT_FILE, e.to_string()))?;
+    let keys = follow_rotations(directory, &manifest, &options.keys)?;
+    let checkpoint = keys.verify(&note).map_err(|e| wrong(CHECKPOINT_FILE, e.to_string()))?;
     check_manifest(&manifest, &checkpoint)?;
     let mut files = check_files(directory, &manifest)?;
     let record = read_bytes(directory, GENESIS_FILE)?;
@@ -120,6 +122,22 @@ pub fn verify_export(
     }
     report.kept_compared = options.kept.is_some();
     Ok(report)
+}
+
+/// Follows the export's proofs from the reader's key on; those of rotations before it say nothing to this reader.
+fn follow_rotations(directory: &Path, manifest: &Manifest, known: &KeyChain) -> Result<KeyChain> {
+    let mut keys = known.clone();
+    for name in manifest.files.iter().map(|file| &file.path).filter(|name| size_of_rotation(name).is_some()) {
+        let receipt = Receipt::decode(&read_bytes(directory, name)?).map_err(|e| wrong(name, e.to_string()))?;
+        let record = stated(&receipt).ok_or_else(|| wrong(name, "it is not a receipt of a rotation".to_owned()))?;
+        if size_of_rotation(name) != Some(record.from) {
+            return Err(wrong(name, format!("it is of the rotation at size {}", record.from)));
+        }
+        if keys.is_next(&receipt) {
+            keys.follow(&receipt).map_err(|e| wrong(name, e.to_string()))?;
+        }
+    }
+    Ok(keys)
 }
 
 fn empty_report(manifest: &Manifest, checkpoint: &Checkpoint) -> ExportReport {
@@ -363,8 +381,10 @@ fn check_manifest(manifest: &Manifest, checkpoint: &Checkpoint) -> Result<()> {
         return Err(wrong(MANIFEST_FILE, "its origin or size is not the checkpoint's".into()));
     }
     let others: BTreeSet<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
-    if others != BTreeSet::from([GENESIS_FILE, CHECKPOINT_FILE]) || manifest.files.len() != others.len() {
-        return Err(wrong(MANIFEST_FILE, format!("\"files\" is not {GENESIS_FILE} and {CHECKPOINT_FILE}")));
+    let own: BTreeSet<&str> = others.iter().copied().filter(|name| size_of_rotation(name).is_none()).collect();
+    if own != BTreeSet::from([GENESIS_FILE, CHECKPOINT_FILE]) || manifest.files.len() != others.len() {
+        let what = format!("\"files\" is not {GENESIS_FILE}, {CHECKPOINT_FILE} and the key's rotations");
+        return Err(wrong(MANIFEST_FILE, what));
     }
     Ok(())
 }

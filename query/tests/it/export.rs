@@ -9,6 +9,7 @@ use ledgerstone_digest::block::{OriginInfo, RedactedRevision, RedactionInfo, Sta
 use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
 use ledgerstone_digest::ion::{Limits, Value, parse};
 use ledgerstone_digest::redaction::RedactionRecord;
+use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::{
     CommitError, Committed, Ledger, NewRevision, OpenOptions, Publish, PublishedBlock, Sequence, Transaction,
@@ -77,7 +78,7 @@ fn exported(memory: &Memory, name: &str, scope: Scope) -> (PathBuf, Manifest) {
 }
 
 fn verified(memory: &Memory, path: &Path) -> Result<ledgerstone_query::export::ExportReport, ExportProblem> {
-    let options = VerifyExportOptions { key: memory.database.ledger().vkey().clone(), kept: None };
+    let options = VerifyExportOptions { keys: KeyChain::new(memory.database.ledger().vkey()), kept: None };
     verify_export(path, &options, &mut |_| {})
 }
 
@@ -202,7 +203,7 @@ fn another_ledgers_key_or_a_rewritten_history_does_not_pass() {
     let (path, _) = exported(&memory, "key", Scope::History);
     let stranger =
         ledgerstone_digest::note::SigningKey::from_seed(memory.database.ledger().origin(), &[8; 32]).unwrap();
-    let options = VerifyExportOptions { key: stranger.verifier().clone(), kept: None };
+    let options = VerifyExportOptions { keys: KeyChain::new(stranger.verifier().clone()), kept: None };
     let problem = verify_export(&path, &options, &mut |_| {}).unwrap_err();
     assert!(problem.is_false(), "{problem}");
 
@@ -211,7 +212,7 @@ fn another_ledgers_key_or_a_rewritten_history_does_not_pass() {
     fork.create_schemaless("vehicle");
     let note = fork.database.ledger().checkpoint().unwrap().note;
     let kept = UnverifiedCheckpoint::parse(&note).unwrap().verify(&fork.database.ledger().vkey()).unwrap();
-    let options = VerifyExportOptions { key: memory.database.ledger().vkey().clone(), kept: Some(kept) };
+    let options = VerifyExportOptions { keys: KeyChain::new(memory.database.ledger().vkey()), kept: Some(kept) };
     let problem = verify_export(&path, &options, &mut |_| {}).unwrap_err();
     assert!(problem.to_string().contains("rewritten"), "{problem}");
     std::fs::remove_dir_all(path).unwrap();

@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::backup::{BackupError, Head, Held, Part, Received, Receiving};
@@ -13,13 +11,10 @@ use ledgerstone_journal::keys::keys_in;
 use ledgerstone_journal::{Env, VerifyOptions, verify_directory};
 use ledgerstone_protocol::v1;
 use ledgerstone_protocol::v1::backup_part::Part as Sent;
-use ledgerstone_protocol::v1::ledger_service_client::LedgerServiceClient;
 use ledgerstone_query::database::{Database, DatabaseOptions};
-use tonic::Status;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Endpoint;
 
 use super::report::{Check, conclude};
+use super::service::{self, of_status};
 use super::terminal::{Progress, Style, bytes, say, thousands};
 use super::verify::{ledger_id, of_report};
 
@@ -115,25 +110,8 @@ impl Backup {
     }
 
     async fn receive(&self) -> Result<Received, String> {
-        let nobody = || {
-            format!(
-                "no server answers at {}. Say where with --connect, or give --data DIR if the server is stopped",
-                self.connect
-            )
-        };
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.connect)).map_err(|_| nobody())?;
-        let channel = endpoint.connect().await.map_err(|_| nobody())?;
-        let authorization = std::env::var("PGPASSWORD").ok().map(|password| {
-            let both = STANDARD.encode(format!("{}:{password}", self.user));
-            format!("Basic {both}").parse::<MetadataValue<Ascii>>()
-        });
-        let authorization = authorization.transpose().map_err(|error| error.to_string())?;
-        let mut service = LedgerServiceClient::with_interceptor(channel, move |mut request: tonic::Request<()>| {
-            if let Some(value) = &authorization {
-                request.metadata_mut().insert("authorization", value.clone());
-            }
-            Ok(request)
-        });
+        let stopped = "give --data DIR if the server is stopped";
+        let mut service = service::connect(&self.connect, &self.user, stopped).await?;
         let mut receiving = Receiving::open(&Env::production(), &self.out).map_err(text)?;
         let held = receiving.held().iter().map(segment_message).collect();
         let request = v1::BackupRequest { ledger: self.ledger.clone(), held };
@@ -218,10 +196,6 @@ impl Backup {
 
 fn text(error: BackupError) -> String {
     error.to_string()
-}
-
-fn of_status(status: Status) -> String {
-    status.message().to_owned()
 }
 
 fn segment_message(held: &Held) -> v1::BackupSegment {

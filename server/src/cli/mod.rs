@@ -8,7 +8,9 @@ mod export;
 mod passwd;
 mod report;
 mod restore;
+mod rotate_key;
 mod serve;
+mod service;
 mod shell;
 mod table;
 mod terminal;
@@ -45,6 +47,8 @@ enum Command {
     Backup(backup::Backup),
     /// Make a ledger of a backup again.
     Restore(restore::Restore),
+    /// Make another signing key for a ledger; the old one hands over to it.
+    RotateKey(rotate_key::RotateKey),
     /// Check and rebuild derived state.
     Doctor(doctor::Doctor),
     /// Measure.
@@ -62,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Export(arguments) => arguments.run(),
         Command::Backup(arguments) => arguments.run(),
         Command::Restore(arguments) => arguments.run(),
+        Command::RotateKey(arguments) => arguments.run(),
         Command::Doctor(arguments) => arguments.run(),
         Command::Bench(arguments) => arguments.run(),
     }

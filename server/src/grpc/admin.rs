@@ -1,10 +1,13 @@
 //! Ledgers and tables as messages.
 
+use ledgerstone_journal::{ReceiptError, Rotated};
 use ledgerstone_protocol::v1;
 use ledgerstone_query::catalogue::{Index, Table, TableStatus, path_text};
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::Instance;
+
+use super::execute::commit_address;
 
 /// Every ledger that can be opened; the others are in the log.
 pub fn ledgers(instance: &Instance) -> Result<Vec<v1::LedgerDescription>, QueryError> {
@@ -24,6 +27,24 @@ pub fn ledger(instance: &Instance, name: &str) -> Result<v1::LedgerDescription, 
     let database = instance.ledger(name)?;
     let protected = instance.ledgers().iter().any(|ledger| ledger.name == name && ledger.deletion_protection);
     describe(&database, protected)
+}
+
+/// Another signing key for a ledger.
+pub fn rotate_key(instance: &Instance, name: &str, user: &str) -> Result<v1::RotateKeyResponse, QueryError> {
+    let database = instance.ledger(name)?;
+    let Rotated { committed, record, note, unsettled } = database.rotate_key(user, "grpc")?;
+    tracing::info!(ledger = name, user, new = %record.new, from = record.from, "the signing key was rotated");
+    let unread = |error: ReceiptError| QueryError::new(SqlState::IO_ERROR, error.to_string());
+    let receipt = database.ledger().rotations(Some(&record.old)).map_err(unread)?.into_iter().next();
+    Ok(v1::RotateKeyResponse {
+        commit: Some(commit_address(&committed)),
+        old_key: record.old.to_string(),
+        new_key: record.new.to_string(),
+        from_size: record.from,
+        note: note.to_string(),
+        receipt: receipt.unwrap_or_default(),
+        left: unsettled.unwrap_or_default(),
+    })
 }
 
 /// Every table of a ledger, dropped ones included.

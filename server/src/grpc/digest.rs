@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use ledgerstone_digest::Id;
+use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_journal::{Ledger, ReadError};
 use ledgerstone_protocol::v1;
 use ledgerstone_protocol::v1::digest_service_server::DigestService;
@@ -133,6 +134,25 @@ impl DigestService for Digest {
         self.read(&request, &request.get_ref().ledger, move |database| {
             let proof = database.ledger().proof_file(position).map_err(status::of_receipt)?;
             Ok(v1::GetTlogProofResponse { proof: proof.to_text() })
+        })
+        .await
+    }
+
+    async fn get_rotations(
+        &self,
+        request: Request<v1::GetRotationsRequest>,
+    ) -> Result<Response<v1::GetRotationsResponse>, Status> {
+        let from = request.get_ref().from_key.clone();
+        let from: Option<VerifierKey> = match from.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|error| Status::invalid_argument(format!("from_key: {error}")))?),
+        };
+        self.read(&request, &request.get_ref().ledger, move |database| {
+            let ledger = database.ledger();
+            // The key first: rotations that come in between are then left out, not the key they lead to.
+            let verifier_key = ledger.vkey().to_string();
+            let receipts = ledger.rotations(from.as_ref()).map_err(status::of_receipt)?;
+            Ok(v1::GetRotationsResponse { receipts, verifier_key })
         })
         .await
     }

@@ -233,6 +233,17 @@ impl LedgerService for LedgerDoor {
         Ok(Response::new(v1::ListTablesResponse { tables }))
     }
 
+    async fn rotate_key(
+        &self,
+        request: Request<v1::RotateKeyRequest>,
+    ) -> Result<Response<v1::RotateKeyResponse>, Status> {
+        let caller = self.options.gate.admit(request.metadata())?;
+        let v1::RotateKeyRequest { ledger, user } = request.into_inner();
+        let user = caller.user(&user)?;
+        let answer = self.administer(move |instance| admin::rotate_key(instance, name_or_main(&ledger), &user));
+        Ok(Response::new(answer.await?))
+    }
+
     type BackupStream = backup::Parts;
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<backup::Parts>, Status> {

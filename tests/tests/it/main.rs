@@ -22,6 +22,7 @@ mod pg_sql;
 mod pg_tls;
 mod pg_transactions;
 mod recorded;
+mod rotation;
 mod simulator;
 mod soak;
 mod wind;

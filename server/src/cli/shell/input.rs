@@ -42,6 +42,7 @@ const KEYWORDS: &[&str] = &[
     "WHERE",
     "history(",
     "ledgerstone_consistency(",
+    "ledgerstone_rotation(",
     "ledgerstone_digest()",
     "ledgerstone_receipt(",
     "ledgerstone_vkey()",

@@ -57,7 +57,7 @@ fn check_one(path: &Path, given: &Given, compare: bool) -> Check {
     let mut progress = |done: u64, total: u64| bar.at(done, total);
     let options = VerifyOptions {
         checkpoint: given.kept.as_ref().filter(|_| compare).map(|kept| kept.note.clone()),
-        vkey: given.key.clone().filter(|_| compare),
+        vkey: given.directory_key().filter(|_| compare),
         progress: Some(&mut progress),
         ..VerifyOptions::default()
     };

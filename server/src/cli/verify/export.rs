@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_query::export::manifest::Scope;
 use ledgerstone_query::export::{ExportProblem, VerifyExportOptions, verify_export};
 
@@ -20,8 +21,10 @@ pub fn check(path: &Path, given: &Given) -> Check {
     if given.json {
         bar = bar.quiet();
     }
-    let options =
-        VerifyExportOptions { key: key.clone(), kept: given.kept.as_ref().map(|kept| kept.checkpoint.clone()) };
+    let options = VerifyExportOptions {
+        keys: given.chain.clone().unwrap_or_else(|| KeyChain::new(key.clone())),
+        kept: given.kept.as_ref().map(|kept| kept.checkpoint.clone()),
+    };
     let outcome = verify_export(path, &options, &mut |rows| bar.at(rows, 0));
     drop(bar);
     let report = match outcome {

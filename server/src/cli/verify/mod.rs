@@ -23,7 +23,9 @@ use std::process::ExitCode;
 use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
 use ledgerstone_digest::ion::{self, Limits, Value};
 use ledgerstone_digest::note::VerifierKey;
-use ledgerstone_digest::verifier::{Trust, WitnessPolicy};
+use ledgerstone_digest::receipt::Receipt;
+use ledgerstone_digest::rotation::KeyChain;
+use ledgerstone_digest::verifier::{Trust, TrustedKey, WitnessPolicy};
 use ledgerstone_digest::{Hash, Id};
 
 use super::report::{Check, conclude};
@@ -48,6 +50,10 @@ pub struct Verify {
     /// The ledger's verifier key, or a file with it. Have it from elsewhere, never from what is checked.
     #[arg(long, value_name = "VKEY|FILE")]
     key: Option<String>,
+    /// The proof that the key was rotated, for who holds the old one: as often as it was rotated since, in order, or a
+    /// directory with all of them.
+    #[arg(long = "rotation", value_name = "FILE|DIR", requires = "key")]
+    rotations: Vec<PathBuf>,
     /// A checkpoint that was kept elsewhere.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -80,6 +86,8 @@ pub struct Verify {
 /// What the reader brings, read and, where it is signed, checked.
 struct Given {
     key: Option<VerifierKey>,
+    /// That key and those it was rotated to, as far as the reader has proofs.
+    chain: Option<KeyChain>,
     kept: Option<Kept>,
     consistency: Option<Vec<Hash>>,
     table: Option<Id>,
@@ -91,7 +99,7 @@ struct Given {
     json: bool,
 }
 
-/// A checkpoint that was kept elsewhere, signed by the given key.
+/// A checkpoint that was kept elsewhere, signed by the given key or one that it was rotated to.
 struct Kept {
     path: PathBuf,
     note: String,
@@ -138,7 +146,8 @@ fn check_all(paths: &[PathBuf], given: &Given) -> Vec<Check> {
 impl Given {
     fn read(arguments: &Verify) -> Result<Given, Box<Check>> {
         let key = arguments.key.as_deref().map(|text| read_key(text, "--key")).transpose()?;
-        let kept = arguments.checkpoint.as_deref().map(|path| read_kept(path, key.as_ref())).transpose()?;
+        let chain = key.as_ref().map(|key| read_rotations(key, &arguments.rotations)).transpose()?;
+        let kept = arguments.checkpoint.as_deref().map(|path| read_kept(path, chain.as_ref())).transpose()?;
         let consistency = arguments.consistency.as_deref().map(|path| {
             input::read_consistency(path)
                 .map_err(|what| Box::new(Check::new(path, "the consistency proof you gave").unchecked(what)))
@@ -147,6 +156,7 @@ impl Given {
             arguments.witnesses.iter().map(|text| read_key(text, "--witness")).collect::<Result<_, _>>()?;
         Ok(Given {
             key,
+            chain,
             kept,
             consistency: consistency.transpose()?,
             table: arguments.table,
@@ -159,13 +169,24 @@ impl Given {
         })
     }
 
+    /// The key to compare a directory with: the one that has signed the kept checkpoint, if there is one. The directory
+    /// itself shows how its keys followed each other.
+    fn directory_key(&self) -> Option<VerifierKey> {
+        let kept = self.kept.as_ref().and_then(|kept| UnverifiedCheckpoint::parse(&kept.note).ok());
+        let signer = self.chain.iter().zip(&kept).find_map(|(chain, kept)| {
+            let within = |key: &&TrustedKey| (key.size_min..=key.size_max).contains(&kept.unverified().size);
+            chain.keys().filter(within).find(|trusted| kept.verify(&trusted.key).is_ok())
+        });
+        signer.map(|trusted| trusted.key.clone()).or_else(|| self.key.clone())
+    }
+
     /// Trust in this key, the witnesses and the kept checkpoint.
     fn trust(&self, key: &VerifierKey) -> Trust {
         Trust {
             witnesses: self.witnesses.clone(),
             pinned: self.kept.as_ref().map(|kept| kept.checkpoint.clone()),
             consistency: self.consistency.clone(),
-            ..Trust::in_key(key.clone())
+            ..self.chain.as_ref().map_or_else(|| Trust::in_key(key.clone()), KeyChain::trust)
         }
     }
 }
@@ -193,16 +214,50 @@ pub fn read_vkey(text: &str) -> Result<VerifierKey, String> {
     text.trim().parse().map_err(|error| format!("the file holds no verifier key: {error}"))
 }
 
-fn read_kept(path: &Path, key: Option<&VerifierKey>) -> Result<Kept, Box<Check>> {
+/// The key and those it was rotated to, along the receipts in these files.
+fn read_rotations(key: &VerifierKey, paths: &[PathBuf]) -> Result<KeyChain, Box<Check>> {
+    let mut chain = KeyChain::new(key.clone());
+    let refuse = |path: &Path, what: String| Box::new(Check::new(path, "the rotation you gave").unchecked(what));
+    let mut files = Vec::new();
+    for path in paths {
+        match std::fs::read_dir(path) {
+            Ok(entries) => {
+                let mut inside: Vec<(PathBuf, bool)> = entries.flatten().map(|entry| (entry.path(), true)).collect();
+                inside.sort();
+                files.append(&mut inside);
+            }
+            Err(_) => files.push((path.clone(), false)),
+        }
+    }
+    for (path, of_many) in &files {
+        let bytes = match input::read(path) {
+            Ok(Input::Receipt(bytes)) => bytes,
+            Ok(_) => return Err(refuse(path, "it is not a receipt of a rotation".to_owned())),
+            Err(what) => return Err(refuse(path, what)),
+        };
+        let receipt = Receipt::decode(&bytes).map_err(|error| refuse(path, error.to_string()))?;
+        // A directory has all of them, also those from before the key that the reader holds.
+        if *of_many && !chain.is_next(&receipt) {
+            continue;
+        }
+        chain
+            .follow(&receipt)
+            .map_err(|refusal| Box::new(receipt::refused(Check::new(path, "a rotation"), &refusal)))?;
+    }
+    Ok(chain)
+}
+
+fn read_kept(path: &Path, keys: Option<&KeyChain>) -> Result<Kept, Box<Check>> {
     let refuse = |what: String| Box::new(Check::new(path, "the checkpoint you kept").unchecked(what));
-    let Some(key) = key else {
+    let Some(keys) = keys else {
         let what = "a checkpoint is believed only with the key that must have signed it: give --key VKEY";
         return Err(refuse(what.to_owned()));
     };
     let note = input::read_note(path).map_err(refuse)?;
-    let checkpoint = UnverifiedCheckpoint::parse(&note)
-        .and_then(|read| read.verify(key))
-        .map_err(|error| refuse(format!("it cannot be compared with: {error}")))?;
+    let checkpoint = keys.verify(&note).map_err(|refusal| {
+        let check = *refuse(format!("it cannot be compared with: {refusal}"));
+        Box::new(receipt::advise(check, &refusal))
+    })?;
     Ok(Kept { path: path.to_owned(), note, checkpoint })
 }
 

@@ -37,8 +37,8 @@ pub fn check(path: &Path, text: &str, given: &Given) -> Check {
     check.fact("size", head.checkpoint.size);
     check.fact("root", head.checkpoint.root.to_string());
     check.fact("position", proof.index);
-    match proof.verify(entry, key) {
-        Ok(_) => check.proved(format!("A leaf with exactly these bytes stands at position {}.", proof.index)),
+    match proof.verify_path(entry, &head.checkpoint) {
+        Ok(()) => check.proved(format!("A leaf with exactly these bytes stands at position {}.", proof.index)),
         Err(TlogProofError::Path(problem)) => {
             let finding =
                 Finding::of(Outcome::Broken, format!("the leaf is not in the tree at this position: {problem}"));

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
+use ledgerstone_digest::checkpoint::{CheckpointError, UnverifiedCheckpoint};
 use ledgerstone_digest::ion::{Struct, Value, ion_hash, to_text, to_text_pretty};
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::receipt::Receipt;
+use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_digest::verifier::{
     BlockStatement, Expectation, ShownRevision, TransactionVerdict, Unauthenticated, Verdict, VerdictKind, verify,
     verify_transaction,
@@ -82,12 +83,23 @@ pub fn refused(mut check: Check, refusal: &Refusal) -> Check {
             check.finding(Finding { position: Some(*position), ..finding });
             check
         }
-        other => check.broken(other.to_string()),
+        other => advise(check.broken(other.to_string()), other),
+    }
+}
+
+/// What helps if another key has signed than the one that is trusted.
+pub fn advise(check: Check, refusal: &Refusal) -> Check {
+    match refusal {
+        Refusal::Checkpoint(CheckpointError::NotSigned { .. }) => check.advice(
+            "If the ledger's key was rotated, give the proof of it as --rotation FILE. From the server:\n  \
+             psql -At -c \"SELECT encode(ledgerstone_rotation(0), 'base64')\" > FILE",
+        ),
+        _ => check,
     }
 }
 
 fn revision_check(mut check: Check, verdict: &Verdict, key: &VerifierKey, given: &Given) -> Check {
-    head_facts(&mut check, key, &verdict.checkpoint);
+    head_facts(&mut check, key, given, &verdict.checkpoint);
     check.fact("table", verdict.table_id.to_string());
     check.fact("document", verdict.document_id.to_string());
     let before = match verdict.supersedes {
@@ -135,7 +147,7 @@ fn revision_check(mut check: Check, verdict: &Verdict, key: &VerifierKey, given:
 }
 
 fn transaction_check(mut check: Check, verdict: &TransactionVerdict, key: &VerifierKey, given: &Given) -> Check {
-    head_facts(&mut check, key, &verdict.checkpoint);
+    head_facts(&mut check, key, given, &verdict.checkpoint);
     block_facts(&mut check, &verdict.block);
     let texts: Vec<String> = verdict.revisions.iter().map(revision_text).collect();
     let mut shown = texts.iter().take(REVISIONS_SHOWN_MAX).cloned().collect::<Vec<_>>().join("\n");
@@ -242,9 +254,12 @@ fn shown(kind: &VerdictKind) -> &'static str {
     }
 }
 
-fn head_facts(check: &mut Check, key: &VerifierKey, checkpoint: &Checkpoint) {
+fn head_facts(check: &mut Check, key: &VerifierKey, given: &Given, checkpoint: &Checkpoint) {
     check.fact("ledger", checkpoint.origin.clone());
     check.fact("key", key.to_string());
+    if let Some(current) = given.chain.as_ref().map(KeyChain::current).filter(|current| *current != key) {
+        check.fact("rotated to", current.to_string());
+    }
     check.fact_as(
         "checkpoint",
         serde_json::json!({ "size": checkpoint.size, "root": checkpoint.root.to_string() }),
