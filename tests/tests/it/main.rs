@@ -23,6 +23,7 @@ mod pg_tls;
 mod pg_transactions;
 mod recorded;
 mod rotation;
+mod shell;
 mod simulator;
 mod soak;
 mod wind;

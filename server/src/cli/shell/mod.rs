@@ -1,11 +1,13 @@
 //! `ledgerstone shell`: statements typed by hand, over the PostgreSQL wire like any other client.
 
+mod cells;
 mod input;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
+use ledgerstone_query::{partiql, sql};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
@@ -15,6 +17,7 @@ use tokio_postgres::Client;
 use super::table::Table;
 use super::terminal::{put, say};
 use super::wire::{self, Answer, DEFAULT_ADDRESS};
+use cells::Kind;
 use input::Typist;
 
 /// Statements that are remembered.
@@ -145,9 +148,16 @@ impl Open {
 
     /// Runs statements and shows what comes back; false if it failed.
     fn statement(&mut self, text: &str) -> bool {
-        match self.runtime.block_on(wire::query(&self.client, text)) {
-            Ok(answers) => {
-                answers.iter().for_each(|answer| self.show(answer));
+        let answered = self.runtime.block_on(async {
+            let kinds = match self.format {
+                Format::Table => Vec::new(),
+                Format::Ion | Format::Json => self.kinds(text).await?,
+            };
+            Ok((kinds, wire::query(&self.client, text).await?))
+        });
+        match answered {
+            Ok((kinds, answers)) => {
+                answers.iter().for_each(|answer| self.show(answer, &kinds));
                 if text.to_ascii_uppercase().contains(" TABLE") {
                     self.learn_tables();
                 }
@@ -213,7 +223,17 @@ impl Open {
         }
     }
 
-    fn show(&self, answer: &Answer) {
+    /// What the columns of a text's one statement are; nothing if it has several.
+    async fn kinds(&self, text: &str) -> Result<Vec<Kind>, tokio_postgres::Error> {
+        let parse = if self.shell.partiql { partiql::parse } else { sql::parse };
+        if !parse(text).is_ok_and(|statements| statements.len() == 1) {
+            return Ok(Vec::new());
+        }
+        let statement = self.client.prepare(text).await?;
+        Ok(statement.columns().iter().map(|column| Kind::of(column.type_())).collect())
+    }
+
+    fn show(&self, answer: &Answer, kinds: &[Kind]) {
         if !answer.has_rows {
             say!("ok, {} rows", answer.count);
             return;
@@ -223,8 +243,8 @@ impl Open {
                 put!("{}", Table::of(answer).to_text());
                 say!("({} {})", answer.rows.len(), if answer.rows.len() == 1 { "row" } else { "rows" });
             }
-            Format::Json => answer.rows.iter().for_each(|row| say!("{}", json(&answer.columns, row))),
-            Format::Ion => answer.rows.iter().for_each(|row| say!("{}", ion(&answer.columns, row))),
+            Format::Json => answer.rows.iter().for_each(|row| say!("{}", cells::json(&answer.columns, kinds, row))),
+            Format::Ion => answer.rows.iter().for_each(|row| say!("{}", cells::ion(&answer.columns, kinds, row))),
         }
     }
 }
@@ -240,62 +260,4 @@ async fn connect(shell: &Shell, ledger: &str) -> Result<Client, String> {
 
 fn history_file() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".ledgerstone_history"))
-}
-
-/// The one column of a statement that gives whole documents.
-const DOCUMENT: &str = "_1";
-
-/// A row as one JSON object. A cell that is JSON itself stays as the server wrote it, digit by digit.
-fn json(columns: &[String], row: &[Option<String>]) -> String {
-    let quoted = |text: &str| serde_json::Value::String(text.to_owned()).to_string();
-    let cell = |cell: &Option<String>| match cell {
-        None => "null".to_owned(),
-        Some(text) if text.starts_with(['{', '[']) && serde_json::from_str::<serde_json::Value>(text).is_ok() => {
-            text.clone()
-        }
-        Some(text) => quoted(text),
-    };
-    if let ([name], [document]) = (columns, row)
-        && name == DOCUMENT
-    {
-        return cell(document);
-    }
-    let fields: Vec<String> =
-        columns.iter().zip(row).map(|(name, value)| format!("{}: {}", quoted(name), cell(value))).collect();
-    format!("{{{}}}", fields.join(", "))
-}
-
-/// A row as an Ion struct: documents as they are, other values as strings.
-fn ion(columns: &[String], row: &[Option<String>]) -> String {
-    use ledgerstone_digest::ion::{Limits, Struct, Value, parse, to_text};
-    let cell = |cell: &Option<String>| match cell {
-        None => Value::NULL,
-        Some(text) if text.starts_with(['{', '[']) => {
-            parse(text, &Limits::DOCUMENT).unwrap_or_else(|_| Value::string(text.as_str()))
-        }
-        Some(text) => Value::string(text.as_str()),
-    };
-    if let ([name], [document]) = (columns, row)
-        && name == DOCUMENT
-    {
-        return to_text(&cell(document));
-    }
-    let fields = columns.iter().zip(row).map(|(name, value)| (name.as_str(), cell(value)));
-    to_text(&Value::Struct(Struct::from_fields(fields)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_become_json_and_ion() {
-        let columns = vec!["a".to_owned(), "doc".to_owned(), "none".to_owned()];
-        let row = vec![Some("x\"y".to_owned()), Some("{\"k\": [1.50, null]}".to_owned()), None];
-        assert_eq!(json(&columns, &row), r#"{"a": "x\"y", "doc": {"k": [1.50, null]}, "none": null}"#);
-        assert_eq!(ion(&columns, &row), "{a:\"x\\\"y\",doc:{k:[1.50,null]},none:null}");
-        let document = vec![Some("{\"k\": 1.50}".to_owned())];
-        assert_eq!(json(&["_1".to_owned()], &document), "{\"k\": 1.50}");
-        assert_eq!(ion(&["_1".to_owned()], &document), "{k:1.50}");
-    }
 }

@@ -1,0 +1,37 @@
+//! `ledgerstone shell -c`: what programs that read its rows get.
+
+use std::process::Command;
+
+use crate::harness::{Server, binary};
+
+fn shell(server: &Server, arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(binary())
+        .args(["shell", "--connect", &server.postgres.to_string()])
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).expect("UTF-8"))
+}
+
+#[test]
+fn rows_keep_the_types_of_their_columns() {
+    let server = Server::start();
+    let rows = "SELECT 7 AS i, 12345678901234567.890 AS d, 0.5::float8 AS f, true AS b, '7' AS t, NULL AS n, \
+                '{\"k\": [1.50]}'::jsonb AS j";
+    let json = r#"{"i": 7, "d": 12345678901234567.890, "f": 0.5, "b": true, "t": "7", "n": null, "j": {"k": [1.50]}}"#;
+    assert_eq!(shell(&server, &["--format", "json", "-c", rows]), (true, format!("{json}\n")));
+    let ion = r#"{i:7,d:12345678901234567.890,f:5e-1,b:true,t:"7",n:null,j:{k:[1.50]}}"#;
+    assert_eq!(shell(&server, &["--format", "ion", "-c", rows]), (true, format!("{ion}\n")));
+    // Documents as they are, and statements with and without rows side by side.
+    for text in ["CREATE TABLE p", "INSERT INTO p VALUE {'name': 'Ada', 'age': 36, 'paid': 1.50}"] {
+        let (ok, said) = shell(&server, &["--partiql", "-c", text]);
+        assert!(ok, "{said}");
+    }
+    let of = |format, text| shell(&server, &["--partiql", "--format", format, "-c", text]).1;
+    assert_eq!(of("json", "SELECT name, age, paid FROM p"), "{\"name\": \"Ada\", \"age\": 36, \"paid\": 1.50}\n");
+    assert_eq!(of("ion", "SELECT name, age, paid FROM p"), "{name:\"Ada\",age:36,paid:1.50}\n");
+    assert_eq!(of("ion", "SELECT VALUE p FROM p AS p"), "{name:\"Ada\",age:36,paid:1.50}\n");
+    let (ok, said) = shell(&server, &["--format", "json", "-c", "SELECT nothing FROM nowhere"]);
+    assert!(!ok && said.contains("ERROR 42P01") && said.contains('^'), "{said}");
+}
