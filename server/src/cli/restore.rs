@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_journal::backup::{confirm, restore};
 use ledgerstone_journal::segment::JOURNAL_DIR;
+use ledgerstone_journal::verify::{Compared, VerifyReport};
 use ledgerstone_journal::{Env, VerifyOptions, verify_directory};
 
 use super::report::{Check, Outcome, conclude};
-use super::terminal::Progress;
+use super::terminal::{Progress, thousands};
 use super::verify::{ledger_id, of_report, read_note, read_vkey};
 
 #[derive(Debug, clap::Args)]
@@ -98,6 +99,7 @@ impl Restore {
         drop(bar);
         let mode = if confirmed { "it can be written to" } else { "it can be read only, until --confirm" };
         check.proved(format!("Restored as {}: {mode}.", target.display()));
+        warn_of_newer(&mut check, &report);
         check.advice = self.key_advice(&target);
         Ok(check)
     }
@@ -112,6 +114,7 @@ impl Restore {
         let mut check = of_report(&dir, &report);
         if check.outcome == Outcome::Holds {
             check.proved("The checkpoint is of this ledger's own past: it can be written to again.".to_owned());
+            warn_of_newer(&mut check, &report);
         }
         Ok(check)
     }
@@ -129,6 +132,22 @@ impl Restore {
         let bar = Progress::new(doing, unit);
         if self.json { bar.quiet() } else { bar }
     }
+}
+
+/// What a checkpoint cannot rule out, the less the older it is.
+fn warn_of_newer(check: &mut Check, report: &VerifyReport) {
+    let Compared::WithCheckpoint { size, .. } = report.compared else { return };
+    let age = match report.leaves.saturating_sub(size) {
+        0 => "The one you gave is of its very end".to_owned(),
+        1 => "The one you gave is one leaf older than its end".to_owned(),
+        older => format!("The one you gave is {} leaves older than its end", thousands(older)),
+    };
+    check.not_proved(format!(
+        "That nobody was given a checkpoint of a later size than {}, where this ledger ends. {age}. If somebody was, this \
+         ledger now signs a second history: compare the newest checkpoint that was handed out before you let it be \
+         written to.",
+        thousands(report.leaves)
+    ));
 }
 
 fn refuse(what: &str) -> ExitCode {

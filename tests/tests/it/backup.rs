@@ -59,6 +59,8 @@ async fn a_backup_of_a_server_that_is_written_to_restores_to_what_was_there() {
     let (directory, data, keys) = second(&server);
     let backup = directory.path().join("backup");
     let address = server.http.to_string();
+    let older = directory.path().join("older");
+    std::fs::write(&older, server.psql_ok("SELECT ledgerstone_digest()")).unwrap();
     let (status, out) = run(&["backup", text(&backup), "--connect", &address]);
     assert_eq!(status, 0, "{out}");
     // Once more into the same directory, with the writers still at it.
@@ -89,6 +91,11 @@ async fn a_backup_of_a_server_that_is_written_to_restores_to_what_was_there() {
         ["restore", "--confirm", "--data", &data, "--checkpoint", text(&kept), "--key", text(&vkey), "--keys", &keys];
     let (status, out) = run(&confirm);
     assert_ne!(status, 0, "{out}");
+    // One from before the backup is of its past, which leaves open what was handed out since.
+    let confirm =
+        ["restore", "--confirm", "--data", &data, "--checkpoint", text(&older), "--key", text(&vkey), "--keys", &keys];
+    let (status, out) = run(&confirm);
+    assert!(status == 0 && flat(&out).contains("leaves older than its end"), "{out}");
     let (status, out) = run(&["backup", text(&backup), "--connect", &address]);
     assert_eq!(status, 0, "{out}");
     let (status, out) = run(&[
@@ -106,9 +113,15 @@ async fn a_backup_of_a_server_that_is_written_to_restores_to_what_was_there() {
         text(&vkey),
     ]);
     assert_eq!(status, 0, "{out}");
+    assert!(flat(&out).contains("The one you gave is of its very end."), "{out}");
     let restored = Server::start_on(&data, &keys);
     let client = restored.client_of("second").await.unwrap();
     assert_eq!(client.execute("INSERT INTO t VALUES (-1, 0)", &[]).await.unwrap(), 1);
+}
+
+/// Without the line breaks of a terminal.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
