@@ -165,6 +165,8 @@ pub enum CommitError {
     Stopped { reason: String },
 }
 
+const DAY_MS: i64 = 86_400_000;
+
 /// Why block times cannot be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClockError {
@@ -176,4 +178,10 @@ pub enum ClockError {
          --accept-clock` lets writes go on"
     )]
     Jumped { ahead_ms: i64 },
+    #[error(
+        "the clock stands {} days ahead of the last block's time, and block times never go back; set it right, then \
+         restart the server; if it is right, `ledgerstone doctor --accept-clock` lets writes go on",
+        ahead_ms / DAY_MS
+    )]
+    LongAfter { ahead_ms: i64 },
 }

@@ -30,6 +30,8 @@ const STAGED_FRAME_BYTES: usize = 1 << 20;
 const CLOCK_AHEAD_MS_MAX: i64 = 60_000;
 /// How far behind the last block the wall clock may stand.
 const CLOCK_BEHIND_MS_MAX: i64 = 1_000;
+/// How far ahead of the last block the wall clock may stand when a ledger is opened: a year.
+const CLOCK_UNUSED_MS_MAX: i64 = 366 * 86_400_000;
 
 /// What the sequencer needs to know.
 #[derive(Debug, Clone)]
@@ -114,6 +116,8 @@ struct ClockWatch {
     floor_ms: i64,
     /// The clock stood behind the last block when it was read last: what it is set to next is taken as after a restart.
     behind: bool,
+    /// Nothing but the last block says what time it is: nothing was committed since the ledger was opened.
+    opened: bool,
     jumped: Option<ClockError>,
 }
 
@@ -133,6 +137,7 @@ impl Sequencer {
             boot_ms: env.clock.boottime_ms(),
             floor_ms: i64::MIN,
             behind: is_behind(tail.chain.last_time_ms, wall_ms).is_some(),
+            opened: true,
             jumped: None,
         };
         Sequencer {
@@ -248,6 +253,7 @@ impl Sequencer {
         self.clock.wall_ms = self.env.clock.now_ms();
         self.clock.boot_ms = self.env.clock.boottime_ms();
         self.clock.jumped = None;
+        self.clock.opened = false;
     }
 
     fn judge(&mut self, transaction: &mut Transaction, sequence: &mut dyn Sequence) -> Result<i64, CommitError> {
@@ -559,6 +565,14 @@ impl ClockWatch {
             self.behind = true;
             return Err(ClockError::Behind { behind_ms });
         }
+        if self.opened
+            && let Some(ahead_ms) = is_long_after(last_ms, now_ms)
+        {
+            let error = ClockError::LongAfter { ahead_ms };
+            self.jumped = Some(error.clone());
+            return Err(error);
+        }
+        self.opened = false;
         if std::mem::take(&mut self.behind) {
             (self.wall_ms, self.boot_ms) = (now_ms, boot_ms);
         }
@@ -580,6 +594,11 @@ impl ClockWatch {
 /// How far the clock stands behind the last block, if that is too far.
 fn is_behind(last_ms: Option<i64>, now_ms: i64) -> Option<i64> {
     Some(last_ms?.saturating_sub(now_ms)).filter(|behind_ms| *behind_ms > CLOCK_BEHIND_MS_MAX)
+}
+
+/// How far the clock stands ahead of the last block, if a ledger is hardly left alone for so long.
+fn is_long_after(last_ms: Option<i64>, now_ms: i64) -> Option<i64> {
+    Some(now_ms.saturating_sub(last_ms?)).filter(|ahead_ms| *ahead_ms > CLOCK_UNUSED_MS_MAX)
 }
 
 fn record(keys: &Rotation, from: u64) -> RotationRecord {

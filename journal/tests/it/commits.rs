@@ -281,6 +281,27 @@ fn times_never_decrease_and_a_clock_that_jumps_stops_writes() {
 }
 
 #[test]
+fn a_clock_a_year_ahead_of_the_last_block_at_the_start_needs_a_word() {
+    const YEAR_MS: i64 = 366 * 86_400_000;
+    let (sim, ledger, _) = sim();
+    let last = commit(&ledger, 1, 10).unwrap().time_ms;
+    // While a ledger is open the time since boot says more than its last block.
+    drop(ledger);
+    for (wait_ms, accepted) in [(YEAR_MS - 60_000, true), (YEAR_MS * 2, false)] {
+        sim.clock.set_wall_ms(last + wait_ms);
+        let (ledger, _) = open(&sim.env(), &dir(), options()).unwrap();
+        let outcome = commit(&ledger, 2 + wait_ms as u64, 10);
+        assert_eq!(outcome.is_ok(), accepted, "{outcome:?}");
+        if !accepted {
+            assert!(matches!(outcome, Err(CommitError::Clock(ClockError::LongAfter { .. }))));
+            ledger.accept_clock();
+            assert!(commit(&ledger, 9, 10).unwrap().time_ms >= last + wait_ms);
+        }
+        ledger.close().unwrap();
+    }
+}
+
+#[test]
 fn a_clock_that_is_mended_after_a_step_back_needs_no_restart() {
     const HOUR_MS: i64 = 3_600_000;
     let (sim, ledger, _) = sim();

@@ -145,3 +145,36 @@ fn a_clock_that_jumps_ahead_refuses_writes_until_a_restart_with_the_right_time()
     assert_eq!(server.stop().code(), Some(0));
     promised.verify(&place.data());
 }
+
+#[test]
+fn a_clock_ten_years_ahead_at_the_start_writes_nothing_before_somebody_says_it_is_right() {
+    let place = Place::new();
+    let Some(clock) = Shifted::new("the clock ahead at the start", &place) else { return };
+    clock.set(TEN_YEARS);
+    let mut server = place.start_in(clock.setting());
+    let mut promised = place.promised.clone();
+    for _ in 0..2 {
+        let refused = server.psql_error("INSERT INTO t VALUES (5001)");
+        for text in ["55000", "the clock stands 3653 days ahead of the last block's time", "doctor --accept-clock"] {
+            assert!(refused.contains(text), "{text:?}: {refused}");
+        }
+        promised.check(&server);
+        promised.checkpoint(&server);
+    }
+    // It was wrong: with the right time the server writes.
+    clock.set(0);
+    server.stop();
+    server.restart();
+    promised.insert(&server, 5_002);
+    // It is right: ten years have passed.
+    clock.set(TEN_YEARS);
+    server.stop();
+    server.restart();
+    assert!(server.psql_error("INSERT INTO t VALUES (5003)").contains("the clock stands 3653 days"));
+    server.psql_ok("SELECT ledgerstone_accept_clock()");
+    promised.insert(&server, 5_003);
+    promised.check(&server);
+    promised.checkpoint(&server);
+    assert_eq!(server.stop().code(), Some(0));
+    promised.verify(&place.data());
+}
