@@ -325,22 +325,11 @@ pub fn verify_signatures(note: &str, trust: &Trust, origin: &str) -> Result<Head
         return Err(CheckpointError::Origin { found: stated.origin.clone(), expected: origin.to_owned() }.into());
     }
     let size = stated.size;
-    if let Some(beyond) = out_of_range(&read, trust, origin, size)? {
-        return Err(beyond);
-    }
-    let mut keys = trust.keys.iter().filter(|k| k.key.name() == origin && (k.size_min..=k.size_max).contains(&size));
-    // Every trusted key that signed must have signed well; one is enough.
-    let mut verified: Result<Checkpoint, CheckpointError> =
-        read.verify(&keys.next().ok_or_else(|| Refusal::NoKey { origin: origin.to_owned(), size })?.key);
-    for trusted in keys {
-        match (read.verify(&trusted.key), &verified) {
-            (Err(CheckpointError::NotSigned { .. }), _) => {}
-            (Ok(checkpoint), Err(CheckpointError::NotSigned { .. })) => verified = Ok(checkpoint),
-            (Err(error), _) => verified = Err(error),
-            (Ok(_), _) => {}
-        }
-    }
-    let checkpoint = verified?;
+    let checkpoint = match signed_within(&read, trust, origin, size) {
+        Ok(checkpoint) => checkpoint,
+        // That a key has signed what it may not is worth more than that none has signed.
+        Err(refusal) => return Err(out_of_range(&read, trust, origin, size).unwrap_or(refusal)),
+    };
     let witnesses = distinct(&trust.witnesses.witnesses);
     let cosignatures = read.cosignatures(&witnesses)?;
     let (found, required) = (cosignatures.len(), trust.witnesses.required);
@@ -356,27 +345,28 @@ pub fn verify_signatures(note: &str, trust: &Trust, origin: &str) -> Result<Head
     Ok(Head { checkpoint, witnessed: found > 0, cosignatures, unauthenticated })
 }
 
-/// The refusal of a size that only keys have signed which may not sign it: that they did is worth telling.
-fn out_of_range(
-    read: &UnverifiedCheckpoint,
-    trust: &Trust,
-    origin: &str,
-    size: u64,
-) -> Result<Option<Refusal>, CheckpointError> {
-    let mut beyond = None;
-    for trusted in trust.keys.iter().filter(|trusted| trusted.key.name() == origin) {
-        let within = (trusted.size_min..=trusted.size_max).contains(&size);
-        if !read.note().verify(&trusted.key)? {
-            continue;
+/// Checks the signatures of the keys that may sign this size. Every one that signed must have signed well; one is enough.
+fn signed_within(read: &UnverifiedCheckpoint, trust: &Trust, origin: &str, size: u64) -> Result<Checkpoint, Refusal> {
+    let mut keys = trust.keys.iter().filter(|k| k.key.name() == origin && (k.size_min..=k.size_max).contains(&size));
+    let first = keys.next().ok_or_else(|| Refusal::NoKey { origin: origin.to_owned(), size })?;
+    let mut verified: Result<Checkpoint, CheckpointError> = read.verify(&first.key);
+    for trusted in keys {
+        match (read.verify(&trusted.key), &verified) {
+            (Err(CheckpointError::NotSigned { .. }), _) => {}
+            (Ok(checkpoint), Err(CheckpointError::NotSigned { .. })) => verified = Ok(checkpoint),
+            (Err(error), _) => verified = Err(error),
+            (Ok(_), _) => {}
         }
-        if within {
-            return Ok(None);
-        }
-        let TrustedKey { key, size_min, size_max } = trusted;
-        let (size_min, size_max) = (*size_min, *size_max);
-        beyond.get_or_insert(Refusal::OutOfRange { size, vkey: key.to_string(), size_min, size_max });
     }
-    Ok(beyond)
+    Ok(verified?)
+}
+
+/// A key that has signed a size which it may not sign.
+fn out_of_range(read: &UnverifiedCheckpoint, trust: &Trust, origin: &str, size: u64) -> Option<Refusal> {
+    let beyond = |k: &&TrustedKey| k.key.name() == origin && !(k.size_min..=k.size_max).contains(&size);
+    let signed = |k: &&TrustedKey| read.note().verify(&k.key) == Ok(true);
+    let TrustedKey { key, size_min, size_max } = trust.keys.iter().filter(beyond).find(signed)?;
+    Some(Refusal::OutOfRange { size, vkey: key.to_string(), size_min: *size_min, size_max: *size_max })
 }
 
 /// A key listed twice is one witness.

@@ -583,7 +583,9 @@ impl Notary {
             known.chain.rotate(&record, from).map_err(|problem| CheckpointError::Key(problem.to_string()))?;
             known.notes.push((from, signed.note.clone()));
         }
-        signing.key = key;
+        if !mutation::is_on(Mutation::OldKeySignsOn) {
+            signing.key = key;
+        }
         lock(&self.handing_over).due = None;
         Ok(Some(signed))
     }

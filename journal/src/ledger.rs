@@ -116,6 +116,15 @@ impl Ledger {
         state.refusal().or_else(|| state.read_only.then(|| backup::READ_ONLY.to_owned()))
     }
 
+    /// The same, as what submits are told.
+    pub(crate) fn refusal(&self) -> Option<CommitError> {
+        let state = self.shared.state();
+        match state.read_only {
+            true => Some(CommitError::ReadOnly { reason: backup::READ_ONLY }),
+            false => state.refusal().map(|reason| CommitError::Stopped { reason }),
+        }
+    }
+
     /// The revision at a position.
     pub fn read_revision(&self, position: u64) -> Result<StoredRevision, ReadError> {
         self.published("position", position)?;

@@ -19,10 +19,12 @@ pub enum Mutation {
     ForgetRead,
     /// A checkpoint is signed for the size that was signed before.
     SignOlderHead,
+    /// After a rotation the old key goes on signing.
+    OldKeySignsOn,
 }
 
 /// All of them.
-pub const ALL: [Mutation; 7] = [
+pub const ALL: [Mutation; 8] = [
     Mutation::AcknowledgeBeforeSync,
     Mutation::SkipHash,
     Mutation::SkipSync,
@@ -30,6 +32,7 @@ pub const ALL: [Mutation; 7] = [
     Mutation::IndexBeforePublishing,
     Mutation::ForgetRead,
     Mutation::SignOlderHead,
+    Mutation::OldKeySignsOn,
 ];
 
 #[cfg(debug_assertions)]

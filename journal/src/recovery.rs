@@ -15,6 +15,7 @@ use ledgerstone_digest::rotation::{KeyChain, RotationRecord};
 use ledgerstone_digest::tree::leaf_hash;
 use ledgerstone_digest::{Hash, Id};
 
+use crate::backup;
 use crate::batch::{begin_batch, finish_batch};
 use crate::checkpoint::{self, CheckpointError, Due, Leaves, Notary, Recorded, Signers, UnverifiedRecorded};
 use crate::dictionary::Texts;
@@ -427,6 +428,8 @@ fn signers(
             let key = keys.find(&record.new).map_err(missing("new", &record))?;
             Some(Due { record, key })
         }
+        // A copy that is only read does not rename the keys of the ledger that it is a copy of.
+        None if backup::is_restored(&journal.env, &journal.dir) => None,
         None => {
             if let Err(error) = keys.settle(current) {
                 tracing::warn!(%error, "the file of the key in force has not taken its name; it is found without");

@@ -92,8 +92,8 @@ pub struct KeyRotation<'a> {
 
 impl<'a> KeyRotation<'a> {
     pub(crate) fn begin(ledger: &'a Ledger, one: MutexGuard<'a, ()>) -> Result<KeyRotation<'a>, RotateError> {
-        if let Some(reason) = ledger.stopped() {
-            return Err(RotateError::Refused(format!("the ledger takes no writes: {reason}")));
+        if let Some(error) = ledger.refusal() {
+            return Err(error.into());
         }
         // What cannot be signed now could not be handed over either; and an earlier rotation ends first.
         ledger.notary.checkpoint()?;

@@ -2,10 +2,13 @@
 
 use ledgerstone_digest::Id;
 use ledgerstone_digest::full::{Failure, FullReport, FullVerifier};
+use ledgerstone_digest::ion::{encode, ion_hash};
 use ledgerstone_digest::note::{self, SigningKey, VerifierKey};
 use ledgerstone_digest::receipt::Receipt;
 use ledgerstone_digest::rotation::{KeyChain, RotationProblem, RotationRecord, hands_over};
 use ledgerstone_digest::verifier::{Expectation, Refusal, Trust, verify};
+
+use serde_json::json;
 
 use crate::ledger::*;
 
@@ -165,4 +168,86 @@ fn full_verification_lists_rotations_and_refuses_those_that_do_not_follow() {
         ledger.commit(&[(Id::KEYS, document, Some(record.to_value())), car], "ROTATE KEY");
     });
     assert!(what.contains("alone in its block"), "{what}");
+}
+
+#[test]
+fn a_proof_with_any_byte_changed_leads_nowhere_else() {
+    let (ledger, [first, second, _], [a, _]) = rotated();
+    let chain = KeyChain::new(first.verifier().clone());
+    let good = receipt(&ledger, a - 2, a, &[&first, &second]).encode();
+    let mut followed = chain.clone();
+    followed.follow(&Receipt::decode(&good).unwrap()).unwrap();
+    for at in 0..good.len() {
+        for flip in [0x01, 0x20, 0x80] {
+            let mut bad = good.clone();
+            bad[at] ^= flip;
+            let Ok(read) = Receipt::decode(&bad) else { continue };
+            let mut copy = chain.clone();
+            // Another encoding of the same values leads to the same key.
+            if copy.follow(&read).is_ok() {
+                assert_eq!(copy, followed, "byte {at}");
+            } else {
+                assert_eq!(copy, chain, "byte {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_rotations_of_the_vectors_are_made_and_followed() {
+    let (ledger, [first, second, third], [a, b]) = rotated();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let proofs = [receipt(&ledger, a - 2, a, &[&first, &second]), receipt(&ledger, b - 2, b, &[&second, &third])];
+    let refused = [
+        ("not signed by the old key", receipt(&ledger, a - 2, a, &[&second])),
+        ("not signed by the new key", receipt(&ledger, a - 2, a, &[&first])),
+        ("under a later checkpoint", receipt(&ledger, a - 2, b, &[&first, &second])),
+        ("of another key than the one in force", receipt(&ledger, b - 2, b, &[&first, &second, &third])),
+        ("of a document that is no key", receipt(&ledger, a, a + 2, &[&first, &second])),
+    ];
+    let mut chain = KeyChain::new(first.verifier().clone());
+    for (name, receipt) in &refused {
+        assert!(chain.clone().follow(receipt).is_err(), "{name}");
+    }
+    let records: Vec<RotationRecord> = proofs.iter().map(|proof| chain.follow(proof).unwrap()).collect();
+    let made = json!({
+        "origin": ledger.origin(),
+        "first_key": first.verifier().to_string(),
+        "rotations": records.iter().zip(&proofs).map(|(record, proof)| json!({
+            "old": record.old.to_string(),
+            "new": record.new.to_string(),
+            "from": record.from,
+            "record": hex(&encode(&record.to_value())),
+            "record_hash": ion_hash(&record.to_value()).to_string(),
+            "receipt": hex(&proof.encode()),
+        })).collect::<Vec<_>>(),
+        "keys": chain.keys().map(|key| json!({
+            "key": key.key.to_string(),
+            "size_min": key.size_min,
+            "size_max": (key.size_max != u64::MAX).then_some(key.size_max),
+        })).collect::<Vec<_>>(),
+        "accepted": [
+            signed(&ledger, 1, &[&first]), signed(&ledger, a, &[&first]), signed(&ledger, a, &[&second]),
+            signed(&ledger, b, &[&third]), signed(&ledger, ledger.size(), &[&first, &third]),
+        ],
+        "refused_checkpoints": [
+            signed(&ledger, b, &[&first]), signed(&ledger, 1, &[&second]), signed(&ledger, a, &[&third]),
+        ],
+        "refused_as_the_first": refused.iter().map(|(name, receipt)| json!({
+            "name": name,
+            "receipt": hex(&receipt.encode()),
+        })).collect::<Vec<_>>(),
+    });
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/rotations.json");
+    if std::env::var_os("WRITE_VECTORS").is_some() {
+        std::fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+    }
+    let stored: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(stored, made);
+    for note in stored["accepted"].as_array().unwrap() {
+        chain.verify(note.as_str().unwrap()).unwrap();
+    }
+    for note in stored["refused_checkpoints"].as_array().unwrap() {
+        assert!(matches!(chain.verify(note.as_str().unwrap()), Err(Refusal::OutOfRange { .. })));
+    }
 }

@@ -426,7 +426,8 @@ fn a_backup_taken_before_or_after_a_rotation_is_restored() {
         assert_eq!(report.verdict(), Verdict::Holds, "{from}: {:#?}", report.findings);
         restore(&env, backup.as_ref(), target, false, &mut |_, _| ()).unwrap();
         let (restored, _) = open(&env, target, with_ring(&env)).unwrap();
-        assert!(matches!(restored.rotate_key().err(), Some(RotateError::Refused(_))), "it is read only");
+        let refused = restored.rotate_key().err();
+        assert!(matches!(refused, Some(RotateError::Commit(CommitError::ReadOnly { .. }))), "{refused:?}");
         drop(restored);
         let report = confirm(&env, target, kept.note.to_string(), vkey.clone(), None).unwrap();
         assert_eq!(report.verdict(), Verdict::Holds, "{from}: {:#?}", report.findings);

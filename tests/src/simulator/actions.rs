@@ -26,6 +26,11 @@ pub const ACTIONS: &[&str] = &[
     "action: checkpoint",
     "action: receipt",
     "action: redaction",
+    "action: key rotated",
+    "action: crash while the key is rotated",
+    "action: rotation finished after a crash",
+    "action: rotation that a crash has undone",
+    "action: checkpoint signed by a later key",
     "action: clean restart",
     "action: kill",
     "action: crash",
@@ -86,6 +91,7 @@ impl World {
             94..=95 => self.ask_receipt(),
             96 if self.rng.one_in(4) => self.take_backup(),
             97 if self.rng.one_in(8) => self.restore_backup(),
+            98 if self.rng.one_in(3) => self.rotate_key(),
             _ => self.sim.clock.advance_ms(self.rng.below(40) as i64),
         }
     }

@@ -29,6 +29,40 @@ impl World {
         }
     }
 
+    /// Rotates the signing key, often with a power failure in the middle of it.
+    pub fn rotate_key(&mut self) {
+        if self.slow_for > 0 {
+            return;
+        }
+        match self.rng.below(16) {
+            0 => self.sim.disk.stop_after(self.rng.below(60)),
+            1..=3 => self.sim.disk.stop_after_writes(self.rng.below(16)),
+            _ => {}
+        }
+        let outcome = self.database().rotate_key("operator", "simulator");
+        self.settle();
+        if self.sim.disk.is_stopped() {
+            self.coverage.met("action: crash while the key is rotated");
+            self.rotating = Some(self.promises.keys());
+        } else {
+            self.sim.disk.keep_running();
+        }
+        match outcome {
+            Ok(rotated) => {
+                self.tell(|_| format!("the key is rotated at size {}", rotated.record.from));
+                self.coverage.met("action: key rotated");
+                // The new key has taken over: what is signed from here on is held against that.
+                self.follow_rotations();
+            }
+            Err(error) => {
+                self.refused("rotating the key", &error);
+                if error.code.as_str() == "08007" {
+                    self.trouble.stopped = true;
+                }
+            }
+        }
+    }
+
     /// Takes a backup, or goes on with the last one.
     pub fn take_backup(&mut self) {
         // Continued from one that was made of damage, it is none the better; and a redaction that a fault has kept from
@@ -67,7 +101,7 @@ impl World {
         let number = self.fresh();
         let target = PathBuf::from(format!("/data/restored{number}"));
         let vkey = World::key().verifier().clone();
-        let options = VerifyOptions { vkey: Some(vkey.clone()), ..VerifyOptions::default() };
+        let options = VerifyOptions { vkey: Some(vkey), ..VerifyOptions::default() };
         let report = verify_directory(&self.env, Self::backup_dir(), options);
         let restored = match report.verdict() {
             Verdict::Holds => restore(&self.env, Self::backup_dir(), &target, false, &mut |_, _| ()),
@@ -85,14 +119,14 @@ impl World {
         let older = self.promises.checkpoints.iter().filter(|(c, _)| c.size <= size).max_by_key(|(c, _)| c.size);
         let newer = self.promises.checkpoints.iter().find(|(c, _)| c.size > size);
         if let Some((_, note)) = newer {
-            let report = confirm(&self.env, &target, note.clone(), vkey.clone(), None);
+            let report = confirm(&self.env, &target, note.clone(), self.promises.signer(note), None);
             assert!(
                 !matches!(&report, Ok(r) if r.verdict() == Verdict::Holds),
                 "an older backup was taken for the newest"
             );
         }
         let confirmed = older.is_some_and(|(_, note)| {
-            let report = confirm(&self.env, &target, note.clone(), vkey, None);
+            let report = confirm(&self.env, &target, note.clone(), self.promises.signer(note), None);
             matches!(&report, Ok(report) if report.verdict() == Verdict::Holds)
         });
         self.compare_restored(&target, size, confirmed);
@@ -101,7 +135,7 @@ impl World {
     }
 
     fn compare_restored(&mut self, target: &Path, size: u64, confirmed: bool) {
-        let opened = Database::open(&self.env, target, "restored", Self::key(), Self::options());
+        let opened = Database::open(&self.env, target, "restored", self.keys(), Self::options());
         let database = match opened {
             Ok(database) => database,
             Err(error) => return self.refused("opening what was restored", &error),

@@ -162,7 +162,8 @@ impl World {
 
     /// A part of the names of some files.
     fn part(&self) -> String {
-        ["index/", "tree/", "checkpoint", ".seg", ".seg", ".seg"][self.rng.below(6) as usize].to_owned()
+        let parts = ["index/", "tree/", "checkpoint", "rotations/", ".seg", ".seg", ".seg", ".seg"];
+        parts[self.rng.below(parts.len() as u64) as usize].to_owned()
     }
 
     /// Somebody sets the wall clock.
@@ -229,12 +230,12 @@ impl World {
 
     /// A file of the ledger, more often one of the journal.
     fn some_file(&mut self) -> Option<PathBuf> {
-        let kinds = ["journal", "journal", "journal", "index", "tree", "offsets", ""];
+        let kinds = ["journal", "journal", "journal", "index", "tree", "offsets", "rotations", ""];
         let kind = kinds[self.rng.below(kinds.len() as u64) as usize];
         if kind.is_empty() {
             return Some(Self::path("checkpoint"));
         }
-        let entries = self.env.storage.read_dir(&Self::path(kind)).ok()?;
+        let entries = self.env.storage.read_dir(&Self::path(kind)).ok().filter(|entries| !entries.is_empty())?;
         let at = self.rng.below(entries.len() as u64) as usize;
         entries.get(at).map(|entry| Self::path(kind).join(&entry.name))
     }

@@ -1,19 +1,42 @@
 //! What was handed out and has to hold for ever: checkpoints, each consistent with every other, and receipts.
 
 use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
+use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::receipt::Receipt;
+use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_digest::tree::verify_consistency;
-use ledgerstone_digest::verifier::{Expectation, Trust, VerdictKind, verify};
+use ledgerstone_digest::verifier::{Expectation, TrustedKey, VerdictKind, verify};
 use ledgerstone_journal::checkpoint::Signed;
 use ledgerstone_journal::verify::{Finding, Verdict, VerifyOptions, verify_directory};
 
 use super::world::World;
 
 /// Kept by somebody outside.
-#[derive(Default)]
 pub struct Promises {
     pub checkpoints: Vec<(Checkpoint, String)>,
     receipts: Vec<(Vec<u8>, Expectation)>,
+    /// Whom they trust: the key that they were given once, and those it was rotated to, along the proofs of that.
+    chain: KeyChain,
+}
+
+impl Promises {
+    pub fn new(key: VerifierKey) -> Promises {
+        Promises { checkpoints: Vec::new(), receipts: Vec::new(), chain: KeyChain::new(key) }
+    }
+
+    /// How many keys there have been.
+    pub fn keys(&self) -> usize {
+        self.chain.keys().count()
+    }
+
+    /// The key that may have signed a note, and has.
+    pub fn signer(&self, note: &str) -> VerifierKey {
+        let read = UnverifiedCheckpoint::parse(note).unwrap_or_else(|e| panic!("a note: {e}"));
+        let size = read.unverified().size;
+        let within = |trusted: &&TrustedKey| (trusted.size_min..=trusted.size_max).contains(&size);
+        let signer = self.chain.keys().filter(within).find(|trusted| read.verify(&trusted.key).is_ok());
+        signer.map(|trusted| trusted.key.clone()).unwrap_or_else(|| panic!("nobody has signed {note}"))
+    }
 }
 
 impl World {
@@ -33,9 +56,32 @@ impl World {
         }
     }
 
+    /// Follows what the ledger proves of its keys. False if the disk keeps it from that.
+    pub fn follow_rotations(&mut self) -> bool {
+        let ledger = self.database().ledger().clone();
+        let from = self.promises.chain.current().clone();
+        let receipts = match self.sim.disk.quietly(|| ledger.rotations(Some(&from))) {
+            Ok(receipts) => receipts,
+            Err(error) => {
+                assert!(self.trouble.of_disk() || self.sim.disk.is_stopped(), "no proof of a rotation: {error}");
+                return false;
+            }
+        };
+        for bytes in receipts {
+            let receipt = Receipt::decode(&bytes).unwrap_or_else(|e| panic!("a rotation: {e}"));
+            self.promises.chain.follow(&receipt).unwrap_or_else(|e| panic!("a rotation: {e}"));
+        }
+        true
+    }
+
     fn keep(&mut self, signed: &Signed) {
-        let unverified = UnverifiedCheckpoint::parse(&signed.note).unwrap_or_else(|e| panic!("a note: {e}"));
-        let checkpoint = unverified.verify(World::key().verifier()).unwrap_or_else(|e| panic!("a signature: {e}"));
+        if !self.follow_rotations() {
+            return;
+        }
+        let checkpoint = self.promises.chain.verify(&signed.note).unwrap_or_else(|e| panic!("a signature: {e}"));
+        if self.promises.signer(&signed.note) != *World::key().verifier() {
+            self.coverage.met("action: checkpoint signed by a later key");
+        }
         let known = self.promises.checkpoints.iter().find(|(known, _)| known.size == checkpoint.size);
         match known {
             Some((known, _)) => assert_eq!(known.root, checkpoint.root, "two roots at {} leaves", known.size),
@@ -78,7 +124,10 @@ impl World {
 
     /// Everything handed out still holds: every receipt by itself, every pair of checkpoints by a proof.
     pub fn check_promises(&mut self) {
-        let trust = Trust::in_key(World::key().verifier().clone());
+        let trust = self.promises.chain.trust();
+        for (_, note) in &self.promises.checkpoints {
+            self.promises.chain.verify(note).unwrap_or_else(|e| panic!("a checkpoint: {e}"));
+        }
         for (bytes, expectation) in &self.promises.receipts {
             let receipt = Receipt::decode(bytes).unwrap_or_else(|e| panic!("a receipt: {e}"));
             let verdict = verify(&receipt, &trust, expectation).unwrap_or_else(|e| panic!("a receipt: {e}"));
@@ -94,6 +143,7 @@ impl World {
                 ledger.newest_checkpoint().checkpoint.size
             }
         };
+        self.note_rotation();
         let mut kept: Vec<&Checkpoint> = self.promises.checkpoints.iter().map(|(checkpoint, _)| checkpoint).collect();
         kept.sort_by_key(|checkpoint| checkpoint.size);
         for pair in kept.windows(2) {
@@ -109,12 +159,24 @@ impl World {
         }
     }
 
+    /// What has come of a rotation that the last power failure interrupted. A checkpoint has been asked for since.
+    fn note_rotation(&mut self) {
+        if self.follow_rotations()
+            && let Some(before) = self.rotating.take()
+        {
+            self.coverage.met(match self.promises.keys() > before {
+                true => "action: rotation finished after a crash",
+                false => "action: rotation that a crash has undone",
+            });
+        }
+    }
+
     /// Full verification of the directory against the newest checkpoint that was handed out.
     pub fn verify(&mut self) {
         let newest = self.promises.checkpoints.iter().max_by_key(|(checkpoint, _)| checkpoint.size);
         let options = VerifyOptions {
             checkpoint: newest.map(|(_, note)| note.clone()),
-            vkey: Some(World::key().verifier().clone()),
+            vkey: Some(newest.map_or_else(|| World::key().verifier().clone(), |(_, note)| self.promises.signer(note))),
             ..VerifyOptions::default()
         };
         self.sim.disk.set_noise(Default::default());
@@ -128,6 +190,7 @@ impl World {
         };
         assert!(report.findings.iter().all(torn_slot), "{:#?}", report.findings);
         assert!(report.verdict() != Verdict::DoesNotHold);
+        assert_eq!(report.rotations as usize + 1, self.promises.keys(), "the keys of the directory");
         self.coverage.met("action: verify");
     }
 }

@@ -11,7 +11,8 @@ use ledgerstone_digest::Id;
 use ledgerstone_digest::note::SigningKey;
 use ledgerstone_journal::env::SeededRng;
 use ledgerstone_journal::env::sim::Sim;
-use ledgerstone_journal::{Env, Step};
+use ledgerstone_journal::keyring::{KeyRing, StoredKeys};
+use ledgerstone_journal::{Env, Keys, Step};
 use ledgerstone_query::database::{Database, DatabaseOptions};
 use ledgerstone_query::error::QueryError;
 use ledgerstone_query::index::disk::IndexOptions;
@@ -45,6 +46,8 @@ pub struct World {
     pub retries: Vec<(Submitted, Option<(u64, u64)>)>,
     pub trouble: Trouble,
     pub promises: Promises,
+    /// The machine stopped while the key was rotated, when so many keys were known.
+    pub rotating: Option<usize>,
     pub history: History,
     pub coverage: Coverage,
     pub step: u64,
@@ -84,7 +87,8 @@ impl World {
             lost: BTreeMap::new(),
             retries: Vec::new(),
             trouble: Trouble::default(),
-            promises: Promises::default(),
+            promises: Promises::new(Self::key().verifier().clone()),
+            rotating: None,
             history: History::default(),
             coverage: Coverage::default(),
             step: 0,
@@ -122,9 +126,19 @@ impl World {
         Path::new("/data/main")
     }
 
+    /// The key that the ledger was made with.
     pub fn key() -> SigningKey {
         let origin = format!("{PREFIX}/{}", Self::id());
         SigningKey::from_seed(&origin, &[7; 32]).unwrap_or_else(|error| panic!("a key: {error}"))
+    }
+
+    /// The keys of the ledger, on the same disk.
+    pub fn keys(&self) -> Keys {
+        Keys::new(self.ring())
+    }
+
+    fn ring(&self) -> KeyRing<StoredKeys> {
+        KeyRing::new(StoredKeys { storage: self.env.storage.clone(), dir: "/keys".into() }, Self::id())
     }
 
     fn id() -> Id {
@@ -171,8 +185,12 @@ impl World {
 
     fn create(&mut self) {
         let storage = &self.env.storage;
-        let prepared = storage.create_dir_all(Path::new("/data")).and_then(|()| storage.sync_dir(Path::new("/")));
+        let prepared = storage
+            .create_dir_all(Path::new("/data"))
+            .and_then(|()| storage.create_dir_all(Path::new("/keys")))
+            .and_then(|()| storage.sync_dir(Path::new("/")));
         prepared.unwrap_or_else(|error| panic!("a directory: {error}"));
+        self.ring().create(&Self::key()).unwrap_or_else(|error| panic!("a key: {error}"));
         for _ in 0..3 {
             match self.rng.below(6) {
                 0 => self.sim.disk.stop_after(self.rng.below(30)),
@@ -211,7 +229,7 @@ impl World {
             }
             let damage = self.sim.disk.damage();
             self.journal_damaged |= damage.iter().any(|(path, _)| path.starts_with(Self::path("journal")));
-            match Database::open(&self.env, Self::dir(), "main", Self::key(), Self::options()) {
+            match Database::open(&self.env, Self::dir(), "main", self.keys(), Self::options()) {
                 Ok(database) => {
                     self.database = Some(database);
                     if self.sim.disk.is_stopped() {

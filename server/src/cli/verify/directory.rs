@@ -114,6 +114,10 @@ pub fn of_report(path: &Path, report: &VerifyReport) -> Check {
     }
     if let Some(vkey) = &report.vkey {
         check.fact("key", vkey.clone());
+        if report.rotations > 0 {
+            let text = format!("{} of the key, each signed by the key before", thousands(report.rotations));
+            check.fact_as("rotations", report.rotations, text);
+        }
     }
     if let Some(root) = &report.root {
         check.fact_as("leaves", report.leaves, format!("{}, root {root}", thousands(report.leaves)));
