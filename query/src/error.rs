@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use ledgerstone_digest::ion::{BinaryProblem, TextProblem};
+
 use crate::ast::Span;
 
 /// The result of everything that works on statements.
@@ -158,6 +160,29 @@ impl QueryError {
         let shown: Vec<String> = rest.iter().take(width).map(|byte| format!("0x{byte:02x}")).collect();
         let message = format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" "));
         QueryError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)
+    }
+
+    /// The SQLSTATE of Ion text that is well formed and goes beyond a limit; `None` if it is not Ion.
+    pub fn ion_text_limit(problem: &TextProblem) -> Option<SqlState> {
+        match problem {
+            TextProblem::LongInt | TextProblem::Exponent => Some(SqlState::NUMERIC_OUT_OF_RANGE),
+            TextProblem::TooLarge(_) | TextProblem::TooDeep(_) | TextProblem::TooMany(_) | TextProblem::TooLong(_) => {
+                Some(SqlState::PROGRAM_LIMIT_EXCEEDED)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same for Ion binary.
+    pub fn ion_binary_limit(problem: &BinaryProblem) -> Option<SqlState> {
+        match problem {
+            BinaryProblem::LongInt | BinaryProblem::Exponent => Some(SqlState::NUMERIC_OUT_OF_RANGE),
+            BinaryProblem::TooLarge(_)
+            | BinaryProblem::TooDeep(_)
+            | BinaryProblem::TooMany(_)
+            | BinaryProblem::TooLong(_) => Some(SqlState::PROGRAM_LIMIT_EXCEEDED),
+            _ => None,
+        }
     }
 
     /// A zero byte, which no text holds (22021).

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::{Decimal, Int, Value};
+use ledgerstone_digest::ion::{Decimal, Int, TextError, Value};
 use num_bigint::BigInt;
 
 use crate::ast::Span;
@@ -61,8 +61,8 @@ pub(crate) fn number(text: &str, span: Span) -> Result<Value> {
 }
 
 /// The one value of an Ion text.
-pub(crate) fn ion(text: &str) -> Result<Value, String> {
-    ledgerstone_digest::ion::parse(text, &ledgerstone_digest::ion::Limits::DOCUMENT).map_err(|error| error.to_string())
+pub(crate) fn ion(text: &str) -> Result<Value, TextError> {
+    ledgerstone_digest::ion::parse(text, &ledgerstone_digest::ion::Limits::DOCUMENT)
 }
 
 /// Digits as an integer of the smallest form.

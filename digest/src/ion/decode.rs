@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::encode::VERSION_MARKER;
 use super::symbols::{Dictionary, LocalTable, Names, Resolved, VERSION_SYMBOL_ID, is_symbol_table};
 use super::{
-    Annotated, Decimal, Fraction, Int, IonType, Limits, Precision, Struct, Symbol, SymbolLookup, SymbolTableError,
-    Timestamp, Value,
+    Annotated, Decimal, EXPANSION_MAX, Fraction, Int, IonType, Limits, Precision, Struct, Symbol, SymbolLookup,
+    SymbolTableError, Timestamp, Value,
 };
 
 /// Why bytes are not an Ion value that is accepted here.
@@ -39,6 +39,8 @@ pub enum BinaryProblem {
     TypeByte(u8),
     #[error("number too large for where it stands")]
     Number,
+    #[error("exponent beyond {min} to {max}", min = i32::MIN, max = i32::MAX)]
+    Exponent,
     #[error("integer longer than {} bytes", Int::BYTES_MAX)]
     LongInt,
     #[error("minus zero is not an integer")]
@@ -61,6 +63,8 @@ pub enum BinaryProblem {
     TooDeep(usize),
     #[error("more than {0} values")]
     TooMany(usize),
+    #[error("its symbols written out are longer than {0} bytes")]
+    TooLong(usize),
 }
 
 type Result<T, E = BinaryError> = std::result::Result<T, E>;
@@ -204,6 +208,8 @@ pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     limits: Limits,
     values: usize,
+    /// Bytes of the texts of all symbols so far.
+    written_out: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -211,7 +217,7 @@ impl<'a> Reader<'a> {
         if bytes.len() > limits.bytes_max {
             return Err(at(0, BinaryProblem::TooLarge(limits.bytes_max)));
         }
-        Ok(Reader { bytes, limits: *limits, values: 0 })
+        Ok(Reader { bytes, limits: *limits, values: 0, written_out: 0 })
     }
 
     pub fn body(&self, item: Item) -> &'a [u8] {
@@ -274,7 +280,10 @@ impl<'a> Reader<'a> {
                 Value::Decimal(Decimal::from_parts(magnitude.negative, int, exponent))
             }
             6 => Value::Timestamp(self.timestamp(item)?),
-            7 => Value::Symbol(symbol(names, self.uint(item)?, item.start)?),
+            7 => {
+                let number = self.uint(item)?;
+                Value::Symbol(self.symbol(names, number, item.start)?)
+            }
             8 => Value::String(Arc::from(self.text(item)?)),
             9 => Value::Clob(Arc::from(self.body(item))),
             10 => Value::Blob(Arc::from(self.body(item))),
@@ -287,7 +296,7 @@ impl<'a> Reader<'a> {
                 let mut position = annotations.0;
                 while position < annotations.1 {
                     let number = self.annotation(&mut position, annotations.1)?;
-                    symbols.push(symbol(names, number, item.start)?);
+                    symbols.push(self.symbol(names, number, item.start)?);
                 }
                 let value = self.value(names, inner, depth + 1)?;
                 Value::Annotated(Box::new(Annotated { annotations: symbols, value }))
@@ -310,7 +319,7 @@ impl<'a> Reader<'a> {
         let mut last = 0;
         while let Some((number, inner)) = self.next_field(&mut position, item.end)? {
             self.check_order(item, &mut last, number, inner)?;
-            let name = symbol(names, number, inner.start)?;
+            let name = self.symbol(names, number, inner.start)?;
             fields.push((name, self.value(names, inner, depth + 1)?));
         }
         Ok(Value::Struct(Struct { fields }))
@@ -382,7 +391,7 @@ impl<'a> Reader<'a> {
         }
         let mut position = item.body;
         let (exponent, _) = self.var_int(&mut position, item.end)?;
-        let exponent = i32::try_from(exponent).map_err(|_| at(item.start, BinaryProblem::Number))?;
+        let exponent = i32::try_from(exponent).map_err(|_| at(item.start, BinaryProblem::Exponent))?;
         let magnitude = sign_magnitude(&self.bytes[position..item.end]);
         if magnitude.bytes.len() > Int::BYTES_MAX {
             return Err(at(item.start, BinaryProblem::LongInt));
@@ -450,6 +459,24 @@ impl<'a> Reader<'a> {
 
     pub fn text(&self, item: Item) -> Result<&'a str> {
         std::str::from_utf8(self.body(item)).map_err(|e| at(item.body + e.valid_up_to(), BinaryProblem::Utf8))
+    }
+
+    /// What a symbol's number stands for; its text counts as if it were written here.
+    pub fn resolve<'n>(&mut self, names: &'n impl Names, number: u64, offset: usize) -> Result<Option<&'n Arc<str>>> {
+        match names.resolve(number) {
+            Resolved::Text(text) => {
+                self.written_out += text.len();
+                let max = self.limits.bytes_max.saturating_mul(EXPANSION_MAX);
+                if self.written_out > max { Err(at(offset, BinaryProblem::TooLong(max))) } else { Ok(Some(text)) }
+            }
+            Resolved::NoText => Ok(None),
+            Resolved::Undefined => Err(at(offset, BinaryProblem::Symbol(number))),
+        }
+    }
+
+    fn symbol(&mut self, names: &impl Names, number: u64, offset: usize) -> Result<Symbol> {
+        let text = self.resolve(names, number, offset)?;
+        Ok(text.map_or(Symbol::UNKNOWN, |text| Symbol::new(text.clone())))
     }
 
     /// A symbol's number.
@@ -572,14 +599,6 @@ impl<'a> Reader<'a> {
 
 pub(super) fn at(offset: usize, problem: BinaryProblem) -> BinaryError {
     BinaryError { problem, offset }
-}
-
-fn symbol(names: &impl Names, number: u64, offset: usize) -> Result<Symbol> {
-    match names.resolve(number) {
-        Resolved::Text(text) => Ok(Symbol::new(text.clone())),
-        Resolved::NoText => Ok(Symbol::UNKNOWN),
-        Resolved::Undefined => Err(at(offset, BinaryProblem::Symbol(number))),
-    }
 }
 
 fn strip(bytes: &[u8]) -> &[u8] {

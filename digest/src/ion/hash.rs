@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::decode::{Item, Reader, at, read_bare, read_stream};
 use super::encode::{null_byte, write_decimal_body, write_decimal_parts, write_timestamp_body};
-use super::symbols::{Dictionary, Names, Resolved};
+use super::symbols::{Dictionary, Names};
 use super::{BinaryError, BinaryProblem, IonType, Limits, Symbol, SymbolLookup, Value};
 use crate::Hash;
 
@@ -263,7 +263,8 @@ impl Hasher {
             }
             7 => {
                 let number = reader.uint(item)?;
-                self.put_numbered(names, number, item)?;
+                let text = reader.resolve(names, number, item.start)?;
+                self.put_symbol_text(text.map(|text| &**text));
             }
             8 => self.put_bytes(STRING, reader.text(item)?.as_bytes()),
             9 => self.put_bytes(CLOB, reader.body(item)),
@@ -316,9 +317,9 @@ impl Hasher {
         while let Some((name, inner)) = reader.next_field(&mut position, item.end)? {
             reader.check_order(item, &mut last, name, inner)?;
             let start = self.buffer.len();
-            let resolved = names.resolve(name);
-            see(if let Resolved::Text(text) = &resolved { Some(text) } else { None });
-            self.put_resolved(resolved, name, inner)?;
+            let text = reader.resolve(names, name, inner.start)?.map(|text| &**text);
+            see(text);
+            self.put_symbol_text(text);
             self.put_item(reader, names, inner, depth + 1)?;
             self.close_field(start);
         }
@@ -337,22 +338,10 @@ impl Hasher {
         self.buffer.extend_from_slice(&[BEGIN, ANNOTATED]);
         while number_at < numbers_end {
             let number = reader.annotation(&mut number_at, numbers_end)?;
-            self.put_numbered(names, number, item)?;
+            let text = reader.resolve(names, number, item.start)?;
+            self.put_symbol_text(text.map(|text| &**text));
         }
         Ok(inner)
-    }
-
-    fn put_numbered(&mut self, names: &impl Names, number: u64, item: Item) -> Result<(), BinaryError> {
-        self.put_resolved(names.resolve(number), number, item)
-    }
-
-    fn put_resolved(&mut self, resolved: Resolved<'_>, number: u64, item: Item) -> Result<(), BinaryError> {
-        match resolved {
-            Resolved::Text(text) => self.put_bytes(SYMBOL, text.as_bytes()),
-            Resolved::NoText => self.put_bytes(SYMBOL_WITHOUT_TEXT, &[]),
-            Resolved::Undefined => return Err(at(item.start, BinaryProblem::Symbol(number))),
-        }
-        Ok(())
     }
 
     fn put_null(&mut self, t: IonType) {
@@ -373,7 +362,11 @@ impl Hasher {
     }
 
     fn put_symbol(&mut self, symbol: &Symbol) {
-        match symbol.text() {
+        self.put_symbol_text(symbol.text());
+    }
+
+    fn put_symbol_text(&mut self, text: Option<&str>) {
+        match text {
             Some(text) => self.put_bytes(SYMBOL, text.as_bytes()),
             None => self.put_bytes(SYMBOL_WITHOUT_TEXT, &[]),
         }

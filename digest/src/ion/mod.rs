@@ -32,6 +32,10 @@ pub use value::{
 /// No reader goes deeper than this, whatever its limits say: readers, writers and hashing recurse.
 pub const DEPTH_CAP: usize = 1024;
 
+/// Symbols are written once and used by number: a small text can stand for a very large value. Written out, all of them
+/// may be this many times as long as the whole value may be.
+pub const EXPANSION_MAX: usize = 4;
+
 /// What a reader accepts from outside. Every limit is checked before anything is allocated for what it limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -55,11 +55,11 @@ pub(super) fn parse_number(text: &str) -> Result<Value, TextProblem> {
         return Ok(Value::Int(decimal.coefficient().clone()));
     }
     let exponent = match exponent {
-        Some(e) => e.parse::<i64>().map_err(|_| TextProblem::LargeNumber)?,
+        Some(e) => e.parse::<i64>().map_err(|_| TextProblem::Exponent)?,
         None => 0,
     };
     let exponent = exponent.checked_sub(fraction_digits as i64).and_then(|e| i32::try_from(e).ok());
-    Ok(Value::Decimal(Decimal::from_parts(negative, magnitude, exponent.ok_or(TextProblem::LargeNumber)?)))
+    Ok(Value::Decimal(Decimal::from_parts(negative, magnitude, exponent.ok_or(TextProblem::Exponent)?)))
 }
 
 impl FromStr for Timestamp {
@@ -81,14 +81,14 @@ fn parse_digits(whole: &str, fraction: &str) -> Result<Int, TextProblem> {
     let mut digits = String::new();
     for digit in significant {
         if digits.len() == Int::DIGITS_MAX {
-            return Err(TextProblem::LargeNumber);
+            return Err(TextProblem::LongInt);
         }
         digits.push(char::from(digit));
     }
     if digits.is_empty() {
         return Ok(Int::ZERO);
     }
-    digits.parse().map_err(|_| TextProblem::LargeNumber)
+    digits.parse().map_err(|_| TextProblem::LongInt)
 }
 
 /// Hexadecimal or binary digits; `None` if they are not.
@@ -99,7 +99,7 @@ fn parse_radix(negative: bool, digits: &str, radix: u32) -> Option<Result<Value,
     let digits: Vec<u8> = digits.bytes().filter(|b| *b != b'_').skip_while(|b| *b == b'0').collect();
     let bits_per_digit = if radix == 16 { 4 } else { 1 };
     if digits.len() * bits_per_digit > Int::BYTES_MAX * 8 {
-        return Some(Err(TextProblem::LargeNumber));
+        return Some(Err(TextProblem::LongInt));
     }
     let magnitude = if digits.is_empty() { BigInt::ZERO } else { BigInt::parse_bytes(&digits, radix)? };
     Some(Ok(Value::Int(Int::from(if negative { -magnitude } else { magnitude }))))

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::quoted::Quote;
 use super::symbols::{LocalTable, Names, Resolved, is_symbol_table};
-use super::{Annotated, DEPTH_CAP, IonType, Limits, Struct, Symbol, SymbolTableError, Value, scalar};
+use super::{
+    Annotated, DEPTH_CAP, EXPANSION_MAX, Int, IonType, Limits, Struct, Symbol, SymbolTableError, Value, scalar,
+};
 
 /// Why a text is not Ion that is accepted here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +37,10 @@ pub enum TextProblem {
     Unexpected { found: char, expected: &'static str },
     #[error("{0:?} is not a number")]
     Number(String),
-    #[error("number too large")]
-    LargeNumber,
+    #[error("integer or coefficient of more than {max} digits", max = Int::DIGITS_MAX)]
+    LongInt,
+    #[error("exponent beyond {min} to {max}", min = i32::MIN, max = i32::MAX)]
+    Exponent,
     #[error("{text:?} is not a timestamp: {why}")]
     Timestamp { text: String, why: String },
     #[error("no such escape sequence here")]
@@ -63,6 +67,8 @@ pub enum TextProblem {
     TooDeep(usize),
     #[error("more than {0} values")]
     TooMany(usize),
+    #[error("its symbols written out are longer than {0} bytes")]
+    TooLong(usize),
 }
 
 /// An error before its line and column are known.
@@ -94,7 +100,8 @@ fn read(text: &str, limits: &Limits, use_value: impl FnMut(Value, usize) -> Raw<
     if text.len() > limits.bytes_max {
         return Err(locate(text, (0, TextProblem::TooLarge(limits.bytes_max))));
     }
-    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, limits, values: 0, table: LocalTable::default() };
+    let mut parser =
+        Parser { text, bytes: text.as_bytes(), at: 0, limits, values: 0, written_out: 0, table: LocalTable::default() };
     parser.top_level(use_value).map_err(|e| locate(text, e))
 }
 
@@ -116,6 +123,8 @@ pub(super) struct Parser<'a> {
     pub at: usize,
     limits: &'a Limits,
     values: usize,
+    /// Bytes that symbols would have which were written as numbers.
+    written_out: usize,
     table: LocalTable,
 }
 
@@ -302,7 +311,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A name used as annotation or field name.
-    fn symbol_of(&self, name: Name<'_>, start: usize) -> Raw<Symbol> {
+    fn symbol_of(&mut self, name: Name<'_>, start: usize) -> Raw<Symbol> {
         match name {
             Name::Quoted(symbol) => Ok(symbol),
             Name::Identifier(word) => match keyword(word) {
@@ -335,13 +344,20 @@ impl<'a> Parser<'a> {
     }
 
     /// `$10` is a number in the symbol table, everything else stands for itself.
-    fn identifier_symbol(&self, word: &str, start: usize) -> Raw<Symbol> {
+    fn identifier_symbol(&mut self, word: &str, start: usize) -> Raw<Symbol> {
         let Some(digits) = word.strip_prefix('$').filter(|d| scalar::all_digits(d)) else {
             return Ok(Symbol::from(word));
         };
         let undefined = || (start, TextProblem::Symbol(shortened(word)));
         match self.table.resolve(digits.parse().map_err(|_| undefined())?) {
-            Resolved::Text(text) => Ok(Symbol::new(text.clone())),
+            Resolved::Text(text) => {
+                self.written_out += text.len();
+                let max = self.limits.bytes_max.saturating_mul(EXPANSION_MAX);
+                if self.written_out > max {
+                    return Err((start, TextProblem::TooLong(max)));
+                }
+                Ok(Symbol::new(text.clone()))
+            }
             Resolved::NoText => Ok(Symbol::UNKNOWN),
             Resolved::Undefined => Err(undefined()),
         }

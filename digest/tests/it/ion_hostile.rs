@@ -2,7 +2,8 @@
 //! allocation and with bounded stack.
 
 use ledgerstone_digest::ion::{
-    BinaryProblem, Hasher, Limits, Value, decode, decode_many, encode, ion_hash, ion_hash_binary, parse, to_text,
+    BinaryProblem, Hasher, Limits, TextProblem, Value, decode, decode_many, encode, ion_hash, ion_hash_binary, parse,
+    to_text,
 };
 
 use crate::ion_generate::{Random, Shape, cases};
@@ -231,4 +232,28 @@ fn limits_hold_for_binary() {
     assert_eq!(refused(limits(bytes.len(), 2, 4)), BinaryProblem::TooMany(4));
     let long = [&[0x2E, 0x01, 0x01, 0x81][..], &[0xFF; (1 << 14) + 129]].concat();
     assert_eq!(problem(&long), BinaryProblem::LongInt);
+}
+
+/// A long symbol and a million references to it are a few megabytes that stand for a terabyte.
+#[test]
+fn symbols_that_would_be_too_long_written_out_are_refused() {
+    let limits = Limits { bytes_max: 1_000, ..Limits::DOCUMENT };
+    let text = |references: usize| {
+        let symbol = "x".repeat(500);
+        format!("$ion_symbol_table::{{symbols: [\"{symbol}\"]}} [{}]", "$10,".repeat(references))
+    };
+    assert!(parse(&text(8), &limits).is_ok());
+    assert_eq!(parse(&text(9), &limits).unwrap_err().problem, TextProblem::TooLong(4_000));
+    // The names of the symbol table itself count too.
+    for (few, many) in [
+        (format!("[{}]", "s,".repeat(7)), format!("[{}]", "s,".repeat(9))),
+        (format!("{{{}}}", "s:1,".repeat(7)), format!("{{{}}}", "s:1,".repeat(9))),
+        (format!("{}1", "s::".repeat(7)), format!("{}1", "s::".repeat(9))),
+    ] {
+        let [few, many] =
+            [few, many].map(|text| encode(&parse(&text.replace('s', &"x".repeat(500)), &Limits::DOCUMENT).unwrap()));
+        assert!(decode(&few, &limits).is_ok() && ion_hash_binary(&few, &limits).is_ok());
+        assert_eq!(decode(&many, &limits).unwrap_err().problem, BinaryProblem::TooLong(4_000));
+        assert_eq!(ion_hash_binary(&many, &limits).unwrap_err().problem, BinaryProblem::TooLong(4_000));
+    }
 }

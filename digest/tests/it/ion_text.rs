@@ -271,8 +271,11 @@ fn limits_hold_for_text() {
     let limits = Limits { values_max: 2, ..Limits::DOCUMENT };
     assert_eq!(parse("[1,2]", &limits).unwrap_err().problem, TextProblem::TooMany(2));
     let digits = "9".repeat(1_000_000);
-    for text in [digits.clone(), format!("{digits}.{digits}"), format!("0x{digits}"), format!("1d{digits}")] {
-        assert_eq!(parse(&text, &Limits::DOCUMENT).unwrap_err().problem, TextProblem::LargeNumber);
+    for text in [digits.clone(), format!("{digits}.{digits}"), format!("0x{digits}")] {
+        assert_eq!(parse(&text, &Limits::DOCUMENT).unwrap_err().problem, TextProblem::LongInt);
+    }
+    for text in [&*format!("1d{digits}"), "1d2147483648", "1d-2147483649", "0.1d-2147483648"] {
+        assert_eq!(parse(text, &Limits::DOCUMENT).unwrap_err().problem, TextProblem::Exponent);
     }
 }
 

@@ -724,8 +724,11 @@ pub(crate) fn balanced(mut operands: Vec<Expr>, op: BinaryOp) -> Option<Expr> {
 
 /// The one value of an Ion literal.
 fn ion_literal(text: &str, span: Span, inner: Span) -> Result<Value> {
-    literal::ion(text).map_err(|e| {
-        QueryError::syntax("the text between the backticks is not one Ion value", span)
-            .detail(format!("{e} (counted from byte {})", inner.start))
+    literal::ion(text).map_err(|error| {
+        let refused = match QueryError::ion_text_limit(&error.problem) {
+            Some(code) => QueryError::new(code, format!("the Ion literal is too large: {}", error.problem)).at(span),
+            None => QueryError::syntax("the text between the backticks is not one Ion value", span),
+        };
+        refused.detail(format!("{error} (counted from byte {})", inner.start))
     })
 }

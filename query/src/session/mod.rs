@@ -364,6 +364,10 @@ impl Prepared {
     pub fn text(&self) -> &Arc<str> {
         &self.text
     }
+
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
 }
 
 /// A commit as clients are told of it: the block's address, the positions of its revisions and of the block leaf.

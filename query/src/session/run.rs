@@ -1,5 +1,6 @@
 //! Running statements: texts with several, prepared ones, and what is run again after a conflict.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
@@ -118,11 +119,17 @@ impl Session {
         alone: bool,
     ) -> Result<Response, QueryError> {
         let Some(parsed) = prepared.statements.first() else { return Ok(Response::Empty) };
+        // PartiQL's null is a value like others; what is not there at all has no parameter.
+        let absent = prepared.dialect == Dialect::PartiQl && parameters.iter().any(Option::is_none);
+        let parameters = match absent {
+            true => Cow::Owned(noted(parameters).into_iter().map(Some).collect()),
+            false => Cow::Borrowed(parameters),
+        };
         let job = Job {
             text: &prepared.text,
             parsed,
             dialect: prepared.dialect,
-            parameters,
+            parameters: &parameters,
             types: &prepared.types,
             alone: true,
         };

@@ -15,7 +15,7 @@ use ledgerstone_protocol::v1;
 use ledgerstone_protocol::v1::execute_response::Part;
 use ledgerstone_query::bind::plan::ResultColumn;
 use ledgerstone_query::error::{QueryError, SqlState};
-use ledgerstone_query::session::{Cancel, CancelReason, Response, RowStream, Session, TransactionStatus};
+use ledgerstone_query::session::{Cancel, CancelReason, Dialect, Response, RowStream, Session, TransactionStatus};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tonic::Status;
 
@@ -82,7 +82,7 @@ async fn run_and_send(
         let ran = if sender.is_closed() {
             Err(QueryError::new(SqlState::QUERY_CANCELED, "the client went away"))
         } else {
-            run(&mut session, &request, &parameters).await
+            run(&mut session, &request, parameters).await
         };
         // Before the session is let go: from here on the next statement must not be stopped.
         set(running, false);
@@ -119,7 +119,7 @@ async fn run_and_send(
 async fn run(
     session: &mut Session,
     request: &v1::ExecuteRequest,
-    parameters: &[Option<Value>],
+    parameters: Vec<Option<Value>>,
 ) -> Result<Ran, QueryError> {
     session.take_commit();
     if session.transaction_status() == TransactionStatus::Idle {
@@ -131,7 +131,8 @@ async fn run(
         ));
     }
     let prepared = session.prepare(request.statement.as_str(), &[])?;
-    let response = session.run(&prepared, parameters, true).await?;
+    let parameters = for_dialect(parameters, prepared.dialect());
+    let response = session.run(&prepared, &parameters, true).await?;
     let digest = prepared.logged_text().map(|text| {
         let values: Vec<Value> = parameters.iter().map(|v| v.clone().unwrap_or(Value::NULL)).collect();
         statement_digest(text, &values)
@@ -203,15 +204,25 @@ fn decode_parameters(parameters: &[Vec<u8>], most: usize) -> Result<Vec<Option<V
             return Ok(None);
         }
         match ion::decode(bytes, &IonLimits::DOCUMENT) {
-            Ok(Value::Null(_)) => Ok(None),
             Ok(value) => Ok(Some(value)),
-            Err(error) => Err(status::of_error(QueryError::new(
-                SqlState("22P03"),
-                format!("parameter ${} is not an Ion binary value: {error}", number + 1),
-            ))),
+            Err(error) => Err(status::of_error(match QueryError::ion_binary_limit(&error.problem) {
+                Some(code) => QueryError::new(code, format!("parameter ${} is too large: {error}", number + 1)),
+                None => QueryError::new(
+                    SqlState::INVALID_BINARY_REPRESENTATION,
+                    format!("parameter ${} is not an Ion binary value: {error}", number + 1),
+                ),
+            })),
         }
     };
     parameters.iter().enumerate().map(decode).collect()
+}
+
+/// SQL has one NULL, which is no value; in PartiQL a null has a type, and is stored with it.
+fn for_dialect(parameters: Vec<Option<Value>>, dialect: Dialect) -> Vec<Option<Value>> {
+    match dialect {
+        Dialect::Sql => parameters.into_iter().map(|value| value.filter(|v| !matches!(v, Value::Null(_)))).collect(),
+        Dialect::PartiQl => parameters,
+    }
 }
 
 fn part(part: Part) -> v1::ExecuteResponse {
@@ -246,7 +257,9 @@ mod tests {
     #[test]
     fn parameters_are_limited_and_checked() {
         assert_eq!(decode_parameters(&[Vec::new(), ion::encode(&Value::int(5))], 2).unwrap().len(), 2);
-        assert_eq!(decode_parameters(&[ion::encode(&Value::NULL)], 1).unwrap(), [None]);
+        let null = decode_parameters(&[ion::encode(&Value::NULL)], 1).unwrap();
+        assert_eq!((&for_dialect(null.clone(), Dialect::Sql)[..], &null[..]), (&[None][..], &[Some(Value::NULL)][..]));
+        assert_eq!(for_dialect(null.clone(), Dialect::PartiQl), null);
         assert!(decode_parameters(&[Vec::new(), Vec::new()], 1).is_err());
         let status = decode_parameters(&[vec![1, 2, 3]], 1).unwrap_err();
         assert!(status.message().contains("$1"), "{status}");

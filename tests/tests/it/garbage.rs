@@ -152,7 +152,7 @@ async fn ion_binary_garbage_is_refused_or_stored_as_what_it_says() {
                 assert!(!status.message().is_empty(), "{context}");
                 match &meant {
                     None if bytes.is_empty() => {}
-                    None => assert_eq!(code, "22P03", "{status}: {context}"),
+                    None => assert!(["22P03", "22003", "54000"].contains(&&*code), "{code} {status}: {context}"),
                     Some(meant) if check_data(meant).is_ok() => {
                         let annotated =
                             matches!(meant, Value::Annotated(_)) && status.message().contains("annotations");
