@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::block::{RedactionInfo, StatementInfo, StatementText};
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::ion::{Int, Symbol, Value};
 use ledgerstone_digest::qldb::statement_digest;
 
 pub(crate) use commit::{block_on, commit_error};
@@ -557,42 +557,60 @@ fn check_document_rules(value: &Value, limits: &crate::database::Limits) -> Resu
         )
         .hint("Rename one of the fields, or add another."));
     }
-    let mut counts = Counts { values: 0, bytes: 0 };
-    counts.add(value, 1, limits)
+    let mut counts = Counts { values: 0, bytes: Counts::AROUND };
+    counts.add(value, 0, limits)
 }
 
+/// What readers of documents limit ([`ledgerstone_digest::ion::Limits`]): nothing may be stored that they refuse.
 struct Counts {
     values: usize,
     bytes: usize,
 }
 
 impl Counts {
+    /// Version marker, the frame of the symbol table, and the salt that some tables add.
+    const AROUND: usize = 80;
+    /// A type byte and the longest length, or a symbol's number.
+    const HEAD: usize = 5;
+
+    /// At least as many bytes as Ion binary has. `depth`: of containers and annotations around the value.
     fn add(&mut self, value: &Value, depth: usize, limits: &crate::database::Limits) -> Result<()> {
-        if depth > limits.document_depth_max {
+        let is_container = matches!(value, Value::List(_) | Value::Sexp(_) | Value::Struct(_) | Value::Annotated(_));
+        if is_container && depth >= limits.document_depth_max {
             let limit = limits.document_depth_max;
             return Err(limit_error(format!("a document has at most {limit} containers inside each other")));
         }
-        self.values += 1;
+        self.values += match value {
+            Value::Annotated(inner) => inner.annotations.len(),
+            _ => 1,
+        };
         if self.values > limits.document_values_max {
             return Err(limit_error(format!("a document has at most {} values", limits.document_values_max)));
         }
-        self.bytes += match value.unannotated() {
-            Value::String(s) => s.len() + 2,
-            Value::Symbol(s) => s.text().map_or(0, str::len) + 2,
-            Value::Clob(b) | Value::Blob(b) => b.len() + 2,
+        let text = |symbol: &Symbol| symbol.text().map_or(0, str::len) + Self::HEAD;
+        self.bytes += match value {
+            Value::String(s) => s.len() + Self::HEAD,
+            Value::Symbol(s) => text(s) + Self::HEAD,
+            Value::Clob(b) | Value::Blob(b) => b.len() + Self::HEAD,
             Value::Null(_) | Value::Bool(_) => 1,
+            Value::Int(i) => 9 + int_bytes(i)?,
+            Value::Decimal(d) => 16 + int_bytes(d.coefficient())?,
+            // With as many digits of a second as there may be.
+            Value::Timestamp(_) => 32,
+            Value::Annotated(inner) => 9 + inner.annotations.iter().map(text).sum::<usize>(),
             _ => 9,
         };
-        match value.unannotated() {
+        match value {
             Value::List(items) | Value::Sexp(items) => {
                 items.iter().try_for_each(|item| self.add(item, depth + 1, limits))?;
             }
             Value::Struct(fields) => {
                 for (name, item) in &fields.fields {
-                    self.bytes += name.text().map_or(0, str::len) + 1;
+                    self.bytes += text(name);
                     self.add(item, depth + 1, limits)?;
                 }
             }
+            Value::Annotated(inner) => self.add(&inner.value, depth + 1, limits)?,
             _ => {}
         }
         if self.bytes > limits.document_bytes_max {
@@ -600,6 +618,20 @@ impl Counts {
         }
         Ok(())
     }
+}
+
+/// Of an integer that does not fit a word.
+fn int_bytes(int: &Int) -> Result<usize> {
+    let Int::Big(big) = int else { return Ok(0) };
+    let bytes = big.bits().div_ceil(8) as usize;
+    if bytes <= Int::BYTES_MAX {
+        return Ok(bytes);
+    }
+    let (most, digits) = (Int::BYTES_MAX, Int::DIGITS_MAX);
+    Err(QueryError::new(
+        SqlState::NUMERIC_OUT_OF_RANGE,
+        format!("a number in a document has at most {most} bytes, about {digits} digits, not {bytes} bytes"),
+    ))
 }
 
 fn check_keys(table: &Table, keys: &[(Id, Key)]) -> Result<()> {
