@@ -300,9 +300,10 @@ fn write_json(value: &Value, out: &mut String) -> Option<()> {
         }
         Value::Struct(fields) => {
             out.push('{');
+            let mut names = HashSet::with_capacity(fields.len());
             for (i, (name, field)) in fields.fields.iter().enumerate() {
                 let name = name.text()?;
-                if fields.fields[..i].iter().any(|(n, _)| n.text() == Some(name)) {
+                if !names.insert(name) {
                     return None;
                 }
                 if i > 0 {
