@@ -9,6 +9,7 @@ use ledgerstone_digest::ion::{Int, Precision, Value};
 
 use crate::ast::TypeName;
 use crate::error::{QueryError, SqlState};
+use crate::value::{datetime, json, numeric, text};
 
 /// A type of SQL. `Ion` is any document value: what schemaless tables and PartiQL work with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -220,6 +221,8 @@ impl SqlType {
     /// This is the last line of defence for what statements store: the executor has already converted.
     pub fn accepts(&self, value: &Value) -> bool {
         match (self, value) {
+            // What json holds as a text is shown as it is.
+            (SqlType::Json, Value::String(s)) => json::parse(s, false).is_ok(),
             (SqlType::Ion | SqlType::Json | SqlType::Jsonb, _) => true,
             (_, Value::Annotated(_)) => false,
             (SqlType::Bool, Value::Bool(_)) => true,
@@ -227,18 +230,31 @@ impl SqlType {
             (SqlType::Int4, Value::Int(Int::Small(i))) => i32::try_from(*i).is_ok(),
             (SqlType::Int8, Value::Int(Int::Small(_))) => true,
             (SqlType::Oid | SqlType::Reg(_), Value::Int(Int::Small(i))) => u32::try_from(*i).is_ok(),
-            (SqlType::Float4 | SqlType::Float8, Value::Float(_)) => true,
-            (SqlType::Numeric { scale, .. }, Value::Decimal(d)) => {
-                scale.is_none_or(|s| i64::from(d.exponent()) == -i64::from(s))
+            (SqlType::Float4, Value::Float(f)) => f.is_nan() || f64::from(*f as f32) == *f,
+            (SqlType::Float8, Value::Float(_)) => true,
+            (SqlType::Numeric { precision, scale }, Value::Decimal(d)) => {
+                // A negative scale is rounded before the point, and the zeros are kept.
+                let scale = scale.unwrap_or_default();
+                let digits = precision.map(|p| u32::from(p) + u32::from((-scale).max(0).unsigned_abs()));
+                digits.is_none_or(|n| d.exponent() == -i32::from(scale.max(0)) && numeric::has_at_most(d, n))
+                    && numeric::has_room_for(d)
             }
-            (SqlType::Text | SqlType::Name, Value::String(_)) => true,
-            (SqlType::Varchar(n), Value::String(s)) => n.is_none_or(|n| has_at_most(s, n)),
-            (SqlType::Char(n), Value::String(s)) => has_at_most(s, *n),
+            (SqlType::Text | SqlType::Name | SqlType::Varchar(_) | SqlType::Char(_), Value::String(s)) => {
+                let longest = match self {
+                    SqlType::Varchar(n) => *n,
+                    SqlType::Char(n) => Some(*n),
+                    _ => None,
+                };
+                longest.is_none_or(|n| has_at_most(s, n)) && !s.contains('\0')
+            }
             (SqlType::Date, Value::Timestamp(t)) => t.precision == Precision::Day,
-            (SqlType::Timestamp | SqlType::TimestampTz, Value::Timestamp(t)) => t.precision == Precision::Second,
-            (SqlType::Interval, Value::String(_)) => true,
+            (SqlType::Timestamp | SqlType::TimestampTz, Value::Timestamp(t)) => {
+                let shown_whole = t.precision == Precision::Second && t.fraction.digits() <= 6;
+                shown_whole && (*self == SqlType::TimestampTz || t.offset_minutes.unwrap_or(0) == 0)
+            }
+            (SqlType::Interval, Value::String(s)) => matches!(datetime::parse_interval(s), Ok(Some(_))),
             (SqlType::Bytea, Value::Blob(_)) => true,
-            (SqlType::Uuid, Value::String(s)) => s.len() == 36,
+            (SqlType::Uuid, Value::String(s)) => text::parse_uuid(s).is_some_and(|uuid| uuid == **s),
             (SqlType::Array(of), Value::List(items)) => {
                 items.iter().all(|i| i.is_null() || of.accepts(i) || matches!(i, Value::List(_)) && self.accepts(i))
             }
@@ -367,6 +383,8 @@ fn has_at_most(text: &Arc<str>, characters: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ledgerstone_digest::ion::Decimal;
+
     use super::*;
     use crate::ast::Span;
 
@@ -439,5 +457,10 @@ mod tests {
         assert!(SqlType::Varchar(Some(2)).accepts(&Value::string("éé")));
         assert!(!SqlType::Varchar(Some(2)).accepts(&Value::string("ééé")));
         assert!(SqlType::Array(Box::new(SqlType::Int4)).accepts(&Value::List(vec![Value::int(1), Value::NULL])));
+        let rounded = SqlType::Numeric { precision: Some(5), scale: Some(-2) };
+        assert!(rounded.accepts(&text::parse("1234567", &rounded, 0).unwrap()));
+        let money = SqlType::Numeric { precision: Some(5), scale: Some(2) };
+        let decimal = |coefficient: i64| Value::Decimal(Decimal::new(coefficient, -2));
+        assert!(money.accepts(&decimal(-99_999)) && !money.accepts(&decimal(100_000)));
     }
 }

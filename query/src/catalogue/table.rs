@@ -175,6 +175,9 @@ impl Table {
         for column in &self.columns {
             match document.get(&column.name) {
                 None if column.not_null => return Err(self.not_null(column)),
+                Some(Value::String(s)) if column.ty.is_text() && s.contains('\0') => {
+                    return Err(QueryError::zero_byte().detail(format!("Column \"{}\".", column.name)));
+                }
                 Some(value) if !column.ty.accepts(value) => {
                     return Err(QueryError::new(
                         SqlState::DATATYPE_MISMATCH,

@@ -3,7 +3,9 @@
 //! UTC. An interval is the s-expression `(interval months days microseconds)`.
 
 use ledgerstone_digest::ion::{Fraction, Precision, Timestamp, Value};
+use num_bigint::BigInt;
 
+use super::numeric::{self, Num};
 use crate::error::{QueryError, Result, SqlState};
 
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -551,12 +553,20 @@ impl Cursor<'_> {
 }
 
 /// `1 year 2 days 03:04:05`, `@ 1 hour ago`, `P1Y2M3DT4H`.
-pub fn parse_interval(text: &str) -> Option<Interval> {
+pub fn parse_interval(text: &str) -> Result<Option<Interval>> {
     let lower = text.trim().to_ascii_lowercase();
-    if let Some(iso) = lower.strip_prefix('p') {
-        return parse_iso_interval(iso);
-    }
-    let mut body = lower.strip_prefix('@').unwrap_or(&lower).trim();
+    let parts = match lower.strip_prefix('p') {
+        Some(iso) => iso_interval_parts(iso).map(|parts| (parts, false)),
+        None => interval_parts(&lower),
+    };
+    let Some((parts, ago)) = parts else { return Ok(None) };
+    let interval = parts.finish().ok_or_else(interval_overflow)?;
+    Ok(Some(if ago { interval.neg()? } else { interval }))
+}
+
+/// Its parts, and whether they are to be negated.
+fn interval_parts(lower: &str) -> Option<(Parts, bool)> {
+    let mut body = lower.strip_prefix('@').unwrap_or(lower).trim();
     let ago = body.strip_suffix("ago");
     body = ago.unwrap_or(body).trim();
     let mut parts = Parts::default();
@@ -565,64 +575,74 @@ pub fn parse_interval(text: &str) -> Option<Interval> {
     while let Some(token) = tokens.next() {
         if token.contains(':') {
             parts.micros += clock(&token)?;
-        } else if let Ok(amount) = token.parse::<f64>() {
+        } else if let Some(amount) = numeric::parse(&token) {
             match tokens.peek() {
                 Some(unit) if unit.starts_with(|c: char| c.is_ascii_alphabetic()) => {
                     let unit = tokens.next()?;
-                    parts.add(amount, &unit)?;
+                    parts.add(&amount, &unit)?;
                 }
-                _ => parts.add(amount, "second")?,
+                _ => parts.add(&amount, "second")?,
             }
         } else {
             return None;
         }
     }
-    let interval = parts.finish()?;
-    if ago.is_some() { interval.neg().ok() } else { Some(interval) }
+    Some((parts, ago.is_some()))
 }
 
+/// Sums that are exact, as a second may be anywhere in 292,000 years.
 #[derive(Default)]
 struct Parts {
-    months: f64,
-    days: f64,
-    micros: f64,
+    months: BigInt,
+    days: BigInt,
+    micros: BigInt,
 }
 
 impl Parts {
-    fn add(&mut self, amount: f64, unit: &str) -> Option<()> {
+    fn add(&mut self, amount: &Num, unit: &str) -> Option<()> {
         match unit {
-            "microsecond" | "microseconds" | "us" | "usec" => self.micros += amount,
-            "millisecond" | "milliseconds" | "ms" | "msec" => self.micros += amount * 1e3,
-            "s" | "sec" | "secs" | "second" | "seconds" => self.micros += amount * 1e6,
-            "m" | "min" | "mins" | "minute" | "minutes" => self.micros += amount * 6e7,
-            "h" | "hr" | "hrs" | "hour" | "hours" => self.micros += amount * 3.6e9,
-            "d" | "day" | "days" => self.add_days(amount),
-            "w" | "week" | "weeks" => self.add_days(amount * 7.0),
+            "microsecond" | "microseconds" | "us" | "usec" => self.micros += times(amount, 1)?,
+            "millisecond" | "milliseconds" | "ms" | "msec" => self.micros += times(amount, 1_000)?,
+            "s" | "sec" | "secs" | "second" | "seconds" => self.micros += times(amount, MICROS_PER_SECOND)?,
+            "m" | "min" | "mins" | "minute" | "minutes" => self.micros += times(amount, 60 * MICROS_PER_SECOND)?,
+            "h" | "hr" | "hrs" | "hour" | "hours" => self.micros += times(amount, 3_600 * MICROS_PER_SECOND)?,
+            "d" | "day" | "days" => self.add_days(amount, 1)?,
+            "w" | "week" | "weeks" => self.add_days(amount, 7)?,
             "mon" | "mons" | "month" | "months" => {
-                self.months += amount.trunc();
-                self.add_days(amount.fract() * 30.0);
+                let whole = amount.trunc_to(0);
+                self.add_days(&amount.sub(&whole), 30)?;
+                self.months += whole.coefficient;
             }
-            "y" | "yr" | "yrs" | "year" | "years" => self.months += (amount * 12.0).round(),
-            "decade" | "decades" => self.months += (amount * 120.0).round(),
-            "century" | "centuries" => self.months += (amount * 1200.0).round(),
+            "y" | "yr" | "yrs" | "year" | "years" => self.months += times(amount, 12)?,
+            "decade" | "decades" => self.months += times(amount, 120)?,
+            "century" | "centuries" => self.months += times(amount, 1_200)?,
             _ => return None,
         }
         Some(())
     }
 
-    fn add_days(&mut self, amount: f64) {
-        self.days += amount.trunc();
-        self.micros += amount.fract() * MICROS_PER_DAY as f64;
+    /// `amount` times so many days; a part of a day is time.
+    fn add_days(&mut self, amount: &Num, days: i64) -> Option<()> {
+        let days = amount.mul(&Num::from_i64(days)).ok()?;
+        let whole = days.trunc_to(0);
+        self.micros += times(&days.sub(&whole), MICROS_PER_DAY)?;
+        self.days += whole.coefficient;
+        Some(())
     }
 
+    /// `None`: an interval has no room for it.
     fn finish(self) -> Option<Interval> {
-        let fits = self.months.abs() < 2e9 && self.days.abs() < 2e9 && self.micros.abs() < 9.2e18;
-        fits.then(|| Interval {
-            months: self.months as i32,
-            days: self.days as i32,
-            micros: self.micros.round() as i64,
+        Some(Interval {
+            months: i32::try_from(&self.months).ok()?,
+            days: i32::try_from(&self.days).ok()?,
+            micros: i64::try_from(&self.micros).ok()?,
         })
     }
+}
+
+/// `amount × by`, rounded to a whole number.
+fn times(amount: &Num, by: i64) -> Option<BigInt> {
+    Some(amount.mul(&Num::from_i64(by)).ok()?.round(0).ok()?.coefficient)
 }
 
 fn split_units(text: &str) -> Vec<String> {
@@ -643,19 +663,21 @@ fn split_units(text: &str) -> Vec<String> {
     tokens
 }
 
-fn clock(token: &str) -> Option<f64> {
-    let (sign, body) = match token.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, token.strip_prefix('+').unwrap_or(token)),
+/// Microseconds of hours, minutes and seconds with colons between.
+fn clock(token: &str) -> Option<BigInt> {
+    let (negative, body) = match token.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, token.strip_prefix('+').unwrap_or(token)),
     };
-    let mut total = 0.0;
-    for (unit, part) in [3600.0, 60.0, 1.0].iter().zip(body.split(':')) {
-        total += unit * part.parse::<f64>().ok().filter(|v| *v >= 0.0)?;
+    let mut total = BigInt::ZERO;
+    for (unit, part) in [3_600, 60, 1].iter().zip(body.split(':')) {
+        let part = numeric::parse(part).filter(|_| part.starts_with(|c: char| c.is_ascii_digit() || c == '.'))?;
+        total += times(&part, unit * MICROS_PER_SECOND)?;
     }
-    (body.split(':').count() <= 3).then_some(sign * total * 1e6)
+    (body.split(':').count() <= 3).then_some(if negative { -total } else { total })
 }
 
-fn parse_iso_interval(text: &str) -> Option<Interval> {
+fn iso_interval_parts(text: &str) -> Option<Parts> {
     let mut parts = Parts::default();
     let mut in_time = false;
     let mut number = String::new();
@@ -664,7 +686,7 @@ fn parse_iso_interval(text: &str) -> Option<Interval> {
             '0'..='9' | '.' | '-' | '+' => number.push(c),
             't' if number.is_empty() => in_time = true,
             unit => {
-                let amount: f64 = number.parse().ok()?;
+                let amount = numeric::parse(&number)?;
                 number.clear();
                 let unit = match (unit, in_time) {
                     ('y', false) => "year",
@@ -676,11 +698,11 @@ fn parse_iso_interval(text: &str) -> Option<Interval> {
                     ('s', true) => "second",
                     _ => return None,
                 };
-                parts.add(amount, unit)?;
+                parts.add(&amount, unit)?;
             }
         }
     }
-    if number.is_empty() && !text.is_empty() { parts.finish() } else { None }
+    (number.is_empty() && !text.is_empty()).then_some(parts)
 }
 
 #[cfg(test)]
@@ -689,6 +711,18 @@ mod tests {
 
     fn micros(text: &str) -> i64 {
         parse(text, 0).unwrap().micros
+    }
+
+    #[test]
+    fn intervals_are_exact_to_the_ends_of_their_range() {
+        let read = |text: &str| parse_interval(text).unwrap().unwrap();
+        let longest = Interval { months: i32::MIN, days: i32::MAX, micros: i64::MAX };
+        let text = "-178956970 years -8 mons 2147483647 days 2562047788:00:54.775807";
+        assert_eq!((read(text), read(&format_interval(longest))), (longest, longest));
+        assert_eq!(read("9223372036854.775807 seconds").micros, i64::MAX);
+        for text in ["178956971 years", "2147483648 days", "9223372036854.775808 seconds", "P1e30D"] {
+            assert!(!matches!(parse_interval(text), Ok(Some(_))), "{text}");
+        }
     }
 
     #[test]
@@ -715,7 +749,7 @@ mod tests {
             ("2 weeks ago", "-14 days"),
             ("1h30m", "01:30:00"),
         ] {
-            assert_eq!(format_interval(parse_interval(text).unwrap()), shown, "{text}");
+            assert_eq!(format_interval(parse_interval(text).unwrap().unwrap()), shown, "{text}");
         }
     }
 

@@ -73,14 +73,7 @@ fn write(value: &Value, out: &mut String, colon: &str, comma: &str) {
         }
         Value::Float(f) if f.is_finite() => out.push_str(&super::text::format_float8(*f)),
         Value::Float(f) => write_string(&super::text::format_float8(*f), out),
-        Value::Decimal(d) => match numeric::Num::from_decimal(d) {
-            Ok(n) => {
-                let _ = write!(out, "{n}");
-            }
-            Err(_) => {
-                let _ = write!(out, "{}e{}", numeric::int_to_big(d.coefficient()), d.exponent());
-            }
-        },
+        Value::Decimal(d) => out.push_str(&super::text::format_decimal(d)),
         Value::Timestamp(_) => write_string(&super::text::format_ion_timestamp(value.unannotated()), out),
         Value::Symbol(s) => write_string(s.text().unwrap_or("$0"), out),
         Value::String(s) => write_string(s, out),
@@ -261,8 +254,8 @@ impl Parser<'_> {
             }
             valid &= digits(self);
         }
-        let number =
-            self.text.get(start..self.at).filter(|_| valid).and_then(numeric::parse).ok_or_else(|| self.error())?;
+        let digits = self.text.get(start..self.at).filter(|_| valid).ok_or_else(|| self.error())?;
+        let number = numeric::read(digits)?.ok_or_else(|| self.error())?;
         Ok(if is_int || number.scale == 0 {
             Value::Int(numeric::big_to_int(number.coefficient))
         } else {
@@ -341,6 +334,10 @@ impl Parser<'_> {
 
     fn hex4(&mut self) -> Result<u32> {
         let digits = self.text.get(self.at..self.at + 4).ok_or_else(|| self.error())?;
+        // A sign would be read as part of the number.
+        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(self.error());
+        }
         let code = u32::from_str_radix(digits, 16).map_err(|_| self.error())?;
         self.at += 4;
         Ok(code)
@@ -363,7 +360,9 @@ mod tests {
 
     #[test]
     fn bad_json_is_refused() {
-        for text in ["", "{", "[1,]", "01", "1.", "\"a", "nul", "{\"a\" 1}", "[1] 2", "\"\\u0000\"", "+1"] {
+        for text in
+            ["", "{", "[1,]", "01", "1.", "\"a", "nul", "{\"a\" 1}", "[1] 2", "\"\\u0000\"", "\"\\u+123\"", "+1"]
+        {
             assert!(parse(text, true).is_err(), "{text}");
         }
         assert!(parse(&"[".repeat(1_000_000), true).is_err());

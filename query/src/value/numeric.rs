@@ -8,6 +8,7 @@ use ledgerstone_digest::ion::{Decimal, Int, Value};
 use num_bigint::{BigInt, Sign};
 
 use crate::error::{QueryError, Result, SqlState};
+use crate::index::key;
 
 /// Digits before the point a numeric may have (PostgreSQL's limit).
 pub const DIGITS_MAX: u32 = 131_072;
@@ -56,14 +57,10 @@ impl Num {
         }
         let scale = exponent.unsigned_abs();
         if scale > SCALE_MAX {
-            // Ion allows more; keep what a numeric may hold.
-            return Num::new(coefficient, 0).shift_down(scale).round(SCALE_MAX);
+            // Ion allows more. Rounded it would be another number.
+            return Err(overflow());
         }
         Ok(Num::new(coefficient, scale))
-    }
-
-    fn shift_down(self, scale: u32) -> Num {
-        Num { coefficient: self.coefficient, scale: scale.min(DIGITS_MAX * 2) }
     }
 
     /// Any number value: ints and decimals exactly, floats by their shortest text.
@@ -386,48 +383,47 @@ pub fn cmp_decimals(a: &Decimal, b: &Decimal) -> Ordering {
     }
     match (Num::from_decimal(a), Num::from_decimal(b)) {
         (Ok(x), Ok(y)) => x.cmp(&y),
-        // Only an exponent beyond every limit gets here: order by exponent.
-        _ => a.exponent().cmp(&b.exponent()),
+        // An exponent that a numeric cannot have.
+        _ => key::compare(Some(&Value::Decimal(a.clone())), Some(&Value::Decimal(b.clone()))),
     }
 }
 
-/// A number as PostgreSQL reads one: sign, digits, point, exponent. `None` if the text is none.
+/// A number as PostgreSQL reads one: sign, digits, point, exponent. `None` if the text is none, or too large a one.
 pub fn parse(text: &str) -> Option<Num> {
+    read(text).ok().flatten()
+}
+
+/// As [`parse`]; a number that a numeric has no room for is an error, so only what is no number is `None`.
+pub fn read(text: &str) -> Result<Option<Num>> {
     let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
-    let (negative, rest) = match text.as_bytes().first()? {
-        b'-' => (true, text.get(1..)?),
-        b'+' => (false, text.get(1..)?),
-        _ => (false, text),
+    let (negative, rest) = match text.strip_prefix(['+', '-']) {
+        Some(rest) => (text.starts_with('-'), rest),
+        None => (false, text),
     };
-    let (mantissa, exponent) = match rest.find(['e', 'E']) {
-        Some(at) => (rest.get(..at)?, rest.get(at + 1..)?.parse::<i64>().ok()?),
-        None => (rest, 0),
-    };
-    let (whole, fraction) = match mantissa.find('.') {
-        Some(at) => (mantissa.get(..at)?, mantissa.get(at + 1..)?),
-        None => (mantissa, ""),
-    };
-    if whole.is_empty() && fraction.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
-        return None;
+    let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let are_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let exponent_digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    if whole.is_empty() && fraction.is_empty()
+        || exponent_digits.is_empty()
+        || ![whole, fraction, exponent_digits].into_iter().all(are_digits)
+    {
+        return Ok(None);
     }
+    let exponent: i64 = exponent.parse().map_err(|_| overflow())?;
     let digits = format!("{whole}{fraction}");
     if digits.len() > (DIGITS_MAX + SCALE_MAX) as usize {
-        return None;
+        return Err(overflow());
     }
-    let magnitude = BigInt::parse_bytes(digits.as_bytes(), 10)?;
+    let magnitude = BigInt::parse_bytes(digits.as_bytes(), 10).ok_or_else(overflow)?;
     let coefficient = if negative { -magnitude } else { magnitude };
-    let scale = fraction.len() as i64 - exponent;
-    if scale >= 0 {
-        let scale = u32::try_from(scale).ok()?;
-        if scale > SCALE_MAX {
-            Num::new(coefficient, scale).round(SCALE_MAX).ok()
-        } else {
-            Some(Num::new(coefficient, scale))
+    let scale = (fraction.len() as i64).saturating_sub(exponent);
+    match u32::try_from(scale) {
+        Ok(scale) if scale <= SCALE_MAX => Ok(Some(Num::new(coefficient, scale))),
+        Err(_) if scale >= -i64::from(DIGITS_MAX) => {
+            Ok(Some(Num::new(coefficient * pow10(scale.unsigned_abs() as u32), 0)))
         }
-    } else if -scale <= i64::from(DIGITS_MAX) {
-        Some(Num::new(coefficient * pow10((-scale) as u32), 0))
-    } else {
-        None
+        _ => Err(overflow()),
     }
 }
 
@@ -461,6 +457,7 @@ pub fn fit(value: &Num, precision: u32, scale: u32) -> Result<Num> {
 
 pub fn overflow() -> QueryError {
     QueryError::new(SqlState::NUMERIC_OUT_OF_RANGE, "value overflows numeric format")
+        .detail(format!("A numeric has at most {DIGITS_MAX} digits before the point and {SCALE_MAX} after it."))
 }
 
 pub fn division_by_zero() -> QueryError {
@@ -493,6 +490,19 @@ fn align(a: &Num, b: &Num) -> (BigInt, BigInt, u32) {
 
 pub(super) fn pow10(n: u32) -> BigInt {
     BigInt::from(10).pow(n)
+}
+
+/// Whether a decimal can be a numeric.
+pub fn has_room_for(d: &Decimal) -> bool {
+    (-i64::from(SCALE_MAX)..=i64::from(DIGITS_MAX)).contains(&i64::from(d.exponent()))
+}
+
+/// Whether the coefficient has at most so many digits.
+pub fn has_at_most(d: &Decimal, digits: u32) -> bool {
+    match d.coefficient() {
+        Int::Small(i) => i.unsigned_abs().checked_ilog10().map_or(0, |log| log + 1) <= digits,
+        Int::Big(i) => i.magnitude() < pow10(digits).magnitude(),
+    }
 }
 
 /// Half away from zero.
@@ -551,6 +561,41 @@ mod tests {
     fn roots_and_powers() {
         assert_eq!(n("2").sqrt().unwrap().to_string(), "1.414213562373095");
         assert_eq!(n("2").power(&n("10")).unwrap().to_string(), "1024.0000000000000000");
+    }
+
+    #[test]
+    fn decimals_of_any_exponent_are_ordered_by_value() {
+        let ordered = [
+            "-1d2147483647",
+            "-5d200000",
+            "-1.",
+            "-3d-20000",
+            "0d2147483647",
+            "3d-20001",
+            "3d-20000",
+            "7.",
+            "1d200000",
+        ];
+        let decimal = |text: &str| match ledgerstone_digest::ion::parse(text, &Default::default()) {
+            Ok(Value::Decimal(d)) => d,
+            other => panic!("{text}: {other:?}"),
+        };
+        for (i, a) in ordered.iter().enumerate() {
+            for (j, b) in ordered.iter().enumerate() {
+                assert_eq!(cmp_decimals(&decimal(a), &decimal(b)), i.cmp(&j), "{a} and {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_numeric_has_no_room_for_is_refused_and_not_rounded() {
+        for text in ["1e131073", "1e-16384", "1e99999999999999999999", "-1e-99999999999999999999"] {
+            assert_eq!(read(text).unwrap_err().code, SqlState::NUMERIC_OUT_OF_RANGE, "{text}");
+        }
+        for text in ["", "1e", "1e+", "e5", ".", "1.2.3", "+-1", "0x10", "1_0"] {
+            assert_eq!(read(text).unwrap(), None, "{text}");
+        }
+        assert!(Num::from_decimal(&Decimal::new(1i64, -16_384)).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::{Int, Precision, Value};
+use ledgerstone_digest::ion::{Decimal, Int, Precision, Value};
 
 use super::datetime::{self, Interval};
 use super::{json, numeric};
@@ -34,7 +34,7 @@ pub fn format_untyped(value: &Value) -> String {
         Value::Int(Int::Small(i)) => i.to_string(),
         Value::Int(Int::Big(b)) => b.to_string(),
         Value::Float(f) => format_float8(*f),
-        Value::Decimal(d) => numeric::Num::from_decimal(d).map(|n| n.to_string()).unwrap_or_default(),
+        Value::Decimal(d) => format_decimal(d),
         Value::Timestamp(t) => match (t.precision, t.offset_minutes) {
             (Precision::Second | Precision::Minute, Some(_)) => {
                 datetime::format_timestamp(datetime::to_micros(t), true)
@@ -50,6 +50,14 @@ pub fn format_untyped(value: &Value) -> String {
         }
         Value::List(_) | Value::Sexp(_) | Value::Struct(_) => json::print(value),
         Value::Annotated(inner) => format_untyped(&inner.value),
+    }
+}
+
+/// All digits, as PostgreSQL writes numerics; with an exponent where a numeric has no room for them.
+pub fn format_decimal(d: &Decimal) -> String {
+    match numeric::Num::from_decimal(d) {
+        Ok(n) => n.to_string(),
+        Err(_) => format!("{}e{}", d.coefficient(), d.exponent()),
     }
 }
 
@@ -209,7 +217,7 @@ pub fn parse(text: &str, ty: &SqlType, now_micros: i64) -> Result<Value> {
                 return Err(QueryError::unsupported("NaN and infinity in numeric")
                     .hint("Use double precision for values that may not be numbers."));
             }
-            let n = numeric::parse(trimmed).ok_or_else(invalid)?;
+            let n = numeric::read(trimmed)?.ok_or_else(invalid)?;
             super::cast::fit_numeric(n, ty)?
         }
         SqlType::Text | SqlType::Name | SqlType::Ion | SqlType::Varchar(_) | SqlType::Char(_) => {
@@ -230,7 +238,7 @@ pub fn parse(text: &str, ty: &SqlType, now_micros: i64) -> Result<Value> {
                 datetime::parse(text, now_micros).map_err(|e| e.into_query_error("timestamp with time zone", text))?;
             Value::Timestamp(datetime::from_micros(parsed.micros, true)?)
         }
-        SqlType::Interval => datetime::parse_interval(text)
+        SqlType::Interval => datetime::parse_interval(text)?
             .ok_or_else(|| {
                 QueryError::new(
                     SqlState::INVALID_DATETIME,
@@ -322,7 +330,8 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     Some(digits.chunks_exact(2).map(|p| p.iter().fold(0, |v, d| v << 4 | d)).collect())
 }
 
-fn parse_uuid(text: &str) -> Option<String> {
+/// A UUID in its usual form, of any form that PostgreSQL reads.
+pub fn parse_uuid(text: &str) -> Option<String> {
     let body = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or(text);
     let hex: String = body.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
     if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
