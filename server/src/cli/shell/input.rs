@@ -1,5 +1,7 @@
 //! What is typed: when a statement is complete, and how words are completed.
 
+use std::iter::Peekable;
+use std::str::Chars;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -100,7 +102,13 @@ pub fn is_complete(text: &str) -> bool {
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
-            '\'' | '"' | '`' => {
+            '`' => {
+                ended = false;
+                if !skip_ion(&mut rest) {
+                    return false;
+                }
+            }
+            '\'' | '"' => {
                 ended = false;
                 // A doubled quote closes and opens again, which comes to the same.
                 if !rest.by_ref().any(|inside| inside == c) {
@@ -123,13 +131,44 @@ pub fn is_complete(text: &str) -> bool {
     ended
 }
 
+/// Moves behind the backtick that ends an Ion literal, which no quote inside it hides; false if there is none.
+fn skip_ion(rest: &mut Peekable<Chars<'_>>) -> bool {
+    while let Some(c) = rest.next() {
+        match c {
+            '`' => return true,
+            '"' | '\'' => {
+                let mut escaped = false;
+                let ends = |inside: char| {
+                    let ends = inside == c && !escaped;
+                    escaped = inside == '\\' && !escaped;
+                    ends
+                };
+                if !rest.by_ref().any(ends) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn statements_end_with_a_semicolon_outside_of_quotes() {
-        for complete in ["", "\\q", "SELECT 1;", "SELECT ';';", "SELECT 1; -- done", "SELECT 'it''s';", "a /* ; */ ;"] {
+        for complete in [
+            "",
+            "\\q",
+            "SELECT 1;",
+            "SELECT ';';",
+            "SELECT 1; -- done",
+            "SELECT 'it''s';",
+            "a /* ; */ ;",
+            "x `{a: \"`;\\\"\", 'b`': '''c`'''}`;",
+        ] {
             assert!(is_complete(complete), "{complete}");
         }
         for open in
