@@ -12,6 +12,7 @@ mod grpc_digest;
 mod grpc_sessions;
 mod harness;
 mod hostile;
+mod hostile_values;
 mod kill;
 mod pg_copy;
 mod pg_export;
