@@ -184,6 +184,14 @@ impl KeyChain {
         self.keys().find(|trusted| trusted.key == *key)
     }
 
+    /// The key that may have signed a checkpoint, and has; the later one of the two that sign where a key changes.
+    pub fn signer(&self, note: &str) -> Option<&VerifierKey> {
+        let read = UnverifiedCheckpoint::parse(note).ok()?;
+        let size = read.unverified().size;
+        let within = |key: &&TrustedKey| (key.size_min..=key.size_max).contains(&size);
+        self.keys().rev().filter(within).map(|trusted| &trusted.key).find(|key| read.verify(key).is_ok())
+    }
+
     /// Trust in these keys, with no witnesses and nothing pinned.
     pub fn trust(&self) -> Trust {
         Trust { keys: self.keys().cloned().collect(), ..Trust::default() }

@@ -587,6 +587,10 @@ impl Notary {
             signing.key = key;
         }
         lock(&self.handing_over).due = None;
+        // Names are for people, who might remove a file that looks unused: not left to the next start if it can be helped.
+        if let Err(error) = self.keys.settle(&record.new) {
+            tracing::warn!(%error, "the new key signs, but its file has not taken its name; the next start tries again");
+        }
         Ok(Some(signed))
     }
 

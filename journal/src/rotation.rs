@@ -130,10 +130,8 @@ impl<'a> KeyRotation<'a> {
         if let Err(cause) = notary.checkpoint_reaching(from) {
             return Err(RotateError::Unfinished { committed, cause: Box::new(cause) });
         }
+        // Done when the key took over; once more tells whether it went well.
         let unsettled = notary.keys().settle(&record.new).err().map(|error| error.to_string());
-        if let Some(error) = &unsettled {
-            tracing::warn!(error, "the new key signs, but its file has not taken its name; the next start tries again");
-        }
         let note = notary.handover(from).unwrap_or_default();
         Ok(Rotated { committed, record, note, unsettled })
     }

@@ -57,7 +57,8 @@ impl Ledger {
         let head = Head {
             ledger: self.ledger_id(),
             origin: self.origin().to_owned(),
-            vkey: self.vkey().to_string(),
+            // A rotation may have come in between.
+            vkey: self.keys().signer(&signed.note).map_or_else(|| self.vkey().to_string(), ToString::to_string),
             size,
             note: signed.note.to_string(),
             segments: segments.len() as u64,

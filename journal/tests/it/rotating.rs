@@ -330,6 +330,8 @@ fn keys_that_are_lost_are_named_and_the_ledger_goes_on_when_they_are_back() {
     let ledger = start(&env).unwrap();
     ledger.checkpoint().unwrap();
     assert_eq!(ledger.vkey(), new);
+    // The file has taken its name as soon as the key took over, not only at the next start.
+    assert_eq!(*ring(&env).all().unwrap()[0].1.verifier(), new);
     drop(ledger);
     holds(&env, None, Some(key().verifier()));
 }

@@ -1,11 +1,11 @@
 //! What was handed out and has to hold for ever: checkpoints, each consistent with every other, and receipts.
 
-use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
+use ledgerstone_digest::checkpoint::Checkpoint;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::receipt::Receipt;
 use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_digest::tree::verify_consistency;
-use ledgerstone_digest::verifier::{Expectation, TrustedKey, VerdictKind, verify};
+use ledgerstone_digest::verifier::{Expectation, VerdictKind, verify};
 use ledgerstone_journal::checkpoint::Signed;
 use ledgerstone_journal::verify::{Finding, Verdict, VerifyOptions, verify_directory};
 
@@ -31,11 +31,7 @@ impl Promises {
 
     /// The key that may have signed a note, and has.
     pub fn signer(&self, note: &str) -> VerifierKey {
-        let read = UnverifiedCheckpoint::parse(note).unwrap_or_else(|e| panic!("a note: {e}"));
-        let size = read.unverified().size;
-        let within = |trusted: &&TrustedKey| (trusted.size_min..=trusted.size_max).contains(&size);
-        let signer = self.chain.keys().filter(within).find(|trusted| read.verify(&trusted.key).is_ok());
-        signer.map(|trusted| trusted.key.clone()).unwrap_or_else(|| panic!("nobody has signed {note}"))
+        self.chain.signer(note).cloned().unwrap_or_else(|| panic!("nobody has signed {note}"))
     }
 }
 

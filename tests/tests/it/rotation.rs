@@ -88,6 +88,19 @@ fn holders_of_the_old_key_follow_by_the_proof_and_holders_of_the_new_one_need_no
     f.write("stranger.vkey", stranger.text("vkey"));
     with(&["data/main", "--key", "stranger.vkey"], &[]).says(1, &["this is not the ledger you know"]);
 
+    // What an operator does with it.
+    let place = ["--data", "data", "--keys", "keys"];
+    f.run(&[&["doctor"], &place[..]].concat()).says(0, &["2 of the key, each signed by the key before"]);
+    f.run(&[&["doctor", "--rebuild"], &place[..]].concat()).says(0, &[]);
+    f.run(&[&["backup", "copy"], &place[..]].concat()).says(0, &["consistent with itself"]);
+    with(&["copy", "--key", "vkey", "--checkpoint", "early"], &[]).says(0, &["checkpoint you kept"]);
+    let restore = ["restore", "copy", "--data", "restored", "--keys", "keys"];
+    f.run(&[&restore[..], &["--checkpoint", "newest", "--key", "current.vkey"]].concat())
+        .says(0, &["can be written to"]);
+    let restored = Server::start_on(f.path("restored"), f.path("keys"));
+    assert_eq!(restored.psql_ok("SELECT ledgerstone_vkey()"), current);
+    drop(restored);
+
     // An export has the proofs; a copy of one with a proof taken away has not.
     f.run(&["export", "--data", "data", "--keys", "keys", "out"]).says(0, &[]);
     for key in ["vkey", "new.vkey", "current.vkey"] {

@@ -20,12 +20,12 @@ mod receipt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
+use ledgerstone_digest::checkpoint::Checkpoint;
 use ledgerstone_digest::ion::{self, Limits, Value};
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::receipt::Receipt;
 use ledgerstone_digest::rotation::KeyChain;
-use ledgerstone_digest::verifier::{Trust, TrustedKey, WitnessPolicy};
+use ledgerstone_digest::verifier::{Trust, WitnessPolicy};
 use ledgerstone_digest::{Hash, Id};
 
 use super::report::{Check, conclude};
@@ -172,12 +172,8 @@ impl Given {
     /// The key to compare a directory with: the one that has signed the kept checkpoint, if there is one. The directory
     /// itself shows how its keys followed each other.
     fn directory_key(&self) -> Option<VerifierKey> {
-        let kept = self.kept.as_ref().and_then(|kept| UnverifiedCheckpoint::parse(&kept.note).ok());
-        let signer = self.chain.iter().zip(&kept).find_map(|(chain, kept)| {
-            let within = |key: &&TrustedKey| (key.size_min..=key.size_max).contains(&kept.unverified().size);
-            chain.keys().filter(within).find(|trusted| kept.verify(&trusted.key).is_ok())
-        });
-        signer.map(|trusted| trusted.key.clone()).or_else(|| self.key.clone())
+        let signer = self.chain.as_ref().zip(self.kept.as_ref()).and_then(|(chain, kept)| chain.signer(&kept.note));
+        signer.or(self.key.as_ref()).cloned()
     }
 
     /// Trust in this key, the witnesses and the kept checkpoint.
