@@ -14,6 +14,8 @@ pub struct ServeConfig {
     pub http: SocketAddr,
     /// Names and SCRAM verifiers; `None`: any user is welcome, on loopback only.
     pub users: Option<PathBuf>,
+    /// Access keys of QLDB's session API; `None`: anybody on loopback if there are no users, else nobody.
+    pub access_keys: Option<PathBuf>,
     pub tls: Option<TlsFiles>,
     /// Where `COPY … TO 'name'` writes; `None`: nowhere.
     pub exports: Option<PathBuf>,
@@ -123,6 +125,16 @@ limits! {
     grpc_request_bytes: 64 << 20, 1_024, 1 << 29, "bytes";
     /// Streams of blocks on the gRPC digest service, at once.
     grpc_block_streams: 64, 1, 1 << 16, "streams";
+    /// Open sessions of QLDB's session API.
+    qldb_sessions: 3_000, 1, 1 << 20, "sessions";
+    /// A QLDB session without a transaction in which nothing is asked for this long is closed.
+    qldb_session_idle_seconds: 60, 1, 86_400, "seconds";
+    /// A QLDB session is closed after this long.
+    qldb_session_seconds: 900, 1, 86_400, "seconds";
+    /// From the start of a QLDB transaction until it is rolled back.
+    qldb_transaction_seconds: 30, 1, 86_400, "seconds";
+    /// One request of QLDB's session API: a statement and its parameters.
+    qldb_request_bytes: 64 << 20, 1_024, 1 << 29, "bytes";
     /// Bytes of sealed segments that are read again in the background, to find rot; 0 is none.
     scrub_bytes_per_second: 8 << 20, 0, 1 << 34, "bytes";
     /// From the end of one pass over all sealed segments to the next.
@@ -194,6 +206,7 @@ mod tests {
             postgres: "127.0.0.1:7432".parse().unwrap(),
             http: "127.0.0.1:7430".parse().unwrap(),
             users: None,
+            access_keys: None,
             tls: None,
             exports: None,
             origin_prefix: "localhost".to_owned(),

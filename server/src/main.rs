@@ -8,6 +8,7 @@ mod http;
 mod log;
 mod metrics;
 mod pg;
+mod qldb;
 mod scrub;
 
 /// Statements and revisions are many small allocations of several threads, some freed by another one than made them:

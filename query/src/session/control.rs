@@ -1,12 +1,15 @@
 //! Transactions begun and ended by calls instead of statements, for doors that have messages of their own for them.
 
+use ledgerstone_digest::Id;
+use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::Committed;
 
 use super::run::is_definition;
-use super::{Prepared, Session, TransactionStatus, Work};
+use super::{Prepared, Response, Session, TransactionStatus, Work};
 use crate::ast::Statement;
 use crate::database::TOKEN_BYTES_MAX;
 use crate::error::{QueryError, SqlState};
+use crate::transaction::Transaction;
 
 impl Session {
     /// The token of the next transaction; empty for none.
@@ -34,6 +37,40 @@ impl Session {
         self.take_commit();
         self.begin(read_only);
         self.set_client_token(token).inspect_err(|_| self.roll_back())
+    }
+
+    /// Begins an explicit transaction that has its id and its snapshot from now on.
+    pub fn begin_at_once(&mut self) -> Result<Id, QueryError> {
+        self.begin_block(false, "")?;
+        let (tx, _) = self.take_tx()?;
+        let id = tx.id();
+        if let Some(open) = self.open() {
+            open.tx = Some(tx);
+        }
+        Ok(id)
+    }
+
+    /// Runs a statement in the explicit transaction. One that fails has changed nothing, and the transaction goes on.
+    pub async fn run_or_undo(&mut self, text: &str, parameters: &[Option<Value>]) -> Result<Response, QueryError> {
+        let before = self.open().and_then(|open| open.tx.as_ref()).map(Transaction::savepoint);
+        let outcome = match self.prepare(text, &[]) {
+            Ok(prepared) => self.run(&prepared, parameters, true).await,
+            Err(error) => Err(error),
+        };
+        if outcome.is_err()
+            && let Some(before) = before
+            && let Some(open) = self.open()
+            && let Some(tx) = &mut open.tx
+        {
+            tx.rollback_to(before)?;
+            open.failed = false;
+        }
+        outcome
+    }
+
+    /// Documents that the explicit transaction has read so far, each time anew, and documents that it has written.
+    pub fn visited(&mut self) -> (u64, u64) {
+        self.open().and_then(|open| open.tx.as_ref()).map_or((0, 0), Transaction::visited)
     }
 
     /// Commits the explicit transaction. `None`: it has written nothing. One that has failed is rolled back, which is an

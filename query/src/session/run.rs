@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::Id;
+use ledgerstone_digest::ion::{Struct, Value};
 
 use super::response::{Response, RowStream, command_tag};
 use super::{
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::Parsed;
 use crate::ast::Statement;
-use crate::bind::plan::Plan;
+use crate::bind::plan::{Plan, ResultColumn};
 use crate::bind::{self, PlanContext};
 use crate::error::{QueryError, SqlState};
 use crate::exec::{self, Outcome};
@@ -307,7 +308,10 @@ impl Session {
         if let Some(notice) = outcome.notice {
             self.notice("NOTICE", "00000", notice);
         }
-        Ok(Response::Done { tag: outcome.tag.to_owned() })
+        Ok(match (defined_columns(job.dialect, &job.parsed.statement), outcome.table_id) {
+            (Some(columns), Some(table)) => defined(columns, outcome.tag, table),
+            _ => Response::Done { tag: outcome.tag.to_owned() },
+        })
     }
 
     /// The plan, from the cache where the catalogue is the published one.
@@ -386,7 +390,7 @@ impl Session {
                 prepared.parameter_types = plan.parameter_types().to_vec();
             }
             Statement::Show { name } => prepared.columns = Some(super::commands::show_columns(name)),
-            _ => {}
+            statement => prepared.columns = defined_columns(dialect, statement),
         }
         Ok(Arc::new(prepared))
     }
@@ -470,6 +474,17 @@ pub(super) fn is_definition(statement: &Statement) -> bool {
             | Statement::DropIndex { .. }
             | Statement::AlterTable { .. }
     )
+}
+
+/// What a definition answers in PartiQL, as in QLDB: a row with the table's id.
+fn defined_columns(dialect: Dialect, statement: &Statement) -> Option<Arc<[ResultColumn]>> {
+    let answers = dialect == Dialect::PartiQl && is_definition(statement);
+    answers.then(|| Arc::from([ResultColumn { name: Arc::from("_1"), ty: SqlType::Ion }]))
+}
+
+fn defined(columns: Arc<[ResultColumn]>, command: &'static str, table: Id) -> Response {
+    let row = Value::Struct(Struct::from_fields([("tableId", Value::string(table.to_string()))]));
+    Response::Rows { columns, rows: RowStream::of(vec![vec![Some(row)]], command) }
 }
 
 /// Parameters as the statement log takes them: NULL is Ion's null.

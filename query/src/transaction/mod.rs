@@ -12,6 +12,7 @@ mod rotate;
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::Hash;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub snapshot: u64,
     pub started_ms: i64,
     reads: Mutex<ReadSet>,
+    /// Documents visited so far, each time anew.
+    visited: AtomicU64,
 }
 
 /// A place in a transaction to go back to.
@@ -72,6 +75,10 @@ pub struct Savepoint {
 }
 
 impl Shared {
+    pub(crate) fn visit(&self, documents: u64) {
+        self.visited.fetch_add(documents, Ordering::Relaxed);
+    }
+
     fn reads(&self) -> MutexGuard<'_, ReadSet> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,8 +94,13 @@ impl Transaction {
     /// Starts at the newest snapshot.
     pub fn begin(database: &Arc<Database>, read_only: bool) -> Transaction {
         let (snapshot, catalogue) = database.open_snapshot();
-        let shared =
-            Shared { database: database.clone(), snapshot, started_ms: database.now_ms(), reads: Mutex::default() };
+        let shared = Shared {
+            database: database.clone(),
+            snapshot,
+            started_ms: database.now_ms(),
+            reads: Mutex::default(),
+            visited: AtomicU64::new(0),
+        };
         Transaction {
             shared: Arc::new(shared),
             id: Id(database.random16()),
@@ -112,7 +124,13 @@ impl Transaction {
         let mut tx = Transaction::begin(database, true);
         let (snapshot, catalogue) = database.state().open_snapshot(|| snapshot);
         let started_ms = database.now_ms();
-        let shared = Shared { database: database.clone(), snapshot, started_ms, reads: Mutex::default() };
+        let shared = Shared {
+            database: database.clone(),
+            snapshot,
+            started_ms,
+            reads: Mutex::default(),
+            visited: AtomicU64::new(0),
+        };
         tx.shared = Arc::new(shared);
         tx.catalogues = vec![catalogue];
         tx
@@ -152,6 +170,11 @@ impl Transaction {
 
     pub fn snapshot(&self) -> u64 {
         self.shared.snapshot
+    }
+
+    /// How many documents it has visited so far, each time anew, and how many changes of documents it has made.
+    pub fn visited(&self) -> (u64, u64) {
+        (self.shared.visited.load(Ordering::Relaxed), self.overlay.mark() as u64)
     }
 
     /// When it began: `now()`.

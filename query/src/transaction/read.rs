@@ -20,13 +20,16 @@ const BATCH_MAX: usize = 256;
 /// Revisions, one after another. `Send` and independent of the transaction's borrow.
 pub struct Docs {
     inner: Box<dyn Iterator<Item = Result<Doc>> + Send>,
+    shared: Arc<Shared>,
 }
 
 impl Iterator for Docs {
     type Item = Result<Doc>;
 
     fn next(&mut self) -> Option<Result<Doc>> {
-        self.inner.next()
+        let next = self.inner.next();
+        self.shared.visit(u64::from(next.is_some()));
+        next
     }
 }
 
@@ -55,6 +58,7 @@ impl<'a> Reader<'a> {
     }
 
     pub fn get(&self, table: &Table, id: Id) -> Result<Option<Doc>> {
+        self.tx.shared.visit(1);
         if let Some(own) = self.overlay(table).and_then(|o| o.documents.get(&id)) {
             return Ok(own.data.is_some().then(|| self.tx.own_doc(table.id, id, own)));
         }
@@ -83,7 +87,10 @@ impl<'a> Reader<'a> {
         let mut own = overlay.into_iter().flat_map(|o| o.lookup(&index.id, key)).peekable();
         loop {
             let published = match (found.peek(), own.peek()) {
-                (None, None) => return Ok(docs),
+                (None, None) => {
+                    self.tx.shared.visit(docs.len() as u64);
+                    return Ok(docs);
+                }
                 (Some(f), Some((k, id))) => (&f.key, f.id) < (k, *id),
                 (found, _) => found.is_some(),
             };
@@ -127,7 +134,7 @@ impl<'a> Reader<'a> {
             recorded: None,
             done: false,
         };
-        Ok(Docs { inner: Box::new(inner) })
+        Ok(Docs { inner: Box::new(inner), shared: self.tx.shared.clone() })
     }
 
     pub fn scan(&self, table: &Table) -> Result<Docs> {
@@ -146,7 +153,7 @@ impl<'a> Reader<'a> {
             own_after: None,
             published_done: false,
         };
-        Ok(Docs { inner: Box::new(inner) })
+        Ok(Docs { inner: Box::new(inner), shared: self.tx.shared.clone() })
     }
 
     pub fn history(
@@ -187,7 +194,7 @@ impl<'a> Reader<'a> {
             ids_done: false,
             revisions: VecDeque::new(),
         };
-        Ok(Docs { inner: Box::new(inner) })
+        Ok(Docs { inner: Box::new(inner), shared: self.tx.shared.clone() })
     }
 
     pub fn ever(&self, table: &Table, index: &Index, key: &Key) -> Result<Option<Vec<Id>>> {

@@ -19,6 +19,7 @@ use crate::http::{self, HttpState};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::pg::{self, Server, Users};
+use crate::qldb;
 use crate::scrub;
 
 /// How long requests on the HTTP port may go on once the server stops.
@@ -38,6 +39,10 @@ pub struct Serve {
     /// Where HTTP clients connect: gRPC, health, metrics.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7430")]
     http: String,
+    /// Access keys for QLDB drivers: lines of a key id, a secret, and the user it stands for. Without it anybody on this
+    /// machine may use the session API, unless there are users.
+    #[arg(long, value_name = "FILE")]
+    access_keys: Option<PathBuf>,
     /// Users and their SCRAM verifiers; without it any user is welcome, on loopback only.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
@@ -67,6 +72,8 @@ enum ServeError {
     Users(#[from] pg::UsersError),
     #[error(transparent)]
     Tls(#[from] pg::TlsError),
+    #[error(transparent)]
+    AccessKeys(#[from] qldb::AccessKeyError),
     #[error("cannot open the ledgers in {data}: {text}")]
     Open { data: PathBuf, text: String },
     #[error("{0}")]
@@ -107,6 +114,7 @@ impl Serve {
             postgres: parse_address(&self.postgres)?,
             http: parse_address(&self.http)?,
             users: self.users,
+            access_keys: self.access_keys,
             tls,
             exports: self.exports,
             origin_prefix: self.origin,
@@ -125,6 +133,11 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let mut seed = [0; 32];
     env.rng.fill(&mut seed);
     let users = config.users.as_deref().map(|path| Users::read(path, seed)).transpose()?.map(Arc::new);
+    let door = match &config.access_keys {
+        Some(path) => qldb::Door::Keys(qldb::AccessKeys::read(path)?),
+        None if users.is_some() => qldb::Door::Closed,
+        None => qldb::Door::Open,
+    };
     let tls = config.tls.as_ref().map(pg::acceptor).transpose()?;
     let instance = Instance::open(InstanceOptions {
         env,
@@ -137,7 +150,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     if let Some(exports) = &config.exports {
         instance.set_exports(exports).map_err(|error| ServeError::Exports(explain(&error)))?;
     }
-    let outcome = runtime.block_on(listen(config, Arc::clone(&instance), users, tls));
+    let outcome = runtime.block_on(listen(config, Arc::clone(&instance), users, door, tls));
     drop(runtime);
     let closed = instance.close().map_err(|error| ServeError::Close(explain(&error)));
     if outcome.is_ok() && closed.is_ok() {
@@ -150,6 +163,7 @@ async fn listen(
     config: ServeConfig,
     instance: Arc<Instance>,
     users: Option<Arc<Users>>,
+    door: qldb::Door,
     tls: Option<tokio_rustls::TlsAcceptor>,
 ) -> Result<(), ServeError> {
     let bind =
@@ -166,7 +180,14 @@ async fn listen(
         runtime: pg::runtime(),
         shutdown: stopped.clone(),
     };
-    let state = HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics), grpc };
+    let qldb = qldb::Options {
+        limits: qldb::Limits::of(&config.limits),
+        door: Arc::new(door),
+        rng: Env::production().rng,
+        runtime: pg::runtime(),
+        shutdown: stopped.clone(),
+    };
+    let state = HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics), grpc, qldb };
     let mut http = tokio::spawn(http::serve(state, http, stopped.clone()));
     let scrubbing = scrub::run(Arc::clone(&instance), Arc::clone(&metrics), config.limits, stopped.clone());
     let scrubber = tokio::spawn(scrubbing);
@@ -212,7 +233,7 @@ fn welcome(config: &ServeConfig, postgres: std::net::SocketAddr, http: std::net:
   keys      {keys} (keep them, and keep them apart from the data)
   ledgers   {names}
   postgres  {postgres}{open}
-  http      http://{http}/healthz and /metrics
+  http      http://{http}/healthz and /metrics; gRPC, and the endpoint of QLDB's drivers
 
 Type next:
   psql -h {host} -p {port} main

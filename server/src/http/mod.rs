@@ -1,4 +1,4 @@
-//! The HTTP port: health, metrics and gRPC; tiles and the QLDB door join it on the same listener.
+//! The HTTP port: health, metrics, gRPC and QLDB's session API; tiles join them on the same listener.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::grpc;
 use crate::metrics::{LedgerMetrics, Metrics};
+use crate::qldb;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -21,12 +22,15 @@ pub struct HttpState {
     pub instance: Arc<Instance>,
     pub metrics: Arc<Metrics>,
     pub grpc: grpc::Options,
+    pub qldb: qldb::Options,
 }
 
 /// The routes of the port.
 pub fn router(state: HttpState) -> Router {
     let grpc = grpc::routes(Arc::clone(&state.instance), state.grpc.clone());
-    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(state).merge(grpc)
+    let qldb = qldb::routes(Arc::clone(&state.instance), state.qldb.clone());
+    let own = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(state);
+    own.merge(grpc).merge(qldb)
 }
 
 /// Serves until told to stop.

@@ -1,0 +1,330 @@
+//! Who calls: AWS Signature Version 4, as every SDK signs, with access keys of this server's own.
+//!
+//! A file has a line for each key: its id, its secret, and the user it stands for (the id, if nothing is there). Without a
+//! file everybody is welcome on loopback, unless the server has users: then nobody is. Source: AWS General Reference,
+//! "Create a signed AWS API request".
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::http::HeaderMap;
+use hmac::{Hmac, KeyInit, Mac};
+use ledgerstone_digest::Hash;
+use sha2::Sha256;
+
+use super::failure::Failure;
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const SERVICE: &str = "qldb";
+/// How far the signer's clock may be off.
+const SKEW_SECONDS_MAX: u64 = 300;
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The user of a server without users and keys.
+const ANYONE: &str = "qldb";
+
+/// Why the access keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessKeyError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{} can be read by others than its owner (mode {mode:04o}); run: chmod 600 {}", path.display(), path.display())]
+    TooOpen { path: PathBuf, mode: u32 },
+    #[error("{}, line {line}: {what}", path.display())]
+    Line { path: PathBuf, line: usize, what: &'static str },
+}
+
+/// Access keys and whom they stand for. Secrets are never shown.
+pub struct AccessKeys(HashMap<String, Key>);
+
+struct Key {
+    secret: String,
+    user: String,
+}
+
+/// Who may come in.
+pub enum Door {
+    /// Everybody: the port is on loopback.
+    Open,
+    /// Nobody: the server has users, and this API has no keys.
+    Closed,
+    Keys(AccessKeys),
+}
+
+/// What the header `Authorization` says.
+struct Authorization<'a> {
+    key_id: &'a str,
+    date: &'a str,
+    region: &'a str,
+    signed: Vec<&'a str>,
+    signature: Vec<u8>,
+}
+
+impl AccessKeys {
+    pub fn read(path: &Path) -> Result<AccessKeys, AccessKeyError> {
+        let io = |source| AccessKeyError::Io { path: path.to_owned(), source };
+        let facts = fs::metadata(path).map_err(io)?;
+        let mode = facts.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(AccessKeyError::TooOpen { path: path.to_owned(), mode });
+        }
+        if facts.len() > FILE_BYTES_MAX {
+            return Err(io(std::io::Error::other("it is too long for a file of access keys")));
+        }
+        let text = fs::read_to_string(path).map_err(io)?;
+        AccessKeys::parse(&text).map_err(|(line, what)| AccessKeyError::Line { path: path.to_owned(), line, what })
+    }
+
+    fn parse(text: &str) -> Result<AccessKeys, (usize, &'static str)> {
+        let mut keys = HashMap::new();
+        for (line, text) in (1..).zip(text.lines()) {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let (id, secret, user) = match words[..] {
+                [] => continue,
+                [first, ..] if first.starts_with('#') => continue,
+                [id, secret] => (id, secret, id),
+                [id, secret, user] => (id, secret, user),
+                _ => return Err((line, "give a key id, a secret and, if you like, a user")),
+            };
+            if secret.len() < 16 {
+                return Err((line, "the secret is too short: take 16 characters at least"));
+            }
+            let key = Key { secret: secret.to_owned(), user: user.to_owned() };
+            if keys.insert(id.to_owned(), key).is_some() {
+                return Err((line, "the key id was there before"));
+            }
+        }
+        match keys.is_empty() {
+            true => Err((1, "there is no access key")),
+            false => Ok(AccessKeys(keys)),
+        }
+    }
+}
+
+impl Door {
+    /// The user who signed this request.
+    pub fn admit(&self, headers: &HeaderMap, body: &[u8]) -> Result<String, Failure> {
+        match self {
+            Door::Open => Ok(ANYONE.to_owned()),
+            Door::Closed => Err(Failure::unauthorized(
+                "AccessDeniedException",
+                "this server has users, and no access keys for this API: start it with --access-keys FILE",
+            )),
+            Door::Keys(keys) => keys.verify(headers, body, now_seconds()),
+        }
+    }
+}
+
+impl AccessKeys {
+    fn verify(&self, headers: &HeaderMap, body: &[u8], now: u64) -> Result<String, Failure> {
+        let wrong = |what: &str| Failure::unauthorized("IncompleteSignatureException", what);
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let Some(header) = text("authorization") else {
+            return Err(Failure::unauthorized("MissingAuthenticationTokenException", "the request is not signed"));
+        };
+        let authorization = Authorization::parse(header).ok_or_else(|| wrong("Authorization cannot be read"))?;
+        let time = text("x-amz-date").ok_or_else(|| wrong("X-Amz-Date is missing"))?;
+        let signed_at = seconds(time).ok_or_else(|| wrong("X-Amz-Date is not a time such as 20260102T030405Z"))?;
+        if !time.starts_with(authorization.date) {
+            return Err(wrong("the credential's date is not that of X-Amz-Date"));
+        }
+        if signed_at.abs_diff(now) > SKEW_SECONDS_MAX {
+            return Err(Failure::unauthorized(
+                "RequestTimeTooSkewed",
+                format!("the request's time is {} s off; set the clock right", signed_at.abs_diff(now)),
+            ));
+        }
+        if !["host", "x-amz-date"].iter().all(|name| authorization.signed.contains(name)) {
+            return Err(wrong("Host and X-Amz-Date must be signed"));
+        }
+        let hash = hex(&Hash::sha256(&[body]).0);
+        if text("x-amz-content-sha256").is_some_and(|told| told != hash) {
+            return Err(wrong("X-Amz-Content-SHA256 is not that of the body"));
+        }
+        let canonical =
+            canonical(headers, &authorization.signed, &hash).ok_or_else(|| wrong("a signed header is missing"))?;
+        let scope = format!("{}/{}/{SERVICE}/aws4_request", authorization.date, authorization.region);
+        let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Hash::sha256(&[canonical.as_bytes()]).0));
+        // An unknown key takes the same way, so that time does not tell which keys there are.
+        let key = self.0.get(authorization.key_id);
+        let secret = key.map_or("", |key| key.secret.as_str());
+        let chain = [authorization.date, authorization.region, SERVICE, "aws4_request"];
+        let signing = chain.iter().try_fold(format!("AWS4{secret}").into_bytes(), |key, part| sign(&key, part));
+        let holds = signing
+            .and_then(|key| mac(&key))
+            .is_some_and(|mac| mac.chain_update(to_sign).verify_slice(&authorization.signature).is_ok());
+        match key {
+            Some(key) if holds => Ok(key.user.clone()),
+            Some(_) => Err(Failure::unauthorized(
+                "InvalidSignatureException",
+                "the signature is not that of this access key and this request",
+            )),
+            None => Err(Failure::unauthorized("UnrecognizedClientException", "this server has no such access key")),
+        }
+    }
+}
+
+impl<'a> Authorization<'a> {
+    /// `AWS4-HMAC-SHA256 Credential=ID/DATE/REGION/qldb/aws4_request, SignedHeaders=a;b, Signature=hex`
+    fn parse(header: &'a str) -> Option<Authorization<'a>> {
+        let fields = header.strip_prefix(ALGORITHM)?.trim();
+        let field = |name: &str| {
+            let found = fields.split(',').find_map(|field| field.trim().strip_prefix(name))?;
+            found.strip_prefix('=')
+        };
+        let mut scope = field("Credential")?.rsplitn(5, '/');
+        let (end, service) = (scope.next()?, scope.next()?);
+        let (region, date, key_id) = (scope.next()?, scope.next()?, scope.next()?);
+        if end != "aws4_request" || service != SERVICE {
+            return None;
+        }
+        let signed: Vec<&str> = field("SignedHeaders")?.split(';').collect();
+        Some(Authorization { key_id, date, region, signed, signature: unhex(field("Signature")?)? })
+    }
+}
+
+/// The request as it is signed.
+fn canonical(headers: &HeaderMap, signed: &[&str], body_hash: &str) -> Option<String> {
+    let mut lines = String::new();
+    for name in signed {
+        let values: Option<Vec<&str>> = headers.get_all(*name).iter().map(|value| value.to_str().ok()).collect();
+        let values = values.filter(|values| !values.is_empty())?;
+        let values: Vec<String> =
+            values.iter().map(|value| value.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        lines.push_str(&format!("{name}:{}\n", values.join(",")));
+    }
+    Some(format!("POST\n/\n\n{lines}\n{}\n{body_hash}", signed.join(";")))
+}
+
+fn mac(key: &[u8]) -> Option<Hmac<Sha256>> {
+    Hmac::new_from_slice(key).ok()
+}
+
+fn sign(key: &[u8], text: &str) -> Option<Vec<u8>> {
+    Some(mac(key)?.chain_update(text).finalize().into_bytes().to_vec())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    (0..32).map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()).collect()
+}
+
+fn now_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Seconds since 1970 of `20260102T030405Z`.
+fn seconds(time: &str) -> Option<u64> {
+    let digits = time.strip_suffix('Z').filter(|t| t.len() == 15 && t.is_ascii() && t.get(8..9) == Some("T"))?;
+    let part = |from: usize, to: usize| digits.get(from..to)?.parse::<i64>().ok();
+    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let (hour, minute, second) = (part(9, 11)?, part(11, 13)?, part(13, 15)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    // Days from the civil calendar, years beginning in March so that a leap day comes last.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
+    u64::try_from(days * 86_400 + hour * 3_600 + minute * 60 + second).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+    fn keys() -> AccessKeys {
+        AccessKeys::parse(&format!("# comment\n\nAKIDEXAMPLE {SECRET} clerk\nOTHER 0123456789abcdef\n")).unwrap()
+    }
+
+    /// Signs as a client does, step by step.
+    fn signed(body: &[u8], time: &str, secret: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "localhost:7430".parse().unwrap());
+        headers.insert("x-amz-date", time.parse().unwrap());
+        headers.insert("x-amz-target", "QLDBSession.SendCommand".parse().unwrap());
+        let names = ["host", "x-amz-date", "x-amz-target"];
+        let canonical = canonical(&headers, &names, &hex(&Hash::sha256(&[body]).0)).unwrap();
+        let scope = format!("{}/us-east-1/qldb/aws4_request", &time[..8]);
+        let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Hash::sha256(&[canonical.as_bytes()]).0));
+        let key = [&time[..8], "us-east-1", "qldb", "aws4_request"]
+            .iter()
+            .fold(format!("AWS4{secret}").into_bytes(), |key, part| sign(&key, part).unwrap());
+        let signature = hex(&sign(&key, &to_sign).unwrap());
+        let header = format!(
+            "{ALGORITHM} Credential=AKIDEXAMPLE/{scope}, SignedHeaders={}, Signature={signature}",
+            names.join(";")
+        );
+        headers.insert("authorization", header.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn the_derived_key_is_that_of_the_published_example() {
+        // AWS General Reference, "Deriving a signing key": 20150830, us-east-1, iam.
+        let key = ["20150830", "us-east-1", "iam", "aws4_request"]
+            .iter()
+            .fold(format!("AWS4{SECRET}").into_bytes(), |key, part| sign(&key, part).unwrap());
+        assert_eq!(hex(&key), "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9");
+    }
+
+    #[test]
+    fn what_was_signed_comes_in_and_nothing_else() {
+        let (keys, time) = (keys(), "20260102T030405Z");
+        let now = seconds(time).unwrap();
+        let good = signed(b"{}", time, SECRET);
+        assert_eq!(keys.verify(&good, b"{}", now + 299), Ok("clerk".to_owned()));
+        assert!(keys.verify(&good, b"{ }", now).is_err(), "another body");
+        assert!(keys.verify(&good, b"{}", now + 301).is_err(), "too late");
+        assert!(keys.verify(&good, b"{}", now - 301).is_err(), "too early");
+        assert!(keys.verify(&signed(b"{}", time, "another secret of somebody"), b"{}", now).is_err());
+        for (name, value) in
+            [("x-amz-target", "QLDBSession.Other"), ("host", "elsewhere"), ("x-amz-date", "20260102T030406Z")]
+        {
+            let mut changed = good.clone();
+            changed.insert(name, value.parse().unwrap());
+            assert!(keys.verify(&changed, b"{}", now).is_err(), "{name}");
+        }
+        let mut removed = good.clone();
+        removed.remove("authorization");
+        assert!(keys.verify(&removed, b"{}", now).is_err());
+        let header = good.get("authorization").unwrap().to_str().unwrap();
+        for (from, to) in [
+            ("AKIDEXAMPLE", "OTHER"),
+            ("AKIDEXAMPLE", "NOBODY"),
+            ("host;", ""),
+            ("qldb/", "s3/"),
+            ("us-east-1", "eu-west-1"),
+        ] {
+            let mut changed = good.clone();
+            changed.insert("authorization", header.replace(from, to).parse().unwrap());
+            assert!(keys.verify(&changed, b"{}", now).is_err(), "{from}");
+        }
+    }
+
+    #[test]
+    fn files_of_keys_are_checked() {
+        for text in ["", "# nothing\n", "ID short", "ID", "A 0123456789abcdef\nA 0123456789abcdef", "A B C D"] {
+            assert!(AccessKeys::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_since_1970() {
+        assert_eq!(seconds("19700101T000000Z"), Some(0));
+        assert_eq!(seconds("20000229T235959Z"), Some(951_868_799));
+        assert_eq!(seconds("20260102T030405Z"), Some(1_767_323_045));
+        for text in ["", "20260102T030405", "20261302T030405Z", "20260102 030405Z", "2026010é030405Z"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+}

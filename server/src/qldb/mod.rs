@@ -1,0 +1,139 @@
+//! QLDB's session API on the HTTP port: `POST /` with `QLDBSession.SendCommand`, as the unchanged drivers speak it
+//! (docs/compatibility.md, "QLDB").
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `wire` | commands and answers as JSON |
+//! | `failure` | errors as the drivers tell them apart |
+//! | `access` | who calls: AWS Signature Version 4 with keys of this server's own |
+//! | `sessions` | open sessions, and how long they and their transactions live |
+//! | `conversation` | one session: its transaction, statements, pages and commit digest |
+
+mod access;
+mod conversation;
+mod failure;
+mod sessions;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::routing::post;
+use ledgerstone_journal::env::Rng;
+use ledgerstone_query::instance::Instance;
+use ledgerstone_query::session::Runtime;
+use tokio::sync::watch;
+
+use crate::config;
+pub use access::{AccessKeyError, AccessKeys, Door};
+use failure::Failure;
+use sessions::Registry;
+
+const TARGET: &str = "QLDBSession.SendCommand";
+const JSON: &str = "application/x-amz-json-1.0";
+
+/// What the door is given beside the ledgers.
+#[derive(Clone)]
+pub struct Options {
+    pub limits: Limits,
+    pub door: Arc<Door>,
+    /// Makes tokens.
+    pub rng: Arc<dyn Rng>,
+    /// Lent to sessions.
+    pub runtime: Arc<dyn Runtime>,
+    /// Turns true when the server stops.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// What callers may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions that are open at once.
+    pub sessions: usize,
+    /// A session without a transaction in which nothing is asked for this long is closed.
+    pub session_idle: Duration,
+    /// A session is closed after this long, whatever it does.
+    pub session_life: Duration,
+    /// From the start of a transaction until it is rolled back.
+    pub transaction: Duration,
+    /// Bytes of one request.
+    pub request_bytes: usize,
+    /// Longest time of one statement in milliseconds; 0 is no limit.
+    pub statement_ms: u64,
+}
+
+impl Limits {
+    /// As the server was told.
+    pub fn of(limits: &config::Limits) -> Self {
+        let size = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        Limits {
+            sessions: size(limits.qldb_sessions),
+            session_idle: Duration::from_secs(limits.qldb_session_idle_seconds),
+            session_life: Duration::from_secs(limits.qldb_session_seconds),
+            transaction: Duration::from_secs(limits.qldb_transaction_seconds),
+            request_bytes: size(limits.qldb_request_bytes),
+            statement_ms: limits.statement_seconds.saturating_mul(1_000),
+        }
+    }
+}
+
+/// What requests share.
+struct Shared {
+    instance: Arc<Instance>,
+    options: Options,
+    sessions: Arc<Registry>,
+}
+
+/// The route of the API, for the router of the HTTP port. Call it inside the async runtime: it starts the task that ends
+/// what has lived too long.
+pub fn routes(instance: Arc<Instance>, options: Options) -> Router {
+    let sessions = Registry::new(options.limits, Arc::clone(&options.rng));
+    tokio::spawn(sessions::sweep(Arc::downgrade(&sessions), options.shutdown.clone()));
+    let request_bytes = options.limits.request_bytes;
+    let shared = Arc::new(Shared { instance, options, sessions });
+    Router::new().route("/", post(send_command)).layer(DefaultBodyLimit::max(request_bytes)).with_state(shared)
+}
+
+async fn send_command(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let request_id = request_id(&shared.options.rng);
+    // A task of its own: a client that goes away must not leave a session between two states.
+    let answering = tokio::spawn(async move { answer(&shared, &headers, &body).await });
+    match answering.await {
+        Ok(Ok(body)) => respond(StatusCode::OK, None, &request_id, body),
+        Ok(Err(failure)) => failure.response(&request_id),
+        Err(error) => Failure::internal(format!("the work was not finished: {error}")).response(&request_id),
+    }
+}
+
+async fn answer(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<String, Failure> {
+    if headers.get("x-amz-target").is_none_or(|target| target.as_bytes() != TARGET.as_bytes()) {
+        return Err(Failure::unknown_operation());
+    }
+    let user = shared.options.door.admit(headers, body)?;
+    let command = wire::read(body)?;
+    sessions::run(shared, &user, command).await
+}
+
+/// All of an answer at once: the Go driver has lost the body of answers that came in two pieces.
+fn respond(status: StatusCode, error: Option<&'static str>, request_id: &str, body: String) -> Response<Body> {
+    let mut response =
+        Response::builder().status(status).header(header::CONTENT_TYPE, JSON).header("x-amzn-requestid", request_id);
+    if let Some(error) = error {
+        response = response.header("x-amzn-errortype", error);
+    }
+    // Every part is made of characters that a header may have.
+    response.body(Body::from(body)).unwrap_or_default()
+}
+
+/// As AWS writes them: a random UUID.
+fn request_id(rng: &Arc<dyn Rng>) -> String {
+    let mut bytes = rng.bytes16();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}

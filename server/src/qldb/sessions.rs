@@ -1,0 +1,209 @@
+//! Open sessions: found by an unguessable token, limited in number, idle time, life, and the time of their transactions.
+//!
+//! What has lived too long is ended by the next command that meets it or by the sweep, and is remembered for a while, so that a
+//! client hears why and not only that it is gone: the words are part of the protocol.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use ledgerstone_digest::Id;
+use ledgerstone_journal::env::Rng;
+use ledgerstone_query::session::{Cancel, CancelReason, Dialect, Door, Session, SessionOptions, Settings};
+use tokio::sync::watch;
+
+use super::conversation::Conversation;
+use super::failure::Failure;
+use super::wire::{self, Command, SessionCommand};
+use super::{Limits, Shared};
+
+/// How long the end of a session is remembered.
+const REMEMBERED: Duration = Duration::from_secs(900);
+/// How long a command waits for the one before it in its session.
+const BUSY_WAIT: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// Open sessions, and those that ended not long ago.
+pub struct Registry {
+    limits: Limits,
+    rng: Arc<dyn Rng>,
+    all: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    open: HashMap<Id, Arc<Entry>>,
+    /// Why each is gone, and since when.
+    ended: HashMap<Id, (Failure, Instant)>,
+}
+
+struct Entry {
+    user: String,
+    created: Instant,
+    cancel: Cancel,
+    used: Mutex<Instant>,
+    conversation: tokio::sync::Mutex<Conversation>,
+}
+
+/// Runs a command; the answer's body.
+pub async fn run(shared: &Shared, user: &str, command: Command) -> Result<String, Failure> {
+    match command {
+        Command::StartSession { ledger } => start(shared, user, ledger).await,
+        Command::InSession { token, command } => {
+            let id: Id = token.parse().map_err(|_| gone())?;
+            let entry = shared.sessions.find(user, id)?;
+            let ends = command == SessionCommand::EndSession;
+            let outcome = in_session(&shared.sessions, id, &entry, command).await;
+            *lock(&entry.used) = Instant::now();
+            if ends {
+                shared.sessions.lock().open.remove(&id);
+            }
+            outcome
+        }
+    }
+}
+
+async fn start(shared: &Shared, user: &str, ledger: String) -> Result<String, Failure> {
+    shared.sessions.check_room()?;
+    let options = SessionOptions {
+        door: Door::Qldb,
+        user: user.to_owned(),
+        dialect: Dialect::PartiQl,
+        settings: Settings::default(),
+        runtime: Arc::clone(&shared.options.runtime),
+        process_id: 0,
+        cancel: Cancel::default(),
+        statement_ms_max: shared.options.limits.statement_ms,
+    };
+    let instance = Arc::clone(&shared.instance);
+    // Opening a ledger for the first time reads its journal.
+    let opened = tokio::task::spawn_blocking(move || Session::new(instance, &ledger, options)).await;
+    let session = opened.map_err(|error| Failure::internal(format!("the session was not opened: {error}")))??;
+    let id = shared.sessions.add(user, session)?;
+    Ok(wire::session_started(&id.to_string()))
+}
+
+async fn in_session(registry: &Registry, id: Id, entry: &Entry, command: SessionCommand) -> Result<String, Failure> {
+    let waiting = tokio::time::timeout(BUSY_WAIT, entry.conversation.lock());
+    let mut conversation =
+        waiting.await.map_err(|_| Failure::bad_request("another command of this session is still running"))?;
+    if let Some(failure) = registry.expired(id, entry, &conversation, Instant::now()) {
+        registry.end(id, failure.clone());
+        return Err(failure);
+    }
+    conversation.run(command).await
+}
+
+/// Ends what has lived too long until the server stops, then everything.
+pub async fn sweep(registry: Weak<Registry>, mut shutdown: watch::Receiver<bool>) {
+    loop {
+        let stopped = tokio::select! {
+            () = tokio::time::sleep(SWEEP) => false,
+            _ = shutdown.wait_for(|stop| *stop) => true,
+        };
+        let Some(registry) = registry.upgrade() else { return };
+        if stopped {
+            return registry.close_all();
+        }
+        registry.sweep(Instant::now());
+    }
+}
+
+impl Registry {
+    pub fn new(limits: Limits, rng: Arc<dyn Rng>) -> Arc<Registry> {
+        Arc::new(Registry { limits, rng, all: Mutex::default() })
+    }
+
+    /// Refuses before a session is made that there would be no room for.
+    fn check_room(&self) -> Result<(), Failure> {
+        match self.lock().open.len() {
+            open if open < self.limits.sessions => Ok(()),
+            open => Err(Failure::limit_exceeded(format!(
+                "there are {open} open sessions, as many as allowed; end sessions or share them"
+            ))),
+        }
+    }
+
+    fn add(&self, user: &str, session: Session) -> Result<Id, Failure> {
+        self.check_room()?;
+        let entry = Entry {
+            user: user.to_owned(),
+            created: Instant::now(),
+            cancel: session.cancel_handle(),
+            used: Mutex::new(Instant::now()),
+            conversation: tokio::sync::Mutex::new(Conversation::new(session, Arc::clone(&self.rng))),
+        };
+        // Sixteen random bytes have not been there before.
+        let id = Id(self.rng.bytes16());
+        self.lock().open.insert(id, Arc::new(entry));
+        Ok(id)
+    }
+
+    /// A session of this user.
+    fn find(&self, user: &str, id: Id) -> Result<Arc<Entry>, Failure> {
+        let all = self.lock();
+        match all.open.get(&id) {
+            Some(entry) if entry.user == user => Ok(Arc::clone(entry)),
+            Some(_) => Err(gone()),
+            None => Err(all.ended.get(&id).map_or_else(gone, |(failure, _)| failure.clone())),
+        }
+    }
+
+    /// Why a session may not go on, if it may not.
+    fn expired(&self, id: Id, entry: &Entry, conversation: &Conversation, now: Instant) -> Option<Failure> {
+        match conversation.transaction(now) {
+            Some((transaction, age)) if age > self.limits.transaction => {
+                Some(Failure::transaction_expired(transaction))
+            }
+            // It has its own time.
+            Some(_) => None,
+            None if now.saturating_duration_since(entry.created) > self.limits.session_life => {
+                Some(Failure::invalid_session(format!("Session {id} has expired")))
+            }
+            None if now.saturating_duration_since(*lock(&entry.used)) > self.limits.session_idle => {
+                Some(Failure::invalid_session(format!("Exceeded the session idle time limit: Session {id}")))
+            }
+            None => None,
+        }
+    }
+
+    fn end(&self, id: Id, failure: Failure) {
+        let mut all = self.lock();
+        all.open.remove(&id);
+        // What ended long ago goes with the sweep; a crowd of them must not take the memory meanwhile.
+        if all.ended.len() < self.limits.sessions.saturating_mul(4) {
+            all.ended.insert(id, (failure, Instant::now()));
+        }
+    }
+
+    fn sweep(&self, now: Instant) {
+        let open: Vec<(Id, Arc<Entry>)> = self.lock().open.iter().map(|(id, entry)| (*id, Arc::clone(entry))).collect();
+        for (id, entry) in open {
+            // One that runs a command is judged at its next.
+            let Ok(conversation) = entry.conversation.try_lock() else { continue };
+            if let Some(failure) = self.expired(id, &entry, &conversation, now) {
+                self.end(id, failure);
+            }
+        }
+        self.lock().ended.retain(|_, (_, since)| now.saturating_duration_since(*since) < REMEMBERED);
+    }
+
+    fn close_all(&self) {
+        for (_, entry) in self.lock().open.drain() {
+            entry.cancel.cancel(CancelReason::Shutdown);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
+        lock(&self.all)
+    }
+}
+
+/// A token that was never given out, or whose session ended long ago or before a restart of the server.
+fn gone() -> Failure {
+    Failure::invalid_session("Invalid session: it was ended, or the server was started anew")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
