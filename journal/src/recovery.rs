@@ -318,13 +318,16 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     // Room for what follows.
     remove_leftovers(env, dir)?;
     let leaves: Arc<dyn Leaves> = Arc::<Journal>::clone(&journal);
-    let signers = signers(&journal, &options.keys, first, notes, &mut recorded, chain.next_position)?;
+    let (signers, lost_note) = signers(&journal, &options.keys, first, notes, &mut recorded, chain.next_position)?;
     let recorded = recorded.verify(&signers.chain).map_err(checkpoint_error)?;
     let notary = Notary::open(Arc::clone(&env.storage), dir, leaves, recorded, signers, chain.next_position)
         .map_err(checkpoint_error)?;
     // Everything has been looked at: only now may anything be changed.
     let file = storage.open(&last.path, OpenMode::Write).map_err(|e| last.file_error("open it for writing", e))?;
     let cut = cut(&*file, &last, end, file_tail)?;
+    if let Some((from, note)) = &lost_note {
+        rotation::keep_note(storage, dir, *from, note)?;
+    }
     reserve::take(storage, dir);
     if let Some(pending) = redaction
         && let Err(error) = redaction::resume(&journal, &notary, pending, chain.next_block)
@@ -399,7 +402,7 @@ pub(crate) fn first_key(genesis: &Genesis) -> Result<VerifierKey, OpenError> {
     Ok(facts.map_err(|what| OpenError::Checkpoint(format!("the genesis names no key: {what}")))?.log_key)
 }
 
-/// The keys to sign with, as the journal says. Their files take their names, if a rotation had not come that far.
+/// The keys to sign with, as the journal says, and a note of them that has to be kept again. Key files take their names, if a rotation had not come that far.
 fn signers(
     journal: &Journal,
     keys: &Keys,
@@ -407,13 +410,13 @@ fn signers(
     notes: Vec<rotation::Note>,
     recorded: &mut UnverifiedRecorded,
     end: u64,
-) -> Result<Signers, OpenError> {
+) -> Result<(Signers, Option<rotation::Note>), OpenError> {
     let found = rotation::find(journal, first, notes, recorded.unverified(), end)?;
     check_recorded(recorded, &found.chain)?;
     if let Some(beyond) = found.beyond(recorded.unverified()) {
         recorded.raise(beyond);
     }
-    let rotation::Found { chain, pending, notes } = found;
+    let rotation::Found { chain, pending, notes, lost } = found;
     let missing = |which, record: &RotationRecord| {
         let (new, from) = (record.new.to_string(), record.from);
         move |cause| OpenError::RotationKey { new, from, which, cause }
@@ -437,7 +440,7 @@ fn signers(
             None
         }
     };
-    Ok(Signers { keys: keys.clone(), key, chain, notes, due })
+    Ok((Signers { keys: keys.clone(), key, chain, notes, due }, lost))
 }
 
 fn check_recorded(recorded: &UnverifiedRecorded, keys: &KeyChain) -> Result<(), OpenError> {

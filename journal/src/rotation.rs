@@ -203,6 +203,8 @@ pub(crate) struct Found {
     pub pending: Option<RotationRecord>,
     /// The notes of those that were handed over. Each is a recorded checkpoint, like the one in `checkpoint`.
     pub notes: Vec<Note>,
+    /// One of them is not kept: it is the recorded checkpoint, and can be kept again.
+    pub lost: Option<Note>,
 }
 
 impl Found {
@@ -215,7 +217,7 @@ impl Found {
     }
 }
 
-/// Follows the rotations from the genesis' key on. `notes` are all that are kept; `recorded` is not believed here.
+/// Follows the rotations from the genesis' key on, and changes nothing. `notes` are all that are kept; `recorded` is not believed here.
 pub(crate) fn find(
     journal: &Journal,
     first: VerifierKey,
@@ -224,17 +226,17 @@ pub(crate) fn find(
     end: u64,
 ) -> Result<Found, OpenError> {
     let size = recorded.checkpoint.size;
-    let (storage, dir) = (&*journal.env.storage, &journal.dir);
+    let dir = &journal.dir;
     if let Some((from, _)) = notes.last().filter(|(from, _)| *from > end) {
         return Err(OpenError::BehindCheckpoint { path: dir.clone(), end, recorded: *from });
     }
-    // The one note that can be made again: it is the recorded checkpoint itself.
+    let mut lost = None;
     if notes.last().is_none_or(|(from, _)| *from < size)
         && let Some(record) = record_ending_at(journal, size)?
         && hands_over(&recorded.note, &record).is_ok()
     {
-        keep_note(storage, dir, size, &recorded.note)?;
         notes.push((size, recorded.note.clone()));
+        lost = notes.last().cloned();
     }
     let mut chain = KeyChain::new(first);
     for (from, note) in &notes {
@@ -255,7 +257,7 @@ pub(crate) fn find(
             what: format!("the rotation in the journal at size {} does not follow: {problem}", record.from),
         })?;
     }
-    Ok(Found { chain, pending, notes })
+    Ok(Found { chain, pending, notes, lost })
 }
 
 /// The rotation behind the recorded size: at most one, since none begins before the one before is handed over.

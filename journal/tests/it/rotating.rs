@@ -443,6 +443,29 @@ fn a_backup_taken_before_or_after_a_rotation_is_restored() {
 }
 
 #[test]
+fn a_tree_that_is_damaged_where_a_key_changed_is_made_again_from_the_journal() {
+    let env = Env::memory(1);
+    let ledger = made(&env);
+    rotate(&ledger, 50).unwrap();
+    for n in 100..600 {
+        commit(&ledger, n, 10).unwrap();
+    }
+    ledger.close().unwrap();
+    drop(ledger);
+    // The leaves under the size where the key changed: a root of later sizes is made of nodes above them.
+    let path = dir().join("tree/00");
+    let mut bytes = read_file(&*env.storage, &path, 1 << 20).unwrap();
+    bytes[8 * 32..9 * 32].fill(7);
+    put(&env, &path, &bytes);
+    let ledger = start(&env).unwrap();
+    let receipts = ledger.rotations(None).unwrap();
+    KeyChain::new(key().verifier().clone()).follow(&Receipt::decode(&receipts[0]).unwrap()).unwrap();
+    ledger.close().unwrap();
+    drop(ledger);
+    holds(&env, None, None);
+}
+
+#[test]
 fn a_ledger_that_never_rotated_has_no_more_files_than_before() {
     let env = Env::memory(1);
     let ledger = made(&env);

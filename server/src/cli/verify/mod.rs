@@ -25,7 +25,7 @@ use ledgerstone_digest::ion::{self, Limits, Value};
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::receipt::Receipt;
 use ledgerstone_digest::rotation::KeyChain;
-use ledgerstone_digest::verifier::{Trust, WitnessPolicy};
+use ledgerstone_digest::verifier::{Refusal, Trust, WitnessPolicy};
 use ledgerstone_digest::{Hash, Id};
 
 use super::report::{Check, conclude};
@@ -251,6 +251,9 @@ fn read_kept(path: &Path, keys: Option<&KeyChain>) -> Result<Kept, Box<Check>> {
     };
     let note = input::read_note(path).map_err(refuse)?;
     let checkpoint = keys.verify(&note).map_err(|refusal| {
+        if matches!(refusal, Refusal::OutOfRange { .. }) {
+            return Box::new(Check::new(path, "the checkpoint you kept").broken(refusal.to_string()));
+        }
         let check = *refuse(format!("it cannot be compared with: {refusal}"));
         Box::new(receipt::advise(check, &refusal))
     })?;
