@@ -65,7 +65,9 @@ impl Receiving {
         if storage.exists(dir) {
             let entries = storage.read_dir(dir).map_err(at(dir, "list it"))?;
             let known = |name: &str| name == BACKUP_FILE || name == LOCK_FILE || name.ends_with(PART_SUFFIX);
-            let is_backup = storage.exists(&dir.join(BACKUP_FILE));
+            // One that was cut off while its files took their names has its record under the other name.
+            let record = dir.join(BACKUP_FILE);
+            let is_backup = storage.exists(&record) || storage.exists(&part_of(&record));
             if !is_backup && entries.iter().any(|e| !known(&e.name) && e.name != JOURNAL_DIR) {
                 return Err(refuse("there is something else in this directory; choose a new one"));
             }
@@ -169,6 +171,8 @@ impl Receiving {
         let (checkpoint, record) = (self.dir.join(CHECKPOINT_FILE), self.dir.join(BACKUP_FILE));
         SlotFile::create(storage, &part_of(&checkpoint), CHECKPOINT_MAGIC, head.note.as_bytes())?;
         Record { head: head.clone(), held: self.held() }.write(storage, &part_of(&record))?;
+        // From here on the directory is known for a backup, whatever of it a crash leaves.
+        storage.sync_dir(&self.dir).map_err(at(&self.dir, "sync it"))?;
         for number in &self.written {
             rename(storage, &segment_path(&self.dir, *number))?;
         }
@@ -232,11 +236,12 @@ fn rename(storage: &dyn Storage, path: &Path) -> Result<(), BackupError> {
     storage.rename(&part_of(path), path).map_err(at(path, "rename it"))
 }
 
-/// Removes what an interrupted backup left.
+/// Removes what an interrupted backup left, except for what says that it is one.
 fn remove_parts(storage: &dyn Storage, dir: &Path) -> Result<(), BackupError> {
+    let record = part_of(&dir.join(BACKUP_FILE));
     for entry in storage.read_dir(dir).map_err(at(dir, "list it"))? {
-        if entry.name.ends_with(PART_SUFFIX) {
-            let path = dir.join(&entry.name);
+        let path = dir.join(&entry.name);
+        if entry.name.ends_with(PART_SUFFIX) && path != record {
             storage.remove_file(&path).map_err(at(&path, "remove it"))?;
         }
     }

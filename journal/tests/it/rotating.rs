@@ -466,6 +466,42 @@ fn a_tree_that_is_damaged_where_a_key_changed_is_made_again_from_the_journal() {
 }
 
 #[test]
+fn a_first_backup_that_is_cut_off_anywhere_is_completed_by_the_next() {
+    let to = Path::new("/backups/main");
+    for stop in 0.. {
+        // The ledger is on a good disk, the backup on the simulated one.
+        let (good, sim) = (Env::memory(stop), Sim::new(stop));
+        let env = sim.env();
+        let ledger = made(&good);
+        rotate(&ledger, 50).unwrap();
+        let take = || -> Result<u64, ledgerstone_journal::backup::BackupError> {
+            let mut receiving = Receiving::open(&env, to)?;
+            let held = receiving.held();
+            let backup = ledger.backup(&held)?;
+            backup.send(&held, &mut |part| match part {
+                Part::Segment { held, length, from } => receiving.segment(held, length, from),
+                Part::Bytes(bytes) => receiving.bytes(bytes),
+            })?;
+            Ok(receiving.finish(backup.head().clone())?.head.size)
+        };
+        sim.disk.stop_after(stop);
+        let _ = take();
+        let came_to_an_end = !sim.disk.is_stopped();
+        sim.disk.crash();
+        // Cut off once more, at another place.
+        sim.disk.stop_after(stop / 2);
+        let _ = take();
+        sim.disk.crash();
+        let size = take().unwrap_or_else(|error| panic!("stop {stop}: {error}"));
+        let report = check_with(&env, to, None, Some(key().verifier()));
+        assert_eq!((report.verdict(), report.leaves), (Verdict::Holds, size), "stop {stop}: {:#?}", report.findings);
+        if came_to_an_end {
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_ledger_that_never_rotated_has_no_more_files_than_before() {
     let env = Env::memory(1);
     let ledger = made(&env);

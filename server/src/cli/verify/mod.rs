@@ -41,7 +41,9 @@ const CONTENT_BYTES_MAX: u64 = 64 << 20;
     disable_version_flag = true,
     after_help = "Exit status: 0 everything holds, 1 something does not hold, 2 something could not be checked.\n\n\
     A receipt proves something only with a key that you have from elsewhere. A directory alone can only be consistent\n\
-    with itself; with a checkpoint that was kept elsewhere it is compared with what was promised then."
+    with itself; with a checkpoint that was kept elsewhere it is compared with what was promised then.\n\n\
+    After the ledger's key was rotated, who holds the old one brings the proof of that:\n  \
+    ledgerstone verify receipt --key OLD --rotation PROOF"
 )]
 pub struct Verify {
     /// A receipt, a proof file, checkpoints, a ledger's or server's data directory, or a Parquet export.
