@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use ledgerstone_digest::ion::{Decimal, Struct, Symbol, Value};
+use ledgerstone_digest::ion::{Decimal, Int, Struct, Symbol, Value};
 
+use super::numeric::WrittenOut;
 use super::{datetime, numeric};
 use crate::error::{QueryError, Result, SqlState};
 
@@ -16,7 +17,8 @@ const DEPTH_MAX: usize = 128;
 
 /// Parses JSON; with `canonical`, objects are brought into `jsonb` order and duplicates dropped.
 pub fn parse(text: &str, canonical: bool) -> Result<Value> {
-    let mut parser = Parser { bytes: text.as_bytes(), text, at: 0, canonical };
+    let written = WrittenOut::default();
+    let mut parser = Parser { bytes: text.as_bytes(), text, at: 0, canonical, written };
     let value = parser.value(0)?;
     parser.spaces();
     if parser.at != parser.bytes.len() {
@@ -135,6 +137,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     canonical: bool,
+    written: WrittenOut,
 }
 
 impl Parser<'_> {
@@ -255,7 +258,13 @@ impl Parser<'_> {
             valid &= digits(self);
         }
         let digits = self.text.get(start..self.at).filter(|_| valid).ok_or_else(|| self.error())?;
-        let number = numeric::read(digits)?.ok_or_else(|| self.error())?;
+        // One more, since the bytes decide.
+        let number = numeric::read_within(digits, Int::DIGITS_MAX as u32 + 1).map_err(|_| too_large())?;
+        let number = number.ok_or_else(|| self.error())?;
+        if number.coefficient.bits() > Int::BYTES_MAX as u64 * 8 {
+            return Err(too_large());
+        }
+        self.written.add(&number)?;
         Ok(if is_int || number.scale == 0 {
             Value::Int(numeric::big_to_int(number.coefficient))
         } else {
@@ -342,6 +351,14 @@ impl Parser<'_> {
         self.at += 4;
         Ok(code)
     }
+}
+
+fn too_large() -> QueryError {
+    let (most, digits, scale) = (Int::BYTES_MAX, Int::DIGITS_MAX, numeric::SCALE_MAX);
+    QueryError::new(
+        SqlState::NUMERIC_OUT_OF_RANGE,
+        format!("a number in JSON has at most {most} bytes, about {digits} digits, {scale} of them after the point"),
+    )
 }
 
 #[cfg(test)]

@@ -395,6 +395,11 @@ pub fn parse(text: &str) -> Option<Num> {
 
 /// As [`parse`]; a number that a numeric has no room for is an error, so only what is no number is `None`.
 pub fn read(text: &str) -> Result<Option<Num>> {
+    read_within(text, DIGITS_MAX)
+}
+
+/// As [`read`], with so many digits before the point; more are not even computed.
+pub fn read_within(text: &str, whole_digits_max: u32) -> Result<Option<Num>> {
     let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
     let (negative, rest) = match text.strip_prefix(['+', '-']) {
         Some(rest) => (text.starts_with('-'), rest),
@@ -415,15 +420,43 @@ pub fn read(text: &str) -> Result<Option<Num>> {
     if digits.len() > (DIGITS_MAX + SCALE_MAX) as usize {
         return Err(overflow());
     }
+    let significant = digits.trim_start_matches('0').len() as i64;
+    let whole_digits = (significant - fraction.len() as i64).saturating_add(exponent);
+    if significant > 0 && whole_digits > i64::from(whole_digits_max) {
+        return Err(overflow());
+    }
     let magnitude = BigInt::parse_bytes(digits.as_bytes(), 10).ok_or_else(overflow)?;
     let coefficient = if negative { -magnitude } else { magnitude };
     let scale = (fraction.len() as i64).saturating_sub(exponent);
+    let magnitude_is_zero = significant == 0;
     match u32::try_from(scale) {
         Ok(scale) if scale <= SCALE_MAX => Ok(Some(Num::new(coefficient, scale))),
-        Err(_) if scale >= -i64::from(DIGITS_MAX) => {
+        Err(_) if magnitude_is_zero && scale < 0 => Ok(Some(Num::from_i64(0))),
+        Err(_) if (-i64::from(DIGITS_MAX)..0).contains(&scale) => {
             Ok(Some(Num::new(coefficient * pow10(scale.unsigned_abs() as u32), 0)))
         }
         _ => Err(overflow()),
+    }
+}
+
+/// Adds up the numbers of one text. `1e131071` is eight characters and 54 kilobytes, so a text within every limit could
+/// otherwise take all memory there is.
+#[derive(Debug, Default)]
+pub struct WrittenOut(u64);
+
+impl WrittenOut {
+    /// In bytes.
+    pub const MAX: u64 = 16 << 20;
+
+    pub fn add(&mut self, number: &Num) -> Result<()> {
+        self.0 += number.coefficient.bits() / 8;
+        if self.0 <= Self::MAX {
+            return Ok(());
+        }
+        Err(QueryError::new(
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            format!("the numbers of one value have more than {} bytes when they are written out", Self::MAX),
+        ))
     }
 }
 
@@ -588,8 +621,29 @@ mod tests {
     }
 
     #[test]
+    fn many_large_exponents_in_one_text_are_refused() {
+        use crate::types::SqlType;
+        let many = |number: &str| vec![number; 2_000].join(",");
+        let array = SqlType::Array(Box::new(SqlType::NUMERIC));
+        let refused = crate::value::text::parse(&format!("{{{}}}", many("1e131071")), &array, 0).unwrap_err();
+        assert_eq!(refused.code, SqlState::PROGRAM_LIMIT_EXCEEDED);
+        let refused = crate::value::json::parse(&format!("[{}]", many("1e39000")), true).unwrap_err();
+        assert_eq!(refused.code, SqlState::PROGRAM_LIMIT_EXCEEDED);
+        let refused = crate::value::json::parse("1e100000", true).unwrap_err();
+        assert_eq!(refused.code, SqlState::NUMERIC_OUT_OF_RANGE);
+    }
+
+    #[test]
     fn what_a_numeric_has_no_room_for_is_refused_and_not_rounded() {
-        for text in ["1e131073", "1e-16384", "1e99999999999999999999", "-1e-99999999999999999999"] {
+        for text in [
+            "1e131073",
+            "1e-16384",
+            "1e-5000000000",
+            "1e5000000000",
+            "-1e-9223372036854775807",
+            "1e99999999999999999999",
+            "-1e-99999999999999999999",
+        ] {
             assert_eq!(read(text).unwrap_err().code, SqlState::NUMERIC_OUT_OF_RANGE, "{text}");
         }
         for text in ["", "1e", "1e+", "e5", ".", "1.2.3", "+-1", "0x10", "1_0"] {

@@ -344,7 +344,8 @@ pub fn parse_uuid(text: &str) -> Option<String> {
 fn parse_array(text: &str, of: &SqlType, now_micros: i64) -> Result<Value> {
     let chars: Vec<char> = text.trim().chars().collect();
     let mut at = 0;
-    let value = array_level(&chars, &mut at, of, now_micros, 0, text)?;
+    let value = array_level(&chars, &mut at, of, now_micros, 0, &mut numeric::WrittenOut::default())
+        .map_err(|error| error.unwrap_or_else(|| malformed_array(text)))?;
     if at != chars.len() {
         return Err(malformed_array(text));
     }
@@ -355,14 +356,22 @@ fn malformed_array(text: &str) -> QueryError {
     QueryError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\""))
 }
 
-fn array_level(chars: &[char], at: &mut usize, of: &SqlType, now: i64, depth: u8, text: &str) -> Result<Value> {
+/// The error is `None` if the text is no array.
+fn array_level(
+    chars: &[char],
+    at: &mut usize,
+    of: &SqlType,
+    now: i64,
+    depth: u8,
+    written: &mut numeric::WrittenOut,
+) -> Result<Value, Option<QueryError>> {
     let skip = |at: &mut usize| {
         while chars.get(*at).is_some_and(|c| c.is_whitespace()) {
             *at += 1;
         }
     };
     if chars.get(*at) != Some(&'{') || depth > crate::types::ARRAY_DEPTH_MAX {
-        return Err(malformed_array(text));
+        return Err(None);
     }
     *at += 1;
     let mut items = Vec::new();
@@ -374,13 +383,16 @@ fn array_level(chars: &[char], at: &mut usize, of: &SqlType, now: i64, depth: u8
     loop {
         skip(at);
         if chars.get(*at) == Some(&'{') {
-            items.push(array_level(chars, at, of, now, depth + 1, text)?);
+            items.push(array_level(chars, at, of, now, depth + 1, written)?);
         } else {
-            let (element, quoted) = array_element(chars, at).ok_or_else(|| malformed_array(text))?;
+            let (element, quoted) = array_element(chars, at).ok_or(None)?;
             items.push(match !quoted && element.eq_ignore_ascii_case("null") {
                 true => Value::NULL,
                 false => parse(&element, of, now)?,
             });
+            if let Some(Value::Decimal(d)) = items.last() {
+                written.add(&numeric::Num::from_decimal(d)?)?;
+            }
         }
         skip(at);
         match chars.get(*at) {
@@ -389,7 +401,7 @@ fn array_level(chars: &[char], at: &mut usize, of: &SqlType, now: i64, depth: u8
                 *at += 1;
                 return Ok(Value::List(items));
             }
-            _ => return Err(malformed_array(text)),
+            _ => return Err(None),
         }
     }
 }
