@@ -36,6 +36,9 @@ pub(crate) mod engine;
 pub mod env;
 pub mod error;
 pub mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod keyring;
 pub mod keys;
 pub mod ledger;

@@ -14,6 +14,9 @@ pub mod exec;
 #[cfg(feature = "analytics")]
 pub mod export;
 pub mod function;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod index;
 pub mod instance;
 mod literal;

@@ -1,5 +1,10 @@
 //! What the end-to-end tests share.
 
+// The limits of the server's parser, which is compiled here once more: nobody can link a binary.
+#[allow(dead_code, reason = "only the limits of messages are used")]
+#[path = "../../server/src/config.rs"]
+mod config;
+pub mod fuzzing;
 pub mod simulator;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -7,6 +7,7 @@ mod cli_fixture;
 mod cli_verify;
 mod demo;
 mod export_kill;
+mod fuzzing;
 mod garbage;
 mod grpc_digest;
 mod grpc_sessions;

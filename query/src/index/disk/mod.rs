@@ -24,6 +24,8 @@ mod checksum;
 mod delta;
 mod entry;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod manifest;
 mod merge;
 mod read;
