@@ -19,10 +19,18 @@ fn run(arguments: &[&str]) -> serde_json::Value {
 fn every_way_to_the_ledger_is_measured_and_leaves_nothing_behind() {
     let server = Server::start();
     let address = server.postgres.to_string();
-    for (arguments, embedded) in [(&["--embedded"][..], true), (&[][..], false), (&["--connect", &address][..], false)]
-    {
+    let http = server.http.to_string();
+    for arguments in [
+        &["--embedded"][..],
+        &[][..],
+        &["--connect", &address][..],
+        &["--qldb"][..],
+        &["--qldb", "--connect", &http][..],
+    ] {
         let found = run(arguments);
-        assert_eq!((&found["rows"], &found["embedded"]), (&1200.into(), &embedded.into()));
+        assert_eq!(found["rows"], 1200);
+        assert_eq!(found["embedded"], arguments.contains(&"--embedded"));
+        assert_eq!(found["qldb"], arguments.contains(&"--qldb"));
         let results = found["results"].as_array().expect("results");
         assert_eq!(results.len(), 3);
         for result in results {

@@ -2,6 +2,7 @@
 //! comparisons with PostgreSQL, on one machine and in turns, there is tests/bench/run.
 
 mod connection;
+mod qldb;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,12 +26,15 @@ const LOAD_ROWS: u64 = 500;
     a table named bench_…, and drops it at the end; its history stays, as everything does.\n\
     Numbers of one run compare with nothing: tests/bench/run compares with PostgreSQL on the same machine.")]
 pub struct Bench {
-    /// A running server.
+    /// A running server: its PostgreSQL address, with --qldb its HTTP address.
     #[arg(long, value_name = "ADDR")]
     connect: Option<String>,
     /// No server and no wire: the clients are sessions in this process, on a ledger in a temporary folder.
     #[arg(long, conflicts_with_all = ["connect", "ledger"])]
     embedded: bool,
+    /// Through QLDB's session API: every transaction is three requests, as drivers make them.
+    #[arg(long, conflicts_with = "embedded")]
+    qldb: bool,
     /// Which ledger.
     #[arg(long, value_name = "NAME", default_value = "main")]
     ledger: String,
@@ -86,9 +90,13 @@ impl Bench {
     }
 
     fn on_a_ledger(&self, runtime: &Runtime) -> Result<(), String> {
-        let wire = |address: String| Target::Wire { address, ledger: self.ledger.clone() };
+        let ledger = self.ledger.clone();
+        let at = |address: String| match self.qldb {
+            true => Target::Qldb { address, ledger },
+            false => Target::Wire { address, ledger },
+        };
         if let Some(address) = &self.connect {
-            return runtime.block_on(self.measure(&wire(address.clone())));
+            return runtime.block_on(self.measure(&at(address.clone())));
         }
         let folder = Folder::make(None)?;
         if self.embedded {
@@ -98,16 +106,17 @@ impl Bench {
         }
         let binary = std::env::current_exe().map_err(|error| error.to_string())?;
         let server = Server::start(&binary, &folder.path)?;
-        let outcome = runtime.block_on(self.measure(&wire(server.postgres.to_string())));
+        let address = if self.qldb { server.http } else { server.postgres };
+        let outcome = runtime.block_on(self.measure(&at(address.to_string())));
         server.stop().and(outcome)
     }
 
     async fn measure(&self, target: &Target) -> Result<(), String> {
         let mut client = target.connect().await?;
         let table = format!("bench_{}", std::process::id());
-        client.run(&format!(
-            "CREATE TABLE {table} (vin text PRIMARY KEY, plate text NOT NULL, penalty numeric(12,2) NOT NULL, owner jsonb NOT NULL)"
-        )).await?;
+        for definition in target.definitions(&table) {
+            client.run(&definition).await?;
+        }
         let outcome = self.workloads(target, &mut client, &table).await;
         outcome.and(client.run(&format!("DROP TABLE {table}")).await)
     }
@@ -115,8 +124,7 @@ impl Bench {
     async fn workloads(&self, target: &Target, client: &mut Connection, table: &str) -> Result<(), String> {
         let started = Instant::now();
         for first in (0..self.rows).step_by(LOAD_ROWS as usize) {
-            let rows: Vec<String> = (first..self.rows.min(first + LOAD_ROWS)).map(row).collect();
-            client.run(&format!("INSERT INTO {table} VALUES {}", rows.join(", "))).await?;
+            client.run(&target.load(table, first..self.rows.min(first + LOAD_ROWS))).await?;
         }
         let loaded = self.rows as f64 / started.elapsed().as_secs_f64().max(0.001);
         let mut results = Vec::new();
@@ -138,7 +146,7 @@ impl Bench {
             }));
         }
         if self.json {
-            let all = serde_json::json!({ "embedded": self.embedded, "clients": self.clients, "rows": self.rows, "load_rows_per_s": loaded, "results": results });
+            let all = serde_json::json!({ "embedded": self.embedded, "qldb": self.qldb, "clients": self.clients, "rows": self.rows, "load_rows_per_s": loaded, "results": results });
             say!("{all:#}");
         } else {
             say!("\nFor comparisons with PostgreSQL: tests/bench/run");
@@ -156,10 +164,10 @@ impl Bench {
         let mut tasks = Vec::new();
         for number in 0..self.clients {
             let client = target.connect().await?;
-            let (table, next, rows) = (table.to_owned(), Arc::clone(next), self.rows);
+            let (text, next, rows) = (target.statement(workload, table), Arc::clone(next), self.rows);
             let until = Duration::from_secs(self.seconds);
             tasks.push(tokio::spawn(
-                async move { one_client(client, &table, workload, number, rows, &next, until).await },
+                async move { one_client(client, &text, workload, number, rows, &next, until).await },
             ));
         }
         let started = Instant::now();
@@ -179,19 +187,14 @@ impl Bench {
 /// The times of one client's transactions, and how many met a conflict.
 async fn one_client(
     mut client: Connection,
-    table: &str,
+    text: &str,
     workload: Workload,
     number: u64,
     rows: u64,
     next: &AtomicU64,
     until: Duration,
 ) -> Result<(Vec<Duration>, u64), String> {
-    let text = match workload {
-        Workload::Insert => format!("INSERT INTO {table} VALUES ($1, 'plate', 12.50, '{{\"PersonId\": \"P1\"}}')"),
-        Workload::Read => format!("SELECT * FROM {table} WHERE vin = $1"),
-        Workload::Update => format!("UPDATE {table} SET penalty = penalty + 1.25 WHERE vin = $1"),
-    };
-    let statement = client.prepare(&text).await?;
+    let statement = client.prepare(text).await?;
     let (mut times, mut conflicts) = (Vec::new(), 0);
     // xorshift: any spread will do, and it has to be cheap.
     let mut random = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(number + 1);
@@ -215,8 +218,4 @@ async fn one_client(
 
 fn vin(number: u64) -> String {
     format!("V{number:016}")
-}
-
-fn row(number: u64) -> String {
-    format!("('{}', 'LP{number}', {}.50, '{{\"PersonId\": \"P{number}\"}}')", vin(number), number % 500)
 }

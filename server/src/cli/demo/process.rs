@@ -17,6 +17,7 @@ pub struct Server {
     child: Option<Child>,
     log: PathBuf,
     pub postgres: SocketAddr,
+    pub http: SocketAddr,
 }
 
 impl Server {
@@ -35,7 +36,7 @@ impl Server {
             .stderr(err)
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
-        let mut server = Server { child: Some(child), log, postgres };
+        let mut server = Server { child: Some(child), log, postgres, http };
         let started = Instant::now();
         while TcpStream::connect(postgres).is_err() {
             let ended = server.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
