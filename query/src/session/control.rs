@@ -1,5 +1,7 @@
 //! Transactions begun and ended by calls instead of statements, for doors that have messages of their own for them.
 
+use std::sync::Arc;
+
 use ledgerstone_digest::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::Committed;
@@ -53,7 +55,7 @@ impl Session {
     /// Runs a statement in the explicit transaction. One that fails has changed nothing, and the transaction goes on.
     pub async fn run_or_undo(&mut self, text: &str, parameters: &[Option<Value>]) -> Result<Response, QueryError> {
         let before = self.open().and_then(|open| open.tx.as_ref()).map(Transaction::savepoint);
-        let outcome = match self.prepare(text, &[]) {
+        let outcome = match self.prepare(text, &[]).and_then(|prepared| prepared.in_a_transaction()) {
             Ok(prepared) => self.run(&prepared, parameters, true).await,
             Err(error) => Err(error),
         };
@@ -103,6 +105,25 @@ impl Session {
 }
 
 impl Prepared {
+    /// Refuses what begins or ends transactions, changes the session, or is more than one transaction.
+    fn in_a_transaction(self: Arc<Self>) -> Result<Arc<Self>, QueryError> {
+        let Some(parsed) = self.statements.first() else { return Ok(self) };
+        let belongs = matches!(
+            parsed.statement,
+            Statement::Query(_)
+                | Statement::Insert(_)
+                | Statement::Update(_)
+                | Statement::Delete(_)
+                | Statement::Exec { .. }
+                | Statement::Explain { .. }
+        );
+        if belongs || is_definition(&parsed.statement) {
+            return Ok(self);
+        }
+        Err(QueryError::unsupported("this statement inside a transaction of this API")
+            .hint("Transactions begin and end by commands of the API, and a session has no settings."))
+    }
+
     /// The statement's text as it goes into the journal with its transaction; `None` for one that is no part of a
     /// transaction's body.
     pub fn logged_text(&self) -> Option<&str> {

@@ -81,6 +81,17 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// No statement goes on after its transaction's time.
+    fn longest_statement_ms(&self) -> u64 {
+        let transaction_ms = u64::try_from(self.transaction.as_millis()).unwrap_or(u64::MAX);
+        match self.statement_ms {
+            0 => transaction_ms,
+            statement_ms => statement_ms.min(transaction_ms),
+        }
+    }
+}
+
 /// What requests share.
 struct Shared {
     instance: Arc<Instance>,

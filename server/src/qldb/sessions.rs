@@ -73,7 +73,7 @@ async fn start(shared: &Shared, user: &str, ledger: String) -> Result<String, Fa
         runtime: Arc::clone(&shared.options.runtime),
         process_id: 0,
         cancel: Cancel::default(),
-        statement_ms_max: shared.options.limits.statement_ms,
+        statement_ms_max: shared.options.limits.longest_statement_ms(),
     };
     let instance = Arc::clone(&shared.instance);
     // Opening a ledger for the first time reads its journal.
@@ -91,7 +91,15 @@ async fn in_session(registry: &Registry, id: Id, entry: &Entry, command: Session
         registry.end(id, failure.clone());
         return Err(failure);
     }
-    conversation.run(command).await
+    let outcome = conversation.run(command).await;
+    // A statement was stopped when its transaction's time was over: that is what the driver must hear.
+    if outcome.is_err()
+        && let Some(failure) = registry.expired(id, entry, &conversation, Instant::now())
+    {
+        registry.end(id, failure.clone());
+        return Err(failure);
+    }
+    outcome
 }
 
 /// Ends what has lived too long until the server stops, then everything.

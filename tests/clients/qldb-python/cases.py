@@ -503,6 +503,30 @@ def what_is_no_command_is_a_bad_request(server, driver):
 
 
 @case
+def a_statement_cannot_end_the_transaction_or_change_the_session(server, driver):
+    def try_all(transaction):
+        transaction.execute_statement("INSERT INTO Vehicle {'VIN': 'CONTROL'}")
+        for text in ["COMMIT", "ROLLBACK", "BEGIN", "SET ledgerstone.dialect = 'sql'", "CREATE DATABASE x", "SAVEPOINT s"]:
+            refused(lambda: transaction.execute_statement(text), "BadRequestException")
+        assert run(driver, "SELECT * FROM Vehicle WHERE VIN = 'CONTROL'") == []
+
+    driver.execute_lambda(try_all)
+    assert run(driver, "SELECT * FROM Vehicle WHERE VIN = 'CONTROL'") == [{"VIN": "CONTROL"}]
+
+
+@case
+def a_statement_does_not_outlive_its_transaction(server, driver):
+    driver = server.impatient().driver()
+    run(driver, "CREATE TABLE Long")
+    documents = ", ".join("{'n': %d}" % n for n in range(1500))
+    run(driver, f"INSERT INTO Long << {documents} >>")
+    # More combinations than anything gets through in its time.
+    cross = "SELECT COUNT(*) FROM Long AS a, Long AS b, Long AS c, Long AS d WHERE a.n + b.n + c.n + d.n = -1"
+    error = refused(lambda: run(driver, cross), "InvalidSessionException")
+    assert "has expired" in str(error), error
+
+
+@case
 def a_server_started_anew_is_met_with_new_sessions(server, driver):
     run(driver, "INSERT INTO Vehicle ?", {"VIN": "STAYS"})
     server.stop()
