@@ -38,10 +38,13 @@ impl Transaction {
             self.validate_only()?;
             return Ok(None);
         };
-        // The snapshot need not stay open while the journal works.
+        // The snapshot stays open until this was judged: what was written since is kept for open snapshots alone.
+        let snapshot = Arc::clone(&self.shared);
         let submitted = database.log().submit(transaction);
         drop(self);
-        let committed = submitted.await.map_err(commit_error)?;
+        let committed = submitted.await.map_err(commit_error);
+        drop(snapshot);
+        let committed = committed?;
         for index in building {
             database.build_index_in_background(index).await?;
         }

@@ -1,6 +1,9 @@
 //! Which pairs of transactions conflict and which do not.
 
+use std::future::Future;
 use std::ops::Bound;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use ledgerstone_digest::ion::Value;
 use ledgerstone_query::ast::{AlterTable, Statement};
@@ -10,7 +13,7 @@ use ledgerstone_query::index::Key;
 use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::{Transaction, View};
 
-use crate::support::{Memory, create_table, field, name, record, table, table_name};
+use crate::support::{Memory, create_table, field, name, open_with, record, table, table_name};
 
 fn row(id: i64, n: i64) -> Value {
     record(&[("id", Value::int(id)), ("n", Value::int(n))])
@@ -185,4 +188,45 @@ fn concurrent_increments_lose_nothing() {
     let doc = tx.lookup(&t, t.primary_key().unwrap(), &key(5), View::Current).unwrap().remove(0);
     assert_eq!(field(&doc, "n"), Value::int(100));
     assert_eq!(doc.version, 100);
+}
+
+/// Its snapshot is open until the sequencer has judged it, however many stand before it in the queue.
+#[test]
+fn a_commit_that_waits_behind_many_others_is_judged_by_what_it_read() {
+    let mut memory = memory(1);
+    memory.database.close().unwrap();
+    memory.database = open_with(&memory.env, false);
+    let drive = |memory: &Memory| memory.database.ledger().drive();
+    let mut slow = memory.begin();
+    update(&mut slow, 1);
+    for _ in 0..3 {
+        let mut before = memory.begin();
+        update(&mut before, 2);
+        let mut before = pin!(before.commit());
+        assert!(poll(before.as_mut()).is_none());
+        drive(&memory);
+        assert!(poll(before).unwrap().is_ok());
+    }
+    let mut others: Vec<_> = (0..300)
+        .map(|n| {
+            let mut tx = memory.begin();
+            insert(&mut tx, 1_000 + n);
+            Box::pin(tx.commit())
+        })
+        .collect();
+    others.iter_mut().for_each(|other| assert!(poll(other.as_mut()).is_none()));
+    let mut slow = pin!(slow.commit());
+    assert!(poll(slow.as_mut()).is_none());
+    drive(&memory);
+    assert!(others.iter_mut().all(|other| poll(other.as_mut()).unwrap().is_ok()));
+    let outcome = poll(slow).unwrap();
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+/// The outcome, if it is there.
+fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
 }

@@ -102,8 +102,14 @@ pub fn small_index() -> IndexOptions {
 }
 
 fn open(env: &Env) -> Arc<Database> {
+    open_with(env, true)
+}
+
+/// Without threads nothing happens but what the test drives.
+pub fn open_with(env: &Env, threads: bool) -> Arc<Database> {
     // A small cache, so that revisions are read from the journal too, and a small delta, so that rows are read from files.
-    let options = DatabaseOptions { cache_bytes_max: 64 << 10, index: small_index(), ..DatabaseOptions::default() };
+    let index = small_index();
+    let options = DatabaseOptions { cache_bytes_max: 64 << 10, index, threads, ..DatabaseOptions::default() };
     Database::open(env, Path::new("/data/main"), "main", key(), options).unwrap()
 }
 
