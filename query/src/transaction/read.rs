@@ -21,15 +21,27 @@ const BATCH_MAX: usize = 256;
 pub struct Docs {
     inner: Box<dyn Iterator<Item = Result<Doc>> + Send>,
     shared: Arc<Shared>,
+    /// How many there were so far; the transaction hears of them at the end.
+    visited: u64,
+}
+
+impl Docs {
+    fn of(shared: &Arc<Shared>, inner: impl Iterator<Item = Result<Doc>> + Send + 'static) -> Docs {
+        Docs { inner: Box::new(inner), shared: Arc::clone(shared), visited: 0 }
+    }
+}
+
+impl Drop for Docs {
+    fn drop(&mut self) {
+        self.shared.visit(self.visited);
+    }
 }
 
 impl Iterator for Docs {
     type Item = Result<Doc>;
 
     fn next(&mut self) -> Option<Result<Doc>> {
-        let next = self.inner.next();
-        self.shared.visit(u64::from(next.is_some()));
-        next
+        self.inner.next().inspect(|_| self.visited += 1)
     }
 }
 
@@ -134,7 +146,7 @@ impl<'a> Reader<'a> {
             recorded: None,
             done: false,
         };
-        Ok(Docs { inner: Box::new(inner), shared: self.tx.shared.clone() })
+        Ok(Docs::of(&self.tx.shared, inner))
     }
 
     pub fn scan(&self, table: &Table) -> Result<Docs> {
@@ -153,7 +165,7 @@ impl<'a> Reader<'a> {
             own_after: None,
             published_done: false,
         };
-        Ok(Docs { inner: Box::new(inner), shared: self.tx.shared.clone() })
+        Ok(Docs::of(&self.tx.shared, inner))
     }
 
     pub fn history(
@@ -194,7 +206,7 @@ impl<'a> Reader<'a> {
             ids_done: false,
             revisions: VecDeque::new(),
         };
-        Ok(Docs { inner: Box::new(inner), shared: self.tx.shared.clone() })
+        Ok(Docs::of(&self.tx.shared, inner))
     }
 
     pub fn ever(&self, table: &Table, index: &Index, key: &Key) -> Result<Option<Vec<Id>>> {
@@ -244,7 +256,7 @@ impl<'a> Reader<'a> {
 /// A snapshot for which a redacted revision is the current one cannot be read any more: what is gone would be missing,
 /// which is a wrong answer. Asked after every read.
 fn check_not_redacted(shared: &Shared, current: bool) -> Result<()> {
-    match current && shared.snapshot <= shared.database.state().redacted_to() {
+    match current && shared.snapshot() <= shared.database.state().redacted_to() {
         true => Err(super::conflict::conflict_error("what it sees as current has been redacted since it began".into())),
         false => Ok(()),
     }
@@ -465,7 +477,7 @@ impl Iterator for HistoryDocs {
             }
             let positions = self.next_id().transpose()?.and_then(|id| {
                 let rows = &self.shared.database.state().rows;
-                rows.revisions(self.table, id, self.shared.snapshot).map_err(QueryError::from)
+                rows.revisions(self.table, id, self.shared.snapshot()).map_err(QueryError::from)
             });
             let positions = match positions {
                 Ok(positions) => positions,
