@@ -47,7 +47,7 @@ use crate::session::answers::Answers;
 use crate::transaction::conflict::Validator;
 use crate::transaction::redact::hide;
 use crate::transaction::{Doc, block_on, body_digest, without_salt};
-use state::Publisher;
+use state::{OpenSnapshot, Publisher};
 use tasks::Tasks;
 
 /// An open ledger.
@@ -359,7 +359,7 @@ impl Database {
         &self.log
     }
 
-    pub(crate) fn open_snapshot(&self) -> (u64, Arc<Catalogue>) {
+    pub(crate) fn open_snapshot(&self) -> (OpenSnapshot, Arc<Catalogue>) {
         self.state.open_snapshot(|| self.log.snapshot())
     }
 

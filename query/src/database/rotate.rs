@@ -20,7 +20,6 @@ impl Database {
             let mut tx = Transaction::begin(self, false);
             tx.set_origin(user, door);
             let transaction = tx.rotate_key(&rotation)?;
-            // The snapshot need not stay open while the journal works.
             drop(tx);
             match rotation.commit(transaction) {
                 Err(RotateError::Commit(CommitError::Conflict(_))) if attempt < ATTEMPTS_MAX => attempt += 1,

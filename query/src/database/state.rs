@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -49,6 +50,36 @@ pub struct State {
 /// redacted.
 pub type Past<'a> = &'a dyn Fn(u64) -> Result<Option<Arc<Value>>, IndexError>;
 
+/// A snapshot that somebody reads, or is to be judged by: what has been written since is kept until nobody holds it.
+pub struct OpenSnapshot {
+    state: Arc<State>,
+    at: u64,
+}
+
+impl OpenSnapshot {
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+}
+
+impl fmt::Debug for OpenSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenSnapshot({})", self.at)
+    }
+}
+
+impl Drop for OpenSnapshot {
+    fn drop(&mut self) {
+        let mut snapshots = lock(&self.state.snapshots);
+        if let Some(count) = snapshots.get_mut(&self.at) {
+            *count -= 1;
+            if *count == 0 {
+                snapshots.remove(&self.at);
+            }
+        }
+    }
+}
+
 impl State {
     /// With what the rows and their notes say; `catalogue` is that of the rows' position.
     pub fn new(cache_bytes_max: usize, rows: DiskRows, catalogue: Catalogue) -> Result<State> {
@@ -88,7 +119,7 @@ impl State {
     }
 
     /// Opens the snapshot that `newest` gives and the catalogue that belongs to it.
-    pub fn open_snapshot(&self, newest: impl Fn() -> u64) -> (u64, Arc<Catalogue>) {
+    pub fn open_snapshot(self: &Arc<Self>, newest: impl Fn() -> u64) -> (OpenSnapshot, Arc<Catalogue>) {
         let snapshot = {
             let mut snapshots = lock(&self.snapshots);
             let snapshot = newest();
@@ -97,17 +128,9 @@ impl State {
         };
         let catalogues = self.catalogues.read().unwrap_or_else(PoisonError::into_inner);
         let catalogue = catalogues.iter().rev().find(|(from, _)| *from <= snapshot).or_else(|| catalogues.front());
-        (snapshot, catalogue.map(|(_, c)| c.clone()).unwrap_or_default())
-    }
-
-    pub fn close_snapshot(&self, snapshot: u64) {
-        let mut snapshots = lock(&self.snapshots);
-        if let Some(count) = snapshots.get_mut(&snapshot) {
-            *count -= 1;
-            if *count == 0 {
-                snapshots.remove(&snapshot);
-            }
-        }
+        let catalogue = catalogue.map(|(_, c)| c.clone()).unwrap_or_default();
+        drop(catalogues);
+        (OpenSnapshot { state: Arc::clone(self), at: snapshot }, catalogue)
     }
 
     /// The oldest snapshot that is or may yet be opened, and what the row index has surely taken in.

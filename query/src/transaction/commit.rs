@@ -38,13 +38,10 @@ impl Transaction {
             self.validate_only()?;
             return Ok(None);
         };
-        // The snapshot stays open until this was judged: what was written since is kept for open snapshots alone.
-        let snapshot = Arc::clone(&self.shared);
         let submitted = database.log().submit(transaction);
+        // What it is judged by went along; nothing else need be kept while the journal works.
         drop(self);
-        let committed = submitted.await.map_err(commit_error);
-        drop(snapshot);
-        let committed = committed?;
+        let committed = submitted.await.map_err(commit_error)?;
         for index in building {
             database.build_index_in_background(index).await?;
         }
@@ -103,7 +100,7 @@ impl Transaction {
         }
         order.sort_unstable_by_key(|(user, order, ..)| (*user, *order));
         let mut payload = Payload {
-            snapshot: self.snapshot(),
+            snapshot: Arc::clone(&self.shared.snapshot),
             reads: std::mem::take(&mut *self.shared.reads()),
             writes: Vec::with_capacity(order.len()),
             definitions: self.definitions.iter().copied().collect(),

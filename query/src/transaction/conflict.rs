@@ -331,7 +331,7 @@ impl Sequence for Validator {
             return Err(refused(error.hint("Nothing was written. Writes resume when its files can be written again.")));
         }
         let recent = self.state.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(changed) = recent.changed_since(payload.snapshot, &payload.reads) {
+        if let Some(changed) = recent.changed_since(payload.snapshot.at(), &payload.reads) {
             return Err(CommitError::Conflict(changed.describe(&self.state.newest_catalogue())));
         }
         if let Some(token) = &transaction.origin.client_token {

@@ -27,6 +27,7 @@ pub use doc::{Doc, View};
 pub use read::Docs;
 
 use crate::catalogue::{Catalogue, Column, Index, METADATA_FIELDS, SALT_FIELD, Table, TableStatus, system_tables};
+use crate::database::state::OpenSnapshot;
 use crate::database::{Database, TOKEN_BYTES_MAX};
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::{IndexError, Key, Rows};
@@ -57,10 +58,10 @@ pub struct Transaction {
     statement_mark: usize,
 }
 
-/// What iterators keep of a transaction. The snapshot stays open as long as anything holds this.
+/// What iterators keep of a transaction.
 pub(crate) struct Shared {
     pub database: Arc<Database>,
-    pub snapshot: u64,
+    snapshot: Arc<OpenSnapshot>,
     pub started_ms: i64,
     reads: Mutex<ReadSet>,
     /// Documents visited so far, each time anew.
@@ -75,6 +76,20 @@ pub struct Savepoint {
 }
 
 impl Shared {
+    fn new(database: &Arc<Database>, snapshot: OpenSnapshot) -> Arc<Shared> {
+        Arc::new(Shared {
+            database: database.clone(),
+            snapshot: Arc::new(snapshot),
+            started_ms: database.now_ms(),
+            reads: Mutex::default(),
+            visited: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn snapshot(&self) -> u64 {
+        self.snapshot.at()
+    }
+
     pub(crate) fn visit(&self, documents: u64) {
         self.visited.fetch_add(documents, Ordering::Relaxed);
     }
@@ -84,25 +99,12 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.database.state().close_snapshot(self.snapshot);
-    }
-}
-
 impl Transaction {
     /// Starts at the newest snapshot.
     pub fn begin(database: &Arc<Database>, read_only: bool) -> Transaction {
         let (snapshot, catalogue) = database.open_snapshot();
-        let shared = Shared {
-            database: database.clone(),
-            snapshot,
-            started_ms: database.now_ms(),
-            reads: Mutex::default(),
-            visited: AtomicU64::new(0),
-        };
         Transaction {
-            shared: Arc::new(shared),
+            shared: Shared::new(database, snapshot),
             id: Id(database.random16()),
             read_only,
             validate_reads: false,
@@ -123,15 +125,7 @@ impl Transaction {
     pub fn begin_at(database: &Arc<Database>, snapshot: u64) -> Transaction {
         let mut tx = Transaction::begin(database, true);
         let (snapshot, catalogue) = database.state().open_snapshot(|| snapshot);
-        let started_ms = database.now_ms();
-        let shared = Shared {
-            database: database.clone(),
-            snapshot,
-            started_ms,
-            reads: Mutex::default(),
-            visited: AtomicU64::new(0),
-        };
-        tx.shared = Arc::new(shared);
+        tx.shared = Shared::new(database, snapshot);
         tx.catalogues = vec![catalogue];
         tx
     }
@@ -169,7 +163,7 @@ impl Transaction {
     }
 
     pub fn snapshot(&self) -> u64 {
-        self.shared.snapshot
+        self.shared.snapshot()
     }
 
     /// How many documents it has visited so far, each time anew, and how many changes of documents it has made.

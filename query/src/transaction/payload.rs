@@ -7,12 +7,14 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
 use super::read_set::ReadSet;
+use crate::database::state::OpenSnapshot;
 use crate::index::Key;
 
 /// Query's own part of a journal transaction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Payload {
-    pub snapshot: u64,
+    /// Open until this was judged and taken in, since what was written since is kept for open snapshots alone.
+    pub snapshot: Arc<OpenSnapshot>,
     pub reads: ReadSet,
     /// One for each revision, in the same order.
     pub writes: Vec<Write>,
