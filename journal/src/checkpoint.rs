@@ -225,11 +225,6 @@ impl UnverifiedRecorded {
         Err(CheckpointError::Foreign { path: path.clone(), reason })
     }
 
-    /// A checkpoint that is recorded elsewhere and larger takes its place.
-    pub fn raise(&mut self, signed: Signed) {
-        self.0.signed = signed;
-    }
-
     /// What it says, for whoever checks later.
     pub fn unverified(&self) -> &Signed {
         &self.0.signed

@@ -16,6 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::backup;
 use crate::checkpoint::Notary;
 use crate::commit::Answer;
 use crate::error::CommitError;
@@ -142,6 +143,14 @@ impl State {
     /// Why nothing is taken, if nothing is.
     pub fn refusal(&self) -> Option<String> {
         self.stopped.clone().or_else(|| self.closing.then(|| "the ledger is closing".to_owned()))
+    }
+
+    /// The same as an error, and also why nothing is written to a ledger that can only be read.
+    pub fn refused(&self) -> Option<CommitError> {
+        match self.read_only {
+            true => Some(CommitError::ReadOnly { reason: backup::READ_ONLY }),
+            false => self.refusal().map(|reason| CommitError::Stopped { reason }),
+        }
     }
 
     /// Both sides, if nobody is at work and nobody has been lately.

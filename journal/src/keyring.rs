@@ -124,6 +124,16 @@ impl<F: KeyFiles> KeyRing<F> {
         }
     }
 
+    /// A key that nobody has yet.
+    pub(crate) fn generate(&self, origin: &str, rng: &dyn Rng) -> Result<SigningKey, KeyError> {
+        let mut seed = [0; 32];
+        rng.fill(&mut seed);
+        let made = SigningKey::from_seed(origin, &seed);
+        seed.fill(0);
+        let path = self.files.dir().join(self.usual());
+        made.map_err(|error| KeyError::Malformed { path, reason: error.to_string() })
+    }
+
     /// Writes the first key, and its verifier key beside it.
     pub fn create(&self, key: &SigningKey) -> Result<(), KeyError> {
         self.files.write_new(&self.usual(), 0o600, &key.to_private_text())?;
@@ -137,10 +147,6 @@ impl<F: KeyFiles> KeyRing<F> {
 
     fn usual_vkey(&self) -> String {
         format!("{}.vkey", self.ledger)
-    }
-
-    fn aside(&self, vkey: &VerifierKey, state: &str) -> String {
-        format!("{}.{:08x}.{state}.key", self.ledger, u32::from_be_bytes(vkey.id()))
     }
 
     fn write_vkey(&self, vkey: &VerifierKey) -> Result<(), KeyError> {
@@ -165,16 +171,9 @@ impl<F: KeyFiles> KeySource for KeyRing<F> {
     }
 
     fn make(&self, origin: &str, rng: &dyn Rng) -> Result<SigningKey, KeyError> {
-        let mut seed = [0; 32];
-        rng.fill(&mut seed);
-        let made = SigningKey::from_seed(origin, &seed);
-        seed.fill(0);
-        let key = made.map_err(|error| KeyError::Malformed {
-            path: self.files.dir().join(self.usual()),
-            reason: error.to_string(),
-        })?;
+        let key = self.generate(origin, rng)?;
         // Whole before it has the name of a key: a torn one would be taken for damage.
-        let name = self.aside(key.verifier(), "new");
+        let name = aside(self.ledger, key.verifier(), "new");
         let part = format!("{name}.part");
         self.files.write_new(&part, 0o600, &key.to_private_text())?;
         self.files.rename(&part, &name)?;
@@ -192,13 +191,22 @@ impl<F: KeyFiles> KeySource for KeyRing<F> {
         };
         // A crash between these leaves no file under the usual name, and both under names where they are found.
         if let Some((name, key)) = keys.first().filter(|(name, _)| *name == usual) {
-            self.files.rename(name, &self.aside(key.verifier(), "old"))?;
+            self.files.rename(name, &old_key_file(self.ledger, key.verifier()))?;
             self.files.sync()?;
         }
         self.write_vkey(current)?;
         self.files.rename(found, &usual)?;
         self.files.sync()
     }
+}
+
+/// The name that a key's file has after another key has taken over.
+pub fn old_key_file(ledger: Id, vkey: &VerifierKey) -> String {
+    aside(ledger, vkey, "old")
+}
+
+fn aside(ledger: Id, vkey: &VerifierKey, state: &str) -> String {
+    format!("{ledger}.{:08x}.{state}.key", u32::from_be_bytes(vkey.id()))
 }
 
 /// Keys on a [`Storage`]: for tests, whose disks lose what was not synced. It has no permissions to look at.
@@ -290,7 +298,7 @@ mod tests {
         let found = |key: &SigningKey| ring.find(key.verifier()).unwrap().verifier() == key.verifier();
         assert!(found(&key(1)) && found(&new));
         // Half of a settling: nothing stands under the usual name.
-        ring.files.rename(&ring.usual(), &ring.aside(key(1).verifier(), "old")).unwrap();
+        ring.files.rename(&ring.usual(), &old_key_file(LEDGER, key(1).verifier())).unwrap();
         assert!(found(&key(1)) && found(&new));
         ring.settle(new.verifier()).unwrap();
         ring.settle(new.verifier()).unwrap();

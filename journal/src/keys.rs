@@ -129,12 +129,9 @@ impl KeyDirectory {
 
     /// Makes a key named `origin`, writes and syncs both files, and returns it. An existing key is an error.
     pub fn create(&self, ledger: Id, origin: &str, rng: &dyn Rng) -> Result<SigningKey, KeyError> {
-        let mut seed = [0; 32];
-        rng.fill(&mut seed);
-        let key = SigningKey::from_seed(origin, &seed)
-            .map_err(|error| KeyError::Malformed { path: self.key_path(ledger), reason: error.to_string() })?;
-        seed.fill(0);
-        self.ring(ledger).create(&key)?;
+        let ring = self.ring(ledger);
+        let key = ring.generate(origin, rng)?;
+        ring.create(&key)?;
         Ok(key)
     }
 

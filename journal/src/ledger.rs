@@ -63,14 +63,9 @@ impl Ledger {
         while state.queue.len() >= self.queue_max && state.refusal().is_none() && self.shared.threads {
             state = self.shared.wait(state);
         }
-        if state.read_only {
+        if let Some(error) = state.refused() {
             drop(state);
-            drop(answer.send(Err(CommitError::ReadOnly { reason: backup::READ_ONLY })));
-            return future;
-        }
-        if let Some(reason) = state.refusal() {
-            drop(state);
-            drop(answer.send(Err(CommitError::Stopped { reason })));
+            drop(answer.send(Err(error)));
             return future;
         }
         self.shared.submit(state, transaction, answer);
@@ -118,11 +113,7 @@ impl Ledger {
 
     /// The same, as what submits are told.
     pub(crate) fn refusal(&self) -> Option<CommitError> {
-        let state = self.shared.state();
-        match state.read_only {
-            true => Some(CommitError::ReadOnly { reason: backup::READ_ONLY }),
-            false => state.refusal().map(|reason| CommitError::Stopped { reason }),
-        }
+        self.shared.state().refused()
     }
 
     /// The revision at a position.

@@ -17,7 +17,7 @@ use ledgerstone_digest::{Hash, Id};
 
 use crate::backup;
 use crate::batch::{begin_batch, finish_batch};
-use crate::checkpoint::{self, CheckpointError, Due, Leaves, Notary, Recorded, Signers, UnverifiedRecorded};
+use crate::checkpoint::{self, CheckpointError, Due, Leaves, Notary, Recorded, Signers};
 use crate::dictionary::Texts;
 use crate::env::{EntryKind, Env, File, Lock, OpenMode, Storage, write_all_at};
 use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
@@ -280,11 +280,11 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     let genesis = read_genesis(&segments)?;
     let first = first_key(&genesis)?;
     let notes = rotation::notes(storage, dir)?;
-    let mut recorded = Recorded::read(storage, dir).map_err(checkpoint_error)?;
+    let recorded = Recorded::read(storage, dir).map_err(checkpoint_error)?;
     if notes.is_empty() {
         // So no key has handed over, and what is wrong with the only one is said before the journal is read.
         options.keys.find(&first).map_err(key_error)?;
-        check_recorded(&recorded, &KeyChain::new(first.clone()))?;
+        recorded.check(&KeyChain::new(first.clone())).map_err(checkpoint_error)?;
     }
     let Some(last) = segments.pop() else {
         return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
@@ -318,8 +318,13 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     // Room for what follows.
     remove_leftovers(env, dir)?;
     let leaves: Arc<dyn Leaves> = Arc::<Journal>::clone(&journal);
-    let (signers, lost_note) = signers(&journal, &options.keys, first, notes, &mut recorded, chain.next_position)?;
-    let recorded = recorded.verify(&signers.chain).map_err(checkpoint_error)?;
+    let mut found = rotation::find(&journal, first, notes, recorded.unverified(), chain.next_position)?;
+    let mut recorded = recorded.verify(&found.chain).map_err(checkpoint_error)?;
+    if let Some(beyond) = found.beyond(&recorded.signed) {
+        recorded.signed = beyond;
+    }
+    let lost_note = found.lost.take();
+    let signers = signers(&journal, &options.keys, found)?;
     let notary = Notary::open(Arc::clone(&env.storage), dir, leaves, recorded, signers, chain.next_position)
         .map_err(checkpoint_error)?;
     // Everything has been looked at: only now may anything be changed.
@@ -402,21 +407,9 @@ pub(crate) fn first_key(genesis: &Genesis) -> Result<VerifierKey, OpenError> {
     Ok(facts.map_err(|what| OpenError::Checkpoint(format!("the genesis names no key: {what}")))?.log_key)
 }
 
-/// The keys to sign with, as the journal says, and a note of them that has to be kept again. Key files take their names, if a rotation had not come that far.
-fn signers(
-    journal: &Journal,
-    keys: &Keys,
-    first: VerifierKey,
-    notes: Vec<rotation::Note>,
-    recorded: &mut UnverifiedRecorded,
-    end: u64,
-) -> Result<(Signers, Option<rotation::Note>), OpenError> {
-    let found = rotation::find(journal, first, notes, recorded.unverified(), end)?;
-    check_recorded(recorded, &found.chain)?;
-    if let Some(beyond) = found.beyond(recorded.unverified()) {
-        recorded.raise(beyond);
-    }
-    let rotation::Found { chain, pending, notes, lost } = found;
+/// The keys to sign with, as the journal says. Key files take their names, if a rotation had not come that far.
+fn signers(journal: &Journal, keys: &Keys, found: rotation::Found) -> Result<Signers, OpenError> {
+    let rotation::Found { chain, pending, notes, .. } = found;
     let missing = |which, record: &RotationRecord| {
         let (new, from) = (record.new.to_string(), record.from);
         move |cause| OpenError::RotationKey { new, from, which, cause }
@@ -440,11 +433,7 @@ fn signers(
             None
         }
     };
-    Ok((Signers { keys: keys.clone(), key, chain, notes, due }, lost))
-}
-
-fn check_recorded(recorded: &UnverifiedRecorded, keys: &KeyChain) -> Result<(), OpenError> {
-    recorded.check(keys).map_err(checkpoint_error)
+    Ok(Signers { keys: keys.clone(), key, chain, notes, due })
 }
 
 fn key_error(error: KeyError) -> OpenError {

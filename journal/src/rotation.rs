@@ -125,7 +125,7 @@ impl<'a> KeyRotation<'a> {
         self.ledger.drive();
         let committed = future.wait()?;
         let from = committed.snapshot();
-        let record = RotationRecord { old: self.keys.old.clone(), new: self.keys.new.clone(), from };
+        let record = self.keys.record(from);
         let notary = &self.ledger.notary;
         if let Err(cause) = notary.checkpoint_reaching(from) {
             return Err(RotateError::Unfinished { committed, cause: Box::new(cause) });
@@ -217,7 +217,8 @@ impl Found {
     }
 }
 
-/// Follows the rotations from the genesis' key on, and changes nothing. `notes` are all that are kept; `recorded` is not believed here.
+/// Follows the rotations from the genesis' key on, and changes nothing. `notes` are all that are kept; `recorded` is not
+/// believed here.
 pub(crate) fn find(
     journal: &Journal,
     first: VerifierKey,

@@ -20,7 +20,7 @@ use crate::error::{ClockError, CommitError};
 use crate::frame::{BlockHead, Content, FrameKind, Group, RevisionFrame, Staged, StagedRef, put_frame};
 use crate::offsets::Index;
 use crate::segment::{Chain, PAGE_BYTES, SEGMENT_BYTES_MAX, SegmentHeader, page_align};
-use crate::transaction::{Committed, NewRevision, PublishedBlock, PublishedRevision, Rotation, Sequence, Transaction};
+use crate::transaction::{Committed, NewRevision, PublishedBlock, PublishedRevision, Sequence, Transaction};
 
 /// A transaction whose revisions take more is written ahead in staged frames.
 pub const STAGED_ABOVE_BYTES: usize = 4 << 20;
@@ -186,7 +186,7 @@ impl Sequencer {
         chain.block_leaf = Some(placed.derived.leaf_entry_hash);
         sequence.sequenced(&transaction, &committed);
         self.forming.leaf_hashes.extend_from_slice(&placed.derived.leaf_hashes);
-        let rotation = transaction.rotation.as_ref().map(|keys| record(keys, committed.snapshot()));
+        let rotation = transaction.rotation.as_ref().map(|keys| keys.record(committed.snapshot()));
         self.forming.blocks.push(PendingBlock { block: published(transaction, committed), rotation, answer });
         if self.forming.bytes.len() >= BATCH_BYTES_SOFT {
             self.close_batch();
@@ -293,7 +293,7 @@ impl Sequencer {
                 if revision.table_id != Id::KEYS || revision.document_id != self.options.ledger {
                     return refuse("a rotation is a revision of the ledger's document in the table of keys");
                 }
-                revision.data = Some(Arc::new(record(keys, end).to_value()));
+                revision.data = Some(Arc::new(keys.record(end).to_value()));
                 revision.data_hash = None;
                 Ok(())
             }
@@ -599,10 +599,6 @@ fn is_behind(last_ms: Option<i64>, now_ms: i64) -> Option<i64> {
 /// How far the clock stands ahead of the last block, if a ledger is hardly left alone for so long.
 fn is_long_after(last_ms: Option<i64>, now_ms: i64) -> Option<i64> {
     Some(now_ms.saturating_sub(last_ms?)).filter(|ahead_ms| *ahead_ms > CLOCK_UNUSED_MS_MAX)
-}
-
-fn record(keys: &Rotation, from: u64) -> RotationRecord {
-    RotationRecord { old: keys.old.clone(), new: keys.new.clone(), from }
 }
 
 /// The groups of a transaction's revisions and, for each revision, which it belongs to.

@@ -9,6 +9,7 @@ use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_digest::rotation::RotationRecord;
 
 use crate::error::CommitError;
 
@@ -33,6 +34,13 @@ pub struct Transaction {
 pub struct Rotation {
     pub old: VerifierKey,
     pub new: VerifierKey,
+}
+
+impl Rotation {
+    /// Its record, if the block of it ends at this size.
+    pub fn record(&self, from: u64) -> RotationRecord {
+        RotationRecord { old: self.old.clone(), new: self.new.clone(), from }
+    }
 }
 
 /// A revision to be made.

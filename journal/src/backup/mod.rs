@@ -3,8 +3,8 @@
 //!
 //! A backup is a ledger's directory without anything derived: its segments, cut where the checkpoint's last batch ends,
 //! the checkpoint, and the notes of the key's rotations. So `verify` reads it as it is. A file `backup` beside them says
-//! how far each segment was copied, so that the next backup into the same directory sends what is new: segments never change behind what is durable,
-//! except that a redaction writes one again, with another header. The key is not in it.
+//! how far each segment was copied, so that the next backup into the same directory sends what is new: segments never
+//! change behind what is durable, except that a redaction writes one again, with another header. The key is not in it.
 //!
 //! | module | what it does |
 //! |---|---|

@@ -31,9 +31,9 @@ pub(crate) struct Pace {
 }
 
 impl Plan {
-    /// Runs it here if it is quick, as far as can be told, and otherwise by `long`, which lets other sessions go on. Where that depends on the
-    /// data the plan's last runs decide, so one document with a long history does not hold up other sessions again and
-    /// again.
+    /// Runs it here if it is quick, as far as can be told, and otherwise by `long`, which lets other sessions go on. Where
+    /// that depends on the data the plan's last runs decide, so one document with a long history does not hold up other
+    /// sessions again and again.
     pub fn run_at_its_pace(&self, long: impl FnOnce(&mut dyn FnMut()), work: &mut dyn FnMut()) {
         match self.speed() {
             Speed::Quick => work(),

@@ -2,7 +2,8 @@
 //! without the server (docs/format.md, "Export").
 //!
 //! An export is a directory: the leaves as a static transparency log (`tile/…`, C2SP tlog-tiles), the checkpoint, the
-//! genesis record, proofs of the key's rotations, one Parquet file or more per table, and a manifest. It is made under a temporary name and renamed.
+//! genesis record, proofs of the key's rotations, one Parquet file or more per table, and a manifest. It is made under a
+//! temporary name and renamed.
 
 pub mod columns;
 mod database;

@@ -2,9 +2,7 @@
 //! rotation"). The key itself is made and handed over to by the journal.
 
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::Value;
-use ledgerstone_digest::rotation::RotationRecord;
-use ledgerstone_journal::{KeyRotation, Rotation};
+use ledgerstone_journal::KeyRotation;
 
 use super::{Transaction, View};
 use crate::catalogue::system_tables;
@@ -27,15 +25,11 @@ impl Transaction {
             )
             .hint("Stop the server and run `ledgerstone doctor` on its directory."));
         }
-        self.write(&table, id, base, Some(provisional(rotation.keys())))?;
+        // Where it takes effect, the journal fills in.
+        self.write(&table, id, base, Some(rotation.keys().record(0).to_value()))?;
         let mut transaction =
             self.prepare()?.ok_or_else(|| QueryError::internal("the record of a rotation was lost"))?;
         transaction.rotation = Some(rotation.keys().clone());
         Ok(transaction)
     }
-}
-
-/// The record before it has its place: where it takes effect, the journal fills in.
-fn provisional(keys: &Rotation) -> Value {
-    RotationRecord { old: keys.old.clone(), new: keys.new.clone(), from: 0 }.to_value()
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_journal::Env;
+use ledgerstone_journal::keyring::old_key_file;
 use ledgerstone_journal::keys::keys_in;
 use ledgerstone_protocol::v1;
 use ledgerstone_query::database::{Database, DatabaseOptions};
@@ -181,7 +182,7 @@ fn old_file(vkey: &str) -> String {
     let parsed: Option<VerifierKey> = vkey.parse().ok();
     let named = parsed.and_then(|key| {
         let ledger = ledgerstone_digest::checkpoint::ledger_id_of(key.name())?;
-        Some(format!("{ledger}.{:08x}.old.key", u32::from_be_bytes(key.id())))
+        Some(old_key_file(ledger, &key))
     });
     named.unwrap_or_else(|| "….old.key".to_owned())
 }
