@@ -2,6 +2,12 @@
 //!
 //! In a build without debug assertions none can be switched on, and the places that ask are nothing at all.
 
+use crate::env::{OpenMode, Storage};
+use crate::error::OpenError;
+use crate::scan::SegmentFile;
+use crate::segment::PAGE_BYTES;
+use crate::writer::zero;
+
 /// A mistake that somebody might make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation {
@@ -34,6 +40,19 @@ pub const ALL: [Mutation; 8] = [
     Mutation::SignOlderHead,
     Mutation::OldKeySignsOn,
 ];
+
+/// What [`Mutation::CutSyncedBatch`] takes for torn.
+pub(crate) fn cut_last_batch(storage: &dyn Storage, last: &SegmentFile) -> Result<(), OpenError> {
+    let (mut offset, mut number, mut start) = (PAGE_BYTES, last.header.chain.next_batch, None);
+    while let Ok((header, _)) = last.batch(offset, number)? {
+        start = (number > 0).then_some(offset);
+        offset += header.extent();
+        number += 1;
+    }
+    let Some(start) = start else { return Ok(()) };
+    let file = storage.open(&last.path, OpenMode::Write).map_err(|e| last.file_error("open it for writing", e))?;
+    zero(&*file, start, offset).map_err(|e| last.file_error("zero its end", e).into())
+}
 
 #[cfg(debug_assertions)]
 mod switch {

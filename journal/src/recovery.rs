@@ -291,7 +291,7 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     };
     reach_the_disk(storage, dir, &last)?;
     if mutation::is_on(Mutation::CutSyncedBatch) {
-        cut_last_batch(storage, &last)?;
+        mutation::cut_last_batch(storage, &last)?;
     }
     let scanned = last.scan()?;
     let headers = segments.iter().chain([&last]).map(|s| s.header).collect();
@@ -367,19 +367,6 @@ fn reach_the_disk(storage: &dyn Storage, dir: &Path, last: &SegmentFile) -> Resu
     last.file.sync_data().map_err(|e| last.file_error("sync it", e))?;
     last.file.drop_cache().map_err(|e| last.file_error("read it from the disk again", e))?;
     Ok(())
-}
-
-/// What [`Mutation::CutSyncedBatch`] takes for torn.
-fn cut_last_batch(storage: &dyn Storage, last: &SegmentFile) -> Result<(), OpenError> {
-    let (mut offset, mut number, mut start) = (PAGE_BYTES, last.header.chain.next_batch, None);
-    while let Ok((header, _)) = last.batch(offset, number)? {
-        start = (number > 0).then_some(offset);
-        offset += header.extent();
-        number += 1;
-    }
-    let Some(start) = start else { return Ok(()) };
-    let file = storage.open(&last.path, OpenMode::Write).map_err(|e| last.file_error("open it for writing", e))?;
-    zero(&*file, start, offset).map_err(|e| last.file_error("zero its end", e).into())
 }
 
 fn checkpoint_error(error: CheckpointError) -> OpenError {

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 REASONS = {
     "journal/src/error.rs": ["OpenError", "CreateError", "CommitError", "ClockError"],
     "journal/src/keys.rs": ["KeyError"],
-    "journal/src/checkpoint.rs": ["CheckpointError"],
+    "journal/src/checkpoint/mod.rs": ["CheckpointError"],
     "server/src/cli/serve.rs": ["ServeError"],
     "server/src/config.rs": ["ConfigError"],
 }

@@ -1,9 +1,4 @@
-//! Checkpoints (C2SP `tlog-checkpoint`): the recorded one, and the task that signs the next.
-//!
-//! The order is fixed: commits are durable, then acknowledged; then the newest durable block boundary is signed — at
-//! most every 100 ms, at once when somebody asks — stored in the ledger's `checkpoint` file, synced, and only then
-//! served. Before signing, the leaves are derived again from the bytes read back from the journal, and the new tree
-//! is checked to extend the one signed before. `checkpoint` is not derived state: without it a ledger does not start.
+//! The notary: signs checkpoints, one at a time, keeps the tree up with the journal, and hands over from key to key.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -14,226 +9,28 @@ use std::time::{Duration, Instant};
 
 use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
 use ledgerstone_digest::hash::Hash;
-use ledgerstone_digest::note::{self, SigningKey};
+use ledgerstone_digest::note::SigningKey;
 use ledgerstone_digest::rotation::{KeyChain, RotationRecord};
-use ledgerstone_digest::verifier::Refusal;
 
-use crate::env::{Storage, is_full};
-use crate::error::FileError;
+use super::recorded::Recorded;
+use super::{CheckpointError, Signed, sign};
+use crate::env::Storage;
 use crate::keyring::Keys;
 use crate::mutation::{self, Mutation};
 use crate::reserve;
 use crate::rotation::{self, Note};
-use crate::slots::{SlotError, SlotFile};
-use crate::tree::{Tree, TreeError};
-
-/// The file of the recorded checkpoint inside a ledger's directory.
-pub const CHECKPOINT_FILE: &str = "checkpoint";
-/// Identifies `checkpoint`.
-pub const CHECKPOINT_MAGIC: [u8; 8] = *b"LSCHKP\x00\x01";
+use crate::slots::SlotFile;
+use crate::tree::Tree;
 
 /// The background task signs no more often than this.
 const SIGNING_INTERVAL: Duration = Duration::from_millis(100);
 /// Leaf hashes handed to the tree at a time.
 const LEAVES_PER_RUN: usize = 4096;
 
-/// Why there is no checkpoint.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CheckpointError {
-    /// The file is missing beside a journal that has blocks or a genesis.
-    #[error(
-        "{} is missing; it is not derived from the journal, so the ledger does not start without it: restore it from \
-         the backup that has the newest one",
-        path.display()
-    )]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file cannot be read or written.
-    #[error("the checkpoint file: {0}")]
-    File(Arc<SlotError>),
-    /// The recorded note is not a checkpoint of this ledger by its key.
-    #[error("{}: the recorded checkpoint does not verify: {reason}", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with the note.
-        reason: String,
-    },
-    /// The journal is shorter than what was signed.
-    #[error(
-        "{}: records a signed tree of {recorded} leaves, but the journal reaches only {journal}; acknowledged data is \
-         missing: restore the journal, do not delete the checkpoint",
-        path.display()
-    )]
-    NotReached {
-        /// The file.
-        path: PathBuf,
-        /// The signed size.
-        recorded: u64,
-        /// The leaves the journal has.
-        journal: u64,
-    },
-    /// The journal's leaves give another root than what was signed.
-    #[error(
-        "{}: records root {recorded} at {size} leaves, but the journal gives {found}; run `ledgerstone verify` to find \
-         the damage",
-        path.display()
-    )]
-    OtherRoot {
-        /// The file.
-        path: PathBuf,
-        /// The size of both trees.
-        size: u64,
-        /// The signed root.
-        recorded: Hash,
-        /// The root of the journal's leaves.
-        found: Hash,
-    },
-    /// The note with which a key hands over cannot be kept.
-    #[error("the note of the key's rotation: {0}")]
-    Note(Arc<FileError>),
-    /// The key cannot sign for this ledger.
-    #[error("the key cannot sign this ledger's checkpoints: {0}")]
-    Key(String),
-    /// The journal could not be read back, so nothing is signed over it.
-    #[error("nothing is signed beyond {signed} leaves: {reason}")]
-    Journal {
-        /// The newest signed size.
-        signed: u64,
-        /// What the reader said, with file and offset.
-        reason: String,
-    },
-    /// The tree's files failed.
-    #[error(transparent)]
-    Tree(Arc<TreeError>),
-}
-
-impl CheckpointError {
-    /// Whether room on the disk would help.
-    pub fn is_full(&self) -> bool {
-        match self {
-            CheckpointError::Tree(error) => error.is_full(),
-            CheckpointError::File(error) => matches!(&**error, SlotError::Io { source, .. } if is_full(source)),
-            CheckpointError::Note(error) => is_full(&error.source),
-            _ => false,
-        }
-    }
-}
-
-impl From<TreeError> for CheckpointError {
-    fn from(error: TreeError) -> Self {
-        CheckpointError::Tree(Arc::new(error))
-    }
-}
-
-impl From<FileError> for CheckpointError {
-    fn from(error: FileError) -> Self {
-        CheckpointError::Note(Arc::new(error))
-    }
-}
-
-impl From<SlotError> for CheckpointError {
-    fn from(error: SlotError) -> Self {
-        CheckpointError::File(Arc::new(error))
-    }
-}
-
 /// What the signing task reads: leaf hashes derived from the bytes of the journal's files.
 pub trait Leaves: Send + Sync {
     /// Calls `each` with the leaf hashes of `from..to`, in order. `to` is a durable block boundary.
     fn leaf_hashes(&self, from: u64, to: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String>;
-}
-
-/// A signed checkpoint, and the note that says so.
-#[derive(Debug, Clone)]
-pub struct Signed {
-    /// Origin, size and root.
-    pub checkpoint: Checkpoint,
-    /// The signed note, to be served as it is.
-    pub note: Arc<str>,
-}
-
-/// Writes the first checkpoint of a ledger that is being created: size 1, the genesis alone. The caller syncs the
-/// directory.
-pub fn create(
-    storage: &dyn Storage,
-    ledger_dir: &Path,
-    origin: &str,
-    genesis_leaf_hash: Hash,
-    key: &SigningKey,
-) -> Result<(), CheckpointError> {
-    let signed = sign(origin, 1, genesis_leaf_hash, &[key])?;
-    SlotFile::create(storage, &ledger_dir.join(CHECKPOINT_FILE), CHECKPOINT_MAGIC, signed.note.as_bytes())?;
-    Ok(())
-}
-
-/// The recorded checkpoint: what recovery must reach.
-pub struct Recorded {
-    file: SlotFile,
-    path: PathBuf,
-    /// The newest checkpoint that was stored.
-    pub signed: Signed,
-}
-
-/// The recorded checkpoint before its signature was checked.
-pub struct UnverifiedRecorded(Recorded);
-
-impl Recorded {
-    /// Reads the file of a ledger, and checks only its form: which key may have signed it, the journal says.
-    pub fn read(storage: &dyn Storage, ledger_dir: &Path) -> Result<UnverifiedRecorded, CheckpointError> {
-        let path = ledger_dir.join(CHECKPOINT_FILE);
-        let (file, payload) = match SlotFile::open(storage, &path, CHECKPOINT_MAGIC) {
-            Ok(found) => found,
-            Err(SlotError::Missing { path }) => return Err(CheckpointError::Missing { path }),
-            Err(error) => return Err(error.into()),
-        };
-        let foreign = |reason: String| CheckpointError::Foreign { path: path.clone(), reason };
-        let note = String::from_utf8(payload).map_err(|_| foreign("it is not UTF-8".into()))?;
-        let unverified = UnverifiedCheckpoint::parse(&note).map_err(|error| foreign(error.to_string()))?;
-        let signed = Signed { checkpoint: unverified.unverified().clone(), note: note.into() };
-        Ok(UnverifiedRecorded(Recorded { file, path, signed }))
-    }
-
-    /// Refuses a journal of `leaves` leaves that does not reach the recorded size.
-    pub fn must_be_reached(&self, leaves: u64) -> Result<(), CheckpointError> {
-        let recorded = self.signed.checkpoint.size;
-        match recorded <= leaves {
-            true => Ok(()),
-            false => Err(CheckpointError::NotReached { path: self.path.clone(), recorded, journal: leaves }),
-        }
-    }
-}
-
-impl UnverifiedRecorded {
-    /// Checks the note's signature, by a key that may sign its size, and its origin, which is the key's name.
-    pub fn verify(self, keys: &KeyChain) -> Result<Recorded, CheckpointError> {
-        self.check(keys).map(|()| self.0)
-    }
-
-    /// As [`UnverifiedRecorded::verify`], for whoever goes on later.
-    pub fn check(&self, keys: &KeyChain) -> Result<(), CheckpointError> {
-        let Recorded { path, signed, .. } = &self.0;
-        let Err(refusal) = keys.verify(&signed.note) else { return Ok(()) };
-        let mut reason = refusal.to_string();
-        if matches!(&refusal, Refusal::Checkpoint(ledgerstone_digest::checkpoint::CheckpointError::NotSigned { .. })) {
-            reason.push_str(
-                "; if the key was rotated, the note of that is missing from `rotations`: restore it from a backup",
-            );
-        }
-        Err(CheckpointError::Foreign { path: path.clone(), reason })
-    }
-
-    /// What it says, for whoever checks later.
-    pub fn unverified(&self) -> &Signed {
-        &self.0.signed
-    }
-
-    /// As [`Recorded::must_be_reached`].
-    pub fn must_be_reached(&self, leaves: u64) -> Result<(), CheckpointError> {
-        self.0.must_be_reached(leaves)
-    }
 }
 
 /// The keys that a notary signs with.
@@ -662,23 +459,6 @@ impl Notary {
     }
 }
 
-/// Signs with each of the keys, in order.
-fn sign(origin: &str, size: u64, root: Hash, keys: &[&SigningKey]) -> Result<Signed, CheckpointError> {
-    let checkpoint = Checkpoint { origin: origin.to_owned(), size, root };
-    let wrong = |error: &dyn std::fmt::Display| CheckpointError::Key(error.to_string());
-    // What a key refuses to sign alone, none signs.
-    let mut notes = keys.iter().map(|key| checkpoint.sign(key).map_err(|error| wrong(&error)));
-    let alone = notes.next().ok_or_else(|| wrong(&"there is none"))??;
-    for refused in notes {
-        refused?;
-    }
-    let note = match keys {
-        [_] => alone,
-        several => note::sign(&checkpoint.to_note_text(), several).map_err(|error| wrong(&error))?,
-    };
-    Ok(Signed { checkpoint, note: note.into() })
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -686,6 +466,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_MAGIC, create};
     use crate::env::{Env, OpenMode};
     use crate::slots;
     use ledgerstone_digest::tree::{MemoryTree, leaf_hash};
