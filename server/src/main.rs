@@ -10,6 +10,7 @@ mod metrics;
 mod pg;
 mod qldb;
 mod scrub;
+mod sessions;
 
 /// Statements and revisions are many small allocations of several threads, some freed by another one than made them:
 /// this allocator takes a fifth of the time that the C library's does, and gives memory back to the system.

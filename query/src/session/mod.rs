@@ -61,6 +61,22 @@ pub struct SessionOptions {
     pub statement_ms_max: u64,
 }
 
+impl SessionOptions {
+    /// A session without wishes of its own, and without a limit.
+    pub fn new(door: Door, user: impl Into<String>, dialect: Dialect, runtime: Arc<dyn Runtime>) -> SessionOptions {
+        SessionOptions {
+            door,
+            user: user.into(),
+            dialect,
+            settings: Settings::default(),
+            runtime,
+            process_id: 0,
+            cancel: Cancel::default(),
+            statement_ms_max: 0,
+        }
+    }
+}
+
 /// Whether a transaction is open, for ReadyForQuery and its like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionStatus {

@@ -1,43 +1,14 @@
 //! `EXEC REDACT_REVISION` through a session: the data is gone everywhere, and what was promised still verifies.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::Env;
 use ledgerstone_journal::verify::{VerifyOptions, verify_directory};
-use ledgerstone_query::database::Limits;
 use ledgerstone_query::exec::Row;
-use ledgerstone_query::instance::{Instance, InstanceOptions};
-use ledgerstone_query::session::settings::Settings;
-use ledgerstone_query::session::{Cancel, Dialect, Door, Inline, Response, Session, SessionOptions};
+use ledgerstone_query::session::{Dialect, Response, Session};
 
-use crate::support::block_on;
-
-fn instance(dir: &Path) -> Arc<Instance> {
-    Instance::open(InstanceOptions {
-        env: Env::production(),
-        data: dir.join("data"),
-        keys: dir.join("keys"),
-        origin_prefix: "ledger.test".into(),
-        limits: Limits::default(),
-    })
-    .unwrap()
-}
-
-fn session(instance: &Arc<Instance>, dialect: Dialect) -> Session {
-    let options = SessionOptions {
-        door: Door::Embedded,
-        user: "clerk".into(),
-        dialect,
-        settings: Settings::default(),
-        runtime: Arc::new(Inline),
-        process_id: 0,
-        cancel: Cancel::default(),
-        statement_ms_max: 0,
-    };
-    Session::new(instance.clone(), "main", options).unwrap()
-}
+use crate::support::{block_on, open_instance, session};
 
 /// The rows of the last statement.
 fn rows(session: &mut Session, text: &str) -> Vec<Row> {
@@ -70,7 +41,7 @@ fn bytes_hold(dir: &Path, secret: &str) -> bool {
 fn a_redacted_revision_is_gone_from_the_disk_and_the_ledger_still_verifies() {
     for dialect in [Dialect::Sql, Dialect::PartiQl] {
         let dir = tempfile::tempdir().unwrap();
-        let first = instance(dir.path());
+        let first = open_instance(dir.path()).unwrap();
         let mut s = session(&first, Dialect::Sql);
         rows(&mut s, "CREATE TABLE person (id text PRIMARY KEY, secret text)");
         rows(&mut s, &format!("INSERT INTO person VALUES ('p1', '{SECRET}')"));
@@ -82,7 +53,7 @@ fn a_redacted_revision_is_gone_from_the_disk_and_the_ledger_still_verifies() {
         drop(first);
         let index = dir.path().join("data/main/index");
         assert!(bytes_hold(&index, SECRET), "the secret is in the index before");
-        let instance = instance(dir.path());
+        let instance = open_instance(dir.path()).unwrap();
         let mut s = session(&instance, Dialect::Sql);
         let database = instance.ledger("main").unwrap();
         let before = database.ledger().checkpoint().unwrap().checkpoint;
@@ -121,7 +92,7 @@ fn a_redacted_revision_is_gone_from_the_disk_and_the_ledger_still_verifies() {
 #[test]
 fn a_retry_never_gets_what_was_redacted() {
     let dir = tempfile::tempdir().unwrap();
-    let instance = instance(dir.path());
+    let instance = open_instance(dir.path()).unwrap();
     let mut s = session(&instance, Dialect::Sql);
     rows(&mut s, "CREATE TABLE person (id text PRIMARY KEY, secret text)");
     let insert = format!("INSERT INTO person VALUES ('p1', '{SECRET}') RETURNING secret");
@@ -143,7 +114,7 @@ fn a_retry_never_gets_what_was_redacted() {
 #[test]
 fn a_transaction_that_sees_a_redacted_revision_as_current_is_refused_not_shown_less() {
     let dir = tempfile::tempdir().unwrap();
-    let instance = instance(dir.path());
+    let instance = open_instance(dir.path()).unwrap();
     let mut s = session(&instance, Dialect::Sql);
     rows(&mut s, "CREATE TABLE person (id text PRIMARY KEY, secret text)");
     rows(&mut s, &format!("INSERT INTO person VALUES ('p1', '{SECRET}')"));

@@ -1,7 +1,6 @@
 //! Rotation of the signing key under sessions that write: the record is a revision like any other, every checkpoint served
 //! on the way is signed by a key that may sign it, and the files of keys are where an operator looks for them.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,40 +9,13 @@ use ledgerstone_digest::receipt::Receipt;
 use ledgerstone_digest::rotation::{KeyChain, RotationRecord};
 use ledgerstone_journal::Env;
 use ledgerstone_journal::verify::{Verdict, VerifyOptions, verify_directory};
-use ledgerstone_query::database::Limits;
-use ledgerstone_query::instance::{Instance, InstanceOptions};
-use ledgerstone_query::session::settings::Settings;
-use ledgerstone_query::session::{Cancel, Dialect, Door, Inline, Session, SessionOptions};
+use ledgerstone_query::instance::Instance;
+use ledgerstone_query::session::Dialect;
 
-use crate::support::told;
-
-fn instance(dir: &Path) -> Arc<Instance> {
-    Instance::open(InstanceOptions {
-        env: Env::production(),
-        data: dir.join("data"),
-        keys: dir.join("keys"),
-        origin_prefix: "ledger.test".into(),
-        limits: Limits::default(),
-    })
-    .unwrap()
-}
-
-fn session(instance: &Arc<Instance>) -> Session {
-    let options = SessionOptions {
-        door: Door::Embedded,
-        user: "clerk".into(),
-        dialect: Dialect::Sql,
-        settings: Settings::default(),
-        runtime: Arc::new(Inline),
-        process_id: 0,
-        cancel: Cancel::default(),
-        statement_ms_max: 0,
-    };
-    Session::new(instance.clone(), "main", options).unwrap()
-}
+use crate::support::{open_instance, session, told};
 
 fn write_until(instance: &Arc<Instance>, number: u64, stop: &AtomicBool) -> u64 {
-    let mut session = session(instance);
+    let mut session = session(instance, Dialect::Sql);
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
         told(&mut session, &format!("INSERT INTO t VALUES ({number}, {done})")).unwrap();
@@ -72,8 +44,8 @@ fn watch(instance: &Arc<Instance>, stop: &AtomicBool) -> Vec<Arc<str>> {
 #[test]
 fn sessions_go_on_and_every_checkpoint_served_is_signed_by_a_key_that_may() {
     let dir = tempfile::tempdir().unwrap();
-    let instance = instance(dir.path());
-    told(&mut session(&instance), "CREATE TABLE t (a int, b int)").unwrap();
+    let instance = open_instance(dir.path()).unwrap();
+    told(&mut session(&instance, Dialect::Sql), "CREATE TABLE t (a int, b int)").unwrap();
     let database = instance.ledger("main").unwrap();
     let first = database.ledger().vkey();
     let stop = AtomicBool::new(false);
@@ -113,7 +85,7 @@ fn the_record_is_read_as_it_is_before_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let mut records = Vec::new();
     let id = {
-        let instance = instance(dir.path());
+        let instance = open_instance(dir.path()).unwrap();
         let database = instance.ledger("main").unwrap();
         records.push(database.rotate_key("admin", "test").unwrap().record);
         records.push(database.rotate_key("admin", "test").unwrap().record);
@@ -123,7 +95,7 @@ fn the_record_is_read_as_it_is_before_and_after_a_restart() {
     };
     // Once more with everything derived made again, and a third key.
     std::fs::remove_dir_all(dir.path().join("data/main/index")).unwrap();
-    let again = instance(dir.path());
+    let again = open_instance(dir.path()).unwrap();
     compare(&again, &records);
     records.push(again.ledger("main").unwrap().rotate_key("admin", "test").unwrap().record);
     compare(&again, &records);
@@ -138,7 +110,7 @@ fn the_record_is_read_as_it_is_before_and_after_a_restart() {
 }
 
 fn compare(instance: &Arc<Instance>, records: &[RotationRecord]) {
-    let mut session = session(instance);
+    let mut session = session(instance, Dialect::Sql);
     let database = instance.ledger("main").unwrap();
     let told_history = told(&mut session, &format!("SELECT data FROM history('{}')", Id::KEYS));
     let lines = told_history.unwrap_or_else(|error| panic!("{error}"));
@@ -163,8 +135,8 @@ fn compare(instance: &Arc<Instance>, records: &[RotationRecord]) {
 #[test]
 fn nobody_writes_to_the_table_of_keys_by_a_statement() {
     let dir = tempfile::tempdir().unwrap();
-    let instance = instance(dir.path());
-    let mut session = session(&instance);
+    let instance = open_instance(dir.path()).unwrap();
+    let mut session = session(&instance, Dialect::Sql);
     for statement in [
         format!("INSERT INTO \"{}\" VALUES (1)", Id::KEYS),
         "INSERT INTO _ql_keys VALUES (1)".to_owned(),

@@ -1,28 +1,15 @@
 //! Many ledgers in one directory: made, listed, protected, dropped, opened again.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
-use ledgerstone_journal::Env;
 use ledgerstone_query::catalogue::ddl;
-use ledgerstone_query::database::{Database, Limits};
+use ledgerstone_query::database::Database;
 use ledgerstone_query::error::SqlState;
-use ledgerstone_query::instance::{Instance, InstanceOptions};
 use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::{Transaction, View};
 
-use crate::support::{create_table, record, table};
-
-fn open(dir: &Path) -> Result<Arc<Instance>, ledgerstone_query::error::QueryError> {
-    Instance::open(InstanceOptions {
-        env: Env::production(),
-        data: dir.join("data"),
-        keys: dir.join("keys"),
-        origin_prefix: "ledger.test".into(),
-        limits: Limits::default(),
-    })
-}
+use crate::support::{create_table, open_instance, record, table};
 
 fn write(database: &Arc<Database>, n: i64) {
     let mut tx = Transaction::begin(database, false);
@@ -42,7 +29,7 @@ fn count(database: &Arc<Database>) -> usize {
 #[test]
 fn ledgers_are_made_kept_and_dropped() {
     let dir = tempfile::tempdir().unwrap();
-    let instance = open(dir.path()).unwrap();
+    let instance = open_instance(dir.path()).unwrap();
     assert_eq!(instance.ledgers().iter().map(|l| &*l.name).collect::<Vec<_>>(), ["main"]);
     write(&instance.ledger("main").unwrap(), 1);
     write(&instance.create_ledger("other_1", true).unwrap(), 2);
@@ -55,11 +42,11 @@ fn ledgers_are_made_kept_and_dropped() {
     assert_eq!(unknown.hint.as_deref(), Some("There is: main, other_1."));
     let protected = instance.drop_ledger("other_1").unwrap_err();
     assert_eq!(protected.code, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
-    assert!(open(dir.path()).is_err(), "one directory, one process");
+    assert!(open_instance(dir.path()).is_err(), "one directory, one process");
     instance.close().unwrap();
     drop(instance);
 
-    let instance = open(dir.path()).unwrap();
+    let instance = open_instance(dir.path()).unwrap();
     assert_eq!(count(&instance.ledger("main").unwrap()), 1);
     assert_eq!(count(&instance.ledger("other_1").unwrap()), 1);
     write(&instance.ledger("main").unwrap(), 3);
@@ -75,7 +62,7 @@ fn ledgers_are_made_kept_and_dropped() {
 #[test]
 fn a_ledger_that_cannot_be_opened_leaves_the_others_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let instance = open(dir.path()).unwrap();
+    let instance = open_instance(dir.path()).unwrap();
     instance.create_ledger("broken", false).unwrap();
     write(&instance.ledger("main").unwrap(), 1);
     instance.close().unwrap();
@@ -84,7 +71,7 @@ fn a_ledger_that_cannot_be_opened_leaves_the_others_alone() {
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes[4100] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
-    let instance = open(dir.path()).unwrap();
+    let instance = open_instance(dir.path()).unwrap();
     assert_eq!(count(&instance.ledger("main").unwrap()), 1);
     let error = instance.ledger("broken").err().unwrap();
     assert!(error.message.contains(".seg"), "{error}");

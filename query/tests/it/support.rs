@@ -13,11 +13,11 @@ use ledgerstone_journal::{Committed, Env};
 use ledgerstone_query::ast::{ColumnDefinition, CreateTable, Name, Span, Statement, TableName, TypeName};
 use ledgerstone_query::catalogue::Table;
 use ledgerstone_query::catalogue::ddl;
-use ledgerstone_query::database::{Database, DatabaseOptions};
+use ledgerstone_query::database::{Database, DatabaseOptions, Limits};
 use ledgerstone_query::error::QueryError;
 use ledgerstone_query::index::disk::IndexOptions;
-use ledgerstone_query::session::settings::Settings;
-use ledgerstone_query::session::{Cancel, Dialect, Door, Inline, Response, Session, SessionOptions};
+use ledgerstone_query::instance::{Instance, InstanceOptions};
+use ledgerstone_query::session::{Dialect, Door, Inline, Response, Session, SessionOptions};
 use ledgerstone_query::transaction::{Doc, Transaction};
 
 /// A ledger in memory that can be closed and opened again.
@@ -49,17 +49,7 @@ impl Memory {
 
     /// A session that speaks SQL.
     pub fn session(&self) -> Session {
-        let options = SessionOptions {
-            door: Door::Embedded,
-            user: "clerk".into(),
-            dialect: Dialect::Sql,
-            settings: Settings::default(),
-            runtime: Arc::new(Inline),
-            process_id: 0,
-            cancel: Cancel::default(),
-            statement_ms_max: 0,
-        };
-        Session::over(self.database.clone(), options)
+        Session::over(self.database.clone(), clerk(Dialect::Sql))
     }
 
     /// Closes the ledger and opens it again: everything derived is made anew.
@@ -103,6 +93,27 @@ pub fn small_index() -> IndexOptions {
 
 fn open(env: &Env) -> Arc<Database> {
     open_with(env, true)
+}
+
+/// How the clerk speaks to a ledger.
+pub fn clerk(dialect: Dialect) -> SessionOptions {
+    SessionOptions::new(Door::Embedded, "clerk", dialect, Arc::new(Inline))
+}
+
+/// Ledgers in files, with their keys beside them.
+pub fn open_instance(dir: &Path) -> Result<Arc<Instance>, QueryError> {
+    Instance::open(InstanceOptions {
+        env: Env::production(),
+        data: dir.join("data"),
+        keys: dir.join("keys"),
+        origin_prefix: "ledger.test".into(),
+        limits: Limits::default(),
+    })
+}
+
+/// A clerk's session with the ledger `main`.
+pub fn session(instance: &Arc<Instance>, dialect: Dialect) -> Session {
+    Session::new(instance.clone(), "main", clerk(dialect)).unwrap()
 }
 
 /// Without threads nothing happens but what the test drives.

@@ -8,7 +8,7 @@ use ledgerstone_protocol::v1::ledger_service_server::LedgerService;
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::{Instance, MAIN};
-use ledgerstone_query::session::{Cancel, Dialect, Door, Session, SessionOptions, Settings};
+use ledgerstone_query::session::{Dialect, Door, Session, SessionOptions};
 use ledgerstone_query::transaction::body_digest;
 use tonic::{Request, Response, Status};
 
@@ -61,19 +61,15 @@ impl LedgerService for LedgerDoor {
         let caller = self.options.gate.admit(request.metadata())?;
         let request = request.into_inner();
         self.registry.check_room()?;
+        let user = caller.user(&request.user)?;
+        let dialect = match v1::Dialect::try_from(request.dialect) {
+            Ok(v1::Dialect::Partiql) => Dialect::PartiQl,
+            Ok(v1::Dialect::Sql | v1::Dialect::Unspecified) => Dialect::Sql,
+            Err(_) => return Err(Status::invalid_argument("the dialect is unknown: SQL is 1, PartiQL is 2")),
+        };
         let options = SessionOptions {
-            door: Door::Grpc,
-            user: caller.user(&request.user)?,
-            dialect: match v1::Dialect::try_from(request.dialect) {
-                Ok(v1::Dialect::Partiql) => Dialect::PartiQl,
-                Ok(v1::Dialect::Sql | v1::Dialect::Unspecified) => Dialect::Sql,
-                Err(_) => return Err(Status::invalid_argument("the dialect is unknown: SQL is 1, PartiQL is 2")),
-            },
-            settings: Settings::default(),
-            runtime: Arc::clone(&self.options.runtime),
-            process_id: 0,
-            cancel: Cancel::default(),
             statement_ms_max: self.options.limits.statement_ms,
+            ..SessionOptions::new(Door::Grpc, user, dialect, Arc::clone(&self.options.runtime))
         };
         let instance = Arc::clone(&self.instance);
         let ledger = name_or_main(&request.ledger).to_owned();

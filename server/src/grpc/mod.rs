@@ -97,7 +97,7 @@ impl Limits {
 pub fn routes(instance: Arc<Instance>, options: Options) -> axum::Router {
     let request_bytes = options.limits.request_bytes;
     let registry = Registry::new(options.limits, Arc::clone(&options.rng));
-    tokio::spawn(sessions::sweep(Arc::downgrade(&registry), options.shutdown.clone()));
+    tokio::spawn(crate::sessions::sweep(Arc::downgrade(&registry), options.shutdown.clone()));
     let digest = digest::Digest {
         instance: Arc::clone(&instance),
         gate: Arc::clone(&options.gate),

@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::http::HeaderMap;
 use hmac::{Hmac, KeyInit, Mac};
 use ledgerstone_digest::Hash;
+use ledgerstone_digest::ion::{Limits, Value, parse};
 use sha2::Sha256;
 
 use super::failure::Failure;
@@ -59,7 +60,7 @@ struct Authorization<'a> {
     date: &'a str,
     region: &'a str,
     signed: Vec<&'a str>,
-    signature: Vec<u8>,
+    signature: Hash,
 }
 
 impl AccessKeys {
@@ -139,14 +140,14 @@ impl AccessKeys {
         if !["host", "x-amz-date"].iter().all(|name| authorization.signed.contains(name)) {
             return Err(wrong("Host and X-Amz-Date must be signed"));
         }
-        let hash = hex(&Hash::sha256(&[body]).0);
+        let hash = Hash::sha256(&[body]).to_string();
         if text("x-amz-content-sha256").is_some_and(|told| told != hash) {
             return Err(wrong("X-Amz-Content-SHA256 is not that of the body"));
         }
         let canonical =
             canonical(headers, &authorization.signed, &hash).ok_or_else(|| wrong("a signed header is missing"))?;
         let scope = format!("{}/{}/{SERVICE}/aws4_request", authorization.date, authorization.region);
-        let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Hash::sha256(&[canonical.as_bytes()]).0));
+        let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", Hash::sha256(&[canonical.as_bytes()]));
         // An unknown key takes the same way, so that time does not tell which keys there are.
         let key = self.0.get(authorization.key_id);
         let secret = key.map_or("", |key| key.secret.as_str());
@@ -154,7 +155,7 @@ impl AccessKeys {
         let signing = chain.iter().try_fold(format!("AWS4{secret}").into_bytes(), |key, part| sign(&key, part));
         let holds = signing
             .and_then(|key| mac(&key))
-            .is_some_and(|mac| mac.chain_update(to_sign).verify_slice(&authorization.signature).is_ok());
+            .is_some_and(|mac| mac.chain_update(to_sign).verify_slice(&authorization.signature.0).is_ok());
         match key {
             Some(key) if holds => Ok(key.user.clone()),
             Some(_) => Err(Failure::unauthorized(
@@ -181,7 +182,7 @@ impl<'a> Authorization<'a> {
             return None;
         }
         let signed: Vec<&str> = field("SignedHeaders")?.split(';').collect();
-        Some(Authorization { key_id, date, region, signed, signature: unhex(field("Signature")?)? })
+        Some(Authorization { key_id, date, region, signed, signature: field("Signature")?.parse().ok()? })
     }
 }
 
@@ -206,34 +207,19 @@ fn sign(key: &[u8], text: &str) -> Option<Vec<u8>> {
     Some(mac(key)?.chain_update(text).finalize().into_bytes().to_vec())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    (0..32).map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()).collect()
-}
-
 fn now_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Seconds since 1970 of `20260102T030405Z`.
+/// Seconds since 1970 of `20260102T030405Z`, which lacks only the signs between that Ion wants.
 fn seconds(time: &str) -> Option<u64> {
-    let digits = time.strip_suffix('Z').filter(|t| t.len() == 15 && t.is_ascii() && t.get(8..9) == Some("T"))?;
-    let part = |from: usize, to: usize| digits.get(from..to)?.parse::<i64>().ok();
-    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
-    let (hour, minute, second) = (part(9, 11)?, part(11, 13)?, part(13, 15)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
-        return None;
+    let (date, clock) = time.strip_suffix('Z').filter(|t| t.len() == 15)?.split_once('T')?;
+    let (year, month, day) = (date.get(..4)?, date.get(4..6)?, date.get(6..8)?);
+    let (hour, minute, second) = (clock.get(..2)?, clock.get(2..4)?, clock.get(4..6)?);
+    match parse(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"), &Limits::DOCUMENT) {
+        Ok(Value::Timestamp(time)) => u64::try_from(time.epoch_seconds()).ok(),
+        _ => None,
     }
-    // Days from the civil calendar, years beginning in March so that a leap day comes last.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
-    u64::try_from(days * 86_400 + hour * 3_600 + minute * 60 + second).ok()
 }
 
 #[cfg(test)]
@@ -253,13 +239,13 @@ mod tests {
         headers.insert("x-amz-date", time.parse().unwrap());
         headers.insert("x-amz-target", "QLDBSession.SendCommand".parse().unwrap());
         let names = ["host", "x-amz-date", "x-amz-target"];
-        let canonical = canonical(&headers, &names, &hex(&Hash::sha256(&[body]).0)).unwrap();
+        let canonical = canonical(&headers, &names, &Hash::sha256(&[body]).to_string()).unwrap();
         let scope = format!("{}/us-east-1/qldb/aws4_request", &time[..8]);
-        let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Hash::sha256(&[canonical.as_bytes()]).0));
+        let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", Hash::sha256(&[canonical.as_bytes()]));
         let key = [&time[..8], "us-east-1", "qldb", "aws4_request"]
             .iter()
             .fold(format!("AWS4{secret}").into_bytes(), |key, part| sign(&key, part).unwrap());
-        let signature = hex(&sign(&key, &to_sign).unwrap());
+        let signature = Hash::from_slice(&sign(&key, &to_sign).unwrap()).unwrap();
         let header = format!(
             "{ALGORITHM} Credential=AKIDEXAMPLE/{scope}, SignedHeaders={}, Signature={signature}",
             names.join(";")
@@ -274,7 +260,10 @@ mod tests {
         let key = ["20150830", "us-east-1", "iam", "aws4_request"]
             .iter()
             .fold(format!("AWS4{SECRET}").into_bytes(), |key, part| sign(&key, part).unwrap());
-        assert_eq!(hex(&key), "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9");
+        assert_eq!(
+            Hash::from_slice(&key).unwrap().to_string(),
+            "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledgerstone_digest::ion::{Struct, Value, ion_hash};
+use ledgerstone_digest::ion::{Struct, Value, encode, ion_hash};
 use ledgerstone_digest::qldb::{dot2, statement_digest};
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::env::Rng;
@@ -14,7 +14,7 @@ use ledgerstone_query::error::QueryError;
 use ledgerstone_query::session::{Response, RowStream, Session};
 
 use super::failure::Failure;
-use super::wire::{self, Figures, SessionCommand};
+use super::wire::{self, Figures, Page, SessionCommand};
 
 /// Values in a page.
 const PAGE_VALUES: usize = 200;
@@ -70,13 +70,13 @@ impl Conversation {
             }
             SessionCommand::Execute { transaction, statement, parameters } => {
                 self.check(&transaction)?;
-                let (values, next) = self.execute(&statement, &parameters).await?;
-                Ok(wire::executed(&values, next.as_deref(), self.figures(begun)))
+                let page = self.execute(&statement, &parameters).await?;
+                Ok(wire::executed(&page, self.figures(begun)))
             }
             SessionCommand::FetchPage { transaction, token } => {
                 self.check(&transaction)?;
-                let (values, next) = self.fetch(&token)?;
-                Ok(wire::page_fetched(&values, next.as_deref(), self.figures(begun)))
+                let page = self.fetch(&token)?;
+                Ok(wire::page_fetched(&page, self.figures(begun)))
             }
             SessionCommand::Commit { transaction, digest } => {
                 self.check(&transaction)?;
@@ -117,7 +117,7 @@ impl Conversation {
         }
     }
 
-    async fn execute(&mut self, text: &str, parameters: &[Value]) -> Result<(Vec<Value>, Option<String>), Failure> {
+    async fn execute(&mut self, text: &str, parameters: &[Value]) -> Result<Page, Failure> {
         let Some(open) = &mut self.open else { return Err(Failure::bad_request("no transaction is open")) };
         open.digest = dot2(open.digest, statement_digest(text, parameters));
         if open.cursors.len() >= CURSORS_MAX {
@@ -128,7 +128,7 @@ impl Conversation {
         let parameters: Vec<Option<Value>> = parameters.iter().cloned().map(Some).collect();
         let (columns, rows) = match self.session.run_or_undo(text, &parameters).await? {
             Response::Rows { columns, rows } => (columns, rows),
-            Response::Done { .. } | Response::Empty => return Ok((Vec::new(), None)),
+            Response::Done { .. } | Response::Empty => return Ok(Page::default()),
             Response::CopyIn(_) | Response::CopyOut(_) => {
                 return Err(Failure::bad_request("COPY is for the PostgreSQL port"));
             }
@@ -136,7 +136,7 @@ impl Conversation {
         self.page(Cursor { columns, rows, next: VecDeque::new() })
     }
 
-    fn fetch(&mut self, token: &str) -> Result<(Vec<Value>, Option<String>), Failure> {
+    fn fetch(&mut self, token: &str) -> Result<Page, Failure> {
         let cursor = self.open.as_mut().and_then(|open| open.cursors.remove(token));
         let cursor = cursor
             .ok_or_else(|| Failure::bad_request("NextPageToken was used before, or is of another transaction"))?;
@@ -144,21 +144,22 @@ impl Conversation {
     }
 
     /// The next values and, if there are more, a token for them.
-    fn page(&mut self, mut cursor: Cursor) -> Result<(Vec<Value>, Option<String>), Failure> {
-        let (mut values, mut bytes) = (Vec::new(), 0);
-        while values.len() < PAGE_VALUES && bytes < PAGE_BYTES {
-            let Some(value) = cursor.take()? else { return Ok((values, None)) };
-            bytes += ledgerstone_digest::ion::encode(&value).len();
-            values.push(value);
+    fn page(&mut self, mut cursor: Cursor) -> Result<Page, Failure> {
+        let (mut page, mut bytes) = (Page::default(), 0);
+        while page.values.len() < PAGE_VALUES && bytes < PAGE_BYTES {
+            let Some(value) = cursor.take()? else { return Ok(page) };
+            let value = encode(&value);
+            bytes += value.len();
+            page.values.push(value);
         }
-        if cursor.is_at_the_end()? {
-            return Ok((values, None));
+        if !cursor.is_at_the_end()? {
+            let token = Id(self.rng.bytes16()).to_string();
+            if let Some(open) = &mut self.open {
+                open.cursors.insert(token.clone(), cursor);
+            }
+            page.next = Some(token);
         }
-        let token = Id(self.rng.bytes16()).to_string();
-        if let Some(open) = &mut self.open {
-            open.cursors.insert(token.clone(), cursor);
-        }
-        Ok((values, Some(token)))
+        Ok(page)
     }
 
     async fn commit(&mut self, theirs: &Hash) -> Result<(), Failure> {

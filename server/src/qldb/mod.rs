@@ -103,7 +103,7 @@ struct Shared {
 /// what has lived too long.
 pub fn routes(instance: Arc<Instance>, options: Options) -> Router {
     let sessions = Registry::new(options.limits, Arc::clone(&options.rng));
-    tokio::spawn(sessions::sweep(Arc::downgrade(&sessions), options.shutdown.clone()));
+    tokio::spawn(crate::sessions::sweep(Arc::downgrade(&sessions), options.shutdown.clone()));
     let request_bytes = options.limits.request_bytes;
     let shared = Arc::new(Shared { instance, options, sessions });
     Router::new().route("/", post(send_command)).layer(DefaultBodyLimit::max(request_bytes)).with_state(shared)
@@ -145,6 +145,6 @@ fn request_id(rng: &Arc<dyn Rng>) -> String {
     let mut bytes = rng.bytes16();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -4,18 +4,18 @@
 //! client hears why and not only that it is gone: the words are part of the protocol.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ledgerstone_digest::Id;
 use ledgerstone_journal::env::Rng;
-use ledgerstone_query::session::{Cancel, CancelReason, Dialect, Door, Session, SessionOptions, Settings};
-use tokio::sync::watch;
+use ledgerstone_query::session::{Cancel, CancelReason, Dialect, Door, Session, SessionOptions};
 
 use super::conversation::Conversation;
 use super::failure::Failure;
 use super::wire::{self, Command, SessionCommand};
 use super::{Limits, Shared};
+use crate::sessions::{Full, Sessions, Sweep, lock};
 
 /// How long the end of a session is remembered.
 const REMEMBERED: Duration = Duration::from_secs(900);
@@ -27,14 +27,9 @@ const SWEEP: Duration = Duration::from_millis(500);
 pub struct Registry {
     limits: Limits,
     rng: Arc<dyn Rng>,
-    all: Mutex<All>,
-}
-
-#[derive(Default)]
-struct All {
-    open: HashMap<Id, Arc<Entry>>,
+    open: Sessions<Entry>,
     /// Why each is gone, and since when.
-    ended: HashMap<Id, (Failure, Instant)>,
+    ended: Mutex<HashMap<Id, (Failure, Instant)>>,
 }
 
 struct Entry {
@@ -56,7 +51,7 @@ pub async fn run(shared: &Shared, user: &str, command: Command) -> Result<String
             let outcome = in_session(&shared.sessions, id, &entry, command).await;
             *lock(&entry.used) = Instant::now();
             if ends {
-                shared.sessions.lock().open.remove(&id);
+                shared.sessions.open.remove_if(id, |_| true);
             }
             outcome
         }
@@ -66,14 +61,8 @@ pub async fn run(shared: &Shared, user: &str, command: Command) -> Result<String
 async fn start(shared: &Shared, user: &str, ledger: String) -> Result<String, Failure> {
     shared.sessions.check_room()?;
     let options = SessionOptions {
-        door: Door::Qldb,
-        user: user.to_owned(),
-        dialect: Dialect::PartiQl,
-        settings: Settings::default(),
-        runtime: Arc::clone(&shared.options.runtime),
-        process_id: 0,
-        cancel: Cancel::default(),
         statement_ms_max: shared.options.limits.longest_statement_ms(),
+        ..SessionOptions::new(Door::Qldb, user, Dialect::PartiQl, Arc::clone(&shared.options.runtime))
     };
     let instance = Arc::clone(&shared.instance);
     // Opening a ledger for the first time reads its journal.
@@ -102,38 +91,18 @@ async fn in_session(registry: &Registry, id: Id, entry: &Entry, command: Session
     outcome
 }
 
-/// Ends what has lived too long until the server stops, then everything.
-pub async fn sweep(registry: Weak<Registry>, mut shutdown: watch::Receiver<bool>) {
-    loop {
-        let stopped = tokio::select! {
-            () = tokio::time::sleep(SWEEP) => false,
-            _ = shutdown.wait_for(|stop| *stop) => true,
-        };
-        let Some(registry) = registry.upgrade() else { return };
-        if stopped {
-            return registry.close_all();
-        }
-        registry.sweep(Instant::now());
-    }
-}
-
 impl Registry {
     pub fn new(limits: Limits, rng: Arc<dyn Rng>) -> Arc<Registry> {
-        Arc::new(Registry { limits, rng, all: Mutex::default() })
+        let open = Sessions::new(limits.sessions, Arc::clone(&rng));
+        Arc::new(Registry { limits, rng, open, ended: Mutex::default() })
     }
 
     /// Refuses before a session is made that there would be no room for.
     fn check_room(&self) -> Result<(), Failure> {
-        match self.lock().open.len() {
-            open if open < self.limits.sessions => Ok(()),
-            open => Err(Failure::limit_exceeded(format!(
-                "there are {open} open sessions, as many as allowed; end sessions or share them"
-            ))),
-        }
+        self.open.check_room().map_err(full)
     }
 
     fn add(&self, user: &str, session: Session) -> Result<Id, Failure> {
-        self.check_room()?;
         let entry = Entry {
             user: user.to_owned(),
             created: Instant::now(),
@@ -141,20 +110,15 @@ impl Registry {
             used: Mutex::new(Instant::now()),
             conversation: tokio::sync::Mutex::new(Conversation::new(session, Arc::clone(&self.rng))),
         };
-        // Sixteen random bytes have not been there before.
-        let id = Id(self.rng.bytes16());
-        self.lock().open.insert(id, Arc::new(entry));
-        Ok(id)
+        self.open.add(entry).map_err(full)
     }
 
     /// A session of this user.
     fn find(&self, user: &str, id: Id) -> Result<Arc<Entry>, Failure> {
-        let all = self.lock();
-        match all.open.get(&id) {
-            Some(entry) if entry.user == user => Ok(Arc::clone(entry)),
-            Some(_) => Err(gone()),
-            None => Err(all.ended.get(&id).map_or_else(gone, |(failure, _)| failure.clone())),
-        }
+        let found = |entry: &Arc<Entry>| Some(if entry.user == user { Ok(Arc::clone(entry)) } else { Err(gone()) });
+        self.open
+            .with(id, found)
+            .unwrap_or_else(|| Err(lock(&self.ended).get(&id).map_or_else(gone, |(failure, _)| failure.clone())))
     }
 
     /// Why a session may not go on, if it may not.
@@ -176,42 +140,41 @@ impl Registry {
     }
 
     fn end(&self, id: Id, failure: Failure) {
-        let mut all = self.lock();
-        all.open.remove(&id);
+        let mut ended = lock(&self.ended);
+        self.open.remove_if(id, |_| true);
         // What ended long ago goes with the sweep; a crowd of them must not take the memory meanwhile.
-        if all.ended.len() < self.limits.sessions.saturating_mul(4) {
-            all.ended.insert(id, (failure, Instant::now()));
+        if ended.len() < self.limits.sessions.saturating_mul(4) {
+            ended.insert(id, (failure, Instant::now()));
         }
+    }
+}
+
+impl Sweep for Registry {
+    fn pause(&self) -> Duration {
+        SWEEP
     }
 
     fn sweep(&self, now: Instant) {
-        let open: Vec<(Id, Arc<Entry>)> = self.lock().open.iter().map(|(id, entry)| (*id, Arc::clone(entry))).collect();
-        for (id, entry) in open {
+        for (id, entry) in self.open.all() {
             // One that runs a command is judged at its next.
             let Ok(conversation) = entry.conversation.try_lock() else { continue };
             if let Some(failure) = self.expired(id, &entry, &conversation, now) {
                 self.end(id, failure);
             }
         }
-        self.lock().ended.retain(|_, (_, since)| now.saturating_duration_since(*since) < REMEMBERED);
+        lock(&self.ended).retain(|_, (_, since)| now.saturating_duration_since(*since) < REMEMBERED);
     }
 
     fn close_all(&self) {
-        for (_, entry) in self.lock().open.drain() {
-            entry.cancel.cancel(CancelReason::Shutdown);
-        }
+        self.open.drain().iter().for_each(|entry| entry.cancel.cancel(CancelReason::Shutdown));
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, All> {
-        lock(&self.all)
-    }
+fn full(Full(open): Full) -> Failure {
+    Failure::limit_exceeded(format!("there are {open} open sessions, as many as allowed; end sessions or share them"))
 }
 
 /// A token that was never given out, or whose session ended long ago or before a restart of the server.
 fn gone() -> Failure {
     Failure::invalid_session("Invalid session: it was ended, or the server was started anew")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -153,17 +153,25 @@ pub fn transaction_started(transaction: &str, figures: Figures) -> String {
     json!({ "StartTransaction": { "TransactionId": transaction, "TimingInformation": timing(figures) } }).to_string()
 }
 
+/// Some of a statement's values, each in Ion binary.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub values: Vec<Vec<u8>>,
+    /// What to ask for more with, if there is more.
+    pub next: Option<String>,
+}
+
 /// The first page of a statement's values.
-pub fn executed(values: &[Value], next: Option<&str>, figures: Figures) -> String {
+pub fn executed(page: &Page, figures: Figures) -> String {
     json!({ "ExecuteStatement": {
-        "FirstPage": page(values, next), "TimingInformation": timing(figures), "ConsumedIOs": consumed(figures),
+        "FirstPage": page.to_json(), "TimingInformation": timing(figures), "ConsumedIOs": consumed(figures),
     }})
     .to_string()
 }
 
-pub fn page_fetched(values: &[Value], next: Option<&str>, figures: Figures) -> String {
+pub fn page_fetched(page: &Page, figures: Figures) -> String {
     json!({ "FetchPage": {
-        "Page": page(values, next), "TimingInformation": timing(figures), "ConsumedIOs": consumed(figures),
+        "Page": page.to_json(), "TimingInformation": timing(figures), "ConsumedIOs": consumed(figures),
     }})
     .to_string()
 }
@@ -184,13 +192,14 @@ pub fn session_ended(figures: Figures) -> String {
     json!({ "EndSession": { "TimingInformation": timing(figures) } }).to_string()
 }
 
-/// `Values` is there even if it is empty: a driver takes its length.
-fn page(values: &[Value], next: Option<&str>) -> serde_json::Value {
-    let values: Vec<_> =
-        values.iter().map(|value| json!({ "IonBinary": STANDARD.encode(ion::encode(value)) })).collect();
-    match next {
-        Some(next) => json!({ "Values": values, "NextPageToken": next }),
-        None => json!({ "Values": values }),
+impl Page {
+    /// `Values` is there even if it is empty: a driver takes its length.
+    fn to_json(&self) -> serde_json::Value {
+        let values: Vec<_> = self.values.iter().map(|value| json!({ "IonBinary": STANDARD.encode(value) })).collect();
+        match &self.next {
+            Some(next) => json!({ "Values": values, "NextPageToken": next }),
+            None => json!({ "Values": values }),
+        }
     }
 }
 

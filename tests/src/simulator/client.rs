@@ -11,8 +11,7 @@ use std::task::{Context, Poll, Waker};
 use ledgerstone_journal::Committed;
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::QueryError;
-use ledgerstone_query::session::settings::Settings;
-use ledgerstone_query::session::{Cancel, Dialect, Door, Pause, Response, Runtime, Session, SessionOptions};
+use ledgerstone_query::session::{Dialect, Door, Pause, Response, Runtime, Session, SessionOptions};
 use ledgerstone_query::value::text;
 
 use super::model::{Answer, Work};
@@ -117,16 +116,7 @@ impl Runtime for Turns {
 impl Client {
     pub fn new(database: &Arc<Database>, number: u64) -> Client {
         let user = format!("client{number}");
-        let options = SessionOptions {
-            door: Door::Embedded,
-            user: user.clone(),
-            dialect: Dialect::Sql,
-            settings: Settings::default(),
-            runtime: Arc::new(Turns),
-            process_id: 0,
-            cancel: Cancel::default(),
-            statement_ms_max: 0,
-        };
+        let options = SessionOptions::new(Door::Embedded, user.clone(), Dialect::Sql, Arc::new(Turns));
         let session = Some(Session::over(Arc::clone(database), options));
         Client { user, session, running: None, call: None, asked: (0, 0), open: None, published: None, repeats: None }
     }

@@ -10,7 +10,7 @@ use ledgerstone_journal::Env;
 use ledgerstone_query::database::Limits;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::{Instance, InstanceOptions, MAIN};
-use ledgerstone_query::session::{Cancel, Dialect, Door, Prepared, Response, Session, SessionOptions, Settings};
+use ledgerstone_query::session::{Dialect, Door, Prepared, Response, Session, SessionOptions};
 use tokio_postgres::error::SqlState as WireState;
 use tokio_postgres::{Client, Statement};
 
@@ -71,16 +71,7 @@ impl Target {
                 Ok(Connection::Qldb(Box::new(QldbClient::connect(address, ledger).await?)))
             }
             Target::Embedded(instance) => {
-                let options = SessionOptions {
-                    door: Door::Postgres,
-                    user: "bench".to_owned(),
-                    dialect: Dialect::Sql,
-                    settings: Settings::default(),
-                    runtime: runtime(),
-                    process_id: 0,
-                    cancel: Cancel::default(),
-                    statement_ms_max: 0,
-                };
+                let options = SessionOptions::new(Door::Postgres, "bench", Dialect::Sql, runtime());
                 let session = Session::new(Arc::clone(instance), MAIN, options).map_err(explain)?;
                 Ok(Connection::Embedded(Box::new(session)))
             }
