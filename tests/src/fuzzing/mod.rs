@@ -4,12 +4,15 @@
 //! Two drive them. `fuzz/` does with libFuzzer, for hours, outside of the workspace since it needs a nightly toolchain. The
 //! test `fuzzing` does in every run with [`smoke`]: the kept corpus in `fuzz/corpus`, and seeded changes of it.
 
+mod changes;
 mod proofs;
 mod statements;
 mod values;
 mod wire;
 
 use std::path::PathBuf;
+
+pub use changes::Random;
 
 /// What is fuzzed: its name, which is its folder in the corpus, and what is done with the bytes.
 pub struct Target {
@@ -58,7 +61,8 @@ pub fn smoke(target: &Target, seed: u64, factor: usize) -> usize {
     for (name, bytes) in &corpus {
         running(target, &format!("fuzz/corpus/{}/{name}", target.name), bytes);
     }
-    let mut random = Random(seed ^ target.name.bytes().fold(0, |hash: u64, b| hash.wrapping_mul(31) + u64::from(b)));
+    let name = target.name.bytes().fold(0, |hash: u64, b| hash.wrapping_mul(31) + u64::from(b));
+    let mut random = Random::new(seed ^ name);
     let changes = target.share * factor;
     for change in 0..changes {
         let mut bytes = corpus[random.below(corpus.len())].1.clone();
@@ -74,7 +78,7 @@ pub fn smoke(target: &Target, seed: u64, factor: usize) -> usize {
 /// Changes an input as [`smoke`] does, for what is no target of its own.
 pub fn change(bytes: &mut Vec<u8>, seed: u64) {
     let other = bytes.clone();
-    Random(seed).change(bytes, &other);
+    Random::new(seed).change(bytes, &other);
 }
 
 /// The kept inputs of a target, by name.
@@ -103,68 +107,5 @@ fn running(target: &Target, what: &str, bytes: &[u8]) {
         let kept = std::fs::write(&path, bytes).map_or_else(|e| e.to_string(), |()| path.display().to_string());
         eprintln!("{} fails on {what}; the input is in {kept}", target.name);
         std::panic::resume_unwind(panic);
-    }
-}
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-
-    /// One change: a bit, a cut, a piece of this or another input, a run of one byte, or a word that lengths are made of.
-    fn change(&mut self, bytes: &mut Vec<u8>, other: &[u8]) {
-        const WORDS: [&[u8]; 14] = [
-            b"\0",
-            b"\xff\xff\xff\xff",
-            b"\x7f\xff\xff\xff",
-            b"\x80\0\0\0",
-            b"\0\0\0\0\0\0\0\x01",
-            b"\xff\xff\xff\xff\xff\xff\xff\xff",
-            b"\x8e\x7f\x7f\x7f\xff",
-            b"\xe0\x01\0\xea",
-            b"\xef\xbf\xbf\xc0\x80",
-            b"((((((((((((((((",
-            b"'\"`{[<",
-            b"99999999999999999999",
-            b"-1e-2147483649",
-            b"\n\n\xe2\x80\x94 ",
-        ];
-        let at = self.below(bytes.len() + 1);
-        let length = self.below(24);
-        match self.below(9) {
-            0 | 1 if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
-            2 => bytes.truncate(at),
-            3 => drop(bytes.drain(at..(at + length).min(bytes.len()))),
-            4 => {
-                let from = self.below(bytes.len() + 1);
-                let piece: Vec<u8> = bytes[from..].iter().copied().take(length).collect();
-                bytes.splice(at..at, piece);
-            }
-            5 => {
-                let from = self.below(other.len() + 1);
-                bytes.splice(at..at, other[from..].iter().copied().take(length * 4));
-            }
-            6 => {
-                let byte = self.next() as u8;
-                let times = 1 << self.below(10);
-                bytes.splice(at..at, std::iter::repeat_n(byte, times));
-            }
-            _ => {
-                let word = WORDS[self.below(WORDS.len())];
-                let end = (at + self.below(word.len() + 1)).min(bytes.len());
-                bytes.splice(at..end, word.iter().copied());
-            }
-        }
     }
 }

@@ -3,80 +3,25 @@
 //!
 //! `LEDGERSTONE_SEED=n` replays; `LEDGERSTONE_TEST_LONG=1` sends five times as many.
 
-use std::error::Error as StdError;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use futures_util::future::join_all;
 use ledgerstone_client::digest::ion::{self, Limits, Value};
 use ledgerstone_digest::verifier::check_data;
 use ledgerstone_protocol::v1::execute_response::Part;
 use ledgerstone_protocol::v1::ledger_service_client::LedgerServiceClient;
 use ledgerstone_protocol::v1::{Dialect, ExecuteRequest, OpenSessionRequest};
+use ledgerstone_tests::fuzzing::Random;
 use ledgerstone_tests::seed;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::ToSql;
 
-use crate::harness::{Server, state};
+use crate::harness::{Raw, Server, state};
 
 /// Inputs of each kind.
 fn cases() -> usize {
     if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() { 12_000 } else { 2_400 }
-}
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-
-    fn bytes(&mut self, most: usize) -> Vec<u8> {
-        (0..self.below(most + 1)).map(|_| self.next() as u8).collect()
-    }
-
-    /// Changes some bytes: flipped, cut, doubled, put in, or overwritten with what lengths and types are made of.
-    fn mutate(&mut self, bytes: &mut Vec<u8>) {
-        const WORDS: [&[u8]; 10] = [
-            b"\xe0\x01\x00\xea",
-            b"\xee\x7f\x7f\x7f\xff",
-            b"\xde\x0f\x7f\x7f\x7f\x7f\xff",
-            b"\xbe\x8f",
-            b"\xd1",
-            b"\xef",
-            b"\xff\xff\xff\xff",
-            b"\x7f\xff\xff\xff",
-            b"\x0e\x90",
-            b"\xe7\x81\x83\xd4\x87\xb1\x81",
-        ];
-        for _ in 0..1 + self.below(4) {
-            let at = self.below(bytes.len() + 1);
-            match self.below(6) {
-                0 | 1 if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
-                2 => bytes.truncate(at),
-                3 => {
-                    let piece = bytes[at..].iter().copied().take(self.below(12)).collect::<Vec<_>>();
-                    bytes.splice(at..at, piece);
-                }
-                4 => drop(bytes.splice(at..at, self.bytes(6))),
-                _ => {
-                    let word = WORDS[self.below(WORDS.len())];
-                    let end = (at + self.below(word.len() + 1)).min(bytes.len());
-                    bytes.splice(at..end, word.iter().copied());
-                }
-            }
-        }
-    }
 }
 
 /// Documents of every Ion type, to begin from.
@@ -125,7 +70,7 @@ async fn ion_binary_garbage_is_refused_or_stored_as_what_it_says() {
         ..ExecuteRequest::default()
     };
     client.execute(execute("CREATE TABLE d", Vec::new())).await.unwrap().into_inner().message().await.unwrap();
-    let mut random = Random(start);
+    let mut random = Random::new(start);
     let (mut stored, mut refused) = (0, 0);
     for case in 0..cases() {
         let bytes = ion_garbage(&mut random);
@@ -189,23 +134,6 @@ async fn all(
     Ok(rows)
 }
 
-/// A parameter sent as these bytes, whatever its type.
-#[derive(Debug, Clone)]
-struct Raw(Vec<u8>);
-
-impl ToSql for Raw {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
-        out.extend_from_slice(&self.0);
-        Ok(IsNull::No)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
-}
-
 /// A type, and bytes of it to begin from.
 const BINARY: [(&str, &[u8]); 14] = [
     ("bytea", b"\x00\x01\xff bytes"),
@@ -231,7 +159,7 @@ async fn ion_text_garbage_is_a_syntax_error_or_what_it_says() {
     let mut client = LedgerServiceClient::connect(format!("http://{}", server.http)).await.unwrap();
     let open = OpenSessionRequest { ledger: "main".into(), dialect: Dialect::Partiql as i32, user: "test".into() };
     let session = client.open_session(open).await.unwrap().into_inner().session;
-    let mut random = Random(start);
+    let mut random = Random::new(start);
     let (mut accepted, mut refused) = (0, 0);
     for case in 0..cases() {
         let mut bytes = DOCUMENTS[random.below(DOCUMENTS.len())].as_bytes().to_vec();
@@ -286,7 +214,7 @@ async fn binary_parameters_of_garbage_are_refused_or_come_back_as_sent() {
         }
     }
     assert!(statements.len() >= 11, "{}", statements.len());
-    let mut random = Random(start);
+    let mut random = Random::new(start);
     let (mut accepted, mut refused, mut sent) = (0, 0, 0);
     while sent < cases() {
         let mut batch = Vec::new();
@@ -343,7 +271,7 @@ fn garbage_and_length_words_on_the_http_port_harm_nobody() {
     let server = Server::start();
     let before = memory_kib(&server);
     let start = seed("garbage_and_length_words_on_the_http_port_harm_nobody");
-    let mut random = Random(start);
+    let mut random = Random::new(start);
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let settings = h2(4, 0, 0, b"");
     let call = |data: &[u8]| {

@@ -6,11 +6,12 @@ use std::error::Error as StdError;
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, pin_mut};
 use ledgerstone_client::{Session, Value};
-use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::ion_doors::{Refusal, refusal};
 use super::sql_values::SqlCase;
+use crate::harness::Raw;
 
 /// How a value gets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,33 +54,6 @@ impl ToSql for AsText<'_> {
     }
 
     to_sql_checked!();
-}
-
-/// A value as its bytes, whatever its type.
-#[derive(Debug)]
-pub struct AsBytes(Vec<u8>);
-
-impl ToSql for AsBytes {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
-        out.extend_from_slice(&self.0);
-        Ok(IsNull::No)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
-}
-
-impl<'a> FromSql<'a> for AsBytes {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(AsBytes(raw.to_vec()))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
 }
 
 /// Sends one value to a table `(door, name, v)`.
@@ -134,7 +108,7 @@ async fn copy(client: &Client, statement: &str, row: String) -> Result<(), tokio
 pub async fn copy_in_binary(client: &Client, table: &str) -> Result<(), tokio_postgres::Error> {
     let insert = client.prepare(&format!("INSERT INTO {table} VALUES ('Binary', $1, $2)")).await?;
     for row in client.query(&format!("SELECT name, v FROM {table} WHERE door = 'Text'"), &[]).await? {
-        client.execute(&insert, &[&row.get::<_, String>(0), &row.get::<_, Option<AsBytes>>(1)]).await?;
+        client.execute(&insert, &[&row.get::<_, String>(0), &row.get::<_, Option<Raw>>(1)]).await?;
     }
     Ok(())
 }

@@ -111,9 +111,7 @@ impl Place {
         let mut promised = self.promised.clone();
         promised.check(&server);
         promised.insert(&server, 1_000_000);
-        promised.checkpoint(&server);
-        assert_eq!(server.stop().code(), Some(0), "{}", server.log_text());
-        promised.verify(&self.data());
+        promised.hold_to_the_end(&mut server);
     }
 
     pub fn path(&self) -> &Path {
@@ -200,6 +198,15 @@ impl Promised {
             server.psql_ok("SELECT n FROM t").lines().map(|line| line.parse().expect("a number")).collect();
         let lost: Vec<_> = self.rows.difference(&there).take(10).collect();
         assert!(lost.is_empty(), "lost: {lost:?} … of {}", self.rows.len());
+    }
+
+    /// Everything promised is there, and verifies once the server has stopped.
+    #[track_caller]
+    pub fn hold_to_the_end(&mut self, server: &mut Server) {
+        self.check(server);
+        self.checkpoint(server);
+        assert_eq!(server.stop().code(), Some(0), "{}", server.log_text());
+        self.verify(&server.data());
     }
 
     /// Every checkpoint handed out verifies against the directory of a stopped server.
