@@ -19,8 +19,10 @@ mod run;
 mod runtime;
 pub mod settings;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::Committed;
 
 pub use copy_in::CopyIn;
@@ -381,8 +383,10 @@ impl Prepared {
         &self.text
     }
 
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
+    /// Parameters as the statement takes them: SQL has one NULL, which is no value; in PartiQL a null has a type, and is a
+    /// value like others.
+    pub fn with_its_nulls<'p>(&self, parameters: &'p [Option<Value>]) -> Cow<'p, [Option<Value>]> {
+        run::with_nulls_of(self.dialect, parameters)
     }
 }
 

@@ -120,12 +120,7 @@ impl Session {
         alone: bool,
     ) -> Result<Response, QueryError> {
         let Some(parsed) = prepared.statements.first() else { return Ok(Response::Empty) };
-        // PartiQL's null is a value like others; what is not there at all has no parameter.
-        let absent = prepared.dialect == Dialect::PartiQl && parameters.iter().any(Option::is_none);
-        let parameters = match absent {
-            true => Cow::Owned(noted(parameters).into_iter().map(Some).collect()),
-            false => Cow::Borrowed(parameters),
-        };
+        let parameters = prepared.with_its_nulls(parameters);
         let job = Job {
             text: &prepared.text,
             parsed,
@@ -492,6 +487,16 @@ pub(super) fn noted(parameters: &[Option<Value>]) -> Vec<Value> {
     parameters.iter().map(|value| value.clone().unwrap_or(Value::NULL)).collect()
 }
 
+/// See [`Prepared::with_its_nulls`].
+pub(super) fn with_nulls_of(dialect: Dialect, parameters: &[Option<Value>]) -> Cow<'_, [Option<Value>]> {
+    let is_value = |parameter: &Option<Value>| !matches!(parameter, None | Some(Value::Null(_)));
+    match dialect {
+        _ if parameters.iter().all(is_value) => Cow::Borrowed(parameters),
+        Dialect::Sql => parameters.iter().map(|parameter| parameter.clone().filter(|_| is_value(parameter))).collect(),
+        Dialect::PartiQl => noted(parameters).into_iter().map(Some).collect(),
+    }
+}
+
 fn respond(plan: &Plan, outcome: Outcome) -> Response {
     match outcome {
         Outcome::Rows { rows } => {
@@ -504,5 +509,21 @@ fn respond(plan: &Plan, outcome: Outcome) -> Response {
             }
             _ => Response::Done { tag: command_tag(command, count) },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledgerstone_digest::ion::IonType;
+
+    use super::*;
+
+    #[test]
+    fn nulls_are_no_values_in_sql_and_keep_their_types_in_partiql() {
+        let typed = Some(Value::Null(IonType::Int));
+        let given = [None, Some(Value::NULL), typed.clone(), Some(Value::int(1))];
+        assert_eq!(*with_nulls_of(Dialect::Sql, &given), [None, None, None, Some(Value::int(1))]);
+        let null = Some(Value::NULL);
+        assert_eq!(*with_nulls_of(Dialect::PartiQl, &given), [null.clone(), null, typed, Some(Value::int(1))]);
     }
 }

@@ -15,7 +15,7 @@ use ledgerstone_protocol::v1;
 use ledgerstone_protocol::v1::execute_response::Part;
 use ledgerstone_query::bind::plan::ResultColumn;
 use ledgerstone_query::error::{QueryError, SqlState};
-use ledgerstone_query::session::{Cancel, CancelReason, Dialect, Response, RowStream, Session, TransactionStatus};
+use ledgerstone_query::session::{Cancel, CancelReason, Response, RowStream, Session, TransactionStatus};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tonic::Status;
 
@@ -82,7 +82,7 @@ async fn run_and_send(
         let ran = if sender.is_closed() {
             Err(QueryError::new(SqlState::QUERY_CANCELED, "the client went away"))
         } else {
-            run(&mut session, &request, parameters).await
+            run(&mut session, &request, &parameters).await
         };
         // Before the session is let go: from here on the next statement must not be stopped.
         set(running, false);
@@ -119,7 +119,7 @@ async fn run_and_send(
 async fn run(
     session: &mut Session,
     request: &v1::ExecuteRequest,
-    parameters: Vec<Option<Value>>,
+    parameters: &[Option<Value>],
 ) -> Result<Ran, QueryError> {
     session.take_commit();
     if session.transaction_status() == TransactionStatus::Idle {
@@ -131,9 +131,9 @@ async fn run(
         ));
     }
     let prepared = session.prepare(request.statement.as_str(), &[])?;
-    let parameters = for_dialect(parameters, prepared.dialect());
-    let response = session.run(&prepared, &parameters, true).await?;
+    let response = session.run(&prepared, parameters, true).await?;
     let digest = prepared.logged_text().map(|text| {
+        let parameters = prepared.with_its_nulls(parameters);
         let values: Vec<Value> = parameters.iter().map(|v| v.clone().unwrap_or(Value::NULL)).collect();
         statement_digest(text, &values)
     });
@@ -217,14 +217,6 @@ fn decode_parameters(parameters: &[Vec<u8>], most: usize) -> Result<Vec<Option<V
     parameters.iter().enumerate().map(decode).collect()
 }
 
-/// SQL has one NULL, which is no value; in PartiQL a null has a type, and is stored with it.
-fn for_dialect(parameters: Vec<Option<Value>>, dialect: Dialect) -> Vec<Option<Value>> {
-    match dialect {
-        Dialect::Sql => parameters.into_iter().map(|value| value.filter(|v| !matches!(v, Value::Null(_)))).collect(),
-        Dialect::PartiQl => parameters,
-    }
-}
-
 fn part(part: Part) -> v1::ExecuteResponse {
     v1::ExecuteResponse { part: Some(part) }
 }
@@ -258,8 +250,7 @@ mod tests {
     fn parameters_are_limited_and_checked() {
         assert_eq!(decode_parameters(&[Vec::new(), ion::encode(&Value::int(5))], 2).unwrap().len(), 2);
         let null = decode_parameters(&[ion::encode(&Value::NULL)], 1).unwrap();
-        assert_eq!((&for_dialect(null.clone(), Dialect::Sql)[..], &null[..]), (&[None][..], &[Some(Value::NULL)][..]));
-        assert_eq!(for_dialect(null.clone(), Dialect::PartiQl), null);
+        assert_eq!(null, [Some(Value::NULL)]);
         assert!(decode_parameters(&[Vec::new(), Vec::new()], 1).is_err());
         let status = decode_parameters(&[vec![1, 2, 3]], 1).unwrap_err();
         assert!(status.message().contains("$1"), "{status}");
