@@ -60,6 +60,11 @@ impl Index {
         self.entries.push(offset | BLOCK_MARK);
     }
 
+    /// What it takes in memory, its texts not counted.
+    pub fn bytes(&self) -> usize {
+        size_of::<u32>() * (self.entries.len() + self.blocks.len() + self.dictionary.len())
+    }
+
     /// How many positions.
     pub fn positions(&self) -> u64 {
         self.entries.len() as u64

@@ -36,8 +36,11 @@ pub(crate) use frames::{FRAME_READ_BYTES, Frames};
 use staged::StagedCache;
 pub(crate) use stored::{derive, revision_facts, stored_block, stored_revision};
 
-/// Segments kept open, with their offsets and dictionaries.
-const OPEN_SEGMENTS_MAX: usize = 64;
+/// Segments kept open at most: each is a file descriptor.
+const OPEN_SEGMENTS_MAX: usize = 512;
+/// What the offsets of the segments kept open may take. Reads all over a ledger need all of its segments, and opening one
+/// means reading its offsets: with fewer than there are, most reads would do that.
+const OPEN_SEGMENT_BYTES_MAX: usize = 512 << 20;
 /// The durable journal, for any number of reading threads.
 pub(crate) struct Journal {
     pub env: Env,
@@ -62,6 +65,8 @@ pub(crate) struct Segment {
 #[derive(Default)]
 struct OpenSegments {
     segments: HashMap<u64, (Arc<Segment>, u64)>,
+    /// What their offsets take.
+    bytes: usize,
     clock: u64,
 }
 
@@ -70,6 +75,14 @@ type EachHead<'a, E> = dyn FnMut(&Segment, &mut Frames<'_>, BlockHead) -> Result
 
 /// Takes revisions of a block with its head, and whether the block ends with them.
 type EachPiece<'a, E> = dyn FnMut(&BlockHead, Vec<StoredRevision>, bool) -> Result<(), E> + 'a;
+
+impl OpenSegments {
+    fn forget(&mut self, number: u64) {
+        if let Some((segment, _)) = self.segments.remove(&number) {
+            self.bytes -= segment.index().bytes();
+        }
+    }
+}
 
 impl From<ScanError> for ReadError {
     fn from(error: ScanError) -> Self {
@@ -140,7 +153,7 @@ impl Journal {
 
     /// Forgets a segment whose file was replaced.
     pub fn forget(&self, number: u64) -> Result<(), ReadError> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).segments.remove(&number);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).forget(number);
         self.staged.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let header = SegmentFile::open(&*self.env.storage, &self.dir, number, OpenMode::Read)?.header;
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
@@ -227,11 +240,15 @@ impl Journal {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.clock += 1;
         let clock = open.clock;
-        open.segments.insert(segment.file.header.number, (segment, clock));
-        if open.segments.len() > OPEN_SEGMENTS_MAX
-            && let Some(oldest) = open.segments.iter().min_by_key(|(_, (_, used))| *used).map(|(n, _)| *n)
+        let number = segment.file.header.number;
+        open.forget(number);
+        open.bytes += segment.index().bytes();
+        open.segments.insert(number, (segment, clock));
+        while open.segments.len() > OPEN_SEGMENTS_MAX || open.bytes > OPEN_SEGMENT_BYTES_MAX && open.segments.len() > 1
         {
-            open.segments.remove(&oldest);
+            let oldest = open.segments.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number);
+            let Some(oldest) = oldest else { break };
+            open.forget(oldest);
         }
     }
 

@@ -95,3 +95,21 @@ fn threads_share_syncs_and_answer_everybody() {
         .unwrap();
     assert_eq!(count, 800);
 }
+
+/// A ledger of more segments than few: reading all over it must not open each again for each read.
+#[test]
+fn segments_are_opened_once_and_stay_open() {
+    let env = Env::memory(1);
+    create_sized(&env, &dir(), 16 << 10);
+    let mut options = options();
+    options.segment_bytes = 16 << 10;
+    let (ledger, _) = open(&env, &dir(), options).unwrap();
+    let positions: Vec<u64> = (0..300).map(|n| commit(&ledger, n, 5_000).unwrap().first_position).collect();
+    let read_all = || positions.iter().for_each(|position| drop(ledger.read_revision(*position).unwrap()));
+    read_all();
+    // Whoever opens a segment reads its offsets, and makes them if they are not there.
+    env.storage.remove_dir_all(&dir().join("offsets")).unwrap();
+    read_all();
+    assert!(!env.storage.exists(&dir().join("offsets")), "a segment was opened again");
+    ledger.close().unwrap();
+}
