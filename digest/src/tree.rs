@@ -101,7 +101,7 @@ impl Frontier {
 
     /// The root of the tree.
     pub fn root(&self) -> Hash {
-        fold_right(&self.edge)
+        fold_right(&self.edge, node_hash)
     }
 }
 
@@ -113,6 +113,12 @@ pub trait HashReader {
     /// The root of the complete subtree over leaves `index << level` up to `(index + 1) << level`; level 0 is the
     /// leaves' hashes.
     fn subtree(&self, level: u8, index: u64) -> Result<Hash, Self::Error>;
+
+    /// The hash of a node with these children. Another combiner makes another tree of the same shape: QLDB's digest is
+    /// one ([`crate::qldb`]).
+    fn node(&self, left: &Hash, right: &Hash) -> Hash {
+        node_hash(left, right)
+    }
 }
 
 impl<R: HashReader + ?Sized> HashReader for &R {
@@ -120,6 +126,10 @@ impl<R: HashReader + ?Sized> HashReader for &R {
 
     fn subtree(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
         (**self).subtree(level, index)
+    }
+
+    fn node(&self, left: &Hash, right: &Hash) -> Hash {
+        (**self).node(left, right)
     }
 }
 
@@ -377,14 +387,14 @@ fn range_root<R: HashReader + ?Sized>(start: u64, end: u64, reader: &R) -> Resul
     for (level, index) in complete_subtrees(start, end) {
         hashes.push(reader.subtree(level, index)?);
     }
-    Ok(fold_right(&hashes))
+    Ok(fold_right(&hashes, |left, right| reader.node(left, right)))
 }
 
-fn fold_right(hashes: &[Hash]) -> Hash {
+fn fold_right(hashes: &[Hash], node: impl Fn(&Hash, &Hash) -> Hash) -> Hash {
     let mut folded = hashes.iter().rev();
     match folded.next() {
         None => EMPTY_ROOT,
-        Some(last) => folded.fold(*last, |right, left| node_hash(left, &right)),
+        Some(last) => folded.fold(*last, |right, left| node(left, &right)),
     }
 }
 

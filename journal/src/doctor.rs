@@ -2,7 +2,7 @@
 //! tree, from the journal alone, without the ledger's key. Nothing that is not derived is touched.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use ledgerstone_digest::Hash;
@@ -11,6 +11,7 @@ use crate::checkpoint::{CheckpointError, Leaves, Recorded};
 use crate::env::Env;
 use crate::error::{FileError, OpenError};
 use crate::offsets::{self, OFFSETS_DIR};
+use crate::qldb::BLOCK_TREE_DIR;
 use crate::reader::{Journal, Segment};
 use crate::recovery::{self, LOCK_FILE};
 use crate::redaction::REDACTION_FILE;
@@ -87,7 +88,7 @@ pub fn rebuild_derived(env: &Env, dir: &Path, progress: &mut dyn FnMut(u64, u64)
         let what = "a redaction is under way; start the server, which finishes it, then run this again".to_owned();
         return Err(DoctorError::Unfinished { path: redaction, what });
     }
-    remove_offsets(env, dir)?;
+    remove_derived(env, dir)?;
     let (journal, end) = read_journal(env, dir)?;
     let unusable = |error: CheckpointError| OpenError::Checkpoint(error.to_string());
     let recorded = Recorded::read(storage, dir).map_err(unusable)?;
@@ -106,8 +107,12 @@ pub fn rebuild_derived(env: &Env, dir: &Path, progress: &mut dyn FnMut(u64, u64)
     Ok(DoctorReport { segments, leaves: end, root: tree.root()?, checkpoint_size: recorded.size })
 }
 
-fn remove_offsets(env: &Env, dir: &Path) -> Result<(), DoctorError> {
-    let path = dir.join(OFFSETS_DIR);
+/// The tree over the blocks is made again when it is asked for.
+fn remove_derived(env: &Env, dir: &Path) -> Result<(), DoctorError> {
+    [OFFSETS_DIR, BLOCK_TREE_DIR].iter().try_for_each(|name| remove(env, dir.join(name)))
+}
+
+fn remove(env: &Env, path: PathBuf) -> Result<(), DoctorError> {
     match env.storage.remove_dir_all(&path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(FileError { path, action: "remove it", source }.into())

@@ -19,6 +19,7 @@ use crate::commit::CommitFuture;
 use crate::engine::{Back, Front, Request, Shared, Step, spawn};
 use crate::env::{Env, Lock};
 use crate::error::{CommitError, CreateError, OpenError, ReadError};
+use crate::qldb::BlockTree;
 use crate::reader::Journal;
 use crate::receipt::{Prover, ReceiptError, ReceiptOptions};
 use crate::recovery::{self, CreateOptions, OpenOptions, Recovered};
@@ -33,6 +34,7 @@ use crate::writer::Writer;
 pub struct Ledger {
     pub(crate) journal: Arc<Journal>,
     pub(crate) notary: Arc<Notary>,
+    pub(crate) blocks: BlockTree,
     origin: String,
     shared: Arc<Shared>,
     queue_max: usize,
@@ -364,6 +366,9 @@ impl Ledger {
             return Ok(());
         }
         let closed = self.notary.close();
+        if let Err(error) = self.blocks.close() {
+            tracing::warn!(%error, "the tree over the blocks was not written; it is made again when it is asked for");
+        }
         drop(lock);
         closed
     }
@@ -373,7 +378,7 @@ impl Ledger {
         if position < end { Ok(()) } else { Err(ReadError::Beyond { what, number: position, end }) }
     }
 
-    fn block_number_published(&self, number: u64) -> Result<(), ReadError> {
+    pub(crate) fn block_number_published(&self, number: u64) -> Result<(), ReadError> {
         let end = self.block_count()?.unwrap_or(0);
         if number < end { Ok(()) } else { Err(ReadError::Beyond { what: "block", number, end }) }
     }
@@ -419,6 +424,7 @@ impl Recovered {
         let shared = Arc::new(Shared::new(tail.chain.next_position, read_only, options.threads, front, back));
         let origin = notary.chain().current().name().to_owned();
         let mut ledger = Ledger {
+            blocks: BlockTree::new(Arc::clone(&env.storage), &journal.dir),
             journal,
             notary,
             origin,

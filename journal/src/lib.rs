@@ -17,6 +17,7 @@
 //! | [`keys`], [`keyring`] | signing keys as files; which of them is in force |
 //! | [`rotation`] | how a new key takes over from the one before |
 //! | [`redaction`] | data that leaves the journal while its hash stays |
+//! | [`qldb`] | the ledger as QLDB showed it: its digest, proofs, blocks |
 //! | [`receipt`] | receipts and proofs, made from the journal and the tree |
 //! | [`backup`] | copies of an open ledger, and ledgers made of them |
 //! | [`doctor`] | derived files made again |
@@ -45,6 +46,7 @@ pub mod ledger;
 #[doc(hidden)]
 pub mod mutation;
 pub(crate) mod offsets;
+pub mod qldb;
 pub(crate) mod reader;
 pub mod receipt;
 pub mod recovery;
@@ -71,6 +73,7 @@ pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
 pub use keyring::Keys;
 pub use ledger::Ledger;
+pub use qldb::{QldbDigest, QldbError, QldbProof};
 pub use receipt::{ReceiptError, ReceiptOptions};
 pub use recovery::{CreateOptions, OpenOptions, Recovered};
 pub use redaction::RedactError;

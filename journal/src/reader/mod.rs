@@ -517,6 +517,16 @@ impl Journal {
         Ok(())
     }
 
+    /// The stored hashes of the blocks that end at `from` or later and before `to`, in order.
+    pub fn block_hashes_between<E: From<ReadError>>(
+        &self,
+        from: u64,
+        to: u64,
+        each: &mut dyn FnMut(Hash) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.heads_between(from, to, &mut |_, _, head| each(head.block_hash))
+    }
+
     /// The hash of the block before, from that block's head or, for a segment's first block, from its header.
     fn previous_block_hash(&self, head: &BlockHead) -> Result<Option<Hash>, ReadError> {
         let Some(previous) = head.first_position().checked_sub(1).filter(|_| head.number > 0) else { return Ok(None) };

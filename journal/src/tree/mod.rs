@@ -1,4 +1,5 @@
-//! The ledger's Merkle tree on disk (RFC 9162 over the leaves of the journal): level files of 32-byte hashes.
+//! A ledger's Merkle trees on disk: level files of 32-byte hashes. There are two of the same shape: the one that is
+//! signed (RFC 9162 over the leaves of the journal), and QLDB's over the hashes of the blocks ([`crate::qldb_tree`]).
 //!
 //! The tree is derived: it is appended after the journal, never on the commit path, and can be deleted and rebuilt.
 //! Hashes collect in memory and are written in runs; now and then the files are synced and the size they reach is
@@ -78,10 +79,14 @@ impl TreeError {
     }
 }
 
+/// How two children make a node.
+pub type Combine = fn(&Hash, &Hash) -> Hash;
+
 /// The tree: safe to read from any thread while one appends.
 pub struct Tree {
     storage: Arc<dyn Storage>,
     dir: PathBuf,
+    combine: Combine,
     edge: RwLock<Edge>,
     appender: Mutex<Appender>,
 }
@@ -119,7 +124,16 @@ impl Tree {
         ledger_dir: &Path,
         leaves: u64,
     ) -> Result<(Tree, Option<String>), TreeError> {
-        let dir = ledger_dir.join(TREE_DIR);
+        Tree::open_with(storage, ledger_dir.join(TREE_DIR), leaves, merkle::node_hash)
+    }
+
+    /// The same for level files in another directory, of another combiner.
+    pub fn open_with(
+        storage: Arc<dyn Storage>,
+        dir: PathBuf,
+        leaves: u64,
+        combine: Combine,
+    ) -> Result<(Tree, Option<String>), TreeError> {
         storage.create_dir_all(&dir).map_err(|source| TreeError::Io { path: dir.clone(), source })?;
         let (state, found) = match SlotFile::open(&*storage, &dir.join(STATE_FILE), STATE_MAGIC) {
             Ok((state, payload)) => (Some(state), Ok(payload)),
@@ -129,6 +143,7 @@ impl Tree {
         let tree = Tree {
             storage,
             dir,
+            combine,
             edge: RwLock::new(Edge { size: 0, levels: Vec::new() }),
             appender: Mutex::new(Appender { state, synced: 0, retry_at: 0 }),
         };
@@ -295,7 +310,7 @@ impl Tree {
                 if !(level.tail.len() as u64).is_multiple_of(FAN_OUT) {
                     break;
                 }
-                hash = complete_root(&level.tail[level.tail.len() - FAN_OUT as usize..]);
+                hash = complete_root(&level.tail[level.tail.len() - FAN_OUT as usize..], self.combine);
             }
         }
         edge.size = size + leaves.len() as u64;
@@ -412,19 +427,23 @@ impl merkle::HashReader for TreeReader<'_> {
         }
         let from = (first % FAN_OUT) as usize;
         let hashes = last.as_ref().and_then(|(_, _, hashes)| hashes.get(from..from + width as usize));
-        Ok(complete_root(hashes.ok_or_else(beyond)?))
+        Ok(complete_root(hashes.ok_or_else(beyond)?, self.tree.combine))
+    }
+
+    fn node(&self, left: &Hash, right: &Hash) -> Hash {
+        (self.tree.combine)(left, right)
     }
 }
 
 /// The root over 1, 2, 4, 8 or 16 hashes of one level.
-fn complete_root(hashes: &[Hash]) -> Hash {
+fn complete_root(hashes: &[Hash], combine: Combine) -> Hash {
     let mut nodes = [Hash::ZERO; FAN_OUT as usize];
     let mut count = hashes.len();
     nodes[..count].copy_from_slice(hashes);
     while count > 1 {
         count /= 2;
         for index in 0..count {
-            nodes[index] = merkle::node_hash(&nodes[2 * index], &nodes[2 * index + 1]);
+            nodes[index] = combine(&nodes[2 * index], &nodes[2 * index + 1]);
         }
     }
     nodes[0]

@@ -6,6 +6,7 @@ mod commits;
 mod damage;
 mod model;
 mod proofs;
+mod qldb;
 mod redacting;
 mod rotating;
 mod support;

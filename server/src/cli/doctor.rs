@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_journal::keys::read_key;
+use ledgerstone_journal::qldb::BLOCK_TREE_DIR;
 use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_journal::{Env, VerifyOptions, rebuild_derived, verify_directory};
 use ledgerstone_query::index::IndexError;
@@ -18,7 +19,7 @@ use super::verify::{ledger_id, of_report};
 use super::wire::{self, DEFAULT_ADDRESS};
 
 /// Directories inside a ledger's that hold nothing but what the journal says.
-const DERIVED: [&str; 3] = [ledgerstone_journal::tree::TREE_DIR, "offsets", INDEX_DIR];
+const DERIVED: [&str; 4] = [ledgerstone_journal::tree::TREE_DIR, BLOCK_TREE_DIR, "offsets", INDEX_DIR];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 all is well, 1 something is wrong, 2 something could not be checked.\n\

@@ -3,9 +3,18 @@
 //!
 //! `dot` commutes and binds neither order, position nor count. Nothing else in this crate trusts one of these hashes
 //! alone: leaves and the tree bind what they leave open.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`journal_block`] | a block as the Ion struct that QLDB hands out |
+//! | [`proof`] | QLDB's proofs |
+
+pub mod journal_block;
+pub mod proof;
 
 use crate::Hash;
 use crate::ion::{Hasher, Value};
+pub use journal_block::{JournalBlock, JournalRevision, ShownContent, ShownRevision, block_address};
 
 /// `a . b`: the hash of the smaller and then the greater, compared as signed bytes from the last byte to the first.
 /// The absent side counts for nothing.
