@@ -21,6 +21,7 @@ pub mod index;
 pub mod instance;
 mod literal;
 pub mod partiql;
+pub mod permission;
 pub mod plan_cache;
 pub mod session;
 pub mod sql;

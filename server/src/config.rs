@@ -16,6 +16,8 @@ pub struct ServeConfig {
     pub users: Option<PathBuf>,
     /// Access keys of QLDB's session API; `None`: anybody on loopback if there are no users, else nobody.
     pub access_keys: Option<PathBuf>,
+    /// Who may do what in ledgers that ask.
+    pub policy: Option<PathBuf>,
     pub tls: Option<TlsFiles>,
     /// Where `COPY … TO 'name'` writes; `None`: nowhere.
     pub exports: Option<PathBuf>,
@@ -207,6 +209,7 @@ mod tests {
             http: "127.0.0.1:7430".parse().unwrap(),
             users: None,
             access_keys: None,
+            policy: None,
             tls: None,
             exports: None,
             origin_prefix: "localhost".to_owned(),

@@ -8,6 +8,7 @@ mod http;
 mod log;
 mod metrics;
 mod pg;
+mod policy;
 mod qldb;
 mod scrub;
 mod sessions;

@@ -19,6 +19,7 @@ use crate::ast::{
 };
 use crate::catalogue::{Column, Index, PathStep as IndexStep, Table};
 use crate::error::{QueryError, Result, SqlState};
+use crate::permission::Action;
 use crate::types::SqlType;
 
 type Returning = (Option<Vec<Ex>>, Option<Vec<OutputColumn>>);
@@ -44,10 +45,19 @@ impl Binder<'_> {
         let item = self.row_item(&table, 0, &alias)?;
         self.level().items.push(item.clone());
         let conflict = match &insert.on_conflict {
-            Some(on) => Some(self.conflict(&table, on)?),
+            Some(on) => {
+                if on.update.is_some() {
+                    self.note_table(&table, Action::Update);
+                    self.note_table(&table, Action::Select);
+                }
+                Some(self.conflict(&table, on)?)
+            }
             None => None,
         };
         self.level().items = vec![item];
+        if !insert.returning.is_empty() {
+            self.note_table(&table, Action::Select);
+        }
         let (returning, columns) = self.returning(&insert.returning)?;
         let width = self.level().width as usize;
         self.levels.pop();
@@ -59,7 +69,7 @@ impl Binder<'_> {
 
     /// COPY: documents from a parameter.
     pub(super) fn insert_parameter(&mut self, table: &Arc<Table>) -> Result<Body> {
-        self.note_table(table);
+        self.note_table(table, Action::Insert);
         let checks = self.table_checks(table)?;
         self.params = vec![Some(SqlType::Ion)];
         Ok(Body::Insert(Box::new(InsertPlan {
@@ -86,7 +96,7 @@ impl Binder<'_> {
             )
             .at(name.name.span));
         }
-        self.find_table(name)
+        self.find_table(name, Action::Insert)
     }
 
     fn row_item(&mut self, table: &Arc<Table>, slot: u32, alias: &Arc<str>) -> Result<Item> {
@@ -304,10 +314,14 @@ impl Binder<'_> {
     pub(super) fn update(&mut self, update: &Update) -> Result<Bound> {
         self.levels.push(Level::default());
         let (table, slot, trees) = self.target(&update.from)?;
+        self.note_table(&table, Action::Update);
         self.level().clause = "UPDATE";
         let mut changes = Vec::with_capacity(update.changes.len());
         for change in &update.changes {
             changes.push(self.change(&table, change, slot)?);
+        }
+        if changes.iter().any(|change| matches!(change, ChangePlan::Delete)) {
+            self.note_table(&table, Action::Delete);
         }
         let filter = self.where_clause(update.filter.as_ref())?;
         let (returning, columns) = self.returning(&update.returning)?;
@@ -324,6 +338,7 @@ impl Binder<'_> {
     pub(super) fn delete(&mut self, delete: &Delete) -> Result<Bound> {
         self.levels.push(Level::default());
         let (table, slot, trees) = self.target(&delete.from)?;
+        self.note_table(&table, Action::Delete);
         let filter = self.where_clause(delete.filter.as_ref())?;
         let (returning, columns) = self.returning(&delete.returning)?;
         let (from, filter) = self.target_plan(trees, filter)?;

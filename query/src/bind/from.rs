@@ -15,6 +15,7 @@ use crate::catalogue::Table;
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::slots_of;
 use crate::function::table;
+use crate::permission::Action;
 use crate::types::SqlType;
 
 /// FROM with names resolved, not yet in an order of execution.
@@ -148,6 +149,7 @@ impl Binder<'_> {
             return self.column_source(source, first, cte.columns, alias, cte.name, vec![]);
         }
         if let Some(found) = self.virtual_table(name) {
+            self.reads_catalogue = true;
             let columns = found.columns().iter().map(|(n, t)| (Arc::from(*n), t.clone())).collect::<Vec<_>>();
             let first = self.level().slots(columns.len());
             let oid = found.oid();
@@ -168,11 +170,11 @@ impl Binder<'_> {
             return Ok(tree);
         }
         if let Some(base) = committed_name(&name.name) {
-            let table = self.find_table(&TableName { schema: name.schema.clone(), name: base })?;
+            let table = self.find_table(&TableName { schema: name.schema.clone(), name: base }, Action::Select)?;
             let view = self.view(as_of)?;
             return self.table_source(table, view, Rows::Committed, alias, name.name.text.clone(), span);
         }
-        let table = self.find_table(name)?;
+        let table = self.find_table(name, Action::Select)?;
         let view = self.view(as_of)?;
         self.table_source(table, view, Rows::Documents, alias, name.name.text.clone(), span)
     }
@@ -191,8 +193,8 @@ impl Binder<'_> {
         })
     }
 
-    /// A table by name, noted for the plan; 42P01 with the nearest name if there is none.
-    pub(super) fn find_table(&mut self, name: &TableName) -> Result<Arc<Table>> {
+    /// A table by name, noted for the plan with what is done to it; 42P01 with the nearest name if there is none.
+    pub(super) fn find_table(&mut self, name: &TableName, action: Action) -> Result<Arc<Table>> {
         if let Some(schema) = &name.schema
             && !matches!(&*schema.text.to_ascii_lowercase(), "public")
         {
@@ -208,14 +210,17 @@ impl Binder<'_> {
         }
         match found {
             Some(table) => {
-                self.note_table(&table);
+                self.note_table(&table, action);
                 Ok(table)
             }
             None => Err(self.no_table(&name.name)),
         }
     }
 
-    pub(super) fn note_table(&mut self, table: &Arc<Table>) {
+    pub(super) fn note_table(&mut self, table: &Arc<Table>, action: Action) {
+        if !self.uses.iter().any(|(t, a)| t.id == table.id && *a == action) {
+            self.uses.push((table.clone(), action));
+        }
         if !self.tables.iter().any(|t| t.id == table.id) {
             self.tables.push(table.clone());
         }
@@ -565,7 +570,9 @@ impl Binder<'_> {
             );
         }
         let found = match &table.kind {
-            ExprKind::Name(name) => self.find_table(&TableName { schema: None, name: name.clone() }),
+            ExprKind::Name(name) => {
+                self.find_table(&TableName { schema: None, name: name.clone() }, Action::HistoryFunction)
+            }
             ExprKind::Literal(value) if value.as_text().is_some() => {
                 let text = value.as_text().unwrap_or_default();
                 self.table_by_text(text, table.span)
@@ -594,7 +601,7 @@ impl Binder<'_> {
         };
         match found {
             Some(table) => {
-                self.note_table(&table);
+                self.note_table(&table, Action::HistoryFunction);
                 Ok(table)
             }
             None => Err(QueryError::new(

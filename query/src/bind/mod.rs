@@ -25,6 +25,7 @@ use std::sync::Arc;
 use crate::ast::{Name, Statement};
 use crate::catalogue::Table;
 use crate::error::{QueryError, Result};
+use crate::permission::Action;
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 use crate::types::SqlType;
@@ -86,6 +87,8 @@ pub(crate) struct Binder<'a> {
     session: &'a SessionInfo,
     params: Vec<Option<SqlType>>,
     tables: Vec<Arc<Table>>,
+    uses: Vec<(Arc<Table>, Action)>,
+    reads_catalogue: bool,
     ctes: Vec<Cte>,
     cte_names: Vec<CteName>,
     levels: Vec<Level>,
@@ -104,6 +107,8 @@ impl<'a> Binder<'a> {
             session: ctx.session,
             params: ctx.parameter_types.to_vec(),
             tables: vec![],
+            uses: vec![],
+            reads_catalogue: false,
             ctes: vec![],
             cte_names: vec![],
             levels: vec![],
@@ -134,6 +139,8 @@ impl<'a> Binder<'a> {
             dialect: ctx.dialect,
             body,
             tables: self.tables,
+            uses: self.uses,
+            reads_catalogue: self.reads_catalogue,
             ctes: self.ctes,
             pace: quick::Pace::default(),
         }

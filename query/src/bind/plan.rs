@@ -14,6 +14,7 @@ use crate::function::Scalar;
 use crate::function::aggregate::AggregateKind;
 use crate::function::table::TableFunction;
 use crate::function::window::WindowKind;
+use crate::permission::Action;
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 use crate::types::{Reg, SqlType};
@@ -41,6 +42,10 @@ pub struct Plan {
     pub(crate) body: Body,
     /// Every table the statement names: each run records the read of its definition.
     pub(crate) tables: Vec<Arc<Table>>,
+    /// What it does to which of them.
+    pub(crate) uses: Vec<(Arc<Table>, Action)>,
+    /// It reads what is known of all tables.
+    pub(crate) reads_catalogue: bool,
     pub(crate) ctes: Vec<Cte>,
     /// How long its runs have taken.
     pub(crate) pace: super::quick::Pace,

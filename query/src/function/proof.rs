@@ -18,6 +18,7 @@ use crate::catalogue::Table;
 use crate::database::Database;
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::Key;
+use crate::permission::{Action, Resource};
 use crate::transaction::{Doc, Transaction, View};
 use crate::types::SqlType;
 
@@ -31,9 +32,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("ledgerstone_origin", &[], AS_TEXT, |call, _| text(database(call)?.ledger().origin().to_owned())),
     strict("ledgerstone_receipt", &[TEXT, TEXT], AS_BYTES, receipt),
     strict("ledgerstone_receipt", &[TEXT, TEXT, INT8], AS_BYTES, receipt),
-    strict("ledgerstone_receipt_at", &[INT8], AS_BYTES, |call, arguments| {
-        receipt_at(database(call)?, number(arguments, 0)?)
-    }),
+    strict("ledgerstone_receipt_at", &[INT8], AS_BYTES, |call, arguments| receipt_at(call, number(arguments, 0)?)),
     strict("ledgerstone_rotation", &[INT8], AS_BYTES, rotation),
     strict("ledgerstone_transaction_receipt", &[INT8], AS_BYTES, transaction_receipt),
     strict("ledgerstone_consistency", &[INT8, INT8], AS_TEXT, consistency),
@@ -63,16 +62,18 @@ fn checkpoint_error(error: &CheckpointError) -> QueryError {
 fn receipt(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
     let database = database(call)?;
     let position = find(database, arguments)?.position;
-    receipt_at(database, position)
+    receipt_at(call, position)
 }
 
-fn receipt_at(database: &Database, position: u64) -> Result<Datum> {
-    let receipt = database.ledger().receipt(position).map_err(proof_error)?;
+fn receipt_at(call: &Call<'_>, position: u64) -> Result<Datum> {
+    permit(call, Action::GetRevision)?;
+    let receipt = database(call)?.ledger().receipt(position).map_err(proof_error)?;
     Ok(Some(Value::blob(receipt.encode())))
 }
 
 fn transaction_receipt(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
     let block = number(arguments, 0)?;
+    permit(call, Action::GetBlock)?;
     let receipt = database(call)?.ledger().transaction_receipt(block).map_err(proof_error)?;
     Ok(Some(Value::blob(receipt.encode())))
 }
@@ -161,6 +162,14 @@ fn find_current(tx: &Transaction, table: &Table, key: &str) -> Result<Option<Doc
 fn missing(table: &Table, key: &str) -> QueryError {
     QueryError::new(SqlState("02000"), format!("table \"{}\" has no document \"{key}\"", table.name))
         .hint("Name it by its primary key or by its document id (22 characters).")
+}
+
+/// Receipts hold documents, of whatever table.
+fn permit(call: &Call<'_>, action: Action) -> Result<()> {
+    match &call.session.permit {
+        Some(permit) => permit.check(action, Resource::Ledger),
+        None => Ok(()),
+    }
 }
 
 fn database<'a>(call: &Call<'a>) -> Result<&'a Arc<Database>> {

@@ -15,6 +15,7 @@ use crate::catalogue::Table;
 use crate::error::{QueryError, SqlState};
 use crate::export::manifest::{Manifest, Scope};
 use crate::export::{ExportError, ExportOptions, export};
+use crate::permission::Action;
 
 /// The longest name of an export.
 const NAME_BYTES_MAX: usize = 128;
@@ -30,6 +31,10 @@ impl Session {
         }
         let path = self.export_path(file)?;
         let (table, scope) = self.exported(copy)?;
+        if let Some(permit) = &self.info.permit {
+            let action = if scope == Scope::History { Action::HistoryFunction } else { Action::Select };
+            permit.check_table(action, &table)?;
+        }
         let options = ExportOptions { scope, tables: vec![table.id.to_string()], ..ExportOptions::default() };
         let database = Arc::clone(&self.database);
         let cancel = self.info.cancel.clone();

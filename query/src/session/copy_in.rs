@@ -16,6 +16,7 @@ use crate::ast::{
 use crate::bind::PlanContext;
 use crate::error::{QueryError, SqlState};
 use crate::exec;
+use crate::permission::Action;
 use crate::transaction::Transaction;
 
 /// Rows collected before they are inserted.
@@ -123,6 +124,9 @@ impl Session {
             QueryError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{}\" does not exist", name.name.text))
                 .at(name.name.span)
         })?;
+        if let Some(permit) = &self.info.permit {
+            permit.check_table(Action::Insert, &table)?;
+        }
         let columns: Vec<Arc<str>> = columns
             .iter()
             .map(|name| if table.is_declared() { Arc::clone(&name.text) } else { Arc::clone(&name.written) })

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::settings::Settings;
 use crate::database::Database;
 use crate::instance::Instance;
+use crate::permission::Permit;
 
 /// The protocol a session came in through; `originInfo.door` of its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +62,8 @@ pub struct SessionInfo {
     pub database: Option<Arc<Database>>,
     /// Where the other ledgers are; absent over a single one.
     pub instance: Option<Arc<Instance>>,
+    /// Who asks, if the ledger wants to know; nobody is asked otherwise.
+    pub permit: Option<Permit>,
     /// `now()`: when the transaction began, in milliseconds since 1970.
     pub transaction_time_ms: i64,
     /// `statement_timestamp()`.
@@ -81,6 +84,7 @@ impl SessionInfo {
             process_id: 0,
             database: None,
             instance: None,
+            permit: None,
             transaction_time_ms: 0,
             statement_time_ms: 0,
             cancel: Cancel::default(),

@@ -12,6 +12,7 @@ mod copy_file;
 pub mod copy_format;
 mod copy_in;
 pub mod info;
+mod permitted;
 mod procedure;
 mod replay;
 mod response;
@@ -166,7 +167,10 @@ impl Session {
     /// Opens a session with a ledger; an unknown name is an error that lists what exists (3D000).
     pub fn new(instance: Arc<Instance>, ledger: &str, options: SessionOptions) -> Result<Session, QueryError> {
         let database = instance.ledger(ledger)?;
-        Ok(Session::open_on(database, Some(instance), options))
+        let permit = instance.permit(ledger, &options.user)?;
+        let mut session = Session::open_on(database, Some(instance), options);
+        session.info.permit = permit;
+        Ok(session)
     }
 
     /// Opens a session with a ledger that was opened by itself: CREATE DATABASE and DROP DATABASE have nowhere to go.
@@ -189,6 +193,7 @@ impl Session {
             process_id: options.process_id,
             database: Some(Arc::clone(&database)),
             instance: instance.clone(),
+            permit: None,
             transaction_time_ms: 0,
             statement_time_ms: 0,
             cancel: options.cancel,

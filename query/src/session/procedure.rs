@@ -12,6 +12,7 @@ use crate::ast::{Distinct, Expr, Name, Projection, Query, Select, SelectItem, Se
 use crate::bind::plan::ResultColumn;
 use crate::error::{QueryError, SqlState};
 use crate::exec;
+use crate::permission::{Action, Resource};
 use crate::transaction::Transaction;
 use crate::types::SqlType;
 
@@ -44,6 +45,11 @@ impl Session {
         let (strand, block) = address_of(address).ok_or_else(usage)?;
         let id = |value: &Value| value.as_text().and_then(|text| text.parse::<Id>().ok());
         let (table, document) = (id(table).ok_or_else(usage)?, id(document).ok_or_else(usage)?);
+        if let Some(permit) = &self.info.permit {
+            let found = tx.table_by_id(table)?;
+            let name = found.map_or_else(|| table.to_string(), |found| found.name.to_string());
+            permit.check(Action::Redact, Resource::Table { id: table, name: &name })?;
+        }
         let redacted = tx.redact(strand, block, table, document)?;
         // Rows kept for retries are copies too.
         self.database.answers().clear();

@@ -295,6 +295,7 @@ impl Session {
                 "cannot execute a definition in a read-only transaction",
             ));
         }
+        self.permit_definition(tx, &job.parsed.statement)?;
         tx.begin_statement(job.own_text(), &[])?;
         let mut outcome = Err(QueryError::internal("a statement was not run"));
         let mut work = || outcome = crate::catalogue::ddl::apply(tx, &job.parsed.statement, job.text, job.dialect);
@@ -315,6 +316,7 @@ impl Session {
         let version = tx.catalogue().version;
         let plans: &PlanCache = self.database.plans();
         if shared && let Some(plan) = plans.plan(job.dialect, job.text, version, job.types) {
+            self.permit_plan(&plan)?;
             return Ok(plan);
         }
         let plan = self.bind(tx, job, &job.parsed.statement)?;
@@ -332,7 +334,9 @@ impl Session {
     ) -> Result<Arc<Plan>, QueryError> {
         let mut context =
             PlanContext { tx, text: job.text, dialect: job.dialect, parameter_types: job.types, session: &self.info };
-        bind::plan(&mut context, statement)
+        let plan = bind::plan(&mut context, statement)?;
+        self.permit_plan(&plan)?;
+        Ok(plan)
     }
 
     fn parse(&self, dialect: Dialect, text: &Arc<str>) -> Result<Arc<[Parsed]>, QueryError> {

@@ -6,6 +6,7 @@ mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
 mod index_model;
+mod permissions;
 mod session_clock;
 mod session_redaction;
 mod session_rotation;

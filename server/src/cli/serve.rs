@@ -19,6 +19,7 @@ use crate::http::{self, HttpState};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::pg::{self, Server, Users};
+use crate::policy::{Policies, PolicyError};
 use crate::qldb;
 use crate::scrub;
 
@@ -43,6 +44,10 @@ pub struct Serve {
     /// machine may use the session API, unless there are users.
     #[arg(long, value_name = "FILE")]
     access_keys: Option<PathBuf>,
+    /// Who may do what, in the form of IAM's policies: an object of users, each with its statements. Checked for every
+    /// statement in ledgers whose permissions mode is STANDARD. Without it whoever comes in may do everything.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Users and their SCRAM verifiers; without it any user is welcome, on loopback only.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
@@ -72,6 +77,8 @@ enum ServeError {
     Users(#[from] pg::UsersError),
     #[error(transparent)]
     Tls(#[from] pg::TlsError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     #[error(transparent)]
     AccessKeys(#[from] qldb::AccessKeyError),
     #[error("cannot open the ledgers in {data}: {text}")]
@@ -115,6 +122,7 @@ impl Serve {
             http: parse_address(&self.http)?,
             users: self.users,
             access_keys: self.access_keys,
+            policy: self.policy,
             tls,
             exports: self.exports,
             origin_prefix: self.origin,
@@ -138,6 +146,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
         None if users.is_some() => qldb::Door::Closed,
         None => qldb::Door::Open,
     };
+    let policy = config.policy.as_deref().map(Policies::read).transpose()?;
     let tls = config.tls.as_ref().map(pg::acceptor).transpose()?;
     let instance = Instance::open(InstanceOptions {
         env,
@@ -147,6 +156,9 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
         limits: DatabaseLimits::default(),
     })
     .map_err(|error| ServeError::Open { data: config.data.clone(), text: explain(&error) })?;
+    if let Some(policy) = policy {
+        instance.set_policy(Arc::new(policy));
+    }
     if let Some(exports) = &config.exports {
         instance.set_exports(exports).map_err(|error| ServeError::Exports(explain(&error)))?;
     }

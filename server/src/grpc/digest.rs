@@ -15,6 +15,7 @@ use ledgerstone_query::catalogue::Table;
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::Instance;
+use ledgerstone_query::permission::{Action, Resource};
 use ledgerstone_query::transaction::{Transaction, View};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -52,9 +53,25 @@ impl Digest {
         ledger: &str,
         work: impl FnOnce(&Arc<Database>) -> Result<T, Status> + Send + 'static,
     ) -> Result<Response<T>, Status> {
-        self.gate.admit(request.metadata())?;
+        self.read_as(request, ledger, None, work).await
+    }
+
+    /// The same of what holds documents, for which a ledger may want a permission.
+    async fn read_as<M, T: Send + 'static>(
+        &self,
+        request: &Request<M>,
+        ledger: &str,
+        action: Option<Action>,
+        work: impl FnOnce(&Arc<Database>) -> Result<T, Status> + Send + 'static,
+    ) -> Result<Response<T>, Status> {
+        let user = self.gate.admit(request.metadata())?.user("")?;
         let instance = Arc::clone(&self.instance);
         let ledger = name_or_main(ledger).to_owned();
+        if let Some(action) = action
+            && let Some(permit) = instance.permit(&ledger, &user).map_err(status::of_error)?
+        {
+            permit.check(action, Resource::Ledger).map_err(status::of_error)?;
+        }
         let answer = blocking(move || work(&instance.ledger(&ledger).map_err(status::of_error)?)).await?;
         Ok(Response::new(answer))
     }
@@ -95,7 +112,7 @@ impl DigestService for Digest {
     ) -> Result<Response<v1::GetReceiptResponse>, Status> {
         let of = request.get_ref().of.clone();
         let of = of.ok_or_else(|| Status::invalid_argument("say of what: a position, a revision or a block"))?;
-        self.read(&request, &request.get_ref().ledger, move |database| {
+        self.read_as(&request, &request.get_ref().ledger, Some(Action::GetRevision), move |database| {
             let receipt = match of {
                 Of::Position(position) => database.ledger().receipt(position),
                 Of::Revision(name) => database.ledger().receipt(find_revision(database, &name)?),
@@ -159,7 +176,7 @@ impl DigestService for Digest {
 
     async fn get_block(&self, request: Request<v1::GetBlockRequest>) -> Result<Response<v1::GetBlockResponse>, Status> {
         let number = request.get_ref().number;
-        self.read(&request, &request.get_ref().ledger, move |database| {
+        self.read_as(&request, &request.get_ref().ledger, Some(Action::GetBlock), move |database| {
             let stored = database.ledger().read_block(number).map_err(status::of_read)?;
             block::message(database.ledger(), &stored).map_err(status::of_read)
         })
@@ -174,7 +191,9 @@ impl DigestService for Digest {
         })?;
         let (from_position, follow) = (request.get_ref().from_position, request.get_ref().follow);
         let ledger = self
-            .read(&request, &request.get_ref().ledger, |database| Ok(Arc::clone(database.ledger())))
+            .read_as(&request, &request.get_ref().ledger, Some(Action::GetBlock), |database| {
+                Ok(Arc::clone(database.ledger()))
+            })
             .await?
             .into_inner();
         let (sender, messages) = channel(BLOCKS_WAITING);

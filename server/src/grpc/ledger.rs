@@ -8,10 +8,12 @@ use ledgerstone_protocol::v1::ledger_service_server::LedgerService;
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::{Instance, MAIN};
+use ledgerstone_query::permission::{Action, Resource};
 use ledgerstone_query::session::{Dialect, Door, Session, SessionOptions};
 use ledgerstone_query::transaction::body_digest;
 use tonic::{Request, Response, Status};
 
+use super::caller::Caller;
 use super::execute::{Answer, commit_address};
 use super::sessions::Registry;
 use super::{Options, admin, backup, execute, status};
@@ -42,6 +44,14 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 impl LedgerDoor {
+    /// Refuses what a policy does not allow.
+    fn permit(&self, caller: &Caller, ledger: &str, action: Action) -> Result<(), Status> {
+        match self.instance.operator_permit(ledger, &caller.user("")?) {
+            Some(permit) => permit.check(action, Resource::Ledger).map_err(status::of_error),
+            None => Ok(()),
+        }
+    }
+
     /// Runs administrative work with the instance.
     async fn administer<T: Send + 'static>(
         &self,
@@ -168,8 +178,9 @@ impl LedgerService for LedgerDoor {
         &self,
         request: Request<v1::CreateLedgerRequest>,
     ) -> Result<Response<v1::CreateLedgerResponse>, Status> {
-        self.options.gate.admit(request.metadata())?;
+        let caller = self.options.gate.admit(request.metadata())?;
         let v1::CreateLedgerRequest { name, deletion_protection } = request.into_inner();
+        self.permit(&caller, &name, Action::CreateLedger)?;
         let ledger = self
             .administer(move |instance| {
                 instance.create_ledger(&name, deletion_protection)?;
@@ -193,8 +204,9 @@ impl LedgerService for LedgerDoor {
         &self,
         request: Request<v1::UpdateLedgerRequest>,
     ) -> Result<Response<v1::UpdateLedgerResponse>, Status> {
-        self.options.gate.admit(request.metadata())?;
+        let caller = self.options.gate.admit(request.metadata())?;
         let v1::UpdateLedgerRequest { name, deletion_protection } = request.into_inner();
+        self.permit(&caller, &name, Action::UpdateLedger)?;
         let ledger = self
             .administer(move |instance| {
                 instance.set_deletion_protection(&name, deletion_protection)?;
@@ -208,8 +220,9 @@ impl LedgerService for LedgerDoor {
         &self,
         request: Request<v1::DropLedgerRequest>,
     ) -> Result<Response<v1::DropLedgerResponse>, Status> {
-        self.options.gate.admit(request.metadata())?;
+        let caller = self.options.gate.admit(request.metadata())?;
         let name = request.into_inner().name;
+        self.permit(&caller, &name, Action::DeleteLedger)?;
         self.administer(move |instance| instance.drop_ledger(&name)).await?;
         Ok(Response::new(v1::DropLedgerResponse {}))
     }
@@ -236,6 +249,7 @@ impl LedgerService for LedgerDoor {
         let caller = self.options.gate.admit(request.metadata())?;
         let v1::RotateKeyRequest { ledger, user } = request.into_inner();
         let user = caller.user(&user)?;
+        self.permit(&caller, name_or_main(&ledger), Action::RotateKey)?;
         let answer = self.administer(move |instance| admin::rotate_key(instance, name_or_main(&ledger), &user));
         Ok(Response::new(answer.await?))
     }
@@ -243,8 +257,9 @@ impl LedgerService for LedgerDoor {
     type BackupStream = backup::Parts;
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<backup::Parts>, Status> {
-        self.options.gate.admit(request.metadata())?;
+        let caller = self.options.gate.admit(request.metadata())?;
         let v1::BackupRequest { ledger, held } = request.into_inner();
+        self.permit(&caller, name_or_main(&ledger), Action::Backup)?;
         let ledger =
             self.administer(move |instance| Ok(Arc::clone(instance.ledger(name_or_main(&ledger))?.ledger()))).await?;
         backup::start(ledger, &held).map(Response::new)

@@ -17,6 +17,7 @@ use ledgerstone_digest::ion::{Limits, Value, parse};
 use sha2::Sha256;
 
 use super::failure::Failure;
+use super::uri;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "qldb";
@@ -52,6 +53,16 @@ pub enum Door {
     /// Nobody: the server has users, and this API has no keys.
     Closed,
     Keys(AccessKeys),
+}
+
+/// A request, as far as it is signed.
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// As it was sent.
+    pub path: &'a str,
+    pub query: &'a str,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
 }
 
 /// What the header `Authorization` says.
@@ -106,22 +117,22 @@ impl AccessKeys {
 
 impl Door {
     /// The user who signed this request.
-    pub fn admit(&self, headers: &HeaderMap, body: &[u8]) -> Result<String, Failure> {
+    pub fn admit(&self, request: &Request<'_>) -> Result<String, Failure> {
         match self {
             Door::Open => Ok(ANYONE.to_owned()),
             Door::Closed => Err(Failure::unauthorized(
                 "AccessDeniedException",
                 "this server has users, and no access keys for this API: start it with --access-keys FILE",
             )),
-            Door::Keys(keys) => keys.verify(headers, body, now_seconds()),
+            Door::Keys(keys) => keys.verify(request, now_seconds()),
         }
     }
 }
 
 impl AccessKeys {
-    fn verify(&self, headers: &HeaderMap, body: &[u8], now: u64) -> Result<String, Failure> {
+    fn verify(&self, request: &Request<'_>, now: u64) -> Result<String, Failure> {
         let wrong = |what: &str| Failure::unauthorized("IncompleteSignatureException", what);
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
         let Some(header) = text("authorization") else {
             return Err(Failure::unauthorized("MissingAuthenticationTokenException", "the request is not signed"));
         };
@@ -140,12 +151,13 @@ impl AccessKeys {
         if !["host", "x-amz-date"].iter().all(|name| authorization.signed.contains(name)) {
             return Err(wrong("Host and X-Amz-Date must be signed"));
         }
-        let hash = Hash::sha256(&[body]).to_string();
+        let hash = Hash::sha256(&[request.body]).to_string();
         if text("x-amz-content-sha256").is_some_and(|told| told != hash) {
             return Err(wrong("X-Amz-Content-SHA256 is not that of the body"));
         }
-        let canonical =
-            canonical(headers, &authorization.signed, &hash).ok_or_else(|| wrong("a signed header is missing"))?;
+        let canonical = request
+            .canonical(&authorization.signed, &hash)
+            .ok_or_else(|| wrong("a signed header is missing, or the query is not UTF-8"))?;
         let scope = format!("{}/{}/{SERVICE}/aws4_request", authorization.date, authorization.region);
         let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", Hash::sha256(&[canonical.as_bytes()]));
         // An unknown key takes the same way, so that time does not tell which keys there are.
@@ -186,17 +198,29 @@ impl<'a> Authorization<'a> {
     }
 }
 
-/// The request as it is signed.
-fn canonical(headers: &HeaderMap, signed: &[&str], body_hash: &str) -> Option<String> {
-    let mut lines = String::new();
-    for name in signed {
-        let values: Option<Vec<&str>> = headers.get_all(*name).iter().map(|value| value.to_str().ok()).collect();
-        let values = values.filter(|values| !values.is_empty())?;
-        let values: Vec<String> =
-            values.iter().map(|value| value.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        lines.push_str(&format!("{name}:{}\n", values.join(",")));
+/// The region that a request was signed for, whether or not the signature holds.
+pub fn region(headers: &HeaderMap) -> &str {
+    let header = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let region = header.and_then(Authorization::parse).map_or("", |authorization| authorization.region);
+    let plain = !region.is_empty() && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if plain { region } else { "us-east-1" }
+}
+
+impl Request<'_> {
+    /// The request as it is signed.
+    fn canonical(&self, signed: &[&str], body_hash: &str) -> Option<String> {
+        let mut lines = String::new();
+        for name in signed {
+            let values = self.headers.get_all(*name);
+            let values: Option<Vec<&str>> = values.iter().map(|value| value.to_str().ok()).collect();
+            let values = values.filter(|values| !values.is_empty())?;
+            let values: Vec<String> =
+                values.iter().map(|value| value.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+            lines.push_str(&format!("{name}:{}\n", values.join(",")));
+        }
+        let (method, path, query) = (self.method, uri::signed_path(self.path), uri::signed_query(self.query)?);
+        Some(format!("{method}\n{path}\n{query}\n{lines}\n{}\n{body_hash}", signed.join(";")))
     }
-    Some(format!("POST\n/\n\n{lines}\n{}\n{body_hash}", signed.join(";")))
 }
 
 fn mac(key: &[u8]) -> Option<Hmac<Sha256>> {
@@ -232,6 +256,10 @@ mod tests {
         AccessKeys::parse(&format!("# comment\n\nAKIDEXAMPLE {SECRET} clerk\nOTHER 0123456789abcdef\n")).unwrap()
     }
 
+    fn request<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Request<'a> {
+        Request { method: "POST", path: "/", query: "", headers, body }
+    }
+
     /// Signs as a client does, step by step.
     fn signed(body: &[u8], time: &str, secret: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -239,7 +267,7 @@ mod tests {
         headers.insert("x-amz-date", time.parse().unwrap());
         headers.insert("x-amz-target", "QLDBSession.SendCommand".parse().unwrap());
         let names = ["host", "x-amz-date", "x-amz-target"];
-        let canonical = canonical(&headers, &names, &Hash::sha256(&[body]).to_string()).unwrap();
+        let canonical = request(&headers, body).canonical(&names, &Hash::sha256(&[body]).to_string()).unwrap();
         let scope = format!("{}/us-east-1/qldb/aws4_request", &time[..8]);
         let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", Hash::sha256(&[canonical.as_bytes()]));
         let key = [&time[..8], "us-east-1", "qldb", "aws4_request"]
@@ -271,21 +299,26 @@ mod tests {
         let (keys, time) = (keys(), "20260102T030405Z");
         let now = seconds(time).unwrap();
         let good = signed(b"{}", time, SECRET);
-        assert_eq!(keys.verify(&good, b"{}", now + 299), Ok("clerk".to_owned()));
-        assert!(keys.verify(&good, b"{ }", now).is_err(), "another body");
-        assert!(keys.verify(&good, b"{}", now + 301).is_err(), "too late");
-        assert!(keys.verify(&good, b"{}", now - 301).is_err(), "too early");
-        assert!(keys.verify(&signed(b"{}", time, "another secret of somebody"), b"{}", now).is_err());
+        assert_eq!(keys.verify(&request(&good, b"{}"), now + 299), Ok("clerk".to_owned()));
+        assert!(keys.verify(&request(&good, b"{ }"), now).is_err(), "another body");
+        assert!(keys.verify(&request(&good, b"{}"), now + 301).is_err(), "too late");
+        assert!(keys.verify(&request(&good, b"{}"), now - 301).is_err(), "too early");
+        assert!(keys.verify(&request(&signed(b"{}", time, "another secret of somebody"), b"{}"), now).is_err());
         for (name, value) in
             [("x-amz-target", "QLDBSession.Other"), ("host", "elsewhere"), ("x-amz-date", "20260102T030406Z")]
         {
             let mut changed = good.clone();
             changed.insert(name, value.parse().unwrap());
-            assert!(keys.verify(&changed, b"{}", now).is_err(), "{name}");
+            assert!(keys.verify(&request(&changed, b"{}"), now).is_err(), "{name}");
+        }
+        for changed in [("GET", "/", ""), ("POST", "/ledgers", ""), ("POST", "/", "a=b")] {
+            let (method, path, query) = changed;
+            let request = Request { method, path, query, ..request(&good, b"{}") };
+            assert!(keys.verify(&request, now).is_err(), "{changed:?}");
         }
         let mut removed = good.clone();
         removed.remove("authorization");
-        assert!(keys.verify(&removed, b"{}", now).is_err());
+        assert!(keys.verify(&request(&removed, b"{}"), now).is_err());
         let header = good.get("authorization").unwrap().to_str().unwrap();
         for (from, to) in [
             ("AKIDEXAMPLE", "OTHER"),
@@ -296,7 +329,7 @@ mod tests {
         ] {
             let mut changed = good.clone();
             changed.insert("authorization", header.replace(from, to).parse().unwrap());
-            assert!(keys.verify(&changed, b"{}", now).is_err(), "{from}");
+            assert!(keys.verify(&request(&changed, b"{}"), now).is_err(), "{from}");
         }
     }
 

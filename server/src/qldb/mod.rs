@@ -1,19 +1,18 @@
-//! QLDB's session API on the HTTP port: `POST /` with `QLDBSession.SendCommand`, as the unchanged drivers speak it
-//! (docs/compatibility.md, "QLDB").
+//! QLDB's APIs on the HTTP port, as its unchanged drivers and SDKs speak them (docs/compatibility.md, "QLDB").
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `wire` | commands and answers as JSON |
-//! | `failure` | errors as the drivers tell them apart |
+//! | `session` | the session API: statements in transactions |
+//! | `control` | the control API: ledgers, tags, digests and proofs |
 //! | `access` | who calls: AWS Signature Version 4 with keys of this server's own |
-//! | `sessions` | open sessions, and how long they and their transactions live |
-//! | `conversation` | one session: its transaction, statements, pages and commit digest |
+//! | `failure` | errors as drivers and SDKs tell them apart |
+//! | `uri` | paths and queries, decoded and as they are signed |
 
 mod access;
-mod conversation;
+mod control;
 mod failure;
-mod sessions;
-mod wire;
+mod session;
+mod uri;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +20,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode, header};
-use axum::routing::post;
+use axum::routing::{any, post};
 use ledgerstone_journal::env::Rng;
 use ledgerstone_query::instance::Instance;
 use ledgerstone_query::session::Runtime;
@@ -31,9 +31,8 @@ use tokio::sync::watch;
 use crate::config;
 pub use access::{AccessKeyError, AccessKeys, Door};
 use failure::Failure;
-use sessions::Registry;
+use session::Registry;
 
-const TARGET: &str = "QLDBSession.SendCommand";
 const JSON: &str = "application/x-amz-json-1.0";
 
 /// What the door is given beside the ledgers.
@@ -99,34 +98,42 @@ struct Shared {
     sessions: Arc<Registry>,
 }
 
-/// The route of the API, for the router of the HTTP port. Call it inside the async runtime: it starts the task that ends
+/// The routes of the APIs, for the router of the HTTP port. Call it inside the async runtime: it starts the task that ends
 /// what has lived too long.
 pub fn routes(instance: Arc<Instance>, options: Options) -> Router {
     let sessions = Registry::new(options.limits, Arc::clone(&options.rng));
     tokio::spawn(crate::sessions::sweep(Arc::downgrade(&sessions), options.shutdown.clone()));
     let request_bytes = options.limits.request_bytes;
     let shared = Arc::new(Shared { instance, options, sessions });
-    Router::new().route("/", post(send_command)).layer(DefaultBodyLimit::max(request_bytes)).with_state(shared)
+    Router::new()
+        .route("/", post(send_command))
+        .route("/ledgers", any(control))
+        .route("/ledgers/{*rest}", any(control))
+        .route("/tags/{*rest}", any(control))
+        .layer(DefaultBodyLimit::max(request_bytes))
+        .with_state(shared)
 }
 
 async fn send_command(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let request_id = request_id(&shared.options.rng);
     // A task of its own: a client that goes away must not leave a session between two states.
-    let answering = tokio::spawn(async move { answer(&shared, &headers, &body).await });
-    match answering.await {
-        Ok(Ok(body)) => respond(StatusCode::OK, None, &request_id, body),
-        Ok(Err(failure)) => failure.response(&request_id),
-        Err(error) => Failure::internal(format!("the work was not finished: {error}")).response(&request_id),
-    }
+    let answering = tokio::spawn(async move { session::answer(&shared, &headers, &body).await });
+    finish(answering.await, &request_id)
 }
 
-async fn answer(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<String, Failure> {
-    if headers.get("x-amz-target").is_none_or(|target| target.as_bytes() != TARGET.as_bytes()) {
-        return Err(Failure::unknown_operation());
+async fn control(State(shared): State<Arc<Shared>>, parts: Parts, body: Bytes) -> Response<Body> {
+    let request_id = request_id(&shared.options.rng);
+    // Ledgers are made, opened and dropped, and blocks read: it may take long.
+    let answering = tokio::task::spawn_blocking(move || control::answer(&shared, &parts, &body));
+    finish(answering.await, &request_id)
+}
+
+fn finish(answer: Result<Result<String, Failure>, tokio::task::JoinError>, request_id: &str) -> Response<Body> {
+    match answer {
+        Ok(Ok(body)) => respond(StatusCode::OK, None, request_id, body),
+        Ok(Err(failure)) => failure.response(request_id),
+        Err(error) => Failure::internal(format!("the work was not finished: {error}")).response(request_id),
     }
-    let user = shared.options.door.admit(headers, body)?;
-    let command = wire::read(body)?;
-    sessions::run(shared, &user, command).await
 }
 
 /// All of an answer at once: the Go driver has lost the body of answers that came in two pieces.

@@ -4,12 +4,9 @@ import http.client
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
-import urllib.request
 
 import amazon.ion.simpleion as ion
 from amazon.ion.core import IonType, Timestamp, TimestampPrecision
@@ -17,83 +14,8 @@ from amazon.ion.equivalence import ion_equals
 from amazon.ion.simple_types import IonPyNull
 from botocore.exceptions import ClientError
 from pyqldb.config.retry_config import RetryConfig
-from pyqldb.driver.qldb_driver import QldbDriver
+from harness import SECRET, Server, hold, refused, run
 from pyqldb.errors import SessionPoolEmptyError, is_bad_request_exception, is_invalid_session_exception
-
-SECRET = "a-secret-of-forty-characters-for-a-test-"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """The real server on free ports."""
-
-    def __init__(self, binary, folder, *arguments):
-        self.binary, self.folder, self.arguments = binary, folder, arguments
-        self.http, self.postgres, self.other = free_port(), free_port(), None
-        os.makedirs(folder)
-        self.start()
-
-    def start(self):
-        command = [self.binary, "serve", "--data", f"{self.folder}/data", "--keys", f"{self.folder}/keys"]
-        command += ["--http", f"127.0.0.1:{self.http}", "--postgres", f"127.0.0.1:{self.postgres}", *self.arguments]
-        self.log = open(f"{self.folder}/log", "ab")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        for _ in range(600):
-            assert self.process.poll() is None, open(f"{self.folder}/log").read()
-            try:
-                if urllib.request.urlopen(f"http://127.0.0.1:{self.http}/healthz").status == 200:
-                    return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("the server does not answer")
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait(timeout=60)
-        self.log.close()
-
-    def close(self):
-        self.stop()
-        if self.other is not None:
-            self.other.stop()
-
-    def impatient(self):
-        """Another server, on which nothing may take long."""
-        if self.other is None:
-            limits = ["--limit", "qldb_transaction_seconds=3", "--limit", "qldb_session_idle_seconds=3"]
-            self.other = Server(self.binary, f"{self.folder}/impatient", *limits)
-        return self.other
-
-    def driver(self, ledger="main", key="AKIDTEST", secret=SECRET, **options):
-        return QldbDriver(
-            ledger,
-            region_name="us-east-1",
-            endpoint_url=f"http://127.0.0.1:{self.http}",
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
-            **options,
-        )
-
-
-def run(driver, statement, *parameters):
-    """The values of one statement in a transaction of its own."""
-    return driver.execute_lambda(lambda transaction: list(transaction.execute_statement(statement, *parameters)))
-
-
-def refused(call, name=None):
-    try:
-        call()
-    except ClientError as error:
-        if name is not None:
-            assert error.response["Error"]["Code"] == name, error
-        return error
-    raise AssertionError("it was not refused")
-
 
 # Every case gets a server and a driver with the tables Vehicle (VIN indexed) and Empty.
 CASES = []
@@ -563,16 +485,7 @@ def main(binary, folder):
     run(driver, "CREATE TABLE Vehicle")
     run(driver, "CREATE INDEX ON Vehicle (VIN)")
     run(driver, "CREATE TABLE Empty")
-    failed = []
-    for function in CASES:
-        try:
-            function(server, driver)
-        except Exception:
-            import traceback
-
-            traceback.print_exc()
-            failed.append(function.__name__)
-        print("ok    " if function.__name__ not in failed[-1:] else "FAILED", function.__name__, flush=True)
+    failed = hold(CASES, server, driver)
     server.close()
 
     closed = Server(binary, f"{folder}/closed", "--access-keys", keys)
@@ -583,7 +496,7 @@ def main(binary, folder):
     refused(lambda: list(closed.driver(secret=SECRET[::-1]).list_tables()), "InvalidSignatureException")
     refused(lambda: list(closed.driver(key="SOMEBODY").list_tables()), "UnrecognizedClientException")
     closed.stop()
-    print(f"{len(CASES) - len(failed)} of {len(CASES)} cases hold, and those with access keys")
+    print(f"{len(CASES) - failed} of {len(CASES)} cases hold, and those with access keys")
     return 1 if failed else 0
 
 

@@ -1,8 +1,10 @@
 //! The ledgers of one server: a directory of them, by name (DESIGN section 8).
 //!
 //! `<data>/<name>/` is a ledger's directory, as the journal makes it; `<data>/<name>.protected` beside it, if there, says
-//! that the ledger may not be dropped. Keys are in a directory of their own, by the ledger's id, which the journal's first
+//! that the ledger may not be dropped, and `<data>/<name>.settings` holds what else its owner has set. Keys are in a directory of their own, by the ledger's id, which the journal's first
 //! segment names.
+
+mod settings;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -19,6 +21,8 @@ use ledgerstone_journal::{Env, Keys};
 
 use crate::database::{Database, DatabaseOptions, Limits};
 use crate::error::{QueryError, Result, SqlState};
+use crate::permission::{Permit, Policy};
+pub use settings::{LedgerSettings, PermissionsMode, TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX};
 
 /// The ledger that the first start makes.
 pub const MAIN: &str = "main";
@@ -33,6 +37,7 @@ pub struct Instance {
     keys: KeyDirectory,
     open: Mutex<BTreeMap<String, Arc<Database>>>,
     exports: OnceLock<PathBuf>,
+    policy: OnceLock<Arc<dyn Policy>>,
 }
 
 /// Where the ledgers are and what holds for all of them.
@@ -65,7 +70,13 @@ impl Instance {
         let parent = parent.unwrap_or(std::path::Path::new("."));
         storage.sync_dir(parent).map_err(|e| io_error("sync", parent, e))?;
         let keys = KeyDirectory::open(&options.keys, &options.data).map_err(key_error)?;
-        let instance = Arc::new(Instance { options, keys, open: Mutex::default(), exports: OnceLock::new() });
+        let instance = Arc::new(Instance {
+            options,
+            keys,
+            open: Mutex::default(),
+            exports: OnceLock::new(),
+            policy: OnceLock::new(),
+        });
         let names = instance.names()?;
         if names.is_empty() {
             instance.create_ledger(MAIN, false)?;
@@ -105,6 +116,25 @@ impl Instance {
         Ok(())
     }
 
+    /// Lets a policy say who may do what. Said once, at the start.
+    pub fn set_policy(&self, policy: Arc<dyn Policy>) {
+        let _ = self.policy.set(policy);
+    }
+
+    /// The permit whose checks statements of this user need in this ledger; `None` if they need none.
+    pub fn permit(&self, ledger: &str, user: &str) -> Result<Option<Permit>> {
+        match self.settings(ledger)?.permissions {
+            PermissionsMode::AllowAll => Ok(None),
+            PermissionsMode::Standard => Ok(self.operator_permit(ledger, user)),
+        }
+    }
+
+    /// The permit for what is done to a ledger as a whole, in whatever mode it is; `None` without a policy.
+    pub fn operator_permit(&self, ledger: &str, user: &str) -> Option<Permit> {
+        let policy = Arc::clone(self.policy.get()?);
+        Some(Permit { policy, user: user.into(), ledger: ledger.into() })
+    }
+
     /// Where exports go, if anywhere.
     pub fn exports(&self) -> Option<&std::path::Path> {
         self.exports.get().map(PathBuf::as_path)
@@ -116,11 +146,7 @@ impl Instance {
         if let Some(database) = open.get(name) {
             return Ok(database.clone());
         }
-        let names = self.names()?;
-        if !names.iter().any(|n| n == name) {
-            return Err(QueryError::new(SqlState::INVALID_CATALOG_NAME, format!("ledger \"{name}\" does not exist"))
-                .hint(format!("There is: {}.", names.join(", "))));
-        }
+        self.must_exist(name)?;
         let dir = self.options.data.join(name);
         let (keys, path) = self.keys_of(name)?;
         let opened = Database::open(&self.options.env, &dir, name, keys, self.database_options());
@@ -142,7 +168,18 @@ impl Instance {
     }
 
     pub fn create_ledger(&self, name: &str, deletion_protection: bool) -> Result<Arc<Database>> {
+        self.create_ledger_with(name, deletion_protection, &LedgerSettings::default())
+    }
+
+    /// Makes a ledger that has these settings from the start.
+    pub fn create_ledger_with(
+        &self,
+        name: &str,
+        deletion_protection: bool,
+        settings: &LedgerSettings,
+    ) -> Result<Arc<Database>> {
         check_name(name)?;
+        settings.check()?;
         let Instance { options, keys, .. } = self;
         {
             // Held while the files are made, so that nobody opens them half made.
@@ -151,6 +188,11 @@ impl Instance {
             // On a file system that ignores case two names may be one directory.
             if options.env.storage.exists(&dir) {
                 return Err(QueryError::new(SqlState::DUPLICATE_DATABASE, format!("ledger \"{name}\" already exists")));
+            }
+            // First, so that a crash leaves no ledger with less protection than was asked for.
+            match *settings == LedgerSettings::default() {
+                true => self.remove_settings(name)?,
+                false => self.write_settings(name, settings)?,
             }
             let id = Id(options.env.rng.bytes16());
             let origin = origin_of(&options.origin_prefix, id);
@@ -168,10 +210,7 @@ impl Instance {
     pub fn drop_ledger(&self, name: &str) -> Result<()> {
         // Not `ledger`: one that is damaged may be dropped too.
         let mut open = self.opened();
-        if !self.names()?.iter().any(|n| n == name) {
-            drop(open);
-            return self.ledger(name).map(drop);
-        }
+        self.must_exist(name)?;
         if self.is_protected(name) {
             return Err(QueryError::new(
                 SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -187,6 +226,7 @@ impl Instance {
         // Away under its name first, so that a crash half-way leaves no half ledger.
         let gone = self.options.data.join(format!(".{name}.dropped"));
         storage.rename(&dir, &gone).map_err(|e| io_error("rename", &dir, e))?;
+        self.remove_settings(name)?;
         storage.sync_dir(&self.options.data).map_err(|e| io_error("sync", &self.options.data, e))?;
         storage.remove_dir_all(&gone).map_err(|e| io_error("remove", &gone, e))
     }
@@ -194,9 +234,7 @@ impl Instance {
     pub fn set_deletion_protection(&self, name: &str, on: bool) -> Result<()> {
         let storage = &self.options.env.storage;
         let path = self.protection_path(name);
-        if !self.names()?.iter().any(|n| n == name) {
-            return self.ledger(name).map(drop);
-        }
+        self.must_exist(name)?;
         if on {
             let file = storage.open(&path, OpenMode::Create).map_err(|e| io_error("make", &path, e))?;
             file.sync_data().map_err(|e| io_error("sync", &path, e))?;
@@ -222,6 +260,18 @@ impl Instance {
 
     fn database_options(&self) -> DatabaseOptions {
         DatabaseOptions { limits: self.options.limits, ..DatabaseOptions::default() }
+    }
+
+    fn must_exist(&self, name: &str) -> Result<()> {
+        if self.names()?.iter().any(|n| n == name) { Ok(()) } else { Err(self.unknown(name)) }
+    }
+
+    fn unknown(&self, name: &str) -> QueryError {
+        let error = QueryError::new(SqlState::INVALID_CATALOG_NAME, format!("ledger \"{name}\" does not exist"));
+        match self.names() {
+            Ok(names) => error.hint(format!("There is: {}.", names.join(", "))),
+            Err(_) => error,
+        }
     }
 
     /// The ledgers in the data directory.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use ledgerstone_digest::Id;
 use ledgerstone_journal::env::Rng;
+use ledgerstone_query::permission::{Action, Resource};
 use ledgerstone_query::session::{Cancel, CancelReason, Dialect, Door, Session, SessionOptions};
 
 use super::conversation::Conversation;
-use super::failure::Failure;
+use super::failure::{Failure, denied};
 use super::wire::{self, Command, SessionCommand};
 use super::{Limits, Shared};
 use crate::sessions::{Full, Sessions, Sweep, lock};
@@ -59,6 +60,9 @@ pub async fn run(shared: &Shared, user: &str, command: Command) -> Result<String
 }
 
 async fn start(shared: &Shared, user: &str, ledger: String) -> Result<String, Failure> {
+    if let Some(permit) = shared.instance.operator_permit(&ledger, user) {
+        permit.check(Action::SendCommand, Resource::Ledger).map_err(|error| denied(&error))?;
+    }
     shared.sessions.check_room()?;
     let options = SessionOptions {
         statement_ms_max: shared.options.limits.longest_statement_ms(),

@@ -1,0 +1,59 @@
+//! What a statement needs permissions for, where the ledger asks for them ([`crate::permission`]).
+
+use super::Session;
+use crate::ast::{Statement, TableName};
+use crate::bind::plan::Plan;
+use crate::error::QueryError;
+use crate::permission::{Action, Resource};
+use crate::transaction::Transaction;
+
+impl Session {
+    /// A bound query or change: each table it reads or changes, in every way it does.
+    pub(super) fn permit_plan(&self, plan: &Plan) -> Result<(), QueryError> {
+        let Some(permit) = &self.info.permit else { return Ok(()) };
+        for (table, action) in &plan.uses {
+            permit.check_table(*action, table)?;
+        }
+        if plan.reads_catalogue {
+            permit.check(Action::Select, Resource::Catalogue)?;
+        }
+        Ok(())
+    }
+
+    /// A definition. Tables that are not there are left to whoever runs it, which says so.
+    pub(super) fn permit_definition(&self, tx: &Transaction, statement: &Statement) -> Result<(), QueryError> {
+        let Some(permit) = &self.info.permit else { return Ok(()) };
+        let named = |action, name: &TableName| -> Result<(), QueryError> {
+            match tx.table(&name.name.text)? {
+                Some(table) => permit.check_table(action, &table),
+                None => permit.check(action, Resource::NewTable),
+            }
+        };
+        match statement {
+            Statement::CreateTable(_) => permit.check(Action::CreateTable, Resource::NewTable),
+            Statement::DropTable { names, .. } => names.iter().try_for_each(|name| named(Action::DropTable, name)),
+            Statement::UndropTable { table_id } => match table_id.text.parse().ok().map(|id| tx.table_by_id(id)) {
+                Some(found) => match found? {
+                    Some(table) => permit.check_table(Action::UndropTable, &table),
+                    None => permit.check(Action::UndropTable, Resource::NewTable),
+                },
+                None => Ok(()),
+            },
+            Statement::CreateIndex(create) => named(Action::CreateIndex, &create.table),
+            Statement::DropIndex { names, .. } => {
+                let catalogue = tx.catalogue();
+                for table in catalogue.tables() {
+                    let is_named = |index: &crate::catalogue::Index| {
+                        names.iter().any(|name| *index.name == *name.text || index.id.to_string() == *name.text)
+                    };
+                    if table.indexes.iter().any(|index| is_named(index)) {
+                        permit.check_table(Action::DropIndex, table)?;
+                    }
+                }
+                Ok(())
+            }
+            Statement::AlterTable { table, .. } => named(Action::AlterTable, table),
+            _ => permit.check(Action::AlterTable, Resource::NewTable),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A ledger in the mode STANDARD: every way to read or to change a table asks for the permission of its own.
+
+use std::sync::{Arc, Mutex};
+
+use ledgerstone_digest::Id;
+use ledgerstone_query::error::SqlState;
+use ledgerstone_query::instance::{Instance, LedgerSettings, PermissionsMode};
+use ledgerstone_query::permission::{Action, Policy, Resource};
+use ledgerstone_query::session::{Dialect, Door, Inline, Session, SessionOptions};
+
+use crate::support::{block_on, open_instance};
+
+/// Remembers what was asked, and allows all but one action.
+#[derive(Default)]
+struct Asked {
+    questions: Mutex<Vec<(Action, String)>>,
+    denied: Mutex<Option<Action>>,
+}
+
+impl Policy for Asked {
+    fn allows(&self, user: &str, ledger: &str, action: Action, resource: Resource<'_>) -> bool {
+        assert_eq!((user, ledger), ("clerk", "main"));
+        let what = match resource {
+            Resource::Ledger => "ledger".to_owned(),
+            Resource::Table { id, name } => {
+                assert_ne!(id, Id([0; 16]));
+                name.to_owned()
+            }
+            Resource::NewTable => "new".to_owned(),
+            Resource::Catalogue => "catalogue".to_owned(),
+        };
+        self.questions.lock().unwrap().push((action, what));
+        *self.denied.lock().unwrap() != Some(action)
+    }
+}
+
+struct Ledger {
+    _dir: tempfile::TempDir,
+    instance: Arc<Instance>,
+    asked: Arc<Asked>,
+}
+
+impl Ledger {
+    fn new() -> Ledger {
+        let dir = tempfile::tempdir().unwrap();
+        let instance = open_instance(dir.path()).unwrap();
+        let asked = Arc::new(Asked::default());
+        instance.set_policy(asked.clone());
+        instance.change_settings("main", |settings| settings.permissions = PermissionsMode::Standard).unwrap();
+        Ledger { _dir: dir, instance, asked }
+    }
+
+    fn session(&self, dialect: Dialect) -> Session {
+        let options = SessionOptions::new(Door::Qldb, "clerk", dialect, Arc::new(Inline));
+        Session::new(Arc::clone(&self.instance), "main", options).unwrap()
+    }
+
+    /// What a statement asks, and that it is refused if any of it is denied.
+    fn asks(&self, dialect: Dialect, statement: &str) -> Vec<(Action, String)> {
+        let run = |statement: &str| block_on(self.session(dialect).execute(statement)).map(drop);
+        self.asked.questions.lock().unwrap().clear();
+        let mut rolled_back = self.session(dialect);
+        block_on(rolled_back.execute("BEGIN")).unwrap();
+        block_on(rolled_back.execute(statement)).unwrap_or_else(|error| panic!("{statement}: {error}"));
+        drop(rolled_back);
+        let mut asked = self.asked.questions.lock().unwrap().clone();
+        asked.sort_by_key(|(action, what)| (action.name(), what.clone()));
+        asked.dedup();
+        for (action, _) in &asked {
+            *self.asked.denied.lock().unwrap() = Some(*action);
+            let refused = run(statement).unwrap_err();
+            assert_eq!(refused.code, SqlState::INSUFFICIENT_PRIVILEGE, "{statement}: {refused}");
+            assert!(refused.message.contains(action.name()), "{refused}");
+            *self.asked.denied.lock().unwrap() = None;
+        }
+        asked
+    }
+}
+
+#[test]
+fn every_use_of_a_table_asks_for_its_permission() {
+    let ledger = Ledger::new();
+    let partiql = |statement: &str| ledger.asks(Dialect::PartiQl, statement);
+    let sql = |statement: &str| ledger.asks(Dialect::Sql, statement);
+    let of = |all: &[(Action, &str)]| all.iter().map(|(a, w)| (*a, (*w).to_owned())).collect::<Vec<_>>();
+    use Action::*;
+    assert_eq!(partiql("CREATE TABLE t"), of(&[(CreateTable, "new")]));
+    let mut session = ledger.session(Dialect::PartiQl);
+    for statement in ["CREATE TABLE t", "CREATE TABLE u", "CREATE INDEX ON t (a)", "INSERT INTO t {'a': 1}"] {
+        block_on(session.execute(statement)).unwrap();
+    }
+    assert_eq!(partiql("SELECT * FROM t"), of(&[(Select, "t")]));
+    assert_eq!(partiql("SELECT * FROM t, u"), of(&[(Select, "t"), (Select, "u")]));
+    assert_eq!(partiql("SELECT * FROM t WHERE a IN (SELECT VALUE b FROM u)"), of(&[(Select, "t"), (Select, "u")]));
+    assert_eq!(partiql("SELECT * FROM _ql_committed_t"), of(&[(Select, "t")]));
+    assert_eq!(partiql("SELECT * FROM history(t)"), of(&[(HistoryFunction, "t")]));
+    assert_eq!(partiql("SELECT * FROM information_schema.user_tables"), of(&[(Select, "catalogue")]));
+    assert_eq!(partiql("INSERT INTO t {'a': 2}"), of(&[(Insert, "t")]));
+    assert_eq!(partiql("INSERT INTO t (SELECT * FROM u)"), of(&[(Insert, "t"), (Select, "u")]));
+    assert_eq!(partiql("UPDATE t SET a = 2 WHERE a = 1"), of(&[(Select, "t"), (Update, "t")]));
+    assert_eq!(partiql("FROM t WHERE a = 1 SET a = 2"), of(&[(Select, "t"), (Update, "t")]));
+    assert_eq!(partiql("DELETE FROM t WHERE a = 1"), of(&[(Delete, "t"), (Select, "t")]));
+    assert_eq!(partiql("FROM t AS x WHERE x.a = 1 REMOVE x"), of(&[(Delete, "t"), (Select, "t"), (Update, "t")]));
+    assert_eq!(partiql("DROP TABLE u"), of(&[(DropTable, "u")]));
+    assert_eq!(partiql("CREATE INDEX ON t (b)"), of(&[(CreateIndex, "t")]));
+    assert_eq!(sql("EXPLAIN SELECT * FROM t"), of(&[(Select, "t")]));
+    assert_eq!(
+        sql("WITH w AS (SELECT * FROM u) SELECT (SELECT count(*) FROM t) FROM w"),
+        of(&[(Select, "t"), (Select, "u")])
+    );
+    assert_eq!(sql("SELECT * FROM t AS OF BLOCK 1"), of(&[(Select, "t")]));
+    assert_eq!(sql("COPY t TO STDOUT"), of(&[(Select, "t")]));
+    assert_eq!(sql("SELECT ledgerstone_receipt_at(1)"), of(&[(GetRevision, "ledger")]));
+    assert_eq!(sql("SELECT ledgerstone_transaction_receipt(0)"), of(&[(GetBlock, "ledger")]));
+    assert_eq!(sql("SELECT 1"), []);
+}
+
+#[test]
+fn a_plan_of_somebody_who_may_is_not_lent_to_somebody_who_may_not() {
+    let ledger = Ledger::new();
+    let mut session = ledger.session(Dialect::PartiQl);
+    block_on(session.execute("CREATE TABLE t")).unwrap();
+    block_on(session.execute("SELECT * FROM t")).unwrap();
+    *ledger.asked.denied.lock().unwrap() = Some(Action::Select);
+    let refused = block_on(session.execute("SELECT * FROM t")).err().unwrap();
+    assert_eq!(refused.code, SqlState::INSUFFICIENT_PRIVILEGE);
+}
+
+#[test]
+fn ledgers_in_the_mode_allow_all_ask_nothing() {
+    let ledger = Ledger::new();
+    ledger.instance.change_settings("main", |settings| *settings = LedgerSettings::default()).unwrap();
+    let mut session = ledger.session(Dialect::PartiQl);
+    block_on(session.execute("CREATE TABLE t")).unwrap();
+    block_on(session.execute("SELECT * FROM t")).unwrap();
+    assert_eq!(*ledger.asked.questions.lock().unwrap(), []);
+}

@@ -1,0 +1,242 @@
+//! The file of `serve --policy`: who may do what, in the form of IAM's policies, so that what guarded a ledger in AWS can
+//! be taken over ("Identity-based policies" in the developer guides of IAM and QLDB).
+//!
+//! ```json
+//! { "clerk": [ { "Effect": "Allow", "Action": ["qldb:SendCommand", "qldb:PartiQLSelect"], "Resource": "*" } ] }
+//! ```
+//!
+//! A user has the statements under its name and those under `*`. What no statement allows is denied; what one denies is,
+//! whatever others allow. `*` stands for any characters and `?` for one. Resources are ARNs whose region and account are
+//! not looked at; a table is named by its id or by its name.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use ledgerstone_query::permission::{Action, Policy, Resource};
+use serde::Deserialize;
+
+const FILE_BYTES_MAX: u64 = 4 << 20;
+/// The user whose statements hold for all.
+const EVERYBODY: &str = "*";
+
+/// Why a policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", path.display())]
+    Form { path: PathBuf, source: serde_json::Error },
+    #[error("{}: {what}", path.display())]
+    Statement { path: PathBuf, what: String },
+}
+
+/// Statements by user.
+#[derive(Debug)]
+pub struct Policies(HashMap<String, Vec<Statement>>);
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Statement {
+    #[serde(rename = "Sid")]
+    _sid: Option<String>,
+    effect: Effect,
+    action: OneOrMore,
+    resource: OneOrMore,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl Policies {
+    pub fn read(path: &Path) -> Result<Policies, PolicyError> {
+        let io = |source| PolicyError::Io { path: path.to_owned(), source };
+        if std::fs::metadata(path).map_err(io)?.len() > FILE_BYTES_MAX {
+            return Err(io(std::io::Error::other("it is too long for a policy")));
+        }
+        let text = std::fs::read_to_string(path).map_err(io)?;
+        let policies = Policies::parse(&text).map_err(|source| PolicyError::Form { path: path.to_owned(), source })?;
+        policies.check().map_err(|what| PolicyError::Statement { path: path.to_owned(), what })?;
+        Ok(policies)
+    }
+
+    fn parse(text: &str) -> Result<Policies, serde_json::Error> {
+        serde_json::from_str(text).map(Policies)
+    }
+
+    /// A resource that is not an ARN matches nothing: it must not seem to forbid.
+    fn check(&self) -> Result<(), String> {
+        for (user, statements) in &self.0 {
+            for (number, statement) in (1..).zip(statements) {
+                let wrong = statement.resource.all().iter().find(|resource| resource_part(resource).is_none());
+                if let Some(resource) = wrong {
+                    return Err(format!(
+                        "statement {number} of \"{user}\": \"{resource}\" is neither * nor an ARN of QLDB, such as \
+                         arn:aws:qldb:*:*:ledger/main/table/*"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Policy for Policies {
+    fn allows(&self, user: &str, ledger: &str, action: Action, resource: Resource<'_>) -> bool {
+        let named = resources(ledger, resource);
+        let statements = [user, EVERYBODY].into_iter().filter_map(|user| self.0.get(user)).flatten();
+        let mut allowed = false;
+        for statement in statements.filter(|statement| statement.concerns(action, &named)) {
+            if statement.effect == Effect::Deny {
+                return false;
+            }
+            allowed = true;
+        }
+        allowed
+    }
+}
+
+impl Statement {
+    fn concerns(&self, action: Action, named: &[String]) -> bool {
+        // IAM's actions are the same in any case, its resources are not.
+        let name = action.name().to_ascii_lowercase();
+        let acts = self.action.all().iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), &name));
+        let mut resources = self.resource.all().iter().filter_map(|resource| resource_part(resource));
+        acts && resources.any(|pattern| named.iter().any(|name| matches(pattern, name)))
+    }
+}
+
+impl OneOrMore {
+    fn all(&self) -> &[String] {
+        match self {
+            OneOrMore::One(one) => std::slice::from_ref(one),
+            OneOrMore::More(more) => more,
+        }
+    }
+}
+
+/// The last part of an ARN of QLDB; all of `*`.
+fn resource_part(arn: &str) -> Option<&str> {
+    if arn == "*" {
+        return Some(arn);
+    }
+    match arn.splitn(6, ':').collect::<Vec<_>>()[..] {
+        ["arn", _, "qldb", _, _, resource] => Some(resource),
+        _ => None,
+    }
+}
+
+/// What a resource is called: a table has two names.
+fn resources(ledger: &str, resource: Resource<'_>) -> Vec<String> {
+    match resource {
+        Resource::Ledger => vec![format!("ledger/{ledger}")],
+        Resource::Table { id, name } => {
+            vec![format!("ledger/{ledger}/table/{id}"), format!("ledger/{ledger}/table/{name}")]
+        }
+        // As in QLDB, only a pattern for all tables covers one that is to be made.
+        Resource::NewTable => vec![format!("ledger/{ledger}/table/*")],
+        Resource::Catalogue => vec![format!("ledger/{ledger}/information_schema/user_tables")],
+    }
+}
+
+/// Whether a text is one that a pattern with `*` and `?` stands for. Linear in both: a `*` is never tried again once the
+/// next one was reached.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => match star {
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    (p, t) = (at + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: Resource<'static> = Resource::Table { id: ledgerstone_digest::Id([0; 16]), name: "Vehicle" };
+
+    fn policies(text: &str) -> Policies {
+        let policies = Policies::parse(text).unwrap();
+        policies.check().unwrap();
+        policies
+    }
+
+    #[test]
+    fn only_what_is_allowed_is() {
+        let policies = policies(
+            r#"{"clerk": [
+                {"Sid": "Read", "Effect": "Allow", "Action": "qldb:PartiQLSelect", "Resource": "arn:aws:qldb:*:*:ledger/main/table/*"},
+                {"Effect": "Allow", "Action": ["qldb:PartiQLI*"], "Resource": ["arn:aws:qldb:us-east-1:1:ledger/main/table/Vehicle"]}],
+              "chief": [
+                {"Effect": "Allow", "Action": "*", "Resource": "*"},
+                {"Effect": "Deny", "Action": "qldb:partiqlDELETE", "Resource": "arn:aws:qldb:*:*:ledger/main/table/0000000000000000000000"}],
+              "*": [{"Effect": "Allow", "Action": "qldb:SendCommand", "Resource": "arn:aws:qldb:*:*:ledger/m??n"}]}"#,
+        );
+        let other = Resource::Table { id: ledgerstone_digest::Id([1; 16]), name: "Person" };
+        let may = |user, action, resource| policies.allows(user, "main", action, resource);
+        assert!(may("clerk", Action::Select, TABLE) && may("clerk", Action::Select, other));
+        assert!(may("clerk", Action::Insert, TABLE) && !may("clerk", Action::Insert, other));
+        assert!(!may("clerk", Action::Delete, TABLE) && !may("clerk", Action::Select, Resource::Catalogue));
+        assert!(!policies.allows("clerk", "other", Action::Select, TABLE));
+        assert!(may("chief", Action::Delete, other) && !may("chief", Action::Delete, TABLE));
+        assert!(may("chief", Action::CreateTable, Resource::NewTable));
+        assert!(!may("clerk", Action::CreateTable, Resource::NewTable));
+        for user in ["clerk", "chief", "nobody"] {
+            assert!(may(user, Action::SendCommand, Resource::Ledger), "{user}");
+        }
+        assert!(!policies.allows("nobody", "moon2", Action::SendCommand, Resource::Ledger));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_and_not_passed_over() {
+        for text in [
+            r#"{"a": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {}}]}"#,
+            r#"{"a": [{"Effect": "Allow", "NotAction": "*", "Resource": "*"}]}"#,
+            r#"{"a": [{"Effect": "allow", "Action": "*", "Resource": "*"}]}"#,
+            r#"{"a": [{"Effect": "Allow", "Action": "*"}]}"#,
+        ] {
+            assert!(Policies::parse(text).is_err(), "{text}");
+        }
+        let arn = r#"{"a": [{"Effect": "Deny", "Action": "*", "Resource": "ledger/main"}]}"#;
+        assert!(Policies::parse(arn).unwrap().check().is_err());
+    }
+
+    #[test]
+    fn patterns_match_as_in_iam() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("", "", true),
+            ("?", "", false),
+            ("a*b*c", "a--b--b--c", true),
+            ("a*b*c", "a--c--b", false),
+            ("*a", "aaab", false),
+            ("ä?", "äö", true),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+        assert!(!matches(&"*a".repeat(200), &"a".repeat(199)));
+    }
+}

@@ -1,0 +1,224 @@
+//! Ledgers made, listed, described, changed and deleted, and their tags.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ledgerstone_query::instance::{LedgerSettings, PermissionsMode};
+use ledgerstone_query::permission::Action;
+use serde_json::{Value as Json, json};
+
+use super::wire::{self, CreateLedger, OWNED_KEY, Tags, UpdateLedger, UpdatePermissionsMode};
+use super::{Call, Failure, of_ledger};
+
+/// Ledgers on one page of a list, unless less is asked for.
+const LEDGERS_A_PAGE: usize = 100;
+const NAME_CHARACTERS_MAX: usize = 32;
+
+impl Call<'_> {
+    pub fn create_ledger(&self) -> Result<String, Failure> {
+        let request: CreateLedger = wire::read(self.body)?;
+        let name = wire::required(request.name, "Name")?;
+        self.permit(&name, Action::CreateLedger)?;
+        check_name(&name)?;
+        check_key(request.kms_key.as_deref())?;
+        let mode = wire::required(request.permissions_mode, "PermissionsMode")?;
+        let settings = LedgerSettings { permissions: mode_of(&mode)?, tags: request.tags.unwrap_or_default() };
+        check_tags(settings.tags.keys())?;
+        let protected = request.deletion_protection.unwrap_or(true);
+        let instance = &self.shared.instance;
+        let made = instance.create_ledger_with(&name, protected, &settings).map_err(|error| of_ledger(error, &name))?;
+        let mut answer = self.summary(&name, made.ledger().created_ms());
+        answer["PermissionsMode"] = json!(settings.permissions.name());
+        answer["DeletionProtection"] = json!(protected);
+        Ok(answer.to_string())
+    }
+
+    pub fn list_ledgers(&self) -> Result<String, Failure> {
+        self.permit("*", Action::ListLedgers)?;
+        let most = match self.member("max_results") {
+            None => LEDGERS_A_PAGE,
+            Some(text) => text.parse().ok().filter(|n| (1..=LEDGERS_A_PAGE).contains(n)).ok_or_else(|| {
+                Failure::invalid_parameter("max_results", format!("max_results is from 1 to {LEDGERS_A_PAGE}"))
+            })?,
+        };
+        let after = self.member("next_token").map(|token| {
+            let name = STANDARD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            name.ok_or_else(|| Failure::invalid_parameter("next_token", "next_token was not given out here"))
+        });
+        let after = after.transpose()?;
+        let mut names: Vec<String> = self.shared.instance.ledgers().into_iter().map(|ledger| ledger.name).collect();
+        names.retain(|name| after.as_ref().is_none_or(|after| name > after));
+        let more = names.len() > most;
+        names.truncate(most);
+        let ledgers: Vec<Json> = names.iter().map(|name| self.listed(name)).collect();
+        let mut answer = json!({ "Ledgers": ledgers });
+        if let Some(last) = names.last().filter(|_| more) {
+            answer["NextToken"] = json!(STANDARD.encode(last));
+        }
+        Ok(answer.to_string())
+    }
+
+    /// One that cannot be opened is listed too, with what is known of it.
+    fn listed(&self, name: &str) -> Json {
+        let created_ms = self.shared.instance.ledger(name).map_or(0, |database| database.ledger().created_ms());
+        json!({ "Name": name, "State": "ACTIVE", "CreationDateTime": wire::seconds(created_ms) })
+    }
+
+    pub fn describe_ledger(&self, name: &str) -> Result<String, Failure> {
+        self.permit(name, Action::DescribeLedger)?;
+        let mut answer = self.described(name)?;
+        let settings = self.shared.instance.settings(name).map_err(|error| of_ledger(error, name))?;
+        answer["PermissionsMode"] = json!(settings.permissions.name());
+        Ok(answer.to_string())
+    }
+
+    pub fn update_ledger(&self, name: &str) -> Result<String, Failure> {
+        self.permit(name, Action::UpdateLedger)?;
+        let request: UpdateLedger = wire::read(self.body)?;
+        check_key(request.kms_key.as_deref())?;
+        if let Some(protected) = request.deletion_protection {
+            let set = self.shared.instance.set_deletion_protection(name, protected);
+            set.map_err(|error| of_ledger(error, name))?;
+        }
+        Ok(self.described(name)?.to_string())
+    }
+
+    pub fn update_permissions_mode(&self, name: &str) -> Result<String, Failure> {
+        self.permit(name, Action::UpdateLedger)?;
+        let request: UpdatePermissionsMode = wire::read(self.body)?;
+        let mode = mode_of(&wire::required(request.permissions_mode, "PermissionsMode")?)?;
+        let changed = self.shared.instance.change_settings(name, |settings| settings.permissions = mode);
+        changed.map_err(|error| of_ledger(error, name))?;
+        Ok(json!({ "Name": name, "Arn": self.arn(name), "PermissionsMode": mode.name() }).to_string())
+    }
+
+    /// Its key stays where it is: what was signed can be verified for ever.
+    pub fn delete_ledger(&self, name: &str) -> Result<String, Failure> {
+        self.permit(name, Action::DeleteLedger)?;
+        self.shared.instance.drop_ledger(name).map_err(|error| of_ledger(error, name))?;
+        Ok(String::new())
+    }
+
+    pub fn tags(&self, arn: &str) -> Result<String, Failure> {
+        let ledger = ledger_of(arn)?;
+        self.permit(ledger, Action::ListTagsForResource)?;
+        let settings = self.shared.instance.settings(ledger).map_err(|error| of_ledger(error, ledger))?;
+        Ok(json!({ "Tags": settings.tags }).to_string())
+    }
+
+    pub fn tag(&self, arn: &str) -> Result<String, Failure> {
+        let ledger = ledger_of(arn)?;
+        self.permit(ledger, Action::TagResource)?;
+        let tags = wire::required(wire::read::<Tags>(self.body)?.tags, "Tags")?;
+        check_tags(tags.keys())?;
+        let changed = self.shared.instance.change_settings(ledger, |settings| settings.tags.extend(tags));
+        changed.map_err(|error| match of_ledger(error, ledger) {
+            Failure { parameter: Some(_), message, .. } => Failure::invalid_parameter("Tags", message),
+            other => other,
+        })?;
+        Ok("{}".to_owned())
+    }
+
+    pub fn untag(&self, arn: &str) -> Result<String, Failure> {
+        let ledger = ledger_of(arn)?;
+        self.permit(ledger, Action::UntagResource)?;
+        let keys: Vec<&str> = self.query.iter().filter(|(k, _)| k == "tagKeys").map(|(_, v)| v.as_str()).collect();
+        if keys.is_empty() {
+            return Err(Failure::invalid_parameter("tagKeys", "tagKeys is missing"));
+        }
+        let without = |settings: &mut LedgerSettings| settings.tags.retain(|key, _| !keys.contains(&key.as_str()));
+        self.shared.instance.change_settings(ledger, without).map_err(|error| of_ledger(error, ledger))?;
+        Ok("{}".to_owned())
+    }
+
+    fn described(&self, name: &str) -> Result<Json, Failure> {
+        let instance = &self.shared.instance;
+        let database = instance.ledger(name).map_err(|error| of_ledger(error, name))?;
+        let mut answer = self.summary(name, database.ledger().created_ms());
+        let protected = instance.ledgers().iter().any(|ledger| ledger.name == name && ledger.deletion_protection);
+        answer["DeletionProtection"] = json!(protected);
+        Ok(answer)
+    }
+
+    fn summary(&self, name: &str, created_ms: i64) -> Json {
+        let created = wire::seconds(created_ms);
+        json!({ "Name": name, "Arn": self.arn(name), "State": "ACTIVE", "CreationDateTime": created })
+    }
+}
+
+fn mode_of(name: &str) -> Result<PermissionsMode, Failure> {
+    let wrong = || Failure::invalid_parameter("PermissionsMode", "PermissionsMode is ALLOW_ALL or STANDARD");
+    PermissionsMode::from_name(name).ok_or_else(wrong)
+}
+
+/// QLDB's rule, which is stricter than ours.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let hyphens = name.starts_with('-') || name.ends_with('-') || name.contains("--");
+    let digits = name.bytes().all(|b| b.is_ascii_digit());
+    if (1..=NAME_CHARACTERS_MAX).contains(&name.len()) && letters && !hyphens && !digits {
+        return Ok(());
+    }
+    Err(Failure::invalid_parameter(
+        "Name",
+        format!(
+            "\"{name}\" cannot be the name of a ledger: 1 to {NAME_CHARACTERS_MAX} letters, digits and hyphens, not digits \
+             only, no hyphen at an end or beside another"
+        ),
+    ))
+}
+
+/// Nothing is encrypted here, so a key of the caller's must not seem to be used.
+fn check_key(key: Option<&str>) -> Result<(), Failure> {
+    match key {
+        None | Some(OWNED_KEY) => Ok(()),
+        Some(_) => Err(Failure::invalid_parameter(
+            "KmsKey",
+            format!("this server encrypts no files; encrypt its disk, and leave KmsKey out or give {OWNED_KEY}"),
+        )),
+    }
+}
+
+fn check_tags<'a>(mut keys: impl Iterator<Item = &'a String>) -> Result<(), Failure> {
+    match keys.any(|key| key.starts_with("aws:")) {
+        true => Err(Failure::invalid_parameter("Tags", "keys of tags do not begin with aws:")),
+        false => Ok(()),
+    }
+}
+
+/// `arn:aws:qldb:REGION:ACCOUNT:ledger/NAME`.
+fn ledger_of(arn: &str) -> Result<&str, Failure> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts[..] {
+        ["arn", _, "qldb", _, _, resource] => resource.strip_prefix("ledger/").filter(|name| !name.contains('/')),
+        _ => None,
+    }
+    .ok_or_else(|| {
+        let what = "ResourceArn is not the ARN of a ledger, such as arn:aws:qldb:us-east-1:000000000000:ledger/main";
+        Failure::invalid_parameter("ResourceArn", what)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_qldb_took() {
+        for good in ["a", "vehicle-registration", "1a", &"x".repeat(32)] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", "12", "-a", "a-", "a--b", "a_b", "a b", "ä", &"x".repeat(33)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn arns_name_ledgers() {
+        assert_eq!(ledger_of("arn:aws:qldb:eu-west-1:123456789012:ledger/main"), Ok("main"));
+        for bad in
+            ["", "main", "arn:aws:s3:::ledger/main", "arn:aws:qldb:a:b:stream/main/x", "arn:aws:qldb:a:b:ledger/a/b"]
+        {
+            assert!(ledger_of(bad).is_err(), "{bad}");
+        }
+    }
+}
