@@ -1,8 +1,9 @@
-// The QLDB driver for Go, unchanged, against a server of its own: `cases BINARY FOLDER`.
+// The QLDB driver and the AWS SDK for Go, unchanged, against a server of its own: `cases BINARY FOLDER`.
 package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,8 @@ import (
 	"github.com/amzn/ion-go/ion"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/qldb"
+	"github.com/aws/aws-sdk-go-v2/service/qldb/types"
 	"github.com/aws/aws-sdk-go-v2/service/qldbsession"
 	"github.com/aws/smithy-go"
 	"github.com/awslabs/amazon-qldb-driver-go/v3/qldbdriver"
@@ -106,6 +109,14 @@ func (s *server) driver(o options) *qldbdriver.QLDBDriver {
 	must(err)
 	driver.SetRetryPolicy(qldbdriver.RetryPolicy{MaxRetryLimit: o.retries, Backoff: soon{}})
 	return driver
+}
+
+func (s *server) control() *qldb.Client {
+	return qldb.New(qldb.Options{
+		Region:       "us-east-1",
+		BaseEndpoint: aws.String("http://" + s.http),
+		Credentials:  credentials.NewStaticCredentialsProvider("AKIDTEST", secret, ""),
+	})
 }
 
 type soon struct{}
@@ -562,6 +573,30 @@ var cases = []oneCase{
 		expect(attempts >= 2, "%d attempts", attempts)
 		expect(len(run(p.driver, "SELECT * FROM Vehicle WHERE VIN = 'MIDDLE'")) == 2, "they are not both there")
 	}},
+	{"the control API makes, proves and deletes", func(p place) {
+		api, name := p.server.control(), aws.String("titles")
+		made, err := api.CreateLedger(background, &qldb.CreateLedgerInput{Name: name, PermissionsMode: types.PermissionsModeAllowAll})
+		must(err)
+		expect(made.State == types.LedgerStateActive, "%v", made.State)
+		_, err = api.GetDigest(background, &qldb.GetDigestInput{Name: name})
+		refused(err, "ResourcePreconditionNotMetException")
+		run(p.server.driver(options{ledger: "titles"}), "CREATE TABLE T")
+		digest, err := api.GetDigest(background, &qldb.GetDigestInput{Name: name})
+		must(err)
+		// The digest of one block is that block's hash.
+		block, err := api.GetBlock(background, &qldb.GetBlockInput{Name: name, BlockAddress: digest.DigestTipAddress})
+		must(err)
+		hash := base64.StdEncoding.EncodeToString(digest.Digest)
+		expect(strings.Contains(*block.Block.IonText, "blockHash:{{"+hash+"}}"), "%s has not %s", *block.Block.IonText, hash)
+		_, err = api.DeleteLedger(background, &qldb.DeleteLedgerInput{Name: name})
+		refused(err, "ResourcePreconditionNotMetException")
+		_, err = api.UpdateLedger(background, &qldb.UpdateLedgerInput{Name: name, DeletionProtection: aws.Bool(false)})
+		must(err)
+		_, err = api.DeleteLedger(background, &qldb.DeleteLedgerInput{Name: name})
+		must(err)
+		_, err = api.DescribeLedger(background, &qldb.DescribeLedgerInput{Name: name})
+		refused(err, "ResourceNotFoundException")
+	}},
 	{"signatures are verified with access keys", func(p place) {
 		keys := filepath.Join(p.folder, "access-keys")
 		must(os.WriteFile(keys, []byte("AKIDTEST "+secret+" clerk\n"), 0o600))
@@ -569,6 +604,8 @@ var cases = []oneCase{
 		run(closed.driver(options{}), "CREATE TABLE T")
 		_, err := closed.driver(options{secret: strings.Repeat("x", 40)}).GetTableNames(background)
 		refused(err, "InvalidSignatureException")
+		_, err = closed.control().ListLedgers(background, &qldb.ListLedgersInput{MaxResults: aws.Int32(3)})
+		must(err)
 		closed.stop(syscall.SIGTERM)
 	}},
 }

@@ -1,4 +1,4 @@
-// The QLDB driver for Node, unchanged, against a server of its own: `node cases.js BINARY FOLDER`.
+// The QLDB driver and the AWS SDK for Node, unchanged, against a server of its own: `node cases.js BINARY FOLDER`.
 
 const assert = require("node:assert");
 const { spawn } = require("node:child_process");
@@ -6,6 +6,8 @@ const fs = require("node:fs");
 const http = require("node:http");
 const net = require("node:net");
 const ion = require("ion-js");
+const { createHash } = require("node:crypto");
+const control = require("@aws-sdk/client-qldb");
 const { QldbDriver, RetryConfig } = require("amazon-qldb-driver-nodejs");
 
 const SECRET = "a-secret-of-forty-characters-for-a-test-";
@@ -59,6 +61,14 @@ class Server {
     };
     return new QldbDriver(ledger, client, {}, sessions, new RetryConfig(retries, () => 1));
   }
+
+  control(secret = SECRET) {
+    return new control.QLDBClient({
+      region: "us-east-1",
+      endpoint: `http://127.0.0.1:${this.http}`,
+      credentials: { accessKeyId: "AKIDTEST", secretAccessKey: secret },
+    });
+  }
 }
 
 // The values of one statement in a transaction of its own.
@@ -79,6 +89,17 @@ async function refused(call, name) {
     return error;
   }
   throw new Error("it was not refused");
+}
+
+/** What a verifier of QLDB computes: pairs joined in the order of their signed bytes, the last byte first. */
+function fold(leaf, siblings) {
+  return siblings.reduce((hash, sibling) => {
+    let at = 31;
+    while (at > 0 && hash[at] === sibling[at]) at--;
+    const signed = (byte) => (byte << 24) >> 24;
+    const pair = signed(hash[at]) < signed(sibling[at]) ? [hash, sibling] : [sibling, hash];
+    return createHash("sha256").update(pair[0]).update(pair[1]).digest();
+  }, leaf);
 }
 
 const cases = {
@@ -296,12 +317,54 @@ const cases = {
     assert(attempts >= 2);
     assert.strictEqual((await run(driver, "SELECT * FROM Vehicle WHERE VIN = 'MIDDLE'")).length, 2);
   },
+  async the_control_api_makes_describes_and_deletes_a_ledger({ server }) {
+    const api = server.control();
+    const made = await api.send(new control.CreateLedgerCommand({ Name: "titles", PermissionsMode: "ALLOW_ALL" }));
+    assert.strictEqual(made.State, "ACTIVE");
+    const described = await api.send(new control.DescribeLedgerCommand({ Name: "titles" }));
+    assert.deepStrictEqual(described.CreationDateTime, made.CreationDateTime);
+    await api.send(new control.TagResourceCommand({ ResourceArn: made.Arn, Tags: { "a b": "c/d" } }));
+    const tagged = await api.send(new control.ListTagsForResourceCommand({ ResourceArn: made.Arn }));
+    assert.deepStrictEqual(tagged.Tags, { "a b": "c/d" });
+    const drop = () => api.send(new control.DeleteLedgerCommand({ Name: "titles" }));
+    await refused(drop, "ResourcePreconditionNotMetException");
+    await api.send(new control.UpdateLedgerCommand({ Name: "titles", DeletionProtection: false }));
+    await drop();
+    await refused(drop, "ResourceNotFoundException");
+    const page = await api.send(new control.ListLedgersCommand({ MaxResults: 1 }));
+    assert.deepStrictEqual(page.Ledgers.map((ledger) => ledger.Name), ["main"]);
+  },
+  async a_block_leads_to_the_digest({ server, driver }) {
+    await run(driver, "INSERT INTO Vehicle {'VIN': 'PROVED'}");
+    const api = server.control();
+    const digest = await api.send(new control.GetDigestCommand({ Name: "main" }));
+    const [row] = await run(driver, "SELECT * FROM _ql_committed_Vehicle WHERE data.VIN = 'PROVED'");
+    const answer = await api.send(
+      new control.GetBlockCommand({
+        Name: "main",
+        BlockAddress: { IonText: text(row.get("blockAddress")) },
+        DigestTipAddress: digest.DigestTipAddress,
+      }),
+    );
+    const hash = ion.load(answer.Block.IonText).get("blockHash").uInt8ArrayValue();
+    const siblings = ion.load(answer.Proof.IonText).elements().map((sibling) => sibling.uInt8ArrayValue());
+    assert.deepStrictEqual(fold(hash, siblings), Buffer.from(digest.Digest));
+    for (let at = 0; at < siblings.length; at++) {
+      const changed = siblings.map((sibling) => Uint8Array.from(sibling));
+      changed[at][3] ^= 1;
+      assert.notDeepStrictEqual(fold(hash, changed), Buffer.from(digest.Digest));
+    }
+  },
   async signatures_are_verified_with_access_keys({ server, folder }) {
     fs.writeFileSync(`${folder}/access-keys`, `AKIDTEST ${SECRET} clerk\n`, { mode: 0o600 });
     const closed = new Server(server.binary, `${folder}/closed`, "--access-keys", `${folder}/access-keys`);
     await closed.start();
     await run(closed.driver(), "CREATE TABLE T");
     await refused(() => closed.driver({ secret: "x".repeat(40) }).getTableNames(), "InvalidSignatureException");
+    const stranger = closed.control("x".repeat(40));
+    await refused(() => stranger.send(new control.ListLedgersCommand({})), "InvalidSignatureException");
+    const arn = (await closed.control().send(new control.DescribeLedgerCommand({ Name: "main" }))).Arn;
+    await closed.control().send(new control.UntagResourceCommand({ ResourceArn: arn, TagKeys: ["a b", "c"] }));
     await closed.stop();
   },
 };

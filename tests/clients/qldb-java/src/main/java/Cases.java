@@ -37,20 +37,20 @@ import software.amazon.qldb.exceptions.QldbDriverException;
 
 /** The QLDB driver for Java, unchanged, against a server of its own: {@code Cases BINARY FOLDER}. */
 public final class Cases {
-    private static final String SECRET = "a-secret-of-forty-characters-for-a-test-";
-    private static final IonSystem ION = IonSystemBuilder.standard().build();
+    static final String SECRET = "a-secret-of-forty-characters-for-a-test-";
+    static final IonSystem ION = IonSystemBuilder.standard().build();
 
     /** A case: what must hold, and how it is seen. */
-    private interface Work {
+    interface Work {
         void run() throws Exception;
     }
 
     /** The real server on free ports. */
-    private static final class Server {
+    static final class Server {
         private final String binary;
         private final Path folder;
         private final List<String> more;
-        private final int http = freePort();
+        final int http = freePort();
         private final int postgres = freePort();
         private Process process;
 
@@ -89,6 +89,10 @@ public final class Cases {
             expect(process.waitFor(60, TimeUnit.SECONDS), "the server does not stop");
         }
 
+        String binary() {
+            return binary;
+        }
+
         void kill() throws Exception {
             process.destroyForcibly().waitFor();
         }
@@ -119,17 +123,17 @@ public final class Cases {
         }
     }
 
-    private static void expect(boolean holds, String otherwise) {
+    static void expect(boolean holds, String otherwise) {
         if (!holds) {
             throw new AssertionError(otherwise);
         }
     }
 
-    private static void same(Object found, Object expected) {
+    static void same(Object found, Object expected) {
         expect(expected.equals(found), "found " + found + ", expected " + expected);
     }
 
-    private static <T extends Throwable> T refused(Class<T> with, Work work) {
+    static <T extends Throwable> T refused(Class<T> with, Work work) {
         try {
             work.run();
         } catch (Throwable error) {
@@ -157,7 +161,7 @@ public final class Cases {
     }
 
     /** The values of one statement in a transaction of its own. */
-    private static List<IonValue> run(QldbDriver driver, String statement, Object... parameters) {
+    static List<IonValue> run(QldbDriver driver, String statement, Object... parameters) {
         return driver.execute((Executor<List<IonValue>>) transaction -> in(transaction, statement, parameters));
     }
 
@@ -415,7 +419,7 @@ public final class Cases {
         return all;
     }
 
-    private static void pause(long ms) {
+    static void pause(long ms) {
         quietly(() -> Thread.sleep(ms));
     }
 
@@ -427,17 +431,9 @@ public final class Cases {
         }
     }
 
-    public static void main(String[] arguments) throws Exception {
-        Path folder = Path.of(arguments[1]);
-        Server server = new Server(arguments[0], folder.resolve("open"));
-        String[] limits = {"--limit", "qldb_transaction_seconds=3", "--limit", "qldb_session_idle_seconds=3"};
-        Server impatient = new Server(arguments[0], folder.resolve("impatient"), limits);
-        QldbDriver driver = server.driver();
-        for (String statement : List.of("CREATE TABLE Vehicle", "CREATE INDEX ON Vehicle (VIN)", "CREATE TABLE Empty")) {
-            run(driver, statement);
-        }
+    /** How many of the cases do not hold. */
+    static int hold(Map<String, Work> all) {
         int failed = 0;
-        Map<String, Work> all = cases(server, impatient, driver, folder);
         for (Map.Entry<String, Work> one : all.entrySet()) {
             try {
                 one.getValue().run();
@@ -447,6 +443,20 @@ public final class Cases {
                 System.out.println("FAILED " + one.getKey() + "\n       " + problem);
             }
         }
+        return failed;
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        Path folder = Path.of(arguments[1]);
+        Server server = new Server(arguments[0], folder.resolve("open"));
+        String[] limits = {"--limit", "qldb_transaction_seconds=3", "--limit", "qldb_session_idle_seconds=3"};
+        Server impatient = new Server(arguments[0], folder.resolve("impatient"), limits);
+        QldbDriver driver = server.driver();
+        for (String statement : List.of("CREATE TABLE Vehicle", "CREATE INDEX ON Vehicle (VIN)", "CREATE TABLE Empty")) {
+            run(driver, statement);
+        }
+        Map<String, Work> all = cases(server, impatient, driver, folder);
+        int failed = hold(all);
         server.stop();
         impatient.stop();
         System.out.println(all.size() - failed + " of " + all.size() + " cases hold");
