@@ -9,6 +9,7 @@ use ledgerstone_journal::Env;
 use ledgerstone_journal::env::help_for;
 use ledgerstone_query::database::Limits as DatabaseLimits;
 use ledgerstone_query::instance::{Instance, InstanceOptions};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -133,7 +134,19 @@ impl Serve {
     }
 }
 
+/// Connections, segments and runs are descriptors, and the usual soft limit of 1,024 is there for programs that would break
+/// with more. The hard limit is the administrator's word.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        tracing::warn!(%error, ?limit, "the limit of open files cannot be raised");
+    }
+}
+
 fn serve(config: ServeConfig) -> Result<(), ServeError> {
+    raise_descriptor_limit();
     // Two threads at least, so that a long statement never stops everyone.
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;

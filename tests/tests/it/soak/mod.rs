@@ -20,8 +20,11 @@ const CLIENTS: u64 = 16;
 /// Of what it does at full speed.
 const LOAD: f64 = 0.8;
 
-/// How long it goes at full speed, which says what 80 % are, and how long at that.
+/// How long it goes at full speed, which says what 80 % are, and how long at that; LEDGERSTONE_SOAK_SECONDS names the latter.
 fn lengths() -> (Duration, Duration) {
+    if let Some(seconds) = std::env::var("LEDGERSTONE_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()) {
+        return (Duration::from_secs(20), Duration::from_secs(seconds));
+    }
     match std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() {
         true => (Duration::from_secs(60), Duration::from_secs(24 * 60)),
         false => (Duration::from_secs(3), Duration::from_secs(12)),
