@@ -6,6 +6,7 @@ mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
 mod index_model;
+mod occ_matrix;
 mod permissions;
 mod session_clock;
 mod session_redaction;
