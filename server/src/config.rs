@@ -16,6 +16,8 @@ pub struct ServeConfig {
     pub users: Option<PathBuf>,
     /// Access keys of QLDB's session API; `None`: anybody on loopback if there are no users, else nobody.
     pub access_keys: Option<PathBuf>,
+    /// QLDB's own limits hold in its API.
+    pub qldb_strict: bool,
     /// Who may do what in ledgers that ask.
     pub policy: Option<PathBuf>,
     pub tls: Option<TlsFiles>,
@@ -209,6 +211,7 @@ mod tests {
             http: "127.0.0.1:7430".parse().unwrap(),
             users: None,
             access_keys: None,
+            qldb_strict: false,
             policy: None,
             tls: None,
             exports: None,

@@ -62,6 +62,8 @@ pub struct SessionOptions {
     pub cancel: Cancel,
     /// Longest time of a statement in milliseconds, whatever `statement_timeout` says; 0 is none.
     pub statement_ms_max: u64,
+    /// QLDB's own limits hold: documents and bytes of a transaction, tables, indexes ([`crate::transaction::strict`]).
+    pub strict: bool,
 }
 
 impl SessionOptions {
@@ -76,6 +78,7 @@ impl SessionOptions {
             process_id: 0,
             cancel: Cancel::default(),
             statement_ms_max: 0,
+            strict: false,
         }
     }
 }
@@ -119,6 +122,7 @@ pub struct Session {
     base: Settings,
     runtime: Arc<dyn Runtime>,
     statement_ms_max: u64,
+    strict: bool,
     work: Work,
     last_commit: Option<Committed>,
     /// A commit the client has not been told of.
@@ -205,6 +209,7 @@ impl Session {
             base: settings,
             runtime: options.runtime,
             statement_ms_max: options.statement_ms_max,
+            strict: options.strict,
             work: Work::Idle,
             last_commit: None,
             unreported: false,
@@ -355,6 +360,9 @@ impl Session {
         }
         if self.info.door == Door::Qldb {
             tx.set_validate_reads(true);
+        }
+        if self.strict {
+            tx.set_strict();
         }
         Ok(tx)
     }

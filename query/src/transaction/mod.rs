@@ -9,6 +9,7 @@ mod read;
 pub mod read_set;
 pub(crate) mod redact;
 mod rotate;
+pub mod strict;
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -33,6 +34,7 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::index::{IndexError, Key, Rows};
 use overlay::Overlay;
 use read_set::ReadSet;
+use strict::Strict;
 
 /// One transaction. Reads take `&self` and record what they read; iterators own what they need, so several can be
 /// open at once and outlive the borrow. They see the writes made before they were created, and none made after.
@@ -54,6 +56,8 @@ pub struct Transaction {
     names: BTreeSet<Arc<str>>,
     statements: Vec<StatementInfo>,
     redaction: Option<RedactionInfo>,
+    /// QLDB's own limits hold.
+    strict: Option<Strict>,
     /// Where the running statement's writes begin.
     statement_mark: usize,
 }
@@ -117,6 +121,7 @@ impl Transaction {
             names: BTreeSet::new(),
             statements: Vec::new(),
             redaction: None,
+            strict: None,
             statement_mark: 0,
         }
     }
@@ -151,6 +156,11 @@ impl Transaction {
     /// Judge the reads at commit even if nothing was written, as the QLDB drivers expect.
     pub fn set_validate_reads(&mut self, validate: bool) {
         self.validate_reads = validate;
+    }
+
+    /// QLDB's own limits hold from here on.
+    pub fn set_strict(&mut self) {
+        self.strict = Some(Strict::default());
     }
 
     pub fn database(&self) -> &Arc<Database> {
@@ -328,6 +338,9 @@ impl Transaction {
     /// Notes a statement: its text, digest and start time go into the block, if there will be one. Answers its number.
     pub fn begin_statement(&mut self, text: &str, params: &[Value]) -> Result<u32> {
         let limit = self.database().limits().transaction_statements_max;
+        if self.strict.is_some() {
+            strict::check_statement(text, params)?;
+        }
         if self.statements.len() >= limit {
             return Err(limit_error(format!("a transaction has at most {limit} statements")));
         }
@@ -423,6 +436,9 @@ impl Transaction {
         changed: Id,
     ) -> Result<()> {
         let table = system_tables::system_table(system).ok_or_else(|| QueryError::internal("not a system table"))?;
+        if self.strict.is_some() {
+            strict::check_definition(&self.catalogue(), &catalogue)?;
+        }
         let base = match self.overlay.get(&system, &id) {
             Some(_) => None,
             None => self.reader(View::Current)?.get(&table, id)?.map(Arc::new),
@@ -478,6 +494,12 @@ impl Transaction {
         }
         if !table.id.is_system() {
             self.shared.reads().definitions.insert(table.id);
+            if let Some(strict) = &mut self.strict {
+                let overlays = self.overlay.tables().filter(|(id, _)| !id.is_system());
+                let changed: usize = overlays.map(|(_, table)| table.documents.len()).sum();
+                let again = self.overlay.get(&table.id, &id).is_some();
+                strict.check_write(value.as_ref(), changed - usize::from(again))?;
+            }
         }
         // The definition in force may be newer than the one the caller holds.
         let newest = self.catalogue();

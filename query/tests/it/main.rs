@@ -20,5 +20,6 @@ mod store_definitions;
 mod store_index;
 mod store_instance;
 mod store_model;
+mod strict;
 mod support;
 mod virtual_tables;

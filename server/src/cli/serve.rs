@@ -45,6 +45,10 @@ pub struct Serve {
     /// machine may use the session API, unless there are users.
     #[arg(long, value_name = "FILE")]
     access_keys: Option<PathBuf>,
+    /// Refuses in QLDB's API what QLDB's own limits refused: 40 documents and 4 MB a transaction, 128 KB a document, 20 tables,
+    /// 5 indexes a table, 5 ledgers. For testing a program that will meet them.
+    #[arg(long)]
+    qldb_strict: bool,
     /// Who may do what, in the form of IAM's policies: an object of users, each with its statements. Checked for every
     /// statement in ledgers whose permissions mode is STANDARD. Without it whoever comes in may do everything.
     #[arg(long, value_name = "FILE")]
@@ -123,6 +127,7 @@ impl Serve {
             http: parse_address(&self.http)?,
             users: self.users,
             access_keys: self.access_keys,
+            qldb_strict: self.qldb_strict,
             policy: self.policy,
             tls,
             exports: self.exports,
@@ -208,6 +213,7 @@ async fn listen(
     let qldb = qldb::Options {
         limits: qldb::Limits::of(&config.limits),
         door: Arc::new(door),
+        strict: config.qldb_strict,
         rng: Env::production().rng,
         runtime: pg::runtime(),
         shutdown: stopped.clone(),

@@ -73,6 +73,10 @@ impl Failure {
         Failure::about(StatusCode::PRECONDITION_FAILED, "ResourcePreconditionNotMetException", (kind, name), message)
     }
 
+    pub fn too_many(kind: &'static str, message: impl Into<String>) -> Failure {
+        Failure::about(StatusCode::BAD_REQUEST, "LimitExceededException", (kind, ""), message)
+    }
+
     fn about(
         status: StatusCode,
         name: &'static str,

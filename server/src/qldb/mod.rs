@@ -40,6 +40,8 @@ const JSON: &str = "application/x-amz-json-1.0";
 pub struct Options {
     pub limits: Limits,
     pub door: Arc<Door>,
+    /// QLDB's own limits hold.
+    pub strict: bool,
     /// Makes tokens.
     pub rng: Arc<dyn Rng>,
     /// Lent to sessions.

@@ -11,6 +11,8 @@ use super::{Call, Failure, of_ledger};
 
 /// Ledgers on one page of a list, unless less is asked for.
 const LEDGERS_A_PAGE: usize = 100;
+/// QLDB's own limit for an account and a region.
+const STRICT_LEDGERS_MAX: usize = 5;
 const NAME_CHARACTERS_MAX: usize = 32;
 
 impl Call<'_> {
@@ -25,6 +27,9 @@ impl Call<'_> {
         check_tags(settings.tags.keys())?;
         let protected = request.deletion_protection.unwrap_or(true);
         let instance = &self.shared.instance;
+        if self.shared.options.strict && instance.ledgers().len() >= STRICT_LEDGERS_MAX {
+            return Err(Failure::too_many("Ledger", format!("there are {STRICT_LEDGERS_MAX} ledgers already")));
+        }
         let made = instance.create_ledger_with(&name, protected, &settings).map_err(|error| of_ledger(error, &name))?;
         let mut answer = self.summary(&name, made.ledger().created_ms());
         answer["PermissionsMode"] = json!(settings.permissions.name());

@@ -66,6 +66,7 @@ async fn start(shared: &Shared, user: &str, ledger: String) -> Result<String, Fa
     shared.sessions.check_room()?;
     let options = SessionOptions {
         statement_ms_max: shared.options.limits.longest_statement_ms(),
+        strict: shared.options.strict,
         ..SessionOptions::new(Door::Qldb, user, Dialect::PartiQl, Arc::clone(&shared.options.runtime))
     };
     let instance = Arc::clone(&shared.instance);
