@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::Stream;
-use ledgerstone_digest::ion::{self, Limits as IonLimits, Value};
+use ledgerstone_digest::ion::{self, Value};
 use ledgerstone_digest::qldb::statement_digest;
 use ledgerstone_journal::Committed;
 use ledgerstone_protocol::v1;
@@ -20,6 +20,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tonic::Status;
 
 use super::Limits;
+use super::parameters::decode_parameters;
 use super::sessions::InUse;
 use super::status;
 
@@ -52,7 +53,7 @@ struct Ran {
 
 /// Starts a statement.
 pub fn start(session: InUse, request: v1::ExecuteRequest, limits: Limits) -> Result<Answer, Status> {
-    let parameters = decode_parameters(&request.parameters, limits.parameters)?;
+    let parameters = decode_parameters(&request.parameters, limits.parameters).map_err(status::of_error)?;
     let (sender, messages) = channel(MESSAGES_WAITING);
     let running = Arc::new(Mutex::new(false));
     let leave = Leave { cancel: session.cancel().clone(), running: Arc::clone(&running) };
@@ -191,32 +192,6 @@ pub fn commit_address(commit: &Committed) -> v1::CommitAddress {
     }
 }
 
-fn decode_parameters(parameters: &[Vec<u8>], most: usize) -> Result<Vec<Option<Value>>, Status> {
-    if parameters.len() > most {
-        let error = QueryError::new(
-            SqlState::TOO_MANY_ARGUMENTS,
-            format!("a statement has at most {most} parameters, not {}", parameters.len()),
-        );
-        return Err(status::of_error(error));
-    }
-    let decode = |(number, bytes): (usize, &Vec<u8>)| {
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        match ion::decode(bytes, &IonLimits::DOCUMENT) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => Err(status::of_error(match QueryError::ion_binary_limit(&error.problem) {
-                Some(code) => QueryError::new(code, format!("parameter ${} is too large: {error}", number + 1)),
-                None => QueryError::new(
-                    SqlState::INVALID_BINARY_REPRESENTATION,
-                    format!("parameter ${} is not an Ion binary value: {error}", number + 1),
-                ),
-            })),
-        }
-    };
-    parameters.iter().enumerate().map(decode).collect()
-}
-
 fn part(part: Part) -> v1::ExecuteResponse {
     v1::ExecuteResponse { part: Some(part) }
 }
@@ -239,20 +214,5 @@ impl Drop for Leave {
         if *running {
             self.cancel.cancel(CancelReason::Request);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_limited_and_checked() {
-        assert_eq!(decode_parameters(&[Vec::new(), ion::encode(&Value::int(5))], 2).unwrap().len(), 2);
-        let null = decode_parameters(&[ion::encode(&Value::NULL)], 1).unwrap();
-        assert_eq!(null, [Some(Value::NULL)]);
-        assert!(decode_parameters(&[Vec::new(), Vec::new()], 1).is_err());
-        let status = decode_parameters(&[vec![1, 2, 3]], 1).unwrap_err();
-        assert!(status.message().contains("$1"), "{status}");
     }
 }

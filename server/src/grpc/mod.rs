@@ -7,6 +7,7 @@
 //! | `sessions` | open sessions, their limits, and who has them |
 //! | `ledger` | the ledger service |
 //! | `execute` | one statement: run, then rows as fast as the client takes them |
+//! | `parameters` | its parameters |
 //! | `admin` | ledgers and tables as messages |
 //! | `backup` | a ledger's backup as a stream |
 //! | `digest` | the digest service |
@@ -20,6 +21,7 @@ mod caller;
 mod digest;
 mod execute;
 mod ledger;
+mod parameters;
 mod passwords;
 mod sessions;
 mod status;

@@ -5,6 +5,7 @@
 //! test `fuzzing` does in every run with [`smoke`]: the kept corpus in `fuzz/corpus`, and seeded changes of it.
 
 mod changes;
+mod grpc;
 mod proofs;
 mod statements;
 mod values;
@@ -13,6 +14,7 @@ mod wire;
 use std::path::PathBuf;
 
 pub use changes::Random;
+pub use grpc::REQUESTS;
 
 /// What is fuzzed: its name, which is its folder in the corpus, and what is done with the bytes.
 pub struct Target {
@@ -46,6 +48,7 @@ pub const TARGETS: &[Target] = &[
     target("index_manifest", ledgerstone_query::fuzzing::index_manifest, 8000),
     target("postgres_messages", wire::postgres_messages, 20000),
     target("postgres_startup", wire::postgres_startup, 10000),
+    target("grpc_requests", grpc::grpc_requests, 20000),
 ];
 
 /// Runs one target by its name, for a driver that has no list.

@@ -8,6 +8,7 @@ use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
 use ledgerstone_digest::ion::{self, Value};
 use ledgerstone_digest::note::{Note, VerifierKey};
 use ledgerstone_digest::receipt::Receipt;
+use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_digest::tlog_proof::TlogProof;
 use ledgerstone_digest::verifier::{
     BlockStatement, Expectation, Trust, Verdict, VerdictKind, verify, verify_transaction,
@@ -36,6 +37,14 @@ static PROVED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let proved: BTreeSet<String> = receipts.flat_map(|receipt| verdicts(&receipt)).collect();
     assert!(!proved.is_empty(), "the receipts of the corpus verify");
     proved
+});
+
+/// The keys that the untouched receipts of the corpus hand over to.
+static FOLLOWED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let receipts = super::corpus("receipt").into_iter().filter_map(|(_, bytes)| Receipt::decode(&bytes).ok());
+    let followed: BTreeSet<String> = receipts.filter_map(|receipt| followed(&receipt)).collect();
+    assert!(!followed.is_empty(), "no receipt of the corpus rotates the key");
+    followed
 });
 
 /// Whatever is read is written as it was; whatever the key vouches for, it has signed.
@@ -75,6 +84,15 @@ pub fn receipt(bytes: &[u8]) {
     for verdict in verdicts(&receipt) {
         assert!(PROVED.contains(&verdict), "proved, and was never so: {verdict}");
     }
+    if let Some(key) = followed(&receipt) {
+        assert!(FOLLOWED.contains(&key), "took over, and never did: {key}");
+    }
+}
+
+/// The key that a receipt makes whoever holds the first one trust.
+fn followed(receipt: &Receipt) -> Option<String> {
+    let mut chain = KeyChain::new(KEY.clone());
+    chain.follow(receipt).is_ok().then(|| chain.current().to_string())
 }
 
 /// Everything that a receipt is verified for, fact by fact.

@@ -4,13 +4,24 @@
 //! `LEDGERSTONE_SEED=n` replays; `LEDGERSTONE_TEST_LONG=1` tries a hundred times as many changes.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use ledgerstone_digest::ion::{Limits, Value, encode, ion_hash, parse};
+use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_digest::receipt::{Content, Receipt};
 use ledgerstone_digest::rotation::KeyChain;
+use ledgerstone_digest::verifier::{Expectation, Trust, VerdictKind, verify, verify_transaction};
 use ledgerstone_journal::batch::{BATCH_HEADER_BYTES, BatchHeader};
+use ledgerstone_journal::keys::KeyDirectory;
 use ledgerstone_journal::segment::{PAGE_BYTES, SegmentHeader};
+use ledgerstone_journal::{Env, Keys};
+use ledgerstone_protocol::v1;
+use ledgerstone_query::database::{Database, DatabaseOptions};
 use ledgerstone_query::export::{VerifyExportOptions, verify_export};
+use ledgerstone_query::session::{Dialect, Door, Inline, Session, SessionOptions};
 use ledgerstone_tests::fuzzing::{self, TARGETS, corpus_folder};
 use ledgerstone_tests::seed;
+use prost::Message as _;
 
 use crate::cli_fixture::{Fixture, copy_directory};
 
@@ -47,6 +58,46 @@ fn libfuzzer_and_the_corpus_have_every_target() {
     for name in expected {
         assert!(manifest.contains(&format!("name = \"{name}\"")), "fuzz/Cargo.toml lacks {name}");
     }
+}
+
+/// Changes of receipts reach what the verifier does with each kind only from one of that kind.
+#[test]
+fn the_corpus_has_a_receipt_of_every_kind_and_each_is_what_its_name_says() {
+    let text = std::fs::read_to_string(corpus_folder().join("../vkey")).unwrap();
+    let key: VerifierKey = text.trim().parse().unwrap();
+    let shown = |name: &str, receipt: &[u8]| {
+        let receipt = Receipt::decode(receipt).unwrap();
+        if receipt.revisions.len() > 1 {
+            verify_transaction(&receipt, &Trust::in_key(key.clone()), key.name()).unwrap();
+            return "transaction";
+        }
+        let leaf = &receipt.revisions[0].leaf;
+        let expected = Expectation {
+            origin: key.name().to_owned(),
+            table_id: leaf.table_id,
+            document_id: leaf.document_id,
+            version: None,
+            content: None,
+        };
+        match verify(&receipt, &Trust::in_key(key.clone()), &expected) {
+            Ok(verdict) => match verdict.kind {
+                VerdictKind::Verified if KeyChain::new(key.clone()).follow(&receipt).is_ok() => "rotated",
+                VerdictKind::Verified => "revision",
+                VerdictKind::Deleted => "deleted",
+                VerdictKind::Withheld => "withheld",
+                VerdictKind::Redacted { .. } => "redacted",
+            },
+            Err(refusal) => {
+                assert!(refusal.to_string().contains("not signed by"), "{name}: {refusal}");
+                "by-the-new-key"
+            }
+        }
+    };
+    let kept = fuzzing::corpus("receipt");
+    for (name, receipt) in &kept {
+        assert_eq!(shown(name, receipt), name);
+    }
+    assert_eq!(kept.len(), 7);
 }
 
 /// An export is a directory, so it is no target for libFuzzer.
@@ -107,9 +158,6 @@ fn make_the_corpus() {
     for name in ["proof", "block-proof"] {
         keep("tlog_proof", name, &fixture.read(name));
     }
-    for name in ["receipt", "transaction"] {
-        keep("receipt", name, &fixture.read(name));
-    }
     journal(&fixture, &keep);
     let run = ledgerstone_query::fuzzing::sample_index();
     keep("index_run", "revisions", &run);
@@ -117,6 +165,8 @@ fn make_the_corpus() {
     keep("index_block", "first-bytes", &run[..run.len().min(600)]);
     keep("index_manifest", "manifest", &std::fs::read(fixture.path("data/main/index/manifest")).unwrap());
     keep("checkpoint_slots", "checkpoint", &std::fs::read(fixture.path("data/main/checkpoint")).unwrap());
+    receipts(&fixture, &keep);
+    requests(&keep);
     for (name, text) in ION {
         keep("ion_text", name, text.as_bytes());
         let value = ledgerstone_digest::ion::parse(text, &ledgerstone_digest::ion::Limits::DOCUMENT);
@@ -153,6 +203,86 @@ fn journal(fixture: &Fixture, keep: &dyn Fn(&str, &str, &[u8])) {
     let length = (PAGE_BYTES * 3) as usize;
     let short = SegmentHeader { length: length as u64, ..header };
     keep("segment", "file", &[&short.encode(), &segment[PAGE_BYTES as usize..length]].concat());
+}
+
+/// Receipts of every kind: of a revision, of a transaction, of what is redacted, deleted and withheld, and of rotations.
+fn receipts(fixture: &Fixture, keep: &dyn Fn(&str, &str, &[u8])) {
+    keep("receipt", "revision", &fixture.read("receipt"));
+    keep("receipt", "transaction", &fixture.read("transaction"));
+    let mut withheld = Receipt::decode(&fixture.read("receipt")).unwrap();
+    let opening = withheld.revisions[0].opening.as_mut().unwrap();
+    let Content::Data { metadata, data } = &opening.content else { panic!("a receipt without data") };
+    opening.content = Content::DataHash { metadata: metadata.clone(), data_hash: ion_hash(data) };
+    keep("receipt", "withheld", &withheld.encode());
+
+    let id = fixture.key.name().rsplit('/').next().unwrap().parse().unwrap();
+    let keys = KeyDirectory::open(&fixture.path("keys"), &fixture.path("data")).unwrap();
+    let keys = Keys::new(keys.ring(id));
+    let place = fixture.path("data/main");
+    let database = Database::open(&Env::production(), &place, "main", keys, DatabaseOptions::default()).unwrap();
+    let options = SessionOptions::new(Door::Embedded, "clerk", Dialect::PartiQl, Arc::new(Inline));
+    let mut session = Session::over(Arc::clone(&database), options);
+    let ledger = database.ledger();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut run = |text: &str| {
+        let outcome = runtime.block_on(session.execute(text));
+        outcome.map(drop).unwrap_or_else(|error| panic!("{text}: {error}"));
+        ledger.checkpoint().unwrap().checkpoint.size
+    };
+    let size = run("DELETE FROM vehicle AS v WHERE v.n = 30");
+    keep("receipt", "deleted", &ledger.receipt(size - 2).unwrap().encode());
+    let erased = run("UPDATE vehicle AS v SET v.city = 'Olympia' WHERE v.n = 31") - 2;
+    run("UPDATE vehicle AS v SET v.city = 'Yakima' WHERE v.n = 31");
+    let shown = ledger.receipt(erased).unwrap().revisions[0].leaf;
+    let (strand, block) = (ledger.strand(), shown.block);
+    run(&format!(
+        "EXEC REDACT_REVISION `{{strandId: \"{strand}\", sequenceNo: {block}}}`, '{}', '{}'",
+        shown.table_id, shown.document_id
+    ));
+    keep("receipt", "redacted", &ledger.receipt(erased).unwrap().encode());
+    database.rotate_key("clerk", "embedded").unwrap();
+    keep("receipt", "rotated", &ledger.rotations(None).unwrap()[0]);
+    run("DELETE FROM vehicle AS v WHERE v.n = 32");
+    keep("receipt", "by-the-new-key", &ledger.receipt(fixture.position).unwrap().encode());
+    database.close().unwrap();
+}
+
+fn requests(keep: &dyn Fn(&str, &str, &[u8])) {
+    let of = |message: &str, body: Vec<u8>| {
+        let kind = fuzzing::REQUESTS.iter().position(|(name, _)| *name == message).unwrap();
+        keep("grpc_requests", message, &[vec![kind as u8], body].concat());
+    };
+    let text = |text: &str| text.to_owned();
+    let parameters = [Value::int(5), Value::NULL, parse("{a: [1.50, \"x\"]}", &Limits::DOCUMENT).unwrap()];
+    let parameters = parameters.iter().map(encode).chain([Vec::new()]).collect();
+    let execute = v1::ExecuteRequest {
+        session: text("0Q2w8qKkC1ZBcMSa3YeXq0"),
+        statement: text("INSERT INTO t VALUES ($1, $2, $3, $4)"),
+        parameters,
+        client_token: text("token-1"),
+        rows_per_chunk_max: 100,
+    };
+    of("ExecuteRequest", execute.encode_to_vec());
+    let open = v1::OpenSessionRequest { ledger: text("main"), user: text("ada"), dialect: 2 };
+    of("OpenSessionRequest", open.encode_to_vec());
+    let find = v1::FindCommitRequest {
+        ledger: text("main"),
+        client_token: text("token-1"),
+        statement_digests: vec![vec![7; 32], vec![8; 32]],
+    };
+    of("FindCommitRequest", find.encode_to_vec());
+    let name = v1::RevisionName { table: text("t"), document_id: text("3Qv67yjXEwB9SjmvkuG6Cp"), version: Some(3) };
+    let receipt = v1::GetReceiptRequest { ledger: text("main"), of: Some(v1::get_receipt_request::Of::Revision(name)) };
+    of("GetReceiptRequest", receipt.encode_to_vec());
+    let proof = v1::GetConsistencyProofRequest { ledger: text("main"), from_size: 1, to_size: u64::MAX };
+    of("GetConsistencyProofRequest", proof.encode_to_vec());
+    let held = v1::BackupSegment { number: 1, header_hash: vec![9; 32], used_bytes: 1 << 20 };
+    of("BackupRequest", v1::BackupRequest { ledger: text("main"), held: vec![held] }.encode_to_vec());
+    of(
+        "StreamBlocksRequest",
+        v1::StreamBlocksRequest { ledger: text(""), from_position: 7, follow: true }.encode_to_vec(),
+    );
+    of("ListLedgersRequest", Vec::new());
 }
 
 fn postgres(keep: &dyn Fn(&str, &str, &[u8])) {
