@@ -23,7 +23,7 @@ use ledgerstone_digest::rotation::{KeyChain, RotationRecord, hands_over};
 
 use crate::checkpoint::{CheckpointError, Signed};
 use crate::env::{EntryKind, OpenMode, Storage, read_file, write_all_at};
-use crate::error::{CommitError, FileError, OpenError};
+use crate::error::{CommitError, Damage, FileError, Help, OpenError, ReadError};
 use crate::keys::KeyError;
 use crate::ledger::Ledger;
 use crate::reader::Journal;
@@ -173,6 +173,23 @@ pub(crate) fn notes(storage: &dyn Storage, dir: &Path) -> Result<Vec<Note>, File
     Ok(notes)
 }
 
+/// Whether every key that was handed over to has its note, and each note still hands over. Gives the bytes of all.
+pub(crate) fn check_notes(journal: &Journal, chain: &KeyChain) -> Result<u64, ReadError> {
+    let kept = notes(&*journal.env.storage, &journal.dir)?;
+    let mut bytes = 0;
+    for size in chain.keys().skip(1).map(|trusted| trusted.size_min) {
+        let damage =
+            |what: String| Damage { path: note_path(&journal.dir, size), offset: 0, what, help: Help::Restore };
+        let note = kept.iter().find(|(from, _)| *from == size);
+        let (_, note) = note.ok_or_else(|| damage("the note of the key's rotation is missing".to_owned()))?;
+        let record = record_ending_at(journal, size)?
+            .ok_or_else(|| damage(format!("no block of the journal rotates the key at size {size}")))?;
+        hands_over(note, &record).map_err(|refusal| damage(format!("the note does not hand over: {refusal}")))?;
+        bytes += note.len() as u64;
+    }
+    Ok(bytes)
+}
+
 /// Keeps a note, durably.
 pub(crate) fn keep_note(storage: &dyn Storage, dir: &Path, from: u64, note: &str) -> Result<(), FileError> {
     let (folder, path) = (dir.join(ROTATIONS_DIR), note_path(dir, from));
@@ -268,7 +285,7 @@ fn pending(journal: &Journal, size: u64, end: u64) -> Result<Option<RotationReco
         let Some(leaf) = journal.block_from(position)? else { break };
         let head = journal.head(leaf)?;
         if head.groups.iter().any(|group| group.table_id == Id::KEYS) {
-            return record_ending_at(journal, leaf + 1);
+            return Ok(record_ending_at(journal, leaf + 1)?);
         }
         position = leaf + 1;
     }
@@ -276,7 +293,7 @@ fn pending(journal: &Journal, size: u64, end: u64) -> Result<Option<RotationReco
 }
 
 /// The record of the rotation whose block ends at a size, if one does.
-fn record_ending_at(journal: &Journal, size: u64) -> Result<Option<RotationRecord>, OpenError> {
+fn record_ending_at(journal: &Journal, size: u64) -> Result<Option<RotationRecord>, ReadError> {
     // The genesis, a revision and a block leaf come first.
     let Some(leaf) = size.checked_sub(1).filter(|leaf| *leaf >= 2) else { return Ok(None) };
     if journal.block_from(leaf)? != Some(leaf) {

@@ -1,12 +1,15 @@
 //! Scrubbing: sealed segments are read again from the disk and every batch is compared with its hash, while the ledger
 //! is open, so that rot is found while a backup that has the bytes still exists.
 //!
+//! The notes with which keys handed over are read again too: like the journal they are derived from nothing.
+//!
 //! What the batches say is not derived again: that is what `ledgerstone verify DIR` does with a ledger that nobody has
 //! open. The segment that is being written is left out; whoever signs reads it back anyway.
 
 use crate::env::OpenMode;
 use crate::error::ReadError;
 use crate::ledger::Ledger;
+use crate::rotation::check_notes;
 use crate::scan::{SegmentFile, Tail};
 
 impl Ledger {
@@ -38,5 +41,11 @@ impl Ledger {
             return Err(segment.damage(scanned.end, what).into());
         }
         Ok(segment.header.length)
+    }
+
+    /// Reads the notes of the key's rotations again and checks each. Gives the bytes read. Rotations wait meanwhile.
+    pub fn scrub_rotations(&self) -> Result<u64, ReadError> {
+        let _still = self.hold_rotations();
+        check_notes(&self.journal, &self.notary.chain())
     }
 }

@@ -1,4 +1,5 @@
-//! The background scrubber: walks through the sealed segments of every ledger, again and again, within a budget of bytes
+//! The background scrubber: walks through the sealed segments of every ledger, and the notes of its key's rotations, again
+//! and again, within a budget of bytes
 //! per second. What it finds is logged with file, offset and what helps, and counted in `/metrics`; it repairs nothing,
 //! because only a backup has what is gone.
 
@@ -52,6 +53,15 @@ async fn pass(database: &Arc<Database>, name: &str, metrics: &Metrics, bytes_per
             Err(error) => tracing::error!(ledger = name, %error, "a segment was not scrubbed"),
         }
         number += 1;
+    }
+    let ledger = Arc::clone(database.ledger());
+    match tokio::task::spawn_blocking(move || ledger.scrub_rotations()).await {
+        Ok(Ok(bytes)) => metrics.scrub_bytes.add(bytes),
+        Ok(Err(error)) => {
+            metrics.scrub_damage.one();
+            tracing::error!(ledger = name, %error, "the scrubber found damage in the notes of the key's rotations");
+        }
+        Err(error) => tracing::error!(ledger = name, %error, "the rotations were not scrubbed"),
     }
 }
 

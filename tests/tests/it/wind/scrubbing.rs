@@ -1,8 +1,10 @@
-//! The background scrubber finds rot in a sealed segment while the server runs, names file and offset, and stops nobody.
+//! The background scrubber finds rot in a sealed segment, and in the notes of the key's rotations, while the server runs, names
+//! file and offset, and stops nobody.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Server, Setting};
+use crate::harness::{Server, Setting, binary};
 use crate::wind::place::{Place, flip};
 
 fn metric(server: &Server, name: &str) -> u64 {
@@ -41,4 +43,34 @@ fn rot_in_a_sealed_segment_is_found_while_the_server_runs() {
     promised.check(&server);
     assert_eq!(server.stop().code(), Some(0), "{}", server.log_text());
     promised.verify(&place.data());
+}
+
+#[test]
+fn a_note_of_the_keys_rotation_that_rots_or_is_gone_is_found_while_the_server_runs() {
+    let place = Place::new();
+    let mut rotate = Command::new(binary());
+    rotate.arg("rotate-key").arg("--data").arg(place.data()).arg("--keys").arg(place.keys());
+    assert!(rotate.output().unwrap().status.success());
+    let arguments = ["--limit", "scrub_pause_seconds=1"].map(str::to_owned).to_vec();
+    let mut server = place.start_in(Setting { arguments, ..Setting::default() });
+    wait_for(&server, "a pass", || metric(&server, "ledgerstone_scrub_passes_total") > 0);
+    assert_eq!(metric(&server, "ledgerstone_scrub_damage_total"), 0, "{}", server.log_text());
+    let mut notes = std::fs::read_dir(place.ledger().join("rotations")).unwrap().flatten().map(|entry| entry.path());
+    let note = notes.next().unwrap();
+    let whole = std::fs::read(&note).unwrap();
+    flip(&note, whole.len() as u64 - 20);
+    wait_for(&server, "damage", || metric(&server, "ledgerstone_scrub_damage_total") > 0);
+    let log = server.log_text();
+    let name = note.display().to_string();
+    assert!(log.contains("the scrubber found damage in the notes of the key's rotations"), "{log}");
+    assert!(log.contains(&format!("{name}: offset 0: the note does not hand over")), "{log}");
+    std::fs::remove_file(&note).unwrap();
+    wait_for(&server, "the loss", || server.log_text().contains("the note of the key's rotation is missing"));
+    std::fs::write(&note, whole).unwrap();
+    let found = metric(&server, "ledgerstone_scrub_damage_total");
+    let passes = metric(&server, "ledgerstone_scrub_passes_total");
+    wait_for(&server, "two passes", || metric(&server, "ledgerstone_scrub_passes_total") > passes + 1);
+    assert!(metric(&server, "ledgerstone_scrub_damage_total") <= found + 1);
+    place.promised.check(&server);
+    assert_eq!(server.stop().code(), Some(0), "{}", server.log_text());
 }
