@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ledgerstone_query::database::Limits as TransactionLimits;
+use ledgerstone_query::work::WorkLimits;
+
 /// Everything a server needs to start.
 #[derive(Debug, Clone)]
 pub struct ServeConfig {
@@ -139,12 +142,38 @@ limits! {
     qldb_transaction_seconds: 30, 1, 86_400, "seconds";
     /// One request of QLDB's session API: a statement and its parameters.
     qldb_request_bytes: 64 << 20, 1_024, 1 << 29, "bytes";
+    /// Documents that one transaction writes: they are in memory until it commits.
+    transaction_bytes: 4 << 30, 1 << 20, 1 << 40, "bytes";
+    /// Memory of one statement for what it sorts, groups, joins and answers.
+    statement_memory_bytes: 1 << 30, 1 << 20, 1 << 40, "bytes";
+    /// The same of all statements together.
+    all_statements_memory_bytes: 4 << 30, 1 << 20, 1 << 44, "bytes";
+    /// Disk of all statements together for what they sort, group and answer beyond their memory.
+    spill_bytes: 64 << 30, 0, 1 << 50, "bytes";
     /// Bytes of sealed segments that are read again in the background, to find rot; 0 is none.
     scrub_bytes_per_second: 8 << 20, 0, 1 << 34, "bytes";
     /// From the end of one pass over all sealed segments to the next.
     scrub_pause_seconds: 3_600, 1, 31_536_000, "seconds";
     /// How long a graceful shutdown waits for running statements.
     shutdown_seconds: 10, 0, 3_600, "seconds";
+}
+
+impl Limits {
+    /// What a transaction may hold.
+    pub fn of_transactions(&self) -> TransactionLimits {
+        let transaction_bytes_max = usize::try_from(self.transaction_bytes).unwrap_or(usize::MAX);
+        TransactionLimits { transaction_bytes_max, ..TransactionLimits::default() }
+    }
+
+    /// What statements may keep while they work.
+    pub fn work(&self) -> WorkLimits {
+        let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        WorkLimits {
+            statement_memory_bytes: bytes(self.statement_memory_bytes),
+            all_statements_memory_bytes: bytes(self.all_statements_memory_bytes),
+            spill_bytes: self.spill_bytes,
+        }
+    }
 }
 
 impl ServeConfig {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use ledgerstone_query::work::Pool;
+
 /// What the server counts about itself.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -90,7 +92,7 @@ impl Histogram {
 
 impl Metrics {
     /// The page.
-    pub fn render(&self, ledgers: &[LedgerMetrics]) -> String {
+    pub fn render(&self, ledgers: &[LedgerMetrics], work: &Pool) -> String {
         let mut page = String::with_capacity(4 << 10);
         let counters = [
             ("connections_opened_total", "Connections accepted on the PostgreSQL port.", &self.connections_opened),
@@ -129,6 +131,7 @@ impl Metrics {
         let _ = writeln!(page, "# HELP ledgerstone_connections Open connections on the PostgreSQL port.");
         let _ = writeln!(page, "# TYPE ledgerstone_connections gauge");
         let _ = writeln!(page, "ledgerstone_connections {}", self.connections_open.get());
+        render_work(&mut page, work);
         self.render_histogram(&mut page);
         let _ = writeln!(page, "# HELP ledgerstone_ledger_size Leaves of the ledger's tree, published.");
         let _ = writeln!(page, "# TYPE ledgerstone_ledger_size gauge");
@@ -160,6 +163,23 @@ impl Metrics {
     }
 }
 
+fn render_work(page: &mut String, work: &Pool) {
+    let all = [
+        ("statement_memory_bytes", "gauge", "Memory that running statements keep rows in.", work.memory() as u64),
+        ("spill_bytes", "gauge", "Disk that running statements use beyond their memory.", work.disk()),
+        (
+            "spilled_bytes_total",
+            "counter",
+            "Bytes that statements have put on the disk beyond their memory.",
+            work.spilled(),
+        ),
+    ];
+    for (name, kind, help, value) in all {
+        let _ = writeln!(page, "# HELP ledgerstone_{name} {help}\n# TYPE ledgerstone_{name} {kind}");
+        let _ = writeln!(page, "ledgerstone_{name} {value}");
+    }
+}
+
 fn seconds(us: u64) -> String {
     format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
 }
@@ -170,6 +190,8 @@ fn escape(label: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ledgerstone_query::work::WorkLimits;
+
     use super::*;
 
     #[test]
@@ -177,7 +199,8 @@ mod tests {
         let metrics = Metrics::default();
         metrics.statement_seconds.observe(Duration::from_micros(60));
         metrics.statement_seconds.observe(Duration::from_secs(60));
-        let page = metrics.render(&[LedgerMetrics { name: "a\"b".to_owned(), size: 3, takes_writes: true }]);
+        let ledgers = [LedgerMetrics { name: "a\"b".to_owned(), size: 3, takes_writes: true }];
+        let page = metrics.render(&ledgers, &Pool::new(WorkLimits::default()));
         assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"0.000100\"} 1\n"), "{page}");
         assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"+Inf\"} 2\n"), "{page}");
         assert!(page.contains("ledgerstone_ledger_size{ledger=\"a\\\"b\"} 3\n"), "{page}");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use ledgerstone_digest::ion::{self, Limits, Value};
+use ledgerstone_digest::ion::Value;
 
 use super::Stop;
 use super::column::{Column, ColumnBuilder, Reader};
@@ -15,6 +15,7 @@ use super::shape::{LeafSource, Shape, What};
 use crate::bind::plan::{Datum, SelectPlan};
 use crate::error::Result as QueryResult;
 use crate::exec::{Env, Flow, Run, Slot, Tuple};
+use crate::work::pack;
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
@@ -187,7 +188,8 @@ impl<'r, 'a> Decoder<'r, 'a> {
                     for (i, e) in outputs {
                         self.outputs.push((*i, run.eval(e, &env)?));
                     }
-                    column.push(Some(&Value::blob(pack(&self.outputs))))
+                    let outputs = self.outputs.iter().map(|(_, datum)| datum.clone()).collect();
+                    column.push(Some(&Value::blob(pack(outputs))))
                 }
                 What::Output(i) => {
                     column.push(self.outputs.iter().find(|(at, _)| at == i).and_then(|(_, d)| d.as_ref()))
@@ -238,28 +240,4 @@ impl<'r, 'a> Decoder<'r, 'a> {
         }
         Ok(Batches { schema, batches, rows, readers, nulls })
     }
-}
-
-/// Values as bytes that give exactly the same values back: which are there, then the values as Ion.
-fn pack(values: &[(usize, Datum)]) -> Vec<u8> {
-    let mut out: Vec<u8> = values.iter().map(|(_, d)| u8::from(d.is_some())).collect();
-    out.extend(ion::encode(&Value::List(values.iter().filter_map(|(_, d)| d.clone()).collect())));
-    out
-}
-
-/// The values of [`pack`], put into their places of a row.
-pub(super) fn unpack(bytes: &[u8], places: &[usize], row: &mut [Datum]) -> Result<(), String> {
-    let limits = Limits { bytes_max: usize::MAX, depth_max: ion::DEPTH_CAP, values_max: usize::MAX };
-    let (there, packed) = bytes.split_at_checked(places.len()).ok_or("a row of too few bytes")?;
-    let Value::List(values) = ion::decode(packed, &limits).map_err(|e| e.to_string())? else {
-        return Err("a row that is no list".to_owned());
-    };
-    let mut values = values.into_iter();
-    for (place, there) in places.iter().zip(there) {
-        let value = if *there == 1 { values.next() } else { None };
-        if let Some(out) = row.get_mut(*place) {
-            *out = value;
-        }
-    }
-    Ok(())
 }

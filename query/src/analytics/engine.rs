@@ -13,7 +13,6 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::{JoinType, NullEquality, ScalarValue};
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::functions_aggregate::{bool_and_or, count, min_max, sum};
@@ -31,9 +30,11 @@ use datafusion::prelude::SessionConfig;
 
 use super::Stop;
 use super::decode::{Batches, column_name, row_name};
+use super::memory::EngineMemory;
 use super::shape::{Aggregate, Function, Joins, SortColumn};
 use crate::ast::JoinKind;
 use crate::session::Cancel;
+use crate::work::Pool;
 
 pub(super) type Operation = Arc<dyn ExecutionPlan>;
 
@@ -229,10 +230,10 @@ fn column(column: usize, input: &Operation) -> EngineResult<Arc<dyn PhysicalExpr
 }
 
 /// Runs a plan to its end. Its thread has no async runtime around it, so no operator hands work to the server's.
-pub(super) fn run(plan: &Operation, memory: usize) -> Result<Vec<RecordBatch>, Stop> {
+pub(super) fn run(plan: &Operation, pool: &Arc<Pool>, memory: usize) -> Result<Vec<RecordBatch>, Stop> {
     let outcome = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("analytics".to_owned());
-        match thread.spawn_scoped(scope, || run_here(plan, memory)) {
+        match thread.spawn_scoped(scope, || run_here(plan, EngineMemory::new(Arc::clone(pool), memory))) {
             Ok(handle) => handle.join().unwrap_or(Err(Stop::Fallback("the engine panicked"))),
             Err(_) => Err(Stop::Fallback("no thread for the engine")),
         }
@@ -243,9 +244,9 @@ pub(super) fn run(plan: &Operation, memory: usize) -> Result<Vec<RecordBatch>, S
     outcome
 }
 
-fn run_here(plan: &Operation, memory: usize) -> Result<Vec<RecordBatch>, Stop> {
+fn run_here(plan: &Operation, memory: EngineMemory) -> Result<Vec<RecordBatch>, Stop> {
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)))
+        .with_memory_pool(Arc::new(memory))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()
         .map_err(Stop::engine)?;

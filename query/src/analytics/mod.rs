@@ -9,6 +9,7 @@
 mod column;
 mod decode;
 mod engine;
+mod memory;
 mod shape;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,12 +20,13 @@ use arrow::record_batch::RecordBatch;
 use crate::bind::plan::{Datum, GroupPlan, SelectPlan};
 use crate::catalogue::Table;
 use crate::error::{QueryError, Result, SqlState};
-use crate::exec::{Row, Run, STATEMENT_MEMORY_BYTES_MAX};
+use crate::exec::{Row, Run};
 use crate::function::aggregate::Accumulator;
 use crate::session::{SETTING_ANALYTIC_DOCUMENTS, SETTING_EXECUTOR, Settings};
 use crate::transaction::Transaction;
+use crate::work::unpack;
 use column::Reader;
-use decode::{Batches, ColumnSource, Rows, unpack};
+use decode::{Batches, ColumnSource, Rows};
 use shape::{Aggregate, Function, Shape, Top};
 
 /// Query levels DataFusion has answered, and given back to the document executor, since the process began.
@@ -145,13 +147,15 @@ fn chosen(run: &Run<'_>, select: &SelectPlan) -> bool {
     !run.partiql && Mode::of(&run.call.session.settings).allows(select, &|t| run.tx.database().document_count(t.id))
 }
 
-/// Runs it; on anything but an answer or a cancel, the memory is given back and the document executor takes over.
-fn attempt<T>(run: &Run<'_>, work: impl FnOnce() -> Result<T, Stop>) -> Result<Option<T>> {
+/// Runs it; on anything but an answer or a cancel, the memory is given back and the document executor takes over. An
+/// answer comes with the bytes that it takes itself.
+fn attempt<T>(run: &Run<'_>, work: impl FnOnce() -> Result<(T, usize), Stop>) -> Result<Option<T>> {
     let before = run.memory_used();
     let outcome = work();
     run.release_to(before);
     match outcome {
-        Ok(answer) => {
+        Ok((answer, bytes)) => {
+            run.charge(bytes)?;
             ANSWERED.fetch_add(1, Ordering::Relaxed);
             Ok(Some(answer))
         }
@@ -180,17 +184,18 @@ fn leaves(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<Vec<B
 }
 
 fn memory_left(run: &Run<'_>) -> usize {
-    STATEMENT_MEMORY_BYTES_MAX.saturating_sub(run.memory_used())
+    run.memory.limit().saturating_sub(run.memory_used())
 }
 
-fn run_group(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<Vec<Group>, Stop> {
+fn run_group(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<(Vec<Group>, usize), Stop> {
     let Top::Group { keys, aggregates } = &shape.top else { return Err(Stop::Fallback("not a group")) };
     let mut leaves = leaves(run, select, shape)?;
     let cancel = &run.call.session.cancel;
     let input = engine::joins(&shape.joins, &mut leaves, cancel)?;
     let plan = engine::group(input, keys, aggregates, &leaves)?;
-    let batches = engine::run(&plan, memory_left(run))?;
+    let batches = engine::run(&plan, run.memory.pool(), memory_left(run))?;
     let readers = readers(&leaves);
+    let before = run.memory_used();
     let mut groups: Vec<(i64, Vec<Datum>, Vec<Datum>)> = Vec::new();
     for batch in &batches {
         for row in 0..batch.num_rows() {
@@ -213,7 +218,8 @@ fn run_group(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<Ve
         }
     }
     groups.sort_by_key(|(first, _, _)| *first);
-    Ok(groups.into_iter().map(|(_, keys, aggregates)| (keys, aggregates)).collect())
+    let bytes = run.memory_used() - before;
+    Ok((groups.into_iter().map(|(_, keys, aggregates)| (keys, aggregates)).collect(), bytes))
 }
 
 /// The result of an aggregate, by our own rules for its type, and how many columns it took.
@@ -242,17 +248,28 @@ fn finish(
     Ok((Accumulator::resumed(aggregate.kind, count, best)?.finish()?, width))
 }
 
-fn run_rows(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>, most: Option<usize>) -> Result<Vec<Row>, Stop> {
+fn run_rows(
+    run: &Run<'_>,
+    select: &SelectPlan,
+    shape: &Shape<'_>,
+    most: Option<usize>,
+) -> Result<(Vec<Row>, usize), Stop> {
     let mut leaves = leaves(run, select, shape)?;
+    let before = run.memory_used();
+    let rows = made_rows(run, shape, most, &mut leaves)?;
+    Ok((rows, run.memory_used() - before))
+}
+
+fn made_rows(run: &Run<'_>, shape: &Shape<'_>, most: Option<usize>, leaves: &mut [Batches]) -> Result<Vec<Row>, Stop> {
     let cancel = &run.call.session.cancel;
-    let input = engine::joins(&shape.joins, &mut leaves, cancel)?;
+    let input = engine::joins(&shape.joins, leaves, cancel)?;
     match &shape.top {
         Top::Group { .. } => Err(Stop::Fallback("not rows")),
         Top::Distinct { keys } => {
-            let plan = engine::group(input, keys, &[], &leaves)?;
-            let readers = readers(&leaves);
+            let plan = engine::group(input, keys, &[], leaves)?;
+            let readers = readers(leaves);
             let mut rows: Vec<(i64, Row)> = Vec::new();
-            for batch in &engine::run(&plan, memory_left(run))? {
+            for batch in &engine::run(&plan, run.memory.pool(), memory_left(run))? {
                 for row in 0..batch.num_rows() {
                     run.tick()?;
                     let mut out = Vec::with_capacity(keys.len());
@@ -268,7 +285,7 @@ fn run_rows(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>, most: Option<
         }
         Top::Sort { keys, rows, arity } => {
             let plan = engine::sort(input, keys, leaves.len(), most)?;
-            let batches = engine::run(&plan, memory_left(run))?;
+            let batches = engine::run(&plan, run.memory.pool(), memory_left(run))?;
             carried(run, shape, rows, *arity, &batches)
         }
     }
@@ -300,7 +317,12 @@ fn carried(
                 let bytes = array.as_any().downcast_ref::<arrow::array::BinaryArray>();
                 let bytes = bytes.ok_or(Stop::Fallback("a column changed its type"))?;
                 if bytes.is_valid(row) {
-                    unpack(bytes.value(row), outputs, &mut out).map_err(Stop::engine)?;
+                    let values = unpack(bytes.value(row), outputs.len()).map_err(Stop::engine)?;
+                    for (place, value) in outputs.iter().zip(values) {
+                        if let Some(out) = out.get_mut(*place) {
+                            *out = value;
+                        }
+                    }
                 }
             }
             run.charge_row(&out)?;

@@ -47,6 +47,7 @@ use crate::session::answers::Answers;
 use crate::transaction::conflict::Validator;
 use crate::transaction::redact::hide;
 use crate::transaction::{Doc, block_on, body_digest, without_salt};
+use crate::work::{Pool, WorkLimits, Workspace};
 use state::{OpenSnapshot, Publisher};
 use tasks::Tasks;
 
@@ -63,6 +64,7 @@ pub struct Database {
     /// The thread that writes the rows, if there are threads.
     upkeep: Mutex<Option<Upkeep>>,
     answers: Answers,
+    workspace: Arc<Workspace>,
 }
 
 /// The longest client token, in bytes.
@@ -85,6 +87,8 @@ pub struct DatabaseOptions {
     pub threads: bool,
     /// What of the row index is kept in memory.
     pub index: IndexOptions,
+    /// What statements may keep while they work, unless the ledger shares that with others.
+    pub work: WorkLimits,
 }
 
 /// What a transaction may hold. Exceeding one is an error (54000) that names it.
@@ -96,6 +100,8 @@ pub struct Limits {
     pub document_depth_max: usize,
     /// Values in one document, containers included.
     pub document_values_max: usize,
+    /// Bytes of the documents that one transaction writes; one written twice counts twice.
+    pub transaction_bytes_max: usize,
     /// Documents changed by one transaction.
     pub transaction_documents_max: usize,
     /// Statements in one transaction.
@@ -108,6 +114,7 @@ impl Default for Limits {
             document_bytes_max: 16 << 20,
             document_depth_max: 128,
             document_values_max: 4 << 20,
+            transaction_bytes_max: 4 << 30,
             transaction_documents_max: 1_000_000,
             transaction_statements_max: 1_000_000,
         }
@@ -124,6 +131,7 @@ impl Default for DatabaseOptions {
             index_build_documents: 256,
             threads: true,
             index: IndexOptions::default(),
+            work: WorkLimits::default(),
         }
     }
 }
@@ -158,6 +166,18 @@ impl Database {
         keys: impl Into<Keys>,
         options: DatabaseOptions,
     ) -> Result<Arc<Database>> {
+        Database::open_sharing(env, dir, name, keys, options, Pool::new(options.work))
+    }
+
+    /// The same for one of several ledgers, whose statements share their memory.
+    pub fn open_sharing(
+        env: &Env,
+        dir: &Path,
+        name: &str,
+        keys: impl Into<Keys>,
+        options: DatabaseOptions,
+        pool: Arc<Pool>,
+    ) -> Result<Arc<Database>> {
         let journal = OpenOptions {
             segment_bytes: options.segment_bytes,
             staged_above_bytes: options.staged_above_bytes,
@@ -168,6 +188,7 @@ impl Database {
         if let Some(cut) = &recovered.cut {
             tracing::warn!(ledger = name, ?cut, "a batch that was never acknowledged was cut from the journal's end");
         }
+        let workspace = Workspace::open(env, dir, pool);
         let state = open::derive(env, dir, name, &recovered, &options)?;
         let validator = Box::new(Validator::new(state.clone()));
         let ledger = recovered.start(validator, Box::new(Publisher(state.clone())));
@@ -179,7 +200,8 @@ impl Database {
             QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
         })?);
         let (name, env, plans, answers) = (name.into(), env.clone(), PlanCache::default(), Answers::default());
-        let database = Arc::new(Database { name, env, options, state, log, ledger, tasks, plans, upkeep, answers });
+        let database =
+            Arc::new(Database { name, env, options, state, log, ledger, tasks, plans, upkeep, answers, workspace });
         database.complete_indexes()?;
         Ok(database)
     }
@@ -199,9 +221,20 @@ impl Database {
         &self.answers
     }
 
+    /// Where statements put what does not fit in their memory.
+    pub(crate) fn workspace(&self) -> &Arc<Workspace> {
+        &self.workspace
+    }
+
+    /// What statements have taken for their work.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.workspace.pool
+    }
+
     /// Finishes what was submitted and records a last checkpoint; later writes are refused, reads go on.
     pub fn close(&self) -> Result<()> {
         self.tasks.clear();
+        self.workspace.clear();
         // While the directory is still ours. What is published after this is replayed by the next start.
         drop(self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.ledger.drive();

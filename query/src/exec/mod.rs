@@ -3,17 +3,22 @@
 
 mod arithmetic;
 pub mod copy;
+mod distinct;
 mod dml;
 mod eval;
+mod group;
 mod query;
+mod result;
 mod run;
+mod sort;
 mod source;
 mod window;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
-pub use run::{RECURSION_ROWS_MAX, Row, STATEMENT_MEMORY_BYTES_MAX};
+pub use result::ResultRows;
+pub use run::{RECURSION_ROWS_MAX, Row};
 
 pub(crate) use arithmetic::symbol;
 #[cfg(feature = "analytics")]
@@ -22,7 +27,9 @@ pub(crate) use run::{Flow, Run};
 pub(crate) use source::slots_of;
 pub(crate) use window::default_frame;
 
-use crate::bind::plan::{Body, Datum, Plan};
+use result::Collector;
+
+use crate::bind::plan::{Body, Datum, Plan, QueryPlan};
 use crate::error::{QueryError, Result, SqlState};
 use crate::function::reg_name;
 use crate::session::SessionInfo;
@@ -32,7 +39,7 @@ use crate::transaction::Transaction;
 #[derive(Debug)]
 pub enum Outcome {
     Rows {
-        rows: Vec<Row>,
+        rows: ResultRows,
     },
     Affected {
         /// `INSERT`, `UPDATE` or `DELETE`.
@@ -47,14 +54,7 @@ pub enum Outcome {
 /// Runs a plan with these parameters, cast to [`Plan::parameter_types`] already by the door or here.
 pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &SessionInfo) -> Result<Outcome> {
     match &plan.body {
-        Body::Query(_) => {
-            let mut rows = Vec::new();
-            run_query(plan, tx, params, session, &mut |row| {
-                rows.push(row);
-                Ok(true)
-            })?;
-            Ok(Outcome::Rows { rows })
-        }
+        Body::Query(query) => Ok(Outcome::Rows { rows: run_query(plan, query, tx, params, session)? }),
         _ => {
             check_run(plan, tx, params)?;
             let mut outcome = dml::run(plan, tx, params, session)?;
@@ -67,27 +67,24 @@ pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &Sessio
     }
 }
 
-/// Runs a query, handing over row after row; the sink says whether it wants more. For results too large to hold.
-pub fn run_query(
+fn run_query(
     plan: &Plan,
+    query: &QueryPlan,
     tx: &Transaction,
     params: &[Datum],
     session: &SessionInfo,
-    sink: &mut dyn FnMut(Row) -> Result<bool>,
-) -> Result<()> {
+) -> Result<ResultRows> {
     check_run(plan, tx, params)?;
-    let Body::Query(query) = &plan.body else {
-        return Err(QueryError::internal("this statement is not a query"));
-    };
     let run = Run::new(plan, tx, params, session);
     run.check_cancelled()?;
-    let streaming = std::cell::Cell::new(0_usize);
+    let mut rows = Collector::new(&run);
     run.query(query, None, None, &mut |mut row| {
         name_oids(plan, session, &mut row);
-        streaming.set(streaming.get() + 1);
         run.tick()?;
-        Ok(if sink(row)? { Flow::More } else { Flow::Stop })
-    })
+        rows.push(row)?;
+        Ok(Flow::More)
+    })?;
+    rows.finish()
 }
 
 /// Oids of `regclass` and its kin become names on their way out.

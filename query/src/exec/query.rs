@@ -1,4 +1,4 @@
-//! Queries: set operations, selection, grouping, DISTINCT, ORDER BY and LIMIT. Rows are pushed to a sink, which may say
+//! Queries: set operations, selection, DISTINCT, ORDER BY and LIMIT. Rows are pushed to a sink, which may say
 //! that it has enough.
 
 use std::cmp::Ordering;
@@ -7,13 +7,13 @@ use std::rc::Rc;
 
 use ledgerstone_digest::ion::Value;
 
-use super::run::{Env, Flow, RECURSION_ROWS_MAX, Row, Run, Slot, Tuple};
+use super::distinct::{Distinct, Seen};
+use super::result::{Collector, ResultRows};
+use super::run::{Env, Flow, RECURSION_ROWS_MAX, Row, Run, Slot, Tuple, bytes_of_tuple};
+use super::sort::Sorter;
 use crate::ast::SetOp;
-use crate::bind::plan::{
-    AggregateCall, Cte, Datum, DistinctPlan, Ex, GroupPlan, QueryBody, QueryPlan, SelectPlan, SortExpr, SortKey,
-};
+use crate::bind::plan::{Cte, Datum, DistinctPlan, Ex, QueryBody, QueryPlan, SelectPlan, SortExpr, SortKey};
 use crate::error::{QueryError, Result, SqlState};
-use crate::function::aggregate::Accumulator;
 use crate::function::table;
 use crate::index::Key;
 use crate::value::compare;
@@ -65,6 +65,16 @@ impl Run<'_> {
             Ok(Flow::More)
         })?;
         Ok(rows)
+    }
+
+    /// All rows of a query, to be gone through as often as need be.
+    pub fn spooled(&self, query: &QueryPlan, outer: Option<&Env<'_>>) -> Result<ResultRows> {
+        let mut rows = Collector::new(self);
+        self.query(query, outer, None, &mut |row| {
+            rows.push(row)?;
+            Ok(Flow::More)
+        })?;
+        rows.finish_kept()
     }
 
     fn row_count(&self, ex: Option<&Ex>, env: &Env<'_>, clause: &str, code: SqlState) -> Result<Option<usize>> {
@@ -136,9 +146,10 @@ impl Run<'_> {
         outer: Option<&Env<'_>>,
         sink: RowSink<'_>,
     ) -> Result<()> {
-        let mut seen: HashSet<Key> = HashSet::new();
         if op == SetOp::Union {
             let mut flow = Flow::More;
+            let mut distinct = Distinct::new(self);
+            let mut arity = 0;
             for (query, casts) in [(left, left_casts), (right, right_casts)] {
                 if flow == Flow::Stop {
                     break;
@@ -146,24 +157,31 @@ impl Run<'_> {
                 self.query(query, outer, None, &mut |row| {
                     self.tick()?;
                     let row = self.cast_row(row, casts, outer)?;
-                    if !all {
-                        let key = row_key(&row);
-                        self.charge(key.len() + 64)?;
-                        if !seen.insert(key) {
-                            return Ok(Flow::More);
-                        }
+                    arity = row.len();
+                    match if all { Seen::First } else { distinct.see(row_key(&row))? } {
+                        Seen::Before => return Ok(Flow::More),
+                        Seen::Later => distinct.put_off(row)?,
+                        Seen::First => flow = sink(row)?,
                     }
-                    flow = sink(row)?;
                     Ok(flow)
                 })?;
             }
-            return Ok(());
+            return if flow == Flow::Stop { Ok(()) } else { distinct.settle(arity, arity, sink) };
         }
+        let share = self.share();
+        let mut seen: HashSet<Key> = HashSet::new();
+        let mut once = |key: Key| -> Result<bool> {
+            if seen.contains(&key) {
+                return Ok(false);
+            }
+            share.charge(key.len() + 64)?;
+            Ok(seen.insert(key))
+        };
         let mut counts: HashMap<Key, usize> = HashMap::new();
         self.query(right, outer, None, &mut |row| {
             self.tick()?;
             let key = row_key(&self.cast_row(row, right_casts, outer)?);
-            self.charge(key.len() + 64)?;
+            share.charge(key.len() + 64)?;
             *counts.entry(key).or_default() += 1;
             Ok(Flow::More)
         })?;
@@ -177,13 +195,13 @@ impl Run<'_> {
                     *n -= 1;
                     true
                 }
-                (SetOp::Intersect, false, Some(_)) => seen.insert(key),
+                (SetOp::Intersect, false, Some(_)) => once(key)?,
                 (SetOp::Except, true, Some(n)) if *n > 0 => {
                     *n -= 1;
                     false
                 }
                 (SetOp::Except, true, _) => true,
-                (SetOp::Except, false, None) => seen.insert(key),
+                (SetOp::Except, false, None) => once(key)?,
                 _ => false,
             };
             if keep { sink(row) } else { Ok(Flow::More) }
@@ -226,59 +244,86 @@ impl Run<'_> {
             }
             return Ok(());
         }
-        let mut seen: HashSet<Key> = HashSet::new();
-        let mut sorter = sorts.then(|| {
-            // DISTINCT ON keeps the first row of the sorted ones, so nothing may be cut before.
-            let cut = if matches!(select.distinct, DistinctPlan::On(_)) { None } else { needed };
-            Sorter::new(self, &select.order, cut)
+        let on = if let DistinctPlan::On(keys) = &select.distinct { Some(keys.len()) } else { None };
+        let mut distinct = Distinct::new(self);
+        let mut sorter = sorts.then(|| match on {
+            // The first row of the sorted ones is kept, so nothing may be cut before.
+            Some(on) => Sorter::distinct_on(self, &select.order, on),
+            None => Sorter::new(self, &select.order, needed),
         });
+        let mut flow = Flow::More;
         let mut emit = |tuple: &mut Tuple| -> Result<Flow> {
             let env = Env { row: tuple, outer };
-            let mut row: Row = Vec::with_capacity(select.output.len());
-            for ex in &select.output {
-                row.push(self.eval(ex, &env)?);
-            }
-            // PartiQL: SELECT VALUE of a missing value adds nothing.
-            if self.partiql && select.output.len() == 1 && row.first().is_some_and(Option::is_none) {
-                return Ok(Flow::More);
-            }
-            let on = match &select.distinct {
-                DistinctPlan::No => None,
-                DistinctPlan::Yes => Some(row_key(&row)),
-                DistinctPlan::On(keys) => {
-                    let keys: Result<Vec<Datum>> = keys.iter().map(|k| self.eval(k, &env)).collect();
-                    Some(row_key(&keys?))
-                }
-            };
-            match (&mut sorter, on) {
-                (Some(sorter), Some(key)) if matches!(select.distinct, DistinctPlan::On(_)) => {
-                    let keys = self.sort_keys(&select.order, &row, &env)?;
-                    sorter.push_with(keys, row, Some(key))?;
-                    Ok(Flow::More)
-                }
-                (sorter, on) => {
-                    if let Some(key) = on {
-                        self.charge(key.len() + 64)?;
-                        if !seen.insert(key) {
-                            return Ok(Flow::More);
-                        }
+            let Some(row) = self.output_row(select, &env)? else { return Ok(Flow::More) };
+            let (key, mut values) = self.distinct_key(select, &row, &env)?;
+            let keys = if sorter.is_some() { self.sort_keys(&select.order, &row, &env)? } else { Vec::new() };
+            match (&mut sorter, key) {
+                (Some(sorter), Some(key)) if on.is_some() => sorter.push_with(keys, row, Some(key))?,
+                (sorter, key) => match (key.map_or(Ok(Seen::First), |key| distinct.see(key))?, sorter) {
+                    (Seen::Before, _) => {}
+                    (Seen::First, Some(sorter)) => sorter.push(keys, row)?,
+                    (Seen::First, None) => flow = sink(row)?,
+                    (Seen::Later, _) => {
+                        values.extend(row);
+                        values.extend(keys);
+                        distinct.put_off(values)?;
                     }
-                    match sorter {
-                        Some(sorter) => {
-                            let keys = self.sort_keys(&select.order, &row, &env)?;
-                            sorter.push(keys, row)?;
-                            Ok(Flow::More)
-                        }
-                        None => sink(row),
-                    }
-                }
+                },
             }
+            Ok(flow)
         };
         self.level(select, outer, &mut |tuple| self.expand(select, outer, tuple, &mut emit))?;
+        if flow == Flow::More {
+            self.settle(select, distinct, &mut sorter, sink)?;
+        }
         match sorter {
             Some(sorter) => sorter.drain(sink),
             None => Ok(()),
         }
+    }
+
+    /// Rows that DISTINCT put off: what is distinct, if that is not the row itself; the row; what it is sorted by.
+    fn settle(
+        &self,
+        select: &SelectPlan,
+        distinct: Distinct<'_, '_>,
+        sorter: &mut Option<Sorter<'_, '_>>,
+        sink: RowSink<'_>,
+    ) -> Result<()> {
+        let (arity, keys) = (select.output.len(), if sorter.is_some() { select.order.len() } else { 0 });
+        let on = if let DistinctPlan::On(on) = &select.distinct { on.len() } else { 0 };
+        let key_count = if on > 0 { on } else { arity };
+        distinct.settle(on + arity + keys, key_count, &mut |mut values| {
+            let mut row = values.split_off(on.min(values.len()));
+            let keys = row.split_off(arity.min(row.len()));
+            match sorter {
+                Some(sorter) => sorter.push(keys, row).map(|()| Flow::More),
+                None => sink(row),
+            }
+        })
+    }
+
+    /// `None`: PartiQL's SELECT VALUE of a missing value adds nothing.
+    fn output_row(&self, select: &SelectPlan, env: &Env<'_>) -> Result<Option<Row>> {
+        let mut row: Row = Vec::with_capacity(select.output.len());
+        for ex in &select.output {
+            row.push(self.eval(ex, env)?);
+        }
+        let nothing = self.partiql && select.output.len() == 1 && row.first().is_some_and(Option::is_none);
+        Ok((!nothing).then_some(row))
+    }
+
+    /// What must be distinct, if anything, and its values if they are not the row's.
+    fn distinct_key(&self, select: &SelectPlan, row: &Row, env: &Env<'_>) -> Result<(Option<Key>, Vec<Datum>)> {
+        Ok(match &select.distinct {
+            DistinctPlan::No => (None, Vec::new()),
+            DistinctPlan::Yes => (Some(row_key(row)), Vec::new()),
+            DistinctPlan::On(keys) => {
+                let keys: Result<Vec<Datum>> = keys.iter().map(|key| self.eval(key, env)).collect();
+                let keys = keys?;
+                (Some(row_key(&keys)), keys)
+            }
+        })
     }
 
     /// Set-returning functions of the select list: rows as long as any of them has some.
@@ -327,9 +372,10 @@ impl Run<'_> {
         if select.windows.is_empty() {
             return self.grouped(select, outer, sink);
         }
+        let share = self.share();
         let mut rows: Vec<Tuple> = Vec::new();
         self.grouped(select, outer, &mut |tuple| {
-            self.charge_tuple(tuple)?;
+            share.charge(bytes_of_tuple(tuple))?;
             rows.push(tuple.clone());
             Ok(Flow::More)
         })?;
@@ -342,111 +388,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    fn grouped(&self, select: &SelectPlan, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<()> {
-        let having = |tuple: &mut Tuple, sink: TupleSink<'_>| -> Result<Flow> {
-            match &select.having {
-                Some(h) if !Self::is_true(&self.eval(h, &Env { row: tuple, outer })?) => Ok(Flow::More),
-                _ => sink(tuple),
-            }
-        };
-        let Some(group) = &select.group else {
-            return self.filtered(select, outer, &mut |tuple| having(tuple, sink));
-        };
-        let slots = || group.keys.iter().map(|(_, s)| *s).chain(group.aggregates.iter().map(|(_, s)| *s));
-        #[cfg(feature = "analytics")]
-        if outer.is_none()
-            && let Some(groups) = crate::analytics::group(self, select, group)?
-        {
-            for (keys, aggregates) in groups {
-                self.tick()?;
-                let mut tuple: Tuple = vec![Slot::Empty; select.width];
-                for (slot, value) in slots().zip(keys.into_iter().chain(aggregates)) {
-                    if let Some(place) = tuple.get_mut(slot as usize) {
-                        *place = Slot::from(value);
-                    }
-                }
-                if having(&mut tuple, sink)? == Flow::Stop {
-                    break;
-                }
-            }
-            return Ok(());
-        }
-        let mut groups = Groups::default();
-        if group.keys.is_empty() {
-            groups.add(Key::of([]), Vec::new(), group);
-        }
-        self.filtered(select, outer, &mut |tuple| {
-            let env = Env { row: tuple, outer };
-            let keys: Result<Vec<Datum>> = group.keys.iter().map(|(k, _)| self.eval(k, &env)).collect();
-            let keys = keys?;
-            let key = row_key(&keys);
-            let at = match groups.find(&key) {
-                Some(at) => at,
-                None => {
-                    self.charge(key.len() + 256 * (group.aggregates.len() + 1))?;
-                    groups.add(key, keys, group)
-                }
-            };
-            for (i, (call, _)) in group.aggregates.iter().enumerate() {
-                self.accumulate(call, groups.cell(at, i)?, &env)?;
-            }
-            Ok(Flow::More)
-        })?;
-        for (keys, cells) in groups.rows {
-            self.tick()?;
-            let mut tuple: Tuple = vec![Slot::Empty; select.width];
-            let values = keys.into_iter().map(Ok).chain(cells.into_iter().map(|c| self.finish(c)));
-            for (slot, value) in slots().zip(values) {
-                if let Some(place) = tuple.get_mut(slot as usize) {
-                    *place = Slot::from(value?);
-                }
-            }
-            if having(&mut tuple, sink)? == Flow::Stop {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// One row into one aggregate.
-    pub(super) fn accumulate(&self, call: &AggregateCall, cell: &mut AggregateCell, env: &Env<'_>) -> Result<()> {
-        if let Some(filter) = &call.filter
-            && !Self::is_true(&self.eval(filter, env)?)
-        {
-            return Ok(());
-        }
-        let arguments: Result<Vec<Datum>> = call.arguments.iter().map(|a| self.eval(a, env)).collect();
-        let arguments = arguments?;
-        if cell.accumulator.grows() {
-            self.charge_row(&arguments)?;
-        }
-        match &mut cell.ordered {
-            None => cell.accumulator.add(arguments, self.partiql),
-            Some((keys, rows)) => {
-                let sort: Result<Vec<Datum>> = keys
-                    .iter()
-                    .map(|k| match &k.expr {
-                        SortExpr::Expr(e) => self.eval(e, env),
-                        SortExpr::Output(i) => Ok(arguments.get(*i).cloned().flatten()),
-                    })
-                    .collect();
-                rows.push((sort?, arguments));
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn finish(&self, cell: AggregateCell) -> Result<Datum> {
-        let AggregateCell { mut accumulator, ordered } = cell;
-        if let Some((keys, mut rows)) = ordered {
-            rows.sort_by(|a, b| self.compare_keys(&keys, &a.0, &b.0));
-            for (_, arguments) in rows {
-                accumulator.add(arguments, self.partiql)?;
-            }
-        }
-        Ok(accumulator.finish()?.or_else(|| self.null()))
     }
 
     pub(crate) fn filtered(&self, select: &SelectPlan, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<()> {
@@ -490,14 +431,14 @@ impl Run<'_> {
     }
 
     /// A CTE's rows, computed on first use.
-    pub(super) fn cte(&self, id: usize) -> Result<Rc<Vec<Row>>> {
+    pub(super) fn cte(&self, id: usize) -> Result<Rc<ResultRows>> {
         if let Some(rows) = self.cte_rows(id) {
             return Ok(rows);
         }
         let cte = self.plan.ctes.get(id).ok_or_else(|| QueryError::internal("unknown WITH query"))?;
         let rows = match &cte.step {
-            None => self.query_rows(&cte.query, None)?,
-            Some(step) => self.recursive(id, cte, step)?,
+            None => self.spooled(&cte.query, None)?,
+            Some(step) => ResultRows::of(self.recursive(id, cte, step)?),
         };
         let rows = Rc::new(rows);
         self.set_cte(id, rows.clone());
@@ -517,10 +458,10 @@ impl Run<'_> {
                     format!("WITH RECURSIVE \"{}\" makes more than {RECURSION_ROWS_MAX} rows", cte.name),
                 ));
             }
-            let shared = Rc::new(working);
+            let shared = Rc::new(ResultRows::of(working));
             self.set_cte(id, shared.clone());
             working = self.query_rows(step, None)?.into_iter().filter(|r| fresh(r)).collect();
-            all.extend(shared.iter().cloned());
+            all.extend(shared.first().cloned());
         }
         Ok(all)
     }
@@ -529,120 +470,4 @@ impl Run<'_> {
 /// The key of all columns of a row.
 pub(crate) fn row_key(row: &[Datum]) -> Key {
     Key::of(row.iter().map(|d| d.as_ref()))
-}
-
-/// One aggregate of one group; with ORDER BY, the rows wait until they can be sorted.
-pub(crate) struct AggregateCell {
-    accumulator: Accumulator,
-    ordered: Option<Waiting>,
-}
-
-/// Sort keys, and per row the keys' values and the arguments.
-type Waiting = (Vec<SortKey>, Vec<(Vec<Datum>, Vec<Datum>)>);
-
-impl AggregateCell {
-    pub fn new(call: &AggregateCall) -> Self {
-        AggregateCell {
-            accumulator: Accumulator::new(&call.kind, call.distinct),
-            ordered: (!call.order.is_empty()).then(|| (call.order.clone(), Vec::new())),
-        }
-    }
-}
-
-#[derive(Default)]
-struct Groups {
-    by_key: HashMap<Key, usize>,
-    rows: Vec<(Vec<Datum>, Vec<AggregateCell>)>,
-}
-
-impl Groups {
-    fn find(&self, key: &Key) -> Option<usize> {
-        self.by_key.get(key).copied()
-    }
-
-    fn add(&mut self, key: Key, keys: Vec<Datum>, plan: &GroupPlan) -> usize {
-        let at = self.rows.len();
-        self.by_key.insert(key, at);
-        self.rows.push((keys, plan.aggregates.iter().map(|(call, _)| AggregateCell::new(call)).collect()));
-        at
-    }
-
-    fn cell(&mut self, at: usize, aggregate: usize) -> Result<&mut AggregateCell> {
-        self.rows
-            .get_mut(at)
-            .and_then(|(_, cells)| cells.get_mut(aggregate))
-            .ok_or_else(|| QueryError::internal("no such group"))
-    }
-}
-
-/// Sorts rows by their keys; with a limit it keeps only about twice as many as are needed.
-struct Sorter<'r, 'a> {
-    run: &'r Run<'a>,
-    order: &'r [SortKey],
-    needed: Option<usize>,
-    rows: Vec<Sorted>,
-}
-
-struct Sorted {
-    keys: Vec<Datum>,
-    row: Row,
-    /// DISTINCT ON's key.
-    on: Option<Key>,
-}
-
-impl<'r, 'a> Sorter<'r, 'a> {
-    fn new(run: &'r Run<'a>, order: &'r [SortKey], needed: Option<usize>) -> Self {
-        Sorter { run, order, needed, rows: Vec::new() }
-    }
-
-    fn push(&mut self, keys: Vec<Datum>, row: Row) -> Result<()> {
-        self.push_with(keys, row, None)
-    }
-
-    fn push_with(&mut self, keys: Vec<Datum>, row: Row, on: Option<Key>) -> Result<()> {
-        self.run.tick()?;
-        match self.needed {
-            Some(needed) if needed < 100_000 => {
-                self.rows.push(Sorted { keys, row, on });
-                if self.rows.len() >= needed * 2 + 64 {
-                    self.sort();
-                    self.rows.truncate(needed);
-                }
-            }
-            _ => {
-                self.run.charge_row(&row)?;
-                self.run.charge_row(&keys)?;
-                self.rows.push(Sorted { keys, row, on });
-            }
-        }
-        Ok(())
-    }
-
-    fn sort(&mut self) {
-        let (run, order) = (self.run, self.order);
-        self.rows.sort_by(|a, b| run.compare_keys(order, &a.keys, &b.keys));
-    }
-
-    fn drain(mut self, sink: RowSink<'_>) -> Result<()> {
-        self.sort();
-        let mut seen = HashSet::new();
-        for sorted in self.rows {
-            if let Some(key) = sorted.on
-                && !seen.insert(key)
-            {
-                continue;
-            }
-            if sink(sorted.row)? == Flow::Stop {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Run<'_> {
-    /// The aggregate so far, leaving it able to take more.
-    pub(super) fn finish_ref(&self, cell: &AggregateCell) -> Result<Datum> {
-        Ok(cell.accumulator.finish()?.or_else(|| self.null()))
-    }
 }

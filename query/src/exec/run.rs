@@ -12,12 +12,13 @@ use crate::function::Call;
 use crate::index::Key;
 use crate::session::{CancelReason, Dialect, SessionInfo};
 use crate::transaction::{Doc, Transaction};
+use crate::work::{Memory, Share, SpillFile};
+
+use super::result::ResultRows;
 
 /// A row of a result.
 pub type Row = Vec<Datum>;
 
-/// Bytes one statement may keep in memory at once (sorts, groups, hash tables, results kept between rows).
-pub const STATEMENT_MEMORY_BYTES_MAX: usize = 1 << 30;
 /// Rows a recursive WITH query may make.
 pub const RECURSION_ROWS_MAX: usize = 10_000_000;
 /// Rows between two looks at the cancel flag.
@@ -72,11 +73,14 @@ pub(crate) enum Flow {
     Stop,
 }
 
-/// Rows of an uncorrelated subquery, and for IN a set of their first columns.
+/// Rows of an uncorrelated subquery in an expression, and for IN a set of their first columns.
 pub(crate) struct Kept {
     pub rows: Vec<Row>,
     pub set: Option<(HashSet<Key>, bool)>,
 }
+
+/// What is remembered under one number from row to row.
+type Remembered<T> = RefCell<Vec<Option<Rc<T>>>>;
 
 pub(crate) struct Run<'a> {
     pub tx: &'a Transaction,
@@ -84,10 +88,12 @@ pub(crate) struct Run<'a> {
     pub params: &'a [Datum],
     pub call: Call<'a>,
     pub partiql: bool,
-    memory: Cell<usize>,
+    pub memory: Memory<'a>,
     ticks: Cell<u32>,
-    kept: RefCell<Vec<Option<Rc<Kept>>>>,
-    ctes: RefCell<Vec<Option<Rc<Vec<Row>>>>>,
+    kept: Remembered<Kept>,
+    /// Rows of uncorrelated subqueries in FROM.
+    sources: Remembered<ResultRows>,
+    ctes: Remembered<ResultRows>,
 }
 
 impl<'a> Run<'a> {
@@ -99,9 +105,10 @@ impl<'a> Run<'a> {
             params,
             call: Call { session, transaction_id: tx.id(), partiql },
             partiql,
-            memory: Cell::new(0),
+            memory: tx.database().workspace().memory(),
             ticks: Cell::new(0),
             kept: RefCell::new(Vec::new()),
+            sources: RefCell::new(Vec::new()),
             ctes: RefCell::new(Vec::new()),
         }
     }
@@ -128,45 +135,37 @@ impl<'a> Run<'a> {
 
     /// Charges the statement's memory.
     pub fn charge(&self, bytes: usize) -> Result<()> {
-        let used = self.memory.get().saturating_add(bytes);
-        self.memory.set(used);
-        if used > STATEMENT_MEMORY_BYTES_MAX {
-            return Err(QueryError::new(
-                SqlState::OUT_OF_MEMORY,
-                format!("the statement needs more than {STATEMENT_MEMORY_BYTES_MAX} bytes of memory"),
-            )
-            .hint("Filter or LIMIT what is sorted, grouped or joined."));
-        }
-        Ok(())
+        self.memory.charge(bytes)
     }
 
     /// Bytes charged so far.
     #[cfg(feature = "analytics")]
     pub fn memory_used(&self) -> usize {
-        self.memory.get()
+        self.memory.used()
     }
 
     /// Gives back what was charged since [`Run::memory_used`] said so.
     #[cfg(feature = "analytics")]
     pub fn release_to(&self, used: usize) {
-        self.memory.set(self.memory.get().min(used));
+        self.memory.release(self.memory.used().saturating_sub(used));
     }
 
     pub fn charge_row(&self, row: &[Datum]) -> Result<()> {
-        self.charge(row.iter().map(|d| 24 + d.as_ref().map_or(0, size_of_value)).sum())
+        self.charge(bytes_of_row(row))
     }
 
     pub fn charge_tuple(&self, tuple: &[Slot]) -> Result<()> {
-        self.charge(
-            tuple
-                .iter()
-                .map(|s| match s {
-                    Slot::Empty => 64,
-                    Slot::Value(v) => 64 + size_of_value(v),
-                    Slot::Doc(_) => 512,
-                })
-                .sum(),
-        )
+        self.charge(bytes_of_tuple(tuple))
+    }
+
+    /// Memory of one operator, for as long as that works.
+    pub fn share(&self) -> Share<'_> {
+        self.memory.share()
+    }
+
+    /// A file for rows that do not fit in memory.
+    pub fn spill_file(&self) -> Result<SpillFile> {
+        self.tx.database().workspace().file()
     }
 
     /// SQL's NULL, PartiQL's null.
@@ -187,33 +186,58 @@ impl<'a> Run<'a> {
     }
 
     pub fn kept(&self, id: usize) -> Option<Rc<Kept>> {
-        self.kept.borrow().get(id).cloned().flatten()
+        recall(&self.kept, id)
     }
 
     pub fn keep(&self, id: usize, kept: Rc<Kept>) {
-        let mut all = self.kept.borrow_mut();
-        if all.len() <= id {
-            all.resize(id + 1, None);
-        }
-        if let Some(place) = all.get_mut(id) {
-            *place = Some(kept);
-        }
+        remember(&self.kept, id, kept);
     }
 
-    pub fn cte_rows(&self, id: usize) -> Option<Rc<Vec<Row>>> {
-        self.ctes.borrow().get(id).cloned().flatten()
+    pub fn source_rows(&self, id: usize) -> Option<Rc<ResultRows>> {
+        recall(&self.sources, id)
+    }
+
+    pub fn keep_source(&self, id: usize, rows: Rc<ResultRows>) {
+        remember(&self.sources, id, rows);
+    }
+
+    pub fn cte_rows(&self, id: usize) -> Option<Rc<ResultRows>> {
+        recall(&self.ctes, id)
     }
 
     /// Sets a CTE's rows; recursion sets its working table so.
-    pub fn set_cte(&self, id: usize, rows: Rc<Vec<Row>>) {
-        let mut all = self.ctes.borrow_mut();
-        if all.len() <= id {
-            all.resize(id + 1, None);
-        }
-        if let Some(place) = all.get_mut(id) {
-            *place = Some(rows);
-        }
+    pub fn set_cte(&self, id: usize, rows: Rc<ResultRows>) {
+        remember(&self.ctes, id, rows);
     }
+}
+
+fn recall<T>(all: &Remembered<T>, id: usize) -> Option<Rc<T>> {
+    all.borrow().get(id).cloned().flatten()
+}
+
+fn remember<T>(all: &Remembered<T>, id: usize, what: Rc<T>) {
+    let mut all = all.borrow_mut();
+    if all.len() <= id {
+        all.resize_with(id + 1, || None);
+    }
+    if let Some(place) = all.get_mut(id) {
+        *place = Some(what);
+    }
+}
+
+/// Roughly the memory of a row.
+pub(crate) fn bytes_of_row(row: &[Datum]) -> usize {
+    row.iter().map(|d| 24 + d.as_ref().map_or(0, size_of_value)).sum()
+}
+
+/// Roughly the memory of a tuple. A document may be shared with the cache, which may let go of it at any time.
+pub(crate) fn bytes_of_tuple(tuple: &[Slot]) -> usize {
+    let bytes = |slot: &Slot| match slot {
+        Slot::Empty => 0,
+        Slot::Value(value) => size_of_value(value),
+        Slot::Doc(doc) => 256 + doc.data.as_deref().map_or(0, size_of_value),
+    };
+    tuple.iter().map(|slot| 64 + bytes(slot)).sum()
 }
 
 /// A rough size on the heap; containers count their elements.

@@ -8,7 +8,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Timestamp, Value};
 
 use super::query::{TupleSink, row_key};
-use super::run::{Env, Flow, Kept, Row, Run, Slot, Tuple};
+use super::run::{Env, Flow, Row, Run, Slot, Tuple, bytes_of_tuple};
 use crate::ast::JoinKind;
 use crate::bind::plan::{
     Access, Datum, Ex, HashJoin, LoopJoin, Node, Source, SourceNode, TableCall, TableSource, ViewPlan,
@@ -69,15 +69,18 @@ impl Run<'_> {
             Source::Table(table) => self.table(table, tuple, outer, sink),
             Source::Query { query, first, cache } => {
                 if let Some(id) = cache {
-                    let kept = match self.kept(*id) {
-                        Some(kept) => kept,
+                    let rows = match self.source_rows(*id) {
+                        Some(rows) => rows,
                         None => {
-                            let kept = Rc::new(Kept { rows: self.query_rows(query, outer)?, set: None });
-                            self.keep(*id, kept.clone());
-                            kept
+                            let rows = Rc::new(self.spooled(query, outer)?);
+                            self.keep_source(*id, rows.clone());
+                            rows
                         }
                     };
-                    return push_rows(kept.rows.iter().cloned(), tuple, *first, sink);
+                    return rows.each(&mut |row| {
+                        place(tuple, *first, row);
+                        sink(tuple)
+                    });
                 }
                 let mut flow = Flow::More;
                 let snapshot = tuple.clone();
@@ -91,7 +94,10 @@ impl Run<'_> {
             }
             Source::Cte { id, first, .. } => {
                 let rows = self.cte(*id)?;
-                push_rows(rows.iter().cloned(), tuple, *first, sink)
+                rows.each(&mut |row| {
+                    place(tuple, *first, row);
+                    sink(tuple)
+                })
             }
             Source::Virtual { table, first } => {
                 let rows = table.rows(self.tx, self.call.session)?;
@@ -388,6 +394,7 @@ impl Run<'_> {
     // Joins
 
     fn hash_join(&self, join: &HashJoin, width: usize, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<Flow> {
+        let share = self.share();
         let mut built: Vec<Vec<Slot>> = Vec::new();
         let mut by_key: HashMap<Key, Vec<usize>> = HashMap::new();
         let full = join.kind == JoinKind::Full;
@@ -397,9 +404,9 @@ impl Run<'_> {
                 return Ok(Flow::More);
             }
             let kept = take(tuple, &join.right_slots);
-            self.charge_tuple(&kept)?;
+            share.charge(bytes_of_tuple(&kept))?;
             if let Some(key) = key {
-                self.charge(key.len() + 48)?;
+                share.charge(key.len() + 48)?;
                 by_key.entry(key).or_default().push(built.len());
             }
             built.push(kept);
@@ -439,10 +446,11 @@ impl Run<'_> {
     }
 
     fn loop_join(&self, join: &LoopJoin, width: usize, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<Flow> {
+        let share = self.share();
         let mut built: Vec<Vec<Slot>> = Vec::new();
         self.node(&join.right, width, outer, &mut |tuple| {
             let kept = take(tuple, &join.right_slots);
-            self.charge_tuple(&kept)?;
+            share.charge(bytes_of_tuple(&kept))?;
             built.push(kept);
             Ok(Flow::More)
         })?;

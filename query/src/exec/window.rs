@@ -2,8 +2,9 @@
 
 use ledgerstone_digest::ion::Value;
 
-use super::query::{AggregateCell, row_key};
-use super::run::{Env, Run, Slot, Tuple};
+use super::group::AggregateCell;
+use super::query::row_key;
+use super::run::{Env, Run, Slot, Tuple, bytes_of_row};
 use crate::ast::{BinaryOp, FrameUnit};
 use crate::bind::plan::{
     AggregateCall, Arithmetic, BoundPlan, Comparison, Datum, Ex, FramePlan, SortExpr, WindowCall, WindowPlan,
@@ -25,6 +26,7 @@ struct Partition<'r> {
 impl Run<'_> {
     /// Computes a window's calls into their slots, for all rows.
     pub(super) fn window(&self, window: &WindowPlan, outer: Option<&Env<'_>>, rows: &mut [Tuple]) -> Result<()> {
+        let share = self.share();
         let mut order: Vec<(Vec<Datum>, Vec<Datum>, usize)> = Vec::with_capacity(rows.len());
         for (i, row) in rows.iter().enumerate() {
             self.tick()?;
@@ -38,7 +40,9 @@ impl Run<'_> {
                     SortExpr::Output(_) => Err(QueryError::internal("a window ordered by an output column")),
                 })
                 .collect();
-            order.push((partition?, keys?, i));
+            let (partition, keys) = (partition?, keys?);
+            share.charge(48 + bytes_of_row(&partition) + bytes_of_row(&keys))?;
+            order.push((partition, keys, i));
         }
         let partition_of = |p: &[Datum]| row_key(p);
         order.sort_by_cached_key(|(p, _, _)| partition_of(p));
@@ -190,10 +194,11 @@ impl Run<'_> {
             order: Vec::new(),
             filter: call.filter.clone(),
         };
+        let share = self.share();
         let add = |cell: &mut AggregateCell, position: usize| -> Result<()> {
             self.tick()?;
             match partition.rows.get(position).and_then(|i| rows.get(*i)) {
-                Some(row) => self.accumulate(&aggregate, cell, &Env { row, outer }),
+                Some(row) => self.accumulate(&aggregate, cell, &Env { row, outer }, &share),
                 None => Ok(()),
             }
         };

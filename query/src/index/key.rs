@@ -57,6 +57,11 @@ impl Key {
         Key::of([Some(value)])
     }
 
+    /// The key of which these are the bytes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Key {
+        Key(bytes.into())
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -22,6 +22,7 @@ use ledgerstone_journal::{Env, Keys};
 use crate::database::{Database, DatabaseOptions, Limits};
 use crate::error::{QueryError, Result, SqlState};
 use crate::permission::{Permit, Policy};
+use crate::work::{Pool, WorkLimits};
 pub use settings::{LedgerSettings, PermissionsMode, TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX};
 
 /// The ledger that the first start makes.
@@ -38,6 +39,7 @@ pub struct Instance {
     open: Mutex<BTreeMap<String, Arc<Database>>>,
     exports: OnceLock<PathBuf>,
     policy: OnceLock<Arc<dyn Policy>>,
+    pool: Arc<Pool>,
 }
 
 /// Where the ledgers are and what holds for all of them.
@@ -50,6 +52,8 @@ pub struct InstanceOptions {
     /// The origin of a ledger's checkpoints is this, a slash, and its id.
     pub origin_prefix: String,
     pub limits: Limits,
+    /// What the statements of all ledgers may keep while they work.
+    pub work: WorkLimits,
 }
 
 /// A ledger as a list shows it.
@@ -70,12 +74,14 @@ impl Instance {
         let parent = parent.unwrap_or(std::path::Path::new("."));
         storage.sync_dir(parent).map_err(|e| io_error("sync", parent, e))?;
         let keys = KeyDirectory::open(&options.keys, &options.data).map_err(key_error)?;
+        let pool = Pool::new(options.work);
         let instance = Arc::new(Instance {
             options,
             keys,
             open: Mutex::default(),
             exports: OnceLock::new(),
             policy: OnceLock::new(),
+            pool,
         });
         let names = instance.names()?;
         if names.is_empty() {
@@ -135,6 +141,11 @@ impl Instance {
         Some(Permit { policy, user: user.into(), ledger: ledger.into() })
     }
 
+    /// What statements keep while they work.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
     /// Where exports go, if anywhere.
     pub fn exports(&self) -> Option<&std::path::Path> {
         self.exports.get().map(PathBuf::as_path)
@@ -149,7 +160,8 @@ impl Instance {
         self.must_exist(name)?;
         let dir = self.options.data.join(name);
         let (keys, path) = self.keys_of(name)?;
-        let opened = Database::open(&self.options.env, &dir, name, keys, self.database_options());
+        let (options, pool) = (self.database_options(), Arc::clone(&self.pool));
+        let opened = Database::open_sharing(&self.options.env, &dir, name, keys, options, pool);
         let database = opened.map_err(|error| match error.code {
             SqlState::INVALID_PARAMETER_VALUE => error.hint(format!("The key was read from {}.", path.display())),
             _ => error,
@@ -259,7 +271,7 @@ impl Instance {
     }
 
     fn database_options(&self) -> DatabaseOptions {
-        DatabaseOptions { limits: self.options.limits, ..DatabaseOptions::default() }
+        DatabaseOptions { limits: self.options.limits, work: self.options.work, ..DatabaseOptions::default() }
     }
 
     fn must_exist(&self, name: &str) -> Result<()> {

@@ -75,7 +75,9 @@ impl Session {
         for argument in arguments {
             let plan = self.bind(tx, job, &select(job.dialect, argument))?;
             match exec::run(&plan, tx, job.parameters, self.info())? {
-                exec::Outcome::Rows { rows, .. } => values.push(rows.into_iter().next().and_then(|mut row| row.pop()?)),
+                exec::Outcome::Rows { rows, .. } => {
+                    values.push(rows.all()?.into_iter().next().and_then(|mut row| row.pop()?))
+                }
                 _ => return Err(QueryError::internal("an argument is not a query")),
             }
         }

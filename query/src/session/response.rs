@@ -6,7 +6,7 @@ use super::copy_format::Layout;
 use super::copy_in::CopyIn;
 use crate::bind::plan::ResultColumn;
 use crate::error::QueryError;
-use crate::exec::Row;
+use crate::exec::{ResultRows, Row};
 
 /// Rows handed out at once.
 const CHUNK_ROWS: usize = 1_024;
@@ -52,11 +52,12 @@ impl RowStream {
         RowStream { source: Box::new(source), command, count: 0 }
     }
 
-    /// Rows that come in chunks.
-    pub fn chunks(
-        source: impl Iterator<Item = Result<Vec<Row>, QueryError>> + Send + 'static,
-        command: &'static str,
-    ) -> Self {
+    /// The rows of a query.
+    pub fn of_query(mut rows: ResultRows, command: &'static str) -> Self {
+        let source = std::iter::from_fn(move || match rows.chunk(CHUNK_ROWS) {
+            Ok(chunk) if chunk.is_empty() => None,
+            chunk => Some(chunk),
+        });
         RowStream { source: Box::new(source), command, count: 0 }
     }
 

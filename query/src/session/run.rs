@@ -505,7 +505,7 @@ fn respond(plan: &Plan, outcome: Outcome) -> Response {
     match outcome {
         Outcome::Rows { rows } => {
             let columns = plan.columns().cloned().unwrap_or_else(|| Arc::from([]));
-            Response::Rows { columns, rows: RowStream::of(rows, plan.command()) }
+            Response::Rows { columns, rows: RowStream::of_query(rows, plan.command()) }
         }
         Outcome::Affected { command, count, returning, .. } => match (returning, plan.columns()) {
             (Some(rows), Some(columns)) => {

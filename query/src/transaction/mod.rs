@@ -485,8 +485,14 @@ impl Transaction {
             ));
         }
         let limits = self.database().limits();
-        if let Some(value) = &value {
-            check_document_rules(value, limits)?;
+        let document_bytes = value.as_ref().map_or(Ok(0), |value| check_document_rules(value, limits))?;
+        let bytes = document_bytes + WRITE_BYTES;
+        if bytes > limits.transaction_bytes_max.saturating_sub(self.overlay.bytes()) {
+            let limit = limits.transaction_bytes_max;
+            return Err(limit_error(format!(
+                "a transaction writes at most {limit} bytes of documents (transaction_bytes)"
+            ))
+            .hint("Split it, or start the server with a larger --limit transaction_bytes=N."));
         }
         if self.overlay.len() >= limits.transaction_documents_max && self.overlay.get(&table.id, &id).is_none() {
             let limit = limits.transaction_documents_max;
@@ -508,7 +514,7 @@ impl Transaction {
         check_keys(table, &keys)?;
         let data = value.map(Arc::new);
         let statement = self.statements.len().checked_sub(1).map(|n| n as u32);
-        self.overlay.write(table.id, id, base, data, keys, statement);
+        self.overlay.write(table.id, id, base, (data, bytes), keys, statement);
         match self.overlay.get(&table.id, &id) {
             Some(own) => Ok(self.own_doc(table.id, id, own)),
             None => Err(QueryError::internal("a write was lost")),
@@ -576,8 +582,11 @@ pub(crate) fn limit_error(message: impl Into<String>) -> QueryError {
     QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
 }
 
-/// What every document must be (CONTRACT section 2).
-fn check_document_rules(value: &Value, limits: &crate::database::Limits) -> Result<()> {
+/// What a write takes in memory beside its document, roughly.
+const WRITE_BYTES: usize = 512;
+
+/// What every document must be (CONTRACT section 2). Gives the bytes it may take.
+fn check_document_rules(value: &Value, limits: &crate::database::Limits) -> Result<usize> {
     let Value::Struct(fields) = value else {
         return Err(QueryError::new(
             SqlState::DATATYPE_MISMATCH,
@@ -597,7 +606,8 @@ fn check_document_rules(value: &Value, limits: &crate::database::Limits) -> Resu
         .hint("Rename one of the fields, or add another."));
     }
     let mut counts = Counts { values: 0, bytes: Counts::AROUND };
-    counts.add(value, 0, limits)
+    counts.add(value, 0, limits)?;
+    Ok(counts.bytes)
 }
 
 /// What readers of documents limit ([`ledgerstone_digest::ion::Limits`]): nothing may be stored that they refuse.

@@ -20,6 +20,8 @@ pub struct Overlay {
     tables: HashMap<Id, Arc<TableOverlay>>,
     undo: Vec<Undo>,
     next_order: u64,
+    /// Of the documents written, those written over included: the undo log holds them.
+    bytes: usize,
 }
 
 /// Own writes to one table.
@@ -49,6 +51,7 @@ struct Undo {
     table: Id,
     id: Id,
     before: Option<Arc<Own>>,
+    bytes: usize,
 }
 
 impl Own {
@@ -84,13 +87,19 @@ impl Overlay {
         self.tables.get(table)?.documents.get(id)
     }
 
-    /// Writes a document, with its keys in the table's indexes: `data` absent deletes it. `base` is what the snapshot holds, if this is the first write to it.
+    /// Bytes of the documents written.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Writes a document of so many bytes, with its keys in the table's indexes: `data` absent deletes it. `base` is what the
+    /// snapshot holds, if this is the first write to it.
     pub fn write(
         &mut self,
         table: Id,
         id: Id,
         base: Option<Arc<Doc>>,
-        data: Option<Arc<Value>>,
+        (data, bytes): (Option<Arc<Value>>, usize),
         keys: Vec<(Id, Key)>,
         statement: Option<u32>,
     ) {
@@ -109,7 +118,8 @@ impl Overlay {
         }
         own.keys = keys;
         own.data = data;
-        self.undo.push(Undo { table, id, before });
+        self.undo.push(Undo { table, id, before, bytes });
+        self.bytes += bytes;
         self.put(table, id, Some(Arc::new(own)));
     }
 
@@ -121,6 +131,7 @@ impl Overlay {
     pub fn rollback_to(&mut self, mark: usize) {
         while self.undo.len() > mark {
             if let Some(undo) = self.undo.pop() {
+                self.bytes -= undo.bytes;
                 self.put(undo.table, undo.id, undo.before);
             }
         }

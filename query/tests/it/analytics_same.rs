@@ -119,6 +119,7 @@ fn answer(tx: &mut Transaction, text: &str, session: &SessionInfo) -> Result<Vec
     let plan = bind::plan(&mut ctx, &parsed[0].statement)?;
     match exec::run(&plan, tx, &[], session)? {
         Outcome::Rows { rows } => Ok(rows
+            .all()?
             .iter()
             .map(|row| {
                 let show = |d: &Option<Value>| d.as_ref().map_or("∅".to_owned(), to_text);

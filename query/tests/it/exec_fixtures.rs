@@ -132,7 +132,7 @@ fn run(tx: &mut Transaction, statement: &str, dialect: Dialect, executor: &str) 
                 let types: Vec<SqlType> =
                     plan.columns().map(|c| c.iter().map(|c| c.ty.clone()).collect()).unwrap_or_default();
                 let rows = match exec::run(&plan, tx, &[], &session)? {
-                    Outcome::Rows { rows } => rows,
+                    Outcome::Rows { rows } => rows.all()?,
                     Outcome::Affected { returning, .. } => {
                         tx.check_unique()?;
                         if dialect == Dialect::PartiQl { Vec::new() } else { returning.unwrap_or_default() }

@@ -12,6 +12,7 @@ mod session_clock;
 mod session_redaction;
 mod session_rotation;
 mod session_tokens;
+mod spill;
 mod store_basic;
 mod store_concurrent;
 mod store_conflict;

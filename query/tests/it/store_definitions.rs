@@ -165,7 +165,7 @@ fn sql(memory: &Memory, text: &str) -> Result<Vec<Vec<Option<Value>>>, QueryErro
             PlanContext { tx: &mut tx, text, dialect: Dialect::Sql, parameter_types: &[], session: &info };
         let plan = bind::plan(&mut context, &parsed.statement)?;
         if let Outcome::Rows { rows } = exec::run(&plan, &mut tx, &[], &info)? {
-            answer = rows;
+            answer = rows.all()?;
         }
     }
     tx.commit_blocking()?;

@@ -19,6 +19,7 @@ use ledgerstone_query::index::disk::IndexOptions;
 use ledgerstone_query::instance::{Instance, InstanceOptions};
 use ledgerstone_query::session::{Dialect, Door, Inline, Response, Session, SessionOptions};
 use ledgerstone_query::transaction::{Doc, Transaction};
+use ledgerstone_query::work::WorkLimits;
 
 /// A ledger in memory that can be closed and opened again.
 pub struct Memory {
@@ -108,6 +109,7 @@ pub fn open_instance(dir: &Path) -> Result<Arc<Instance>, QueryError> {
         keys: dir.join("keys"),
         origin_prefix: "ledger.test".into(),
         limits: Limits::default(),
+        work: WorkLimits::default(),
     })
 }
 

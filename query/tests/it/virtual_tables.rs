@@ -43,6 +43,7 @@ fn ask(memory: &Memory, statement: &str, dialect: Dialect) -> Result<Vec<String>
         let mut ctx = PlanContext { tx: &mut tx, text: statement, dialect, parameter_types: &[], session: &session };
         let plan = bind::plan(&mut ctx, &parsed.statement)?;
         let Outcome::Rows { rows } = exec::run(&plan, &mut tx, &[], &session)? else { panic!("no rows") };
+        let rows = rows.all()?;
         let columns = plan.columns().cloned();
         for row in rows {
             let cell = |(at, value): (usize, &Option<Value>)| match (value, &columns) {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use ledgerstone_journal::Env;
 use ledgerstone_journal::env::help_for;
-use ledgerstone_query::database::Limits as DatabaseLimits;
 use ledgerstone_query::instance::{Instance, InstanceOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -171,7 +170,8 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
         data: config.data.clone(),
         keys: config.keys.clone(),
         origin_prefix: config.origin_prefix.clone(),
-        limits: DatabaseLimits::default(),
+        limits: config.limits.of_transactions(),
+        work: config.limits.work(),
     })
     .map_err(|error| ServeError::Open { data: config.data.clone(), text: explain(&error) })?;
     if let Some(policy) = policy {

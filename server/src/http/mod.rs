@@ -73,5 +73,6 @@ async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
             Some(LedgerMetrics { name: ledger.name, size, takes_writes })
         })
         .collect();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render(&ledgers))
+    let page = state.metrics.render(&ledgers, state.instance.pool());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page)
 }

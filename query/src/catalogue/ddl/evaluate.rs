@@ -101,7 +101,7 @@ fn rows(tx: &mut Transaction, query: Query) -> Result<Vec<Vec<Option<Value>>>> {
     let info = session(tx);
     let plan = bind::plan(&mut context(tx, &info), &Statement::Query(Box::new(query)))?;
     match exec::run(&plan, tx, &[], &info)? {
-        Outcome::Rows { rows } => Ok(rows),
+        Outcome::Rows { rows } => rows.all(),
         Outcome::Affected { .. } => Err(QueryError::internal("a query changed something")),
     }
 }

@@ -51,6 +51,7 @@ use run::Run;
 use upkeep::{Files, Signal};
 
 pub use check::{IndexReport, check_index};
+pub(crate) use checksum::hash64;
 pub use upkeep::Upkeep;
 
 /// The directory of the index inside a ledger's.

@@ -11,6 +11,7 @@ use ledgerstone_query::database::Limits;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::{Instance, InstanceOptions, MAIN};
 use ledgerstone_query::session::{Dialect, Door, Prepared, Response, Session, SessionOptions};
+use ledgerstone_query::work::WorkLimits;
 use tokio_postgres::error::SqlState as WireState;
 use tokio_postgres::{Client, Statement};
 
@@ -49,6 +50,7 @@ impl Target {
             keys: folder.join("keys"),
             origin_prefix: "localhost".to_owned(),
             limits: Limits::default(),
+            work: WorkLimits::default(),
         };
         Ok(Target::Embedded(Instance::open(options).map_err(explain)?))
     }

@@ -2,6 +2,7 @@
 //! the refusal is 53100 and names the file, writes go on when there is room, and a server can stop in order.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Server, Setting, binary};
 use crate::wind::place::{Place, fill, segment_of};
@@ -71,6 +72,53 @@ fn without_room_for_the_next_segment_writes_are_refused_until_there_is_room() {
     promised.verify(&disk.join("data"));
     server.restart();
     promised.check(&server);
+}
+
+/// What says which files the row index has.
+fn manifest(server: &Server) -> Option<Vec<u8>> {
+    std::fs::read(server.data().join("main/index/manifest")).ok()
+}
+
+#[test]
+fn without_room_for_the_row_index_statements_go_on_and_it_is_written_when_there_is_room() {
+    let Some(disk) = Mounted::tmpfs("a full disk, row index", "90m") else { return };
+    let mut server = Server::start_on(disk.join("data"), disk.join("keys"));
+    let mut promised = fill(&server);
+    let ballast = tools::fill(disk.path());
+    let before = manifest(&server);
+    // A run is due after 25,000 revisions. The segment has its room already.
+    let insert = |from: i64| format!("INSERT INTO t SELECT g, 'z' FROM generate_series({from}, {}) g", from + 9_999);
+    for from in (10_000..70_000).step_by(10_000) {
+        server.psql_ok(&insert(from));
+        promised.rows.extend(from..from + 10_000);
+    }
+    promised.checkpoint(&server);
+    let log = server.log_text();
+    let place = server.data().join("main/index").display().to_string();
+    for text in ["the row index cannot be written; it is tried again", &place, "No space left on device", "make room"] {
+        assert!(log.contains(text), "{text:?}: {log}");
+    }
+    assert!(manifest(&server) == before, "the index was written without room");
+    // By index, by scan, changed and looked for in the past.
+    assert_eq!(server.psql_ok("SELECT s FROM t WHERE n = 65432"), "z");
+    server.psql_ok("UPDATE t SET s = 'changed' WHERE n = 65432");
+    assert_eq!(server.psql_ok("SELECT string_agg(s, ',') FROM history(t) WHERE n = 65432"), "z,changed");
+    promised.check(&server);
+    // Killed without room, it starts without room, from what the journal says.
+    server.kill();
+    server.restart();
+    promised.check(&server);
+    assert_eq!(server.psql_ok("SELECT s FROM t WHERE n = 65432"), "changed");
+    promised.insert(&server, 5_000);
+    std::fs::remove_file(ballast).unwrap();
+    server.psql_ok(&insert(70_000));
+    promised.rows.extend(70_000..80_000);
+    let began = Instant::now();
+    while manifest(&server) == before {
+        assert!(began.elapsed() < Duration::from_secs(90), "the index is not written: {}", server.log_text());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    promised.hold_to_the_end(&mut server);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! offset and what helps), and that nothing acknowledged is lost and every checkpoint handed out before still verifies.
 //! Rows on damage at rest say instead that the server refuses to start, and touches nothing.
 
-mod clients;
+pub mod clients;
 mod clock;
 mod derived;
 mod disk;
@@ -13,9 +13,10 @@ mod keys;
 mod limits;
 mod log;
 mod network;
-mod place;
+pub mod place;
 mod scrubbing;
 mod segments;
 mod signals;
-mod tools;
+mod spill;
+pub mod tools;
 mod two_of_one;
