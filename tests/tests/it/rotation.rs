@@ -1,6 +1,7 @@
 //! Rotation of the signing key with the real binary: by the command on a stopped server's files and on a running server,
 //! killed in the middle, and followed by everybody who holds the old key.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +14,10 @@ use ledgerstone_journal::env::SeededRng;
 
 use crate::cli_fixture::{Fixture, copy_directory};
 use crate::grpc_sessions::{accounts, connect, session as open};
-use crate::harness::{Server, binary};
+use crate::harness::{Server, Setting, binary};
+use crate::wind::clients::Writers;
+use crate::wind::place::Promised;
+use crate::wind::tools;
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -119,12 +123,7 @@ fn holders_of_the_old_key_follow_by_the_proof_and_holders_of_the_new_one_need_no
 
 #[test]
 fn a_rotation_killed_at_any_moment_is_finished_or_never_happened() {
-    let seed = std::env::var("LEDGERSTONE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.map_or(1, |now| u64::from(now.subsec_nanos()))
-    });
-    println!("LEDGERSTONE_SEED={seed}");
-    let rng = SeededRng::new(seed);
+    let rng = SeededRng::new(ledgerstone_tests::seed("the moments of the kills"));
     let f = Fixture::new(43);
     let arguments = ["rotate-key", "--data", "data", "--keys", "keys"];
     let root = f.path("data").parent().unwrap().to_owned();
@@ -136,7 +135,7 @@ fn a_rotation_killed_at_any_moment_is_finished_or_never_happened() {
     let begun = Instant::now();
     assert!(Command::new(binary()).args(arguments).current_dir(copy.path()).output().unwrap().status.success());
     let whole_us = begun.elapsed().as_micros() as u64;
-    let rounds = if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() { 100 } else { 15 };
+    let rounds: usize = if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() { 100 } else { 15 };
     let (mut killed, mut keys) = (0, vec![f.text("vkey")]);
     for round in 0..rounds {
         let mut child = Command::new(binary())
@@ -151,30 +150,114 @@ fn a_rotation_killed_at_any_moment_is_finished_or_never_happened() {
         killed += u32::from(!child.wait().unwrap().success());
         // Whatever it left, a server starts, and holders of any earlier key follow.
         let server = Server::start_on(f.path("data"), f.path("keys"));
-        let note = format!("{}\n", server.psql_ok("SELECT ledgerstone_digest()").trim_end());
-        let current = server.psql_ok("SELECT ledgerstone_vkey()").trim().to_owned();
-        let rotations = (0..).map_while(|number| {
-            let output = server.psql(&format!("SELECT encode(ledgerstone_rotation({number}), 'hex')"));
-            let text = String::from_utf8(output.stdout).unwrap();
-            output.status.success().then(|| hex(text.trim())).filter(|bytes| !bytes.is_empty())
-        });
-        let rotations: Vec<Vec<u8>> = rotations.collect();
+        all_follow(&server, &mut keys, round);
         drop(server);
-        for first in &keys {
-            let mut chain = KeyChain::new(first.parse().unwrap());
-            for receipt in &rotations {
-                let _ = chain.follow(&Receipt::decode(receipt).unwrap());
-            }
-            assert_eq!(chain.current().to_string(), current, "round {round}");
-            chain.verify(&note).unwrap_or_else(|refusal| panic!("round {round}: {refusal}"));
-        }
-        if keys.last() != Some(&current) {
-            keys.push(current);
-        }
         f.verify(&["data/main", "--checkpoint", "late"]).says(0, &["checkpoint you kept"]);
     }
     assert!(killed > 0, "none was killed in {rounds} rounds");
     println!("{killed} of {rounds} were killed, {} rotations happened", keys.len() - 1);
+}
+
+/// Whoever holds one of the keys that were in force follows to the one that is now, and its checkpoints verify. Adds that one
+/// to them; gives a checkpoint.
+#[track_caller]
+fn all_follow(server: &Server, keys: &mut Vec<String>, round: usize) -> String {
+    let note = format!("{}\n", server.psql_ok("SELECT ledgerstone_digest()").trim_end());
+    let current = server.psql_ok("SELECT ledgerstone_vkey()").trim().to_owned();
+    let rotations = (0..).map_while(|number| {
+        let output = server.psql(&format!("SELECT encode(ledgerstone_rotation({number}), 'hex')"));
+        let text = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then(|| hex(text.trim())).filter(|bytes| !bytes.is_empty())
+    });
+    let rotations: Vec<Vec<u8>> = rotations.collect();
+    for first in keys.iter() {
+        let mut chain = KeyChain::new(first.parse().unwrap());
+        for receipt in &rotations {
+            let _ = chain.follow(&Receipt::decode(receipt).unwrap());
+        }
+        assert_eq!(chain.current().to_string(), current, "round {round}");
+        chain.verify(&note).unwrap_or_else(|refusal| panic!("round {round}: {refusal}"));
+    }
+    if keys.last() != Some(&current) {
+        keys.push(current);
+    }
+    note
+}
+
+/// Every sync and every new name takes a while, so that a rotation is long enough to be hit inside.
+fn slow_disk() -> Setting {
+    const CALLS: &str = "fdatasync,fsync,renameat";
+    if !tools::has("a rotation on a slow disk", "strace") {
+        return Setting::default();
+    }
+    let tried = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
+    if !tried.is_ok_and(|status| status.success()) {
+        tools::skipped("a rotation on a slow disk", "tracing is forbidden here");
+        return Setting::default();
+    }
+    let (trace, inject) = (format!("trace={CALLS}"), format!("inject={CALLS}:delay_enter=20000"));
+    let wrapper = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    Setting { wrapper: wrapper.map(str::to_owned).to_vec(), ..Setting::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_inside_a_rotation_finishes_it_or_never_began_and_loses_no_commit() {
+    let rng = SeededRng::new(ledgerstone_tests::seed("the moments of the kills"));
+    let mut server = Server::start();
+    server.psql_ok("CREATE TABLE t (n bigint PRIMARY KEY, s text)");
+    let mut promised = Promised { vkey: server.psql_ok("SELECT ledgerstone_vkey()"), ..Promised::default() };
+    let mut keys = vec![promised.vkey.clone()];
+    assert_eq!(server.stop().code(), Some(0));
+    // How long one takes on such a disk, with writers beside it.
+    let (slow, mut whole_us) = (slow_disk(), 0);
+    let rounds = if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() { 100 } else { 12 };
+    let (mut unanswered, mut moments) = (0, BTreeSet::new());
+    for round in 0..=rounds {
+        server.restart_in(slow.clone());
+        let writers = Writers::start(server.postgres, 4, round as i64 * 10_000_000);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut child = Command::new(binary())
+            .args(["rotate-key", "--user", "ada", "--connect", &server.http.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        if round == 0 {
+            assert!(child.wait().unwrap().success());
+            whole_us = began.elapsed().as_micros() as u64;
+        } else {
+            tokio::time::sleep(Duration::from_micros(rng.below(whole_us + whole_us / 10))).await;
+        }
+        // How far it has come, told by what is on the disk.
+        moments.insert(files_of(&server));
+        server.kill();
+        unanswered += u32::from(!child.wait().unwrap().success());
+        let told = tokio::time::timeout(Duration::from_secs(120), writers.stop()).await.unwrap();
+        server.restart_in(Setting::default());
+        promised.rows.extend(&told.rows);
+        promised.check(&server);
+        promised.notes.push(all_follow(&server, &mut keys, round));
+        promised.insert(&server, round as i64 * 10_000_000 + 9_999_999);
+        assert_eq!(server.stop().code(), Some(0), "{}", server.log_text());
+    }
+    promised.vkey = keys.last().unwrap().clone();
+    let shown = Command::new(binary()).arg("verify").arg(server.data().join("main")).args(["--key", &keys[0]]).output();
+    assert!(shown.unwrap().status.success());
+    println!("{unanswered} of {rounds} rotations were not answered, {} keys took over", keys.len() - 1);
+    assert!(unanswered > 0, "none was killed in {rounds} rounds");
+    assert!(slow.wrapper.is_empty() || moments.len() > 3, "all were killed at one moment: {moments:?}");
+}
+
+/// How many keys are new, in force and old, and how many notes there are.
+fn files_of(server: &Server) -> [usize; 3] {
+    let names = |directory: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    let keys = names(&server.keys());
+    let ending = |end: &str| keys.iter().filter(|name| name.ends_with(end)).count();
+    [ending(".new.key"), ending(".old.key"), names(&server.data().join("main/rotations")).len()]
 }
 
 fn hex(text: &str) -> Vec<u8> {
