@@ -13,6 +13,7 @@ pub struct Sample {
     /// From the start of the watch.
     pub at: Duration,
     pub resident_bytes: u64,
+    /// Without those of the journal's segments, which stay open as long as they are few.
     pub descriptors: u64,
     pub threads: u64,
     /// What the journal takes on the disk.
@@ -47,12 +48,18 @@ fn sample(data: &Path, process: u32, begun: Instant, commits: u64) -> Sample {
     Sample {
         at: begun.elapsed(),
         resident_bytes: field("VmRSS:") << 10,
-        descriptors: fs::read_dir(format!("/proc/{process}/fd")).expect("the server runs").count() as u64,
+        descriptors: descriptors(process),
         threads: field("Threads:"),
         journal_bytes,
         derived_bytes: taken(&main).saturating_sub(journal_bytes),
         commits,
     }
+}
+
+fn descriptors(process: u32) -> u64 {
+    let all = fs::read_dir(format!("/proc/{process}/fd")).expect("the server runs");
+    let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "seg");
+    all.flatten().filter(|entry| !fs::read_link(entry.path()).is_ok_and(|target| is_segment(&target))).count() as u64
 }
 
 /// Bytes that a directory takes on the disk. What goes away meanwhile takes none.
