@@ -231,6 +231,7 @@ async fn open_session(server: &Server, mut wire: Wire, request: Request) -> Resu
         process_id: registration.process_id,
         cancel,
         statement_ms_max: server.config.limits.statement_seconds.saturating_mul(1_000),
+        strict: false,
     };
     let session = match Session::new(server.instance.clone(), &request.database, options) {
         Ok(session) => session,
