@@ -132,6 +132,8 @@ limits! {
     grpc_request_bytes: 64 << 20, 1_024, 1 << 29, "bytes";
     /// Streams of blocks on the gRPC digest service, at once.
     grpc_block_streams: 64, 1, 1 << 16, "streams";
+    /// Journal streams over HTTP that are open at once.
+    qldb_http_streams: 64, 1, 1 << 16, "streams";
     /// Open sessions of QLDB's session API.
     qldb_sessions: 3_000, 1, 1 << 20, "sessions";
     /// A QLDB session without a transaction in which nothing is asked for this long is closed.

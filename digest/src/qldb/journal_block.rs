@@ -87,6 +87,14 @@ impl JournalBlock {
 }
 
 impl JournalRevision {
+    /// The document's id, if metadata is shown.
+    pub fn document_id(&self) -> Option<&str> {
+        match self.shown.as_ref()?.metadata.as_struct()?.get("id") {
+            Some(Value::String(id)) => Some(id),
+            _ => None,
+        }
+    }
+
     /// As it stands in a block, and as GetRevision hands it out: `{blockAddress, hash, data | dataHash, metadata}`, or
     /// `{hash}`.
     pub fn value(&self, address: &Value) -> Value {
@@ -102,10 +110,10 @@ impl JournalRevision {
     }
 }
 
-fn structure<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+pub(super) fn structure<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     Value::Struct(Struct { fields: fields.into_iter().map(|(name, value)| (Symbol::from(name), value)).collect() })
 }
 
-fn blob(hash: &Hash) -> Value {
+pub(super) fn blob(hash: &Hash) -> Value {
     Value::blob(hash.0.as_slice())
 }

@@ -8,9 +8,11 @@
 //! |---|---|
 //! | [`journal_block`] | a block as the Ion struct that QLDB hands out |
 //! | [`proof`] | QLDB's proofs |
+//! | [`stream`] | a block as the records of a journal stream |
 
 pub mod journal_block;
 pub mod proof;
+pub mod stream;
 
 use crate::Hash;
 use crate::ion::{Hasher, Value};

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `session` | the session API: statements in transactions |
 //! | `control` | the control API: ledgers, tags, digests and proofs |
+//! | `streams` | journal streams |
 //! | `access` | who calls: AWS Signature Version 4 with keys of this server's own |
 //! | `failure` | errors as drivers and SDKs tell them apart |
 //! | `uri` | paths and queries, decoded and as they are signed |
@@ -12,6 +13,7 @@ mod access;
 mod control;
 mod failure;
 mod session;
+mod streams;
 mod uri;
 
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use axum::routing::{any, post};
 use ledgerstone_journal::env::Rng;
 use ledgerstone_query::instance::Instance;
 use ledgerstone_query::session::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config;
 pub use access::{AccessKeyError, AccessKeys, Door};
@@ -61,6 +63,8 @@ pub struct Limits {
     pub session_life: Duration,
     /// From the start of a transaction until it is rolled back.
     pub transaction: Duration,
+    /// Journal streams over HTTP that are open at once.
+    pub http_streams: usize,
     /// Bytes of one request.
     pub request_bytes: usize,
     /// Longest time of one statement in milliseconds; 0 is no limit.
@@ -76,6 +80,7 @@ impl Limits {
             session_idle: Duration::from_secs(limits.qldb_session_idle_seconds),
             session_life: Duration::from_secs(limits.qldb_session_seconds),
             transaction: Duration::from_secs(limits.qldb_transaction_seconds),
+            http_streams: size(limits.qldb_http_streams),
             request_bytes: size(limits.qldb_request_bytes),
             statement_ms: limits.statement_seconds.saturating_mul(1_000),
         }
@@ -98,6 +103,8 @@ struct Shared {
     instance: Arc<Instance>,
     options: Options,
     sessions: Arc<Registry>,
+    /// One permit for each stream over HTTP.
+    http_streams: Arc<Semaphore>,
 }
 
 /// The routes of the APIs, for the router of the HTTP port. Call it inside the async runtime: it starts the task that ends
@@ -106,7 +113,8 @@ pub fn routes(instance: Arc<Instance>, options: Options) -> Router {
     let sessions = Registry::new(options.limits, Arc::clone(&options.rng));
     tokio::spawn(crate::sessions::sweep(Arc::downgrade(&sessions), options.shutdown.clone()));
     let request_bytes = options.limits.request_bytes;
-    let shared = Arc::new(Shared { instance, options, sessions });
+    let http_streams = Arc::new(Semaphore::new(options.limits.http_streams));
+    let shared = Arc::new(Shared { instance, options, sessions, http_streams });
     Router::new()
         .route("/", post(send_command))
         .route("/ledgers", any(control))
@@ -125,6 +133,19 @@ async fn send_command(State(shared): State<Arc<Shared>>, headers: HeaderMap, bod
 
 async fn control(State(shared): State<Arc<Shared>>, parts: Parts, body: Bytes) -> Response<Body> {
     let request_id = request_id(&shared.options.rng);
+    if control::is_stream(&parts) {
+        let streaming = tokio::task::spawn_blocking({
+            let shared = Arc::clone(&shared);
+            move || control::stream(&shared, &parts, &body)
+        });
+        return match streaming.await {
+            Ok(Ok((ledger, arn, wish, permit))) => {
+                streams::plain::start(ledger, arn, wish, permit, shared.options.shutdown.clone())
+            }
+            Ok(Err(failure)) => failure.response(&request_id),
+            Err(error) => Failure::internal(format!("the work was not finished: {error}")).response(&request_id),
+        };
+    }
     // Ledgers are made, opened and dropped, and blocks read: it may take long.
     let answering = tokio::task::spawn_blocking(move || control::answer(&shared, &parts, &body));
     finish(answering.await, &request_id)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import urllib.request
 
 import amazon.ion.simpleion as ion
 import boto3
@@ -328,6 +329,46 @@ def addresses_that_are_none_are_refused_by_name(server, api):
         lambda: api.get_revision(Name="main", BlockAddress=good, DocumentId="0" * 22), "InvalidParameterException"
     )
     about(error, ParameterName="DocumentId")
+
+
+def stream(server, query):
+    return urllib.request.urlopen(f"http://127.0.0.1:{server.http}/ledgers/main/journal-stream?{query}", timeout=60)
+
+
+@case
+def a_stream_over_http_has_every_block_and_every_revision_of_a_users_table(server, api):
+    with server.driver() as driver:
+        run(driver, "CREATE TABLE Streamed")
+        run(driver, "INSERT INTO Streamed << {'n': 1, 'b': `{{aGk=}}`}, {'n': 2} >>")
+        run(driver, "DELETE FROM Streamed WHERE n = 2")
+        history = run(driver, "SELECT * FROM history(Streamed)")
+    tip = ion.loads(api.get_digest(Name="main")["DigestTipAddress"]["IonText"])["sequenceNo"]
+    for form in ["ion", "ion-binary"]:
+        body = stream(server, f"format={form}").read()
+        records = list(ion.loads(body, single_value=False))
+        assert {record["qldbStreamArn"] for record in records} == {"arn:aws:qldb:us-east-1:000000000000:ledger/main"}
+        blocks = [record["payload"] for record in records if record["recordType"] == "BLOCK_SUMMARY"]
+        assert [block["blockAddress"]["sequenceNo"] for block in blocks] == list(range(tip + 1))
+        for block in blocks:
+            assert merkle([bytes(summary["hash"]) for summary in block["revisionSummaries"]]) == bytes(block["entriesHashList"][0])
+        details = [record["payload"] for record in records if record["recordType"] == "REVISION_DETAILS"]
+        mine = [one["revision"] for one in details if one["tableInfo"]["tableName"] == "Streamed"]
+        assert sorted(bytes(row["hash"]) for row in mine) == sorted(bytes(row["hash"]) for row in history)
+        assert all(bytes(revision["hash"]) == revision_hash(revision) for revision in mine)
+    lines = [json.loads(line) for line in stream(server, f"format=json&from={tip}").read().splitlines()]
+    assert [line["recordType"] for line in lines] == ["BLOCK_SUMMARY", "REVISION_DETAILS"], lines
+    assert lines[0]["payload"]["blockAddress"]["sequenceNo"] == tip
+
+
+@case
+def a_stream_that_follows_gets_what_is_committed_later(server, api):
+    tip = ion.loads(api.get_digest(Name="main")["DigestTipAddress"]["IonText"])["sequenceNo"]
+    with server.driver() as driver, stream(server, f"format=json&follow=true&from={tip + 1}") as following:
+        for n in range(3):
+            run(driver, "INSERT INTO Streamed ?", {"later": n})
+            summary, details = json.loads(following.readline()), json.loads(following.readline())
+            assert summary["payload"]["blockAddress"]["sequenceNo"] == tip + 1 + n
+            assert details["payload"]["revision"]["data"] == {"later": n}
 
 
 def allow(actions, *resources):
