@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::note::{KeyError as NoteKeyError, SigningKey, VerifierKey};
 
-use crate::env::{Rng, help_for};
+use crate::env::{Rng, help_for, is_full};
 use crate::keyring::{KeyFiles, KeyRing, Keys};
 
 /// Key files are short; a longer file is not one.
@@ -94,6 +94,11 @@ pub enum KeyError {
 }
 
 impl KeyError {
+    /// There is no room on the disk.
+    pub fn is_full(&self) -> bool {
+        matches!(self, KeyError::Io { source, .. } if is_full(source))
+    }
+
     pub(crate) fn other(given: &VerifierKey, expected: &VerifierKey) -> KeyError {
         KeyError::OtherKey { given: given.to_string(), expected: expected.to_string() }
     }
@@ -239,8 +244,11 @@ fn write_new(path: &Path, mode: u32, line: &str) -> Result<(), KeyError> {
         _ => KeyError::Io { path: path.to_owned(), source },
     };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(io)?;
-    file.write_all(format!("{line}\n").as_bytes()).map_err(io)?;
-    file.sync_all().map_err(io)
+    file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
+        // Nobody has it, and half a key would be taken for damage.
+        let _ = fs::remove_file(path);
+        io(error)
+    })
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::note::SigningKey;
 use ledgerstone_digest::qldb::statement_digest;
+use ledgerstone_journal::env::is_full;
 use ledgerstone_journal::segment::SEGMENT_BYTES;
 use ledgerstone_journal::{
     Committed, CreateError, CreateOptions, Env, Keys, Ledger, OpenError, OpenOptions, ReadError, STAGED_ABOVE_BYTES,
@@ -151,6 +152,7 @@ impl Database {
             let code = match &error {
                 CreateError::Exists(_) => SqlState::DUPLICATE_DATABASE,
                 CreateError::Origin(_) => SqlState::INVALID_PARAMETER_VALUE,
+                CreateError::File(cause) if is_full(&cause.source) => SqlState::DISK_FULL,
                 _ => SqlState::IO_ERROR,
             };
             QueryError::new(code, error.to_string())

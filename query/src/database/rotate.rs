@@ -33,6 +33,7 @@ fn rotate_error(error: RotateError) -> QueryError {
     let code = match &error {
         RotateError::Refused(_) => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
         RotateError::Checkpoint(cause) if cause.is_full() => SqlState::DISK_FULL,
+        RotateError::Key(cause) if cause.is_full() => SqlState::DISK_FULL,
         _ => SqlState::IO_ERROR,
     };
     match error {

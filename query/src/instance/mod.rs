@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ledgerstone_digest::id::Id;
-use ledgerstone_journal::env::{EntryKind, OpenMode, help_for, read_exact_at};
+use ledgerstone_journal::env::{EntryKind, OpenMode, help_for, is_full, read_exact_at};
 use ledgerstone_journal::keys::{KeyDirectory, KeyError};
 use ledgerstone_journal::recovery::origin_of;
 use ledgerstone_journal::segment::{JOURNAL_DIR, SegmentHeader, segment_path};
@@ -353,9 +353,11 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn key_error(error: KeyError) -> QueryError {
-    QueryError::new(SqlState::IO_ERROR, error.to_string())
+    let code = if error.is_full() { SqlState::DISK_FULL } else { SqlState::IO_ERROR };
+    QueryError::new(code, error.to_string())
 }
 
 fn io_error(action: &str, path: &std::path::Path, error: std::io::Error) -> QueryError {
-    QueryError::new(SqlState::IO_ERROR, format!("{}: cannot {action}: {error}{}", path.display(), help_for(&error)))
+    let code = if is_full(&error) { SqlState::DISK_FULL } else { SqlState::IO_ERROR };
+    QueryError::new(code, format!("{}: cannot {action}: {error}{}", path.display(), help_for(&error)))
 }

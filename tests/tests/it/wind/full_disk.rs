@@ -136,6 +136,47 @@ fn a_ledger_that_cannot_be_made_for_lack_of_room_leaves_nothing_under_its_name()
 }
 
 #[test]
+fn without_room_for_a_key_nothing_is_made_or_rotated_and_the_ledger_goes_on() {
+    let Some(disk) = Mounted::tmpfs("a full disk, keys", "90m") else { return };
+    let mut server = Server::start_on(disk.join("data"), disk.join("keys"));
+    let mut promised = fill(&server);
+    let names = || {
+        let mut names: Vec<_> = [disk.join("keys"), disk.join("data")]
+            .iter()
+            .flat_map(|folder| std::fs::read_dir(folder).unwrap())
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let rotate = || {
+        let http = server.http.to_string();
+        let output = Command::new(binary()).args(["rotate-key", "--user", "ada", "--connect", &http]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let before = names();
+    let ballast = tools::fill(disk.path());
+    let refused = server.psql_error("CREATE DATABASE second");
+    for text in ["53100", &disk.join("keys").display().to_string(), "No space left on device", "make room on the disk"]
+    {
+        assert!(refused.contains(text), "{text:?}: {refused}");
+    }
+    let (status, said) = rotate();
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("No space left on device") && said.contains("make room on the disk"), "{said}");
+    assert_eq!(names(), before, "half a key or half a ledger is left");
+    promised.insert(&server, 5_000);
+    promised.checkpoint(&server);
+    std::fs::remove_file(ballast).unwrap();
+    assert_eq!(rotate().0, Some(0));
+    server.psql_ok("CREATE DATABASE second");
+    promised.insert(&server, 5_001);
+    promised.check(&server);
+    assert_eq!(server.stop().code(), Some(0), "{}", server.log_text());
+    promised.verify(&disk.join("data"));
+}
+
+#[test]
 fn an_export_that_does_not_fit_leaves_nothing_under_its_name() {
     let Some(disk) = Mounted::tmpfs("a full disk, export", "64k") else { return };
     let place = Place::new();
