@@ -271,7 +271,11 @@ impl Ledger {
             return Err(RedactError::Refused(what.to_owned()));
         }
         let pending = redaction::Pending { tx_id: transaction.id, from_block: blocks };
-        redaction::begin(storage, dir, pending)?;
+        if let Err(error) = redaction::begin(storage, dir, pending) {
+            // Nothing was submitted: another attempt is not to wait for a start.
+            let _ = redaction::end(storage, dir);
+            return Err(error);
+        }
         let future = self.submit(transaction);
         self.drive();
         let committed = match future.wait() {

@@ -19,7 +19,7 @@ use ledgerstone_digest::{Hash, Id};
 use crate::batch::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, begin_batch, finish_batch};
 use crate::checkpoint::{CheckpointError, Notary};
 use crate::dictionary::{Dictionary, Texts};
-use crate::env::{Env, File, OpenMode, Storage, write_all_at};
+use crate::env::{Env, File, OpenMode, Storage, is_full, write_all_at};
 use crate::error::{CommitError, FileError, ReadError};
 use crate::frame::{BlockHead, Content, Frame, FrameKind, RevisionFrame, Staged, put_frame, read_frame};
 use crate::offsets;
@@ -73,6 +73,18 @@ pub enum RedactError {
     /// The file `redaction` failed.
     #[error(transparent)]
     Marker(#[from] SlotError),
+}
+
+impl RedactError {
+    /// Whether room on the disk would help.
+    pub fn is_full(&self) -> bool {
+        match self {
+            RedactError::File(error) | RedactError::Read(ReadError::File(error)) => is_full(&error.source),
+            RedactError::Marker(SlotError::Io { source, .. }) => is_full(source),
+            RedactError::Checkpoint(error) => error.is_full(),
+            _ => false,
+        }
+    }
 }
 
 impl From<ScanError> for RedactError {

@@ -100,6 +100,7 @@ fn redacted(outcome: Result<Committed, RedactError>) -> Result<Committed, Commit
         }
         Err(RedactError::Commit(error)) => Err(error),
         Err(RedactError::Refused(why)) => Err(refused(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, why)),
+        Err(other) if other.is_full() => Err(refused(SqlState::DISK_FULL, other.to_string())),
         Err(other) => Err(refused(SqlState::IO_ERROR, other.to_string())),
     }
 }

@@ -177,6 +177,40 @@ fn without_room_for_a_key_nothing_is_made_or_rotated_and_the_ledger_goes_on() {
 }
 
 #[test]
+fn a_redaction_without_room_changes_nothing_and_is_carried_out_when_there_is_room() {
+    let Some(disk) = Mounted::tmpfs("a full disk, redaction", "160m") else { return };
+    let mut server = Server::start_on(disk.join("data"), disk.join("keys"));
+    let mut promised = fill(&server);
+    server.psql_ok("INSERT INTO t VALUES (5000, 'a secret of somebody')");
+    server.psql_ok("UPDATE t SET s = 'gone' WHERE n = 5000");
+    promised.rows.insert(5_000);
+    let id = |what: &str| server.psql_ok(what).lines().next().unwrap_or_default().to_owned();
+    let document = id("SELECT _ql_id FROM t WHERE n = 5000");
+    let table = id("SELECT tableId FROM information_schema.user_tables");
+    let strand = id("SELECT blockaddress->>'strandId' FROM _ql_committed_t");
+    let block = id("SELECT _ql_block FROM history(t) WHERE n = 5000 ORDER BY _ql_version");
+    let address = format!("{{strandId: \"{strand}\", sequenceNo: {block}}}");
+    let redact = format!("EXEC REDACT_REVISION '{address}', '{table}', '{document}'");
+    let ballast = tools::fill(disk.path());
+    for _ in 0..2 {
+        let refused = server.psql_error(&redact);
+        let marker = server.data().join("main/redaction").display().to_string();
+        for text in ["53100", &marker, "No space left on device", "make room on the disk"] {
+            assert!(refused.contains(text), "{text:?}: {refused}");
+        }
+    }
+    let history = "SELECT s FROM history(t) WHERE n = 5000 ORDER BY _ql_version";
+    assert_eq!(server.psql_ok(history), "a secret of somebody\ngone");
+    promised.insert(&server, 5_001);
+    std::fs::remove_file(ballast).unwrap();
+    server.psql_ok(&redact);
+    assert_eq!(server.psql_ok(history).trim(), "gone");
+    promised.hold_to_the_end(&mut server);
+    let found = Command::new("grep").args(["-rl", "a secret of somebody"]).arg(disk.join("data")).output().unwrap();
+    assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
+}
+
+#[test]
 fn an_export_that_does_not_fit_leaves_nothing_under_its_name() {
     let Some(disk) = Mounted::tmpfs("a full disk, export", "64k") else { return };
     let place = Place::new();
