@@ -7,10 +7,14 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`journal_block`] | a block as the Ion struct that QLDB hands out |
+//! | `parse` | that struct read back |
+//! | [`chain`] | exported blocks in a row, every hash computed again |
 //! | [`proof`] | QLDB's proofs |
 //! | [`stream`] | a block as the records of a journal stream |
 
+pub mod chain;
 pub mod journal_block;
+mod parse;
 pub mod proof;
 pub mod stream;
 

@@ -11,6 +11,7 @@ mod ion_text;
 mod ion_vectors;
 mod leaf;
 mod ledger;
+mod qldb_chain;
 mod receipt;
 mod rotation;
 mod tree;

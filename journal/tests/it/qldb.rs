@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use ledgerstone_digest::Hash;
-use ledgerstone_digest::ion::{Limits, Value, decode, encode};
+use ledgerstone_digest::ion::{Limits, Value, decode, encode, parse, to_text};
+use ledgerstone_digest::qldb::chain::ChainVerifier;
 use ledgerstone_digest::qldb::proof::fold;
-use ledgerstone_digest::qldb::{ledger_digest, merkle};
+use ledgerstone_digest::qldb::{JournalBlock, ledger_digest, merkle};
 use ledgerstone_journal::env::OpenMode;
 use ledgerstone_journal::qldb::BLOCK_TREE_DIR;
 use ledgerstone_journal::{Env, Ledger, QldbError};
@@ -155,4 +156,26 @@ fn a_block_is_shown_with_all_that_its_hash_stands_for() {
         assert_eq!(hash_of("previousBlockHash").is_some(), number > 0);
         assert_eq!(hash_of("blockHash").unwrap(), ledger.read_block(number).unwrap().block_hash);
     }
+}
+
+#[test]
+fn the_blocks_of_a_ledger_hold_when_they_are_read_back() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    fill(&ledger, 0, 30);
+    let (mut verifier, mut revisions) = (ChainVerifier::new(), 0);
+    for number in 0..30 {
+        let block = ledger.journal_block(number).unwrap();
+        let value = block.to_value();
+        let read =
+            [decode(&encode(&value), &Limits::DOCUMENT).unwrap(), parse(&to_text(&value), &Limits::DOCUMENT).unwrap()];
+        for read in read {
+            assert_eq!(JournalBlock::from_value(&read).unwrap(), block);
+        }
+        verifier.block(&block).unwrap();
+        revisions += block.revisions.len() as u64;
+    }
+    let report = verifier.report();
+    assert_eq!((report.blocks, report.revisions, report.version_gaps, report.hash_only), (30, revisions, 0, 0));
 }

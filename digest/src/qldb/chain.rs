@@ -1,0 +1,211 @@
+//! Exported blocks in a row: every hash computed again, every block following from the one before (docs/format.md, "QLDB's
+//! hashes"). It is what can be known of QLDB's blocks, and no more: a digest kept from elsewhere says whether they are the
+//! ones that were promised.
+//!
+//! Memory grows with the number of documents: their ids and newest versions.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{JournalBlock, JournalRevision, ShownContent, dot2, entries_hash, merkle, statement_digest};
+use crate::Hash;
+use crate::block::{BlockError, TransactionInfo};
+use crate::ion::{Struct, Value, ion_hash};
+
+/// What is wrong with a block.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("block {block}: {problem}")]
+pub struct ChainError {
+    pub block: u64,
+    pub problem: String,
+}
+
+/// What was found in blocks that hold, and what could not be computed again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChainReport {
+    pub blocks: u64,
+    pub revisions: u64,
+    /// Revisions of which only the hash is there.
+    pub hash_only: u64,
+    /// Revisions whose data was redacted.
+    pub redacted: u64,
+    /// Deletions whose hash is IH(metadata).
+    pub deleted: u64,
+    /// Deletions whose hash is IH(metadata) . IH(null).
+    pub deleted_as_null: u64,
+    /// Deletions whose hash is IH(metadata) . H of nothing.
+    pub deleted_as_nothing: u64,
+    /// Revisions whose version does not follow from the document's last one that is there.
+    pub version_gaps: u64,
+    pub statements: u64,
+    /// Statements whose digest is not that of the text alone, or whose text was redacted.
+    pub digests_not_recomputed: u64,
+}
+
+/// Takes blocks from block 0 on.
+#[derive(Debug, Clone, Default)]
+pub struct ChainVerifier {
+    strand: Option<String>,
+    last: Option<Hash>,
+    versions: HashMap<Box<str>, u64>,
+    report: ChainReport,
+}
+
+impl ChainVerifier {
+    pub fn new() -> ChainVerifier {
+        ChainVerifier::default()
+    }
+
+    /// What was found so far.
+    pub fn report(&self) -> &ChainReport {
+        &self.report
+    }
+
+    /// The next block. After an error the verifier is of no further use.
+    pub fn block(&mut self, block: &JournalBlock) -> Result<(), ChainError> {
+        self.follows(block)
+            .and_then(|()| check_hashes(block))
+            .and_then(|()| self.revisions(block))
+            .and_then(|()| self.statements(block))
+            .map_err(|problem| ChainError { block: block.sequence_no, problem })?;
+        self.strand.get_or_insert_with(|| block.strand_id.clone());
+        self.last = Some(block.block_hash);
+        self.report.blocks += 1;
+        Ok(())
+    }
+
+    fn follows(&self, block: &JournalBlock) -> Result<(), String> {
+        let expected = self.report.blocks;
+        if block.sequence_no != expected {
+            return Err(match expected {
+                0 => "the export does not start at block 0; export the whole journal".to_owned(),
+                _ => format!("block {expected} should stand here"),
+            });
+        }
+        if self.strand.as_ref().is_some_and(|strand| *strand != block.strand_id) {
+            return Err(format!("its strand is {:?}, the blocks before are of another", block.strand_id));
+        }
+        match (self.last, block.previous_block_hash) {
+            (last, previous) if last == previous => Ok(()),
+            (Some(last), _) => Err(format!("previousBlockHash is not {last}, the hash of the block before")),
+            (None, _) => Err("block 0 has a previousBlockHash".to_owned()),
+        }
+    }
+
+    fn revisions(&mut self, block: &JournalBlock) -> Result<(), String> {
+        let mut shown = HashSet::new();
+        for (i, revision) in block.revisions.iter().enumerate() {
+            let at = |problem: String| format!("revisions[{i}]: {problem}");
+            self.report.revisions += 1;
+            let Some(seen) = &revision.shown else {
+                self.report.hash_only += 1;
+                continue;
+            };
+            self.revision_hash(revision).map_err(at)?;
+            let (id, version) = seen.identity(&block.transaction_id).map_err(|error| at(error.to_string()))?;
+            if !shown.insert(id) {
+                return Err(at(format!("document {id} for the second time")));
+            }
+            let expected = match self.versions.get(id) {
+                Some(last) if version <= *last => {
+                    return Err(at(format!("version {version} of document {id} stands behind version {last}")));
+                }
+                last => last.map_or(0, |last| last + 1),
+            };
+            self.report.version_gaps += u64::from(version != expected);
+            self.versions.insert(id.into(), version);
+        }
+        // The list of hashes may hold revisions behind one hash: what a statement changed has to be shown.
+        for document in listed_documents(block)? {
+            if !shown.contains(document) {
+                return Err(format!("transactionInfo lists document {document}, but no revision of it is shown"));
+            }
+        }
+        Ok(())
+    }
+
+    fn revision_hash(&mut self, revision: &JournalRevision) -> Result<(), String> {
+        let Some(shown) = &revision.shown else { return Ok(()) };
+        let metadata = ion_hash(&shown.metadata);
+        let found = revision.hash;
+        let holds = match &shown.content {
+            ShownContent::Data(data) => dot2(metadata, ion_hash(data)) == found,
+            ShownContent::DataHash(hash) => {
+                self.report.redacted += 1;
+                dot2(metadata, *hash) == found
+            }
+            // QLDB's rule for deletions was never published.
+            ShownContent::Deleted => {
+                let forms = [
+                    (metadata, &mut self.report.deleted),
+                    (dot2(metadata, ion_hash(&Value::NULL)), &mut self.report.deleted_as_null),
+                    (dot2(metadata, Hash::sha256(&[])), &mut self.report.deleted_as_nothing),
+                ];
+                let form = forms.into_iter().find(|(hash, _)| *hash == found);
+                form.map(|(_, count)| *count += 1).is_some()
+            }
+        };
+        if holds { Ok(()) } else { Err("metadata and data do not have this hash".to_owned()) }
+    }
+
+    fn statements(&mut self, block: &JournalBlock) -> Result<(), String> {
+        let Some(info) = block.transaction_info.as_ref().and_then(Value::as_struct) else { return Ok(()) };
+        let Some(Value::List(statements)) = info.get("statements") else { return Ok(()) };
+        for statement in statements {
+            self.report.statements += 1;
+            let fields = statement.as_struct();
+            let text = fields.and_then(|f| f.get("statement")).and_then(Value::as_text);
+            let digest = fields.and_then(|f| f.get("statementDigest"));
+            let same = matches!((text, digest), (Some(text), Some(Value::Blob(digest)))
+                if statement_digest(text, &[]).0[..] == digest[..]);
+            self.report.digests_not_recomputed += u64::from(!same);
+        }
+        Ok(())
+    }
+}
+
+/// IH(transactionInfo); a text that was redacted counts with the hash that stays of its field.
+pub fn transaction_info_hash(info: &Value) -> Result<Hash, BlockError> {
+    let Some(Value::List(statements)) = info.as_struct().and_then(|fields| fields.get("statements")) else {
+        return Ok(ion_hash(info));
+    };
+    let redacted = |s: &Value| s.as_struct().is_some_and(|fields| fields.get("statementHash").is_some());
+    match statements.iter().any(redacted) {
+        true => Ok(TransactionInfo::from_value(info)?.ion_hash()),
+        false => Ok(ion_hash(info)),
+    }
+}
+
+fn check_hashes(block: &JournalBlock) -> Result<(), String> {
+    if super::block_hash(block.entries_hash, block.previous_block_hash) != block.block_hash {
+        return Err("blockHash is not that of entriesHash and previousBlockHash".to_owned());
+    }
+    if entries_hash(&block.entries_hash_list) != Some(block.entries_hash) {
+        return Err("entriesHash is not that of entriesHashList".to_owned());
+    }
+    let listed = |name: &str, hash: Hash| match block.entries_hash_list.contains(&hash) {
+        true => Ok(()),
+        false => Err(format!("entriesHashList does not hold the hash of {name}")),
+    };
+    let hashes: Vec<Hash> = block.revisions.iter().map(|revision| revision.hash).collect();
+    merkle(&hashes).map_or(Ok(()), |root| listed("the revisions", root))?;
+    if let Some(info) = &block.transaction_info {
+        listed("transactionInfo", transaction_info_hash(info).map_err(|error| error.to_string())?)?;
+    }
+    block.redaction_info.as_ref().map_or(Ok(()), |info| listed("redactionInfo", ion_hash(info)))?;
+    block.origin_info.as_ref().map_or(Ok(()), |info| listed("originInfo", ion_hash(info)))
+}
+
+/// The ids of the documents that transactionInfo says were changed.
+fn listed_documents(block: &JournalBlock) -> Result<Vec<&str>, String> {
+    let info = block.transaction_info.as_ref().and_then(Value::as_struct);
+    match info.and_then(|info| info.get("documents")) {
+        None => Ok(Vec::new()),
+        Some(Value::Struct(Struct { fields })) => {
+            let names = fields.iter().map(|(name, _)| name.text());
+            names
+                .map(|name| name.ok_or_else(|| "transactionInfo.documents has a name without text".to_owned()))
+                .collect()
+        }
+        Some(_) => Err("transactionInfo.documents is not a struct".to_owned()),
+    }
+}
