@@ -175,7 +175,8 @@ async fn ion_text_garbage_is_a_syntax_error_or_what_it_says() {
         let text = String::from_utf8_lossy(&bytes).replace('`', "'");
         let context = format!("seed {start}, case {case}: {text}");
         let meant = ion::parse(&text, &Limits::DOCUMENT);
-        let statement = format!("SELECT VALUE `{text}` FROM <<0>>");
+        // A comment that ends with its line would take the closing backtick in.
+        let statement = format!("SELECT VALUE `{text}\n` FROM <<0>>");
         let request = ExecuteRequest { session: session.clone(), statement, ..ExecuteRequest::default() };
         let answer = match client.execute(request).await {
             Ok(answer) => all(answer.into_inner()).await,
