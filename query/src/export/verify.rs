@@ -370,6 +370,11 @@ fn check_manifest(manifest: &Manifest, checkpoint: &Checkpoint) -> Result<()> {
         if table.system != id.is_system() {
             return Err(wrong(MANIFEST_FILE, format!("table {id} is not what \"system\" says")));
         }
+        // A user's table has its name from the catalogue, a system table from the format.
+        let named = SYSTEM_TABLES.iter().find(|(number, _)| Id::system(*number) == id);
+        if let Some((_, name)) = named.filter(|(_, name)| *name != table.name) {
+            return Err(wrong(MANIFEST_FILE, format!("table {id} is called {name}, not {}", table.name)));
+        }
         check_table(table)?;
     }
     for (number, name) in SYSTEM_TABLES {

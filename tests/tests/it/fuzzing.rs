@@ -122,7 +122,14 @@ fn an_export_that_was_changed_anywhere_is_refused() {
         // The manifest is JSON: the same one may be written otherwise.
         let parsed = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
         let same = after == before || name.ends_with(".json") && parsed(&after) == parsed(&before);
-        assert!(same || outcome.is_err(), "seed {start}, change {change} of {name} passes");
+        let at = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
+        let around = |bytes: &[u8]| {
+            let part = bytes.get(at.saturating_sub(40)..(at + 60).min(bytes.len())).unwrap_or_default();
+            String::from_utf8_lossy(part).into_owned()
+        };
+        let change =
+            format!("seed {start}, change {change} of {name} at {at}: {} became {}", around(&before), around(&after));
+        assert!(same || outcome.is_err(), "{change}, and passes");
         std::fs::remove_dir_all(&copy).unwrap();
     }
 }
