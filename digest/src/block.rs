@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::ion::{FieldWriter, Fraction, Hasher, Int, Precision, Struct, Symbol, Timestamp, Value};
+use crate::qldb::block_address;
 use crate::{Hash, Id};
 
 /// A revision's metadata: exactly `{id, version, txTime, txId}`.
@@ -390,10 +391,8 @@ impl OriginInfo {
 impl RedactionInfo {
     pub fn to_value(&self) -> Value {
         let revisions = self.revisions.iter().map(|r| {
-            let address =
-                structure([("strandId", id_value(&r.strand)), ("sequenceNo", Value::Int(Int::from(r.sequence_no)))]);
             structure([
-                ("blockAddress", address),
+                ("blockAddress", block_address(&r.strand.to_string(), r.sequence_no)),
                 ("tableId", id_value(&r.table_id)),
                 ("documentId", id_value(&r.document_id)),
                 ("version", Value::Int(Int::from(r.version))),
@@ -549,6 +548,6 @@ fn id_field(fields: &mut FieldWriter<'_>, name: &str, id: &Id) {
     }
 }
 
-fn hash_value(hash: &Hash) -> Value {
+pub(crate) fn hash_value(hash: &Hash) -> Value {
     Value::blob(hash.0.as_slice())
 }

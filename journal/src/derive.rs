@@ -49,6 +49,8 @@ pub(crate) struct DerivedBlock {
     /// Of the revisions, then of the block.
     pub leaf_hashes: Vec<Hash>,
     pub revision_leaves: Vec<RevisionLeaf>,
+    /// QLDB's, of the revisions.
+    pub revision_hashes: Vec<Hash>,
     pub leaf: BlockLeaf,
     /// H(the block leaf's entry): what the next block's commitment holds.
     pub leaf_entry_hash: Hash,
@@ -121,6 +123,7 @@ impl<'a> BlockDeriver<'a> {
         DerivedBlock {
             leaf_hashes: self.leaf_hashes,
             revision_leaves: self.revision_leaves,
+            revision_hashes: self.revision_hashes,
             leaf,
             leaf_entry_hash: Hash::sha256(&[&entry]),
             opening,

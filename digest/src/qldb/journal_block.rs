@@ -4,7 +4,8 @@
 //! extra field; so is `statementHash` in place of a `statement` that was redacted.
 
 use crate::Hash;
-use crate::ion::{Int, Struct, Symbol, Timestamp, Value};
+use crate::block::hash_value;
+use crate::ion::{Int, Struct, Timestamp, Value};
 
 /// A block, whoever wrote it. What is hashed is kept as the Ion values that were hashed.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,11 +67,11 @@ impl JournalBlock {
             ("blockAddress", self.address()),
             ("transactionId", Value::string(self.transaction_id.as_str())),
             ("blockTimestamp", Value::Timestamp(self.timestamp.clone())),
-            ("blockHash", blob(&self.block_hash)),
-            ("entriesHash", blob(&self.entries_hash)),
+            ("blockHash", hash_value(&self.block_hash)),
+            ("entriesHash", hash_value(&self.entries_hash)),
         ];
-        fields.extend(self.previous_block_hash.as_ref().map(|hash| ("previousBlockHash", blob(hash))));
-        fields.push(("entriesHashList", Value::List(self.entries_hash_list.iter().map(blob).collect())));
+        fields.extend(self.previous_block_hash.as_ref().map(|hash| ("previousBlockHash", hash_value(hash))));
+        fields.push(("entriesHashList", Value::List(self.entries_hash_list.iter().map(hash_value).collect())));
         let parts = [
             ("transactionInfo", &self.transaction_info),
             ("redactionInfo", &self.redaction_info),
@@ -98,11 +99,11 @@ impl JournalRevision {
     /// As it stands in a block, and as GetRevision hands it out: `{blockAddress, hash, data | dataHash, metadata}`, or
     /// `{hash}`.
     pub fn value(&self, address: &Value) -> Value {
-        let hash = ("hash", blob(&self.hash));
+        let hash = ("hash", hash_value(&self.hash));
         let Some(shown) = &self.shown else { return structure([hash]) };
         let content = match &shown.content {
             ShownContent::Data(data) => Some(("data", data.clone())),
-            ShownContent::DataHash(hash) => Some(("dataHash", blob(hash))),
+            ShownContent::DataHash(hash) => Some(("dataHash", hash_value(hash))),
             ShownContent::Deleted => None,
         };
         let address = [("blockAddress", address.clone()), hash];
@@ -111,9 +112,5 @@ impl JournalRevision {
 }
 
 pub(super) fn structure<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
-    Value::Struct(Struct { fields: fields.into_iter().map(|(name, value)| (Symbol::from(name), value)).collect() })
-}
-
-pub(super) fn blob(hash: &Hash) -> Value {
-    Value::blob(hash.0.as_slice())
+    Value::Struct(Struct::from_fields(fields))
 }

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::journal_block::{JournalBlock, JournalRevision, blob, structure};
+use super::journal_block::{JournalBlock, JournalRevision, structure};
+use crate::block::hash_value;
 use crate::ion::{Struct, Value};
 
 /// What a CONTROL record says.
@@ -29,7 +30,7 @@ pub fn of_block(stream_arn: &str, block: &JournalBlock) -> Vec<Value> {
     let tables = tables(block);
     let summaries = block.revisions.iter().map(|revision| {
         let id = table_of(&tables, revision).map(|(id, _)| ("documentId", Value::string(id)));
-        structure([("hash", blob(&revision.hash))].into_iter().chain(id))
+        structure([("hash", hash_value(&revision.hash))].into_iter().chain(id))
     });
     let Value::Struct(mut summary) = block.to_value() else { return Vec::new() };
     summary.fields.retain(|(name, _)| name.text() != Some("revisions"));
@@ -114,7 +115,7 @@ mod tests {
         let text = to_text(&records[0]);
         assert!(text.contains("recordType:\"BLOCK_SUMMARY\"") && !text.contains("revisions:"), "{text}");
         assert_eq!(text.matches("documentId").count(), 1, "{text}");
-        let hash = to_text(&blob(&Hash([3; 32])));
+        let hash = to_text(&hash_value(&Hash([3; 32])));
         let expected = format!(
             "{{qldbStreamArn:\"arn\",recordType:\"REVISION_DETAILS\",payload:{{tableInfo:{{tableId:\"i\",tableName:\"T\"}},\
              revision:{{blockAddress:{{strandId:\"s\",sequenceNo:7}},hash:{hash},data:{{n:2}},metadata:{{id:\"a\",version:0}}}}}}}}"

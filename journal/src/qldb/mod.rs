@@ -11,9 +11,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::ion::{Hasher, Value};
 use ledgerstone_digest::qldb::proof::{self, fold};
-use ledgerstone_digest::qldb::{
-    JournalBlock, JournalRevision, ShownContent, ShownRevision, block_address, revision_hash,
-};
+use ledgerstone_digest::qldb::{JournalBlock, JournalRevision, ShownContent, ShownRevision, block_address};
 use ledgerstone_digest::tree::audit_path;
 use ledgerstone_digest::{Hash, Id, block::native_time};
 
@@ -87,7 +85,7 @@ impl Ledger {
         let found = block.revisions.iter().position(|revision| revision.document_id == document);
         let index = found.ok_or(QldbError::NoRevision { block: number, document })?;
         let address = block_address(&block.strand.to_string(), block.number);
-        let value = journal_revision(&block.revisions[index]).value(&address);
+        let value = journal_revision(&block.revisions[index], derived.revision_hashes[index]).value(&address);
         let proof = tip.map(|tip| self.revision_proof(&block, &derived, index, tip)).transpose()?;
         Ok(QldbProof { value, proof })
     }
@@ -96,6 +94,14 @@ impl Ledger {
     pub fn journal_block(&self, number: u64) -> Result<JournalBlock, ReadError> {
         let (block, derived) = self.derived_block(number)?;
         Ok(journal_block(&block, &derived))
+    }
+
+    /// A block that was read, as QLDB shows it, and the entries of its leaves, its own last.
+    pub fn shown_with_leaves(&self, block: &StoredBlock) -> Result<(JournalBlock, Vec<Vec<u8>>), ReadError> {
+        let derived = self.journal.derived(block, &mut Hasher::new())?;
+        let revisions = derived.revision_leaves.iter().map(|leaf| leaf.encode().to_vec());
+        let leaves = revisions.chain([derived.leaf.encode().to_vec()]).collect();
+        Ok((journal_block(block, &derived), leaves))
     }
 
     fn derived_block(&self, number: u64) -> Result<(StoredBlock, DerivedBlock), ReadError> {
@@ -117,9 +123,12 @@ impl Ledger {
     }
 
     fn block_proof(&self, number: u64, block_hash: Hash, tip: u64) -> Result<Vec<Hash>, QldbError> {
-        if number > tip || tip > self.signed_tip()? {
-            return Err(QldbError::BehindTip { block: number.max(tip), tip: self.signed_tip()? });
-        }
+        // A digest with that tip was given out with a checkpoint, so there is seldom one to sign.
+        match self.block_end(tip) {
+            Ok(end) if number <= tip => self.notary.checkpoint_reaching(end).map_err(ReceiptError::from)?,
+            Err(error) if !matches!(error, ReadError::Beyond { .. }) => return Err(error.into()),
+            _ => return Err(QldbError::BehindTip { block: number.max(tip), tip: self.signed_tip()? }),
+        };
         let make = || -> Result<Option<Vec<Hash>>, QldbError> {
             let tree = self.block_tree(tip)?;
             let path = audit_path(tip + 1, number, &tree.reader()).map_err(ReceiptError::from)?;
@@ -141,11 +150,10 @@ impl Ledger {
         index: usize,
         tip: u64,
     ) -> Result<Vec<Hash>, QldbError> {
-        let mut hasher = Hasher::new();
-        let hashes: Vec<Hash> = block.revisions.iter().map(|revision| revision.leaf(&mut hasher).1).collect();
+        let hashes = &derived.revision_hashes;
         let (opening, missing) = (&derived.opening, || QldbError::Damaged);
         let root = opening.revisions_index.ok_or_else(missing)? as usize;
-        let inner = proof::in_block(&hashes, index, &opening.entries, root, opening.previous_block_hash);
+        let inner = proof::in_block(hashes, index, &opening.entries, root, opening.previous_block_hash);
         let mut proof = inner.ok_or_else(missing)?;
         assert_eq!(fold(hashes[index], &proof), block.block_hash, "a revision's proof leads to its block");
         proof.extend(self.block_proof(block.number, block.block_hash, tip)?);
@@ -160,6 +168,7 @@ fn root(tree: &Tree, tip: u64) -> Result<Hash, QldbError> {
 /// A block that was read, as QLDB shows it.
 pub(crate) fn journal_block(block: &StoredBlock, derived: &DerivedBlock) -> JournalBlock {
     let opening = &derived.opening;
+    let shown = block.revisions.iter().zip(&derived.revision_hashes);
     JournalBlock {
         strand_id: block.strand.to_string(),
         sequence_no: block.number,
@@ -172,21 +181,15 @@ pub(crate) fn journal_block(block: &StoredBlock, derived: &DerivedBlock) -> Jour
         transaction_info: Some(block.info.to_value()),
         redaction_info: block.redaction.as_ref().map(|redaction| redaction.to_value()),
         origin_info: Some(block.origin.to_value()),
-        revisions: block.revisions.iter().map(journal_revision).collect(),
+        revisions: shown.map(|(revision, hash)| journal_revision(revision, *hash)).collect(),
     }
 }
 
-fn journal_revision(revision: &StoredRevision) -> JournalRevision {
-    let mut hasher = Hasher::new();
-    let metadata = revision.metadata();
-    let data_hash = revision.data.as_deref().map(|data| hasher.value(data)).or(revision.data_hash);
+fn journal_revision(revision: &StoredRevision, hash: Hash) -> JournalRevision {
     let content = match (&revision.data, revision.data_hash) {
         (Some(data), _) => ShownContent::Data((**data).clone()),
         (None, Some(hash)) => ShownContent::DataHash(hash),
         (None, None) => ShownContent::Deleted,
     };
-    JournalRevision {
-        hash: revision_hash(metadata.ion_hash_with(&mut hasher), data_hash),
-        shown: Some(ShownRevision { metadata: metadata.to_value(), content }),
-    }
+    JournalRevision { hash, shown: Some(ShownRevision { metadata: revision.metadata().to_value(), content }) }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::qldb::dot2;
+use ledgerstone_digest::tree::HashReader as _;
 
 use super::QldbError;
 use crate::env::Storage;
@@ -83,8 +84,7 @@ impl BlockTree {
         let (tree, dropped) = opened.map_err(ReceiptError::from)?;
         let dropped = match (dropped, tree.size().checked_sub(1)) {
             (None, Some(last)) => {
-                let known = tree.reader();
-                let known = ledgerstone_digest::tree::HashReader::subtree(&known, 0, last);
+                let known = tree.reader().subtree(0, last);
                 // A block's hash binds all blocks before it.
                 let same = known.is_ok_and(|hash| head_hash(journal, last).is_ok_and(|expected| expected == hash));
                 (!same).then(|| "they are of another history".to_owned())

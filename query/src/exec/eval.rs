@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
+use ledgerstone_digest::qldb::block_address;
 
 use super::arithmetic;
 use super::run::{Env, Kept, Row, Run, Slot};
@@ -583,12 +584,9 @@ pub(crate) fn doc_part(doc: &Doc, part: DocPart, tx: &crate::transaction::Transa
             ("txTime", time()?),
             ("txId", Value::string(doc.tx_id.to_string())),
         ]))),
-        DocPart::BlockAddress => committed.then(|| {
-            Value::Struct(Struct::from_fields([
-                ("strandId", Value::string(tx.database().ledger().strand().to_string())),
-                ("sequenceNo", position(doc.block)),
-            ]))
-        }),
+        DocPart::BlockAddress => {
+            committed.then(|| block_address(&tx.database().ledger().strand().to_string(), doc.block))
+        }
         DocPart::Committed => {
             let mut fields: Vec<(Symbol, Value)> = Vec::with_capacity(4);
             let mut push = |name: &str, d: Datum| fields.extend(d.map(|v| (Symbol::from(name), v)));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Int, Struct, Symbol, Value};
+use ledgerstone_digest::qldb::block_address;
 
 use super::response::{Response, RowStream};
 use super::run::{Job, noted};
@@ -56,7 +57,7 @@ impl Session {
         Ok(answer(
             job.dialect,
             vec![
-                ("blockAddress", block_address(strand, block), SqlType::Jsonb),
+                ("blockAddress", block_address(&strand.to_string(), block), SqlType::Jsonb),
                 ("tableId", Value::string(table.to_string()), SqlType::Text),
                 ("documentId", Value::string(document.to_string()), SqlType::Text),
                 ("version", Value::Int(Int::from(redacted.version)), SqlType::Int8),
@@ -125,13 +126,6 @@ fn address_of(value: &Value) -> Option<(Id, u64)> {
         }
         _ => None,
     }
-}
-
-fn block_address(strand: Id, block: u64) -> Value {
-    Value::Struct(Struct::from_fields([
-        ("strandId", Value::string(strand.to_string())),
-        ("sequenceNo", Value::Int(Int::from(block))),
-    ]))
 }
 
 fn answer(dialect: Dialect, fields: Vec<(&str, Value, SqlType)>) -> Response {
