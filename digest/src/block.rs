@@ -428,14 +428,14 @@ impl RedactionInfo {
 }
 
 /// The fields of a struct that must hold exactly the ones asked for.
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     place: String,
     fields: &'a [(Symbol, Value)],
     taken: usize,
 }
 
 impl<'a> Fields<'a> {
-    fn of(value: &'a Value, place: &str) -> Result<Self, BlockError> {
+    pub(crate) fn of(value: &'a Value, place: &str) -> Result<Self, BlockError> {
         match value.as_struct() {
             Some(s) => Ok(Fields { place: place.to_owned(), fields: &s.fields, taken: 0 }),
             None => Err(refuse(place, "is not a struct")),
@@ -446,7 +446,7 @@ impl<'a> Fields<'a> {
         self.fields.iter().any(|(n, _)| n.text() == Some(name))
     }
 
-    fn take(&mut self, name: &str) -> Result<&'a Value, BlockError> {
+    pub(crate) fn take(&mut self, name: &str) -> Result<&'a Value, BlockError> {
         let mut found = self.fields.iter().filter(|(n, _)| n.text() == Some(name));
         match (found.next(), found.next()) {
             (Some((_, value)), None) => {
@@ -458,7 +458,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn no_others(&self) -> Result<(), BlockError> {
+    /// One that may be absent.
+    pub(crate) fn optional(&mut self, name: &str) -> Result<Option<&'a Value>, BlockError> {
+        if self.has(name) { self.take(name).map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn no_others(&self) -> Result<(), BlockError> {
         // Each field was taken once and no name stands twice, so more fields are other fields.
         if self.taken == self.fields.len() {
             return Ok(());
@@ -466,7 +471,7 @@ impl<'a> Fields<'a> {
         Err(refuse(&self.place, "has a field that does not belong there"))
     }
 
-    fn text(&mut self, name: &str) -> Result<Arc<str>, BlockError> {
+    pub(crate) fn text(&mut self, name: &str) -> Result<Arc<str>, BlockError> {
         match self.take(name)? {
             Value::String(text) => Ok(text.clone()),
             _ => Err(self.refuse(name, "is not a string")),
@@ -478,7 +483,7 @@ impl<'a> Fields<'a> {
         parse_id(&text, &format!("{}.{name}", self.place))
     }
 
-    fn uint(&mut self, name: &str) -> Result<u64, BlockError> {
+    pub(crate) fn uint(&mut self, name: &str) -> Result<u64, BlockError> {
         match self.take(name)? {
             Value::Int(i) => i.to_u64().ok_or_else(|| self.refuse(name, "is out of range")),
             _ => Err(self.refuse(name, "is not an int")),
@@ -499,12 +504,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn hash(&mut self, name: &str) -> Result<Hash, BlockError> {
+    pub(crate) fn hash(&mut self, name: &str) -> Result<Hash, BlockError> {
         let bytes = self.blob(name)?;
         Hash::from_slice(bytes).ok_or_else(|| self.refuse(name, "is not 32 bytes long"))
     }
 
-    fn list(&mut self, name: &str) -> Result<&'a [Value], BlockError> {
+    pub(crate) fn list(&mut self, name: &str) -> Result<&'a [Value], BlockError> {
         match self.take(name)? {
             Value::List(items) => Ok(items),
             _ => Err(self.refuse(name, "is not a list")),
@@ -516,7 +521,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn refuse(place: &str, problem: &str) -> BlockError {
+pub(crate) fn refuse(place: &str, problem: &str) -> BlockError {
     BlockError { place: place.to_owned(), problem: problem.to_owned() }
 }
 

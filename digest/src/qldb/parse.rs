@@ -5,8 +5,8 @@
 
 use super::{JournalBlock, JournalRevision, ShownContent, ShownRevision};
 use crate::Hash;
-use crate::block::BlockError;
-use crate::ion::{Int, Struct, Value};
+use crate::block::{BlockError, Fields, refuse};
+use crate::ion::Value;
 
 /// Hashes in an entriesHashList, and revisions in a block. QLDB's own had about four and a few hundred.
 const ITEMS_MAX: usize = 1 << 24;
@@ -14,36 +14,36 @@ const ITEMS_MAX: usize = 1 << 24;
 impl JournalBlock {
     /// The block that [`JournalBlock::to_value`] makes this value of.
     pub fn from_value(value: &Value) -> Result<JournalBlock, BlockError> {
-        let mut fields = Taken::of(value, "block")?;
-        let address = fields.need("blockAddress")?;
-        let (strand_id, sequence_no) = read_address(address, "blockAddress")?;
+        let mut fields = Fields::of(value, "block")?;
+        let address = fields.take("blockAddress")?;
+        let (strand_id, sequence_no) = read_address(address)?;
         let mut revisions = Vec::new();
-        if let Some(listed) = fields.take("revisions") {
+        if let Some(listed) = fields.optional("revisions")? {
             for (i, revision) in list(listed, "revisions")?.iter().enumerate() {
                 revisions.push(read_revision(revision, address, &format!("revisions[{i}]"))?);
             }
         }
         let mut entries_hash_list = Vec::new();
-        for (i, hash) in list(fields.need("entriesHashList")?, "entriesHashList")?.iter().enumerate() {
+        for (i, hash) in list(fields.take("entriesHashList")?, "entriesHashList")?.iter().enumerate() {
             entries_hash_list.push(read_hash(hash, &format!("entriesHashList[{i}]"))?);
         }
-        let timestamp = match fields.need("blockTimestamp")? {
+        let timestamp = match fields.take("blockTimestamp")? {
             Value::Timestamp(timestamp) => timestamp.clone(),
             _ => return Err(refuse("blockTimestamp", "is not a timestamp")),
         };
-        let previous = fields.take("previousBlockHash").filter(|value| !value.is_null());
+        let previous = fields.optional("previousBlockHash")?.filter(|value| !value.is_null());
         let block = JournalBlock {
             strand_id,
             sequence_no,
-            transaction_id: text(fields.need("transactionId")?, "transactionId")?.to_owned(),
+            transaction_id: fields.text("transactionId")?.to_string(),
             timestamp,
-            block_hash: read_hash(fields.need("blockHash")?, "blockHash")?,
-            entries_hash: read_hash(fields.need("entriesHash")?, "entriesHash")?,
+            block_hash: fields.hash("blockHash")?,
+            entries_hash: fields.hash("entriesHash")?,
             previous_block_hash: previous.map(|value| read_hash(value, "previousBlockHash")).transpose()?,
             entries_hash_list,
-            transaction_info: fields.part("transactionInfo")?,
-            redaction_info: fields.part("redactionInfo")?,
-            origin_info: fields.part("originInfo")?,
+            transaction_info: part(&mut fields, "transactionInfo")?,
+            redaction_info: part(&mut fields, "redactionInfo")?,
+            origin_info: part(&mut fields, "originInfo")?,
             revisions,
         };
         fields.no_others()?;
@@ -55,13 +55,13 @@ impl ShownRevision {
     /// The document's id and its version; the metadata is exactly `{id, version, txTime, txId}`, the transaction being the
     /// block's.
     pub fn identity(&self, transaction_id: &str) -> Result<(&str, u64), BlockError> {
-        let mut fields = Taken::of(&self.metadata, "metadata")?;
-        let id = text(fields.need("id")?, "metadata.id")?;
-        let version = uint(fields.need("version")?, "metadata.version")?;
-        if !matches!(fields.need("txTime")?, Value::Timestamp(_)) {
+        let mut fields = Fields::of(&self.metadata, "metadata")?;
+        let Value::String(id) = fields.take("id")? else { return Err(refuse("metadata.id", "is not a string")) };
+        let version = fields.uint("version")?;
+        if !matches!(fields.take("txTime")?, Value::Timestamp(_)) {
             return Err(refuse("metadata.txTime", "is not a timestamp"));
         }
-        if text(fields.need("txId")?, "metadata.txId")? != transaction_id {
+        if *fields.text("txId")? != *transaction_id {
             return Err(refuse("metadata.txId", "is not the block's transaction"));
         }
         fields.no_others()?;
@@ -70,11 +70,11 @@ impl ShownRevision {
 }
 
 fn read_revision(value: &Value, block: &Value, place: &str) -> Result<JournalRevision, BlockError> {
-    let mut fields = Taken::of(value, place)?;
-    let hash = read_hash(fields.need("hash")?, &format!("{place}.hash"))?;
-    let address = fields.take("blockAddress");
-    let (data, data_hash) = (fields.take("data"), fields.take("dataHash"));
-    let metadata = fields.take("metadata");
+    let mut fields = Fields::of(value, place)?;
+    let hash = fields.hash("hash")?;
+    let address = fields.optional("blockAddress")?;
+    let (data, data_hash) = (fields.optional("data")?, fields.optional("dataHash")?);
+    let metadata = fields.optional("metadata")?;
     fields.no_others()?;
     let Some(metadata) = metadata else {
         return match (address, data, data_hash) {
@@ -96,56 +96,20 @@ fn read_revision(value: &Value, block: &Value, place: &str) -> Result<JournalRev
     Ok(JournalRevision { hash, shown: Some(ShownRevision { metadata: metadata.clone(), content }) })
 }
 
-fn read_address(value: &Value, place: &str) -> Result<(String, u64), BlockError> {
-    let mut fields = Taken::of(value, place)?;
-    let strand = text(fields.need("strandId")?, &format!("{place}.strandId"))?.to_owned();
-    let number = uint(fields.need("sequenceNo")?, &format!("{place}.sequenceNo"))?;
+/// QLDB's ids are kept as the texts they are, even those that are none of ours.
+fn read_address(value: &Value) -> Result<(String, u64), BlockError> {
+    let mut fields = Fields::of(value, "blockAddress")?;
+    let address = (fields.text("strandId")?.to_string(), fields.uint("sequenceNo")?);
     fields.no_others()?;
-    Ok((strand, number))
+    Ok(address)
 }
 
-/// The fields of a struct that have not been taken yet.
-struct Taken<'a> {
-    place: &'a str,
-    left: Vec<(Option<&'a str>, &'a Value)>,
-}
-
-impl<'a> Taken<'a> {
-    fn of(value: &'a Value, place: &'a str) -> Result<Self, BlockError> {
-        match value {
-            Value::Struct(Struct { fields }) => {
-                Ok(Taken { place, left: fields.iter().map(|(name, value)| (name.text(), value)).collect() })
-            }
-            _ => Err(refuse(place, "is not a struct")),
-        }
-    }
-
-    fn take(&mut self, name: &str) -> Option<&'a Value> {
-        let at = self.left.iter().position(|(found, _)| *found == Some(name))?;
-        Some(self.left.remove(at).1)
-    }
-
-    fn need(&mut self, name: &str) -> Result<&'a Value, BlockError> {
-        self.take(name).ok_or_else(|| refuse(self.place, &format!("has no field {name}")))
-    }
-
-    /// A struct that may be absent, kept as the value that is hashed.
-    fn part(&mut self, name: &str) -> Result<Option<Value>, BlockError> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(value @ Value::Struct(_)) => Ok(Some(value.clone())),
-            Some(_) => Err(refuse(name, "is not a struct")),
-        }
-    }
-
-    fn no_others(&self) -> Result<(), BlockError> {
-        match self.left.first() {
-            None => Ok(()),
-            Some((name, _)) => {
-                let problem = format!("has the field {:?}, unknown or for the second time", name.unwrap_or("$0"));
-                Err(refuse(self.place, &problem))
-            }
-        }
+/// A struct that may be absent, kept as the value that is hashed.
+fn part(fields: &mut Fields<'_>, name: &str) -> Result<Option<Value>, BlockError> {
+    match fields.optional(name)? {
+        None => Ok(None),
+        Some(value @ Value::Struct(_)) => Ok(Some(value.clone())),
+        Some(_) => Err(refuse(name, "is not a struct")),
     }
 }
 
@@ -157,23 +121,7 @@ fn list<'a>(value: &'a Value, place: &str) -> Result<&'a [Value], BlockError> {
     }
 }
 
-fn text<'a>(value: &'a Value, place: &str) -> Result<&'a str, BlockError> {
-    match value {
-        Value::String(text) => Ok(text),
-        _ => Err(refuse(place, "is not a string")),
-    }
-}
-
-fn uint(value: &Value, place: &str) -> Result<u64, BlockError> {
-    let number = if let Value::Int(number) = value { Int::to_u64(number) } else { None };
-    number.ok_or_else(|| refuse(place, "is not an integer from 0 to 2^64 − 1"))
-}
-
 fn read_hash(value: &Value, place: &str) -> Result<Hash, BlockError> {
     let hash = if let Value::Blob(bytes) = value { Hash::from_slice(bytes) } else { None };
     hash.ok_or_else(|| refuse(place, "is not a blob of 32 bytes"))
-}
-
-fn refuse(place: &str, problem: &str) -> BlockError {
-    BlockError { place: place.to_owned(), problem: problem.to_owned() }
 }

@@ -1,6 +1,7 @@
 //! The ledger as QLDB showed it: digests and proofs against plain recomputation, and a tree that can be lost or wrong.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::{Limits, Value, decode, encode, parse, to_text};
@@ -12,6 +13,13 @@ use ledgerstone_journal::qldb::BLOCK_TREE_DIR;
 use ledgerstone_journal::{Env, Ledger, QldbError};
 
 use crate::support::*;
+
+fn ledger() -> (Env, Arc<Ledger>) {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    (env, ledger)
+}
 
 fn fill(ledger: &Ledger, from: u64, to: u64) {
     for n in from..to {
@@ -58,9 +66,7 @@ fn level_0() -> PathBuf {
 
 #[test]
 fn every_proof_leads_to_the_digest_over_the_blocks() {
-    let env = Env::memory(1);
-    create(&env, &dir());
-    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    let (env, ledger) = ledger();
     assert!(matches!(ledger.qldb_digest(), Err(QldbError::Empty)));
     for step in 0..5 {
         fill(&ledger, 8 * step, 8 * step + 8);
@@ -76,9 +82,7 @@ fn every_proof_leads_to_the_digest_over_the_blocks() {
 
 #[test]
 fn a_digest_stands_on_a_recorded_checkpoint() {
-    let env = Env::memory(1);
-    create(&env, &dir());
-    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    let (_env, ledger) = ledger();
     fill(&ledger, 0, 5);
     assert_eq!(ledger.newest_checkpoint().checkpoint.size, 1);
     ledger.qldb_digest().unwrap();
@@ -87,9 +91,7 @@ fn a_digest_stands_on_a_recorded_checkpoint() {
 
 #[test]
 fn a_tree_that_is_lost_or_wrong_is_made_again() {
-    let env = Env::memory(1);
-    create(&env, &dir());
-    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    let (env, ledger) = ledger();
     fill(&ledger, 0, 40);
     all_is_proved(&ledger);
     ledger.close().unwrap();
@@ -133,9 +135,7 @@ fn a_tree_of_another_history_is_not_believed() {
 
 #[test]
 fn a_block_is_shown_with_all_that_its_hash_stands_for() {
-    let env = Env::memory(1);
-    create(&env, &dir());
-    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    let (_env, ledger) = ledger();
     fill(&ledger, 0, 6);
     for number in 0..6 {
         let shown = ledger.qldb_block(number, None).unwrap().value;
@@ -160,9 +160,7 @@ fn a_block_is_shown_with_all_that_its_hash_stands_for() {
 
 #[test]
 fn the_blocks_of_a_ledger_hold_when_they_are_read_back() {
-    let env = Env::memory(1);
-    create(&env, &dir());
-    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    let (_env, ledger) = ledger();
     fill(&ledger, 0, 30);
     let (mut verifier, mut revisions) = (ChainVerifier::new(), 0);
     for number in 0..30 {
