@@ -22,7 +22,7 @@ use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::rotation::{KeyChain, RotationRecord, hands_over};
 
 use crate::checkpoint::{CheckpointError, Signed};
-use crate::env::{EntryKind, OpenMode, Storage, read_file, write_all_at};
+use crate::env::{EntryKind, Storage, read_file, write_whole};
 use crate::error::{CommitError, Damage, FileError, Help, OpenError, ReadError};
 use crate::keys::KeyError;
 use crate::ledger::Ledger;
@@ -202,13 +202,7 @@ pub(crate) fn keep_note(storage: &dyn Storage, dir: &Path, from: u64, note: &str
     }
     storage.sync_dir(dir).map_err(failed(dir, "sync it"))?;
     let new = path.with_extension("new");
-    let write = || {
-        let file = storage.open(&new, OpenMode::Create)?;
-        file.set_len(0)?;
-        write_all_at(&*file, note.as_bytes(), 0)?;
-        file.sync_data()
-    };
-    write().map_err(failed(&new, "write it"))?;
+    write_whole(storage, &new, note.as_bytes()).map_err(failed(&new, "write it"))?;
     storage.rename(&new, &path).map_err(failed(&path, "rename it"))?;
     storage.sync_dir(&folder).map_err(failed(&folder, "sync it"))
 }

@@ -16,6 +16,7 @@ pub use production::{ProductionStorage, SystemClock, SystemRng};
 pub use rng::{Rng, SeededRng};
 pub use storage::{
     Entry, EntryKind, File, Lock, OpenMode, Storage, help_for, is_full, read_exact_at, read_file, write_all_at,
+    write_whole,
 };
 
 /// One machine as the journal sees it.

@@ -108,6 +108,14 @@ pub fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut offset: u64) ->
     Ok(())
 }
 
+/// Makes a file of these bytes alone, durable but for its name.
+pub fn write_whole(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = storage.open(path, OpenMode::Create)?;
+    file.set_len(0)?;
+    write_all_at(&*file, bytes, 0)?;
+    file.sync_data()
+}
+
 /// Writes all of `bytes` at `offset`.
 pub fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ledgerstone_digest::ion::{Limits, Struct, Symbol, Value, parse, to_text};
-use ledgerstone_journal::env::{OpenMode, read_exact_at, write_all_at};
+use ledgerstone_journal::env::{read_file, write_whole};
 
 use super::{Instance, io_error};
 use crate::error::{QueryError, Result, SqlState};
@@ -91,16 +91,11 @@ impl Instance {
     fn read_settings(&self, ledger: &str) -> Result<LedgerSettings> {
         let path = self.settings_path(ledger);
         let storage = &self.options.env.storage;
-        let file = match storage.open(&path, OpenMode::Read) {
+        let bytes = match read_file(&**storage, &path, FILE_BYTES_MAX) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LedgerSettings::default()),
-            opened => opened.map_err(|e| io_error("open", &path, e))?,
+            Err(error) if error.kind() == ErrorKind::InvalidData => return Err(damaged(&path, "is too long")),
+            read => read.map_err(|e| io_error("read", &path, e))?,
         };
-        let length = file.len().map_err(|e| io_error("read", &path, e))?;
-        if length > FILE_BYTES_MAX {
-            return Err(damaged(&path, "is too long"));
-        }
-        let mut bytes = vec![0; length as usize];
-        read_exact_at(&*file, &mut bytes, 0).map_err(|e| io_error("read", &path, e))?;
         let text = String::from_utf8(bytes).map_err(|_| damaged(&path, "is not text"))?;
         decode(&text).map_err(|what| damaged(&path, what))
     }
@@ -108,11 +103,7 @@ impl Instance {
     pub(super) fn write_settings(&self, ledger: &str, settings: &LedgerSettings) -> Result<()> {
         let storage = &self.options.env.storage;
         let (path, next) = (self.settings_path(ledger), self.options.data.join(format!(".{ledger}.settings.tmp")));
-        let text = encode(settings);
-        let file = storage.open(&next, OpenMode::Create).map_err(|e| io_error("make", &next, e))?;
-        let written =
-            file.set_len(0).and_then(|()| write_all_at(&*file, text.as_bytes(), 0)).and_then(|()| file.sync_data());
-        written.map_err(|e| io_error("write", &next, e))?;
+        write_whole(&**storage, &next, encode(settings).as_bytes()).map_err(|e| io_error("write", &next, e))?;
         storage.rename(&next, &path).map_err(|e| io_error("rename", &next, e))?;
         storage.sync_dir(&self.options.data).map_err(|e| io_error("sync", &self.options.data, e))
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
-use ledgerstone_journal::env::{OpenMode, Storage, read_file, write_all_at};
+use ledgerstone_journal::env::{Storage, read_file, write_whole};
 
 use super::delta::{Facts, IndexFacts};
 use super::run::RunName;
@@ -58,12 +58,7 @@ impl Manifest {
         self.encode(&mut bytes);
         let sum = Hash::sha256(&[&bytes]);
         bytes.extend_from_slice(&sum.0);
-        let written = storage.open(&temporary, OpenMode::Create).and_then(|file| {
-            file.set_len(0)?;
-            write_all_at(&*file, &bytes, 0)?;
-            file.sync_data()
-        });
-        written.map_err(|error| IndexError::file(&temporary, "write it", &error))?;
+        write_whole(storage, &temporary, &bytes).map_err(|error| IndexError::file(&temporary, "write it", &error))?;
         storage.rename(&temporary, &path).map_err(|error| IndexError::file(&path, "rename it", &error))?;
         storage.sync_dir(dir).map_err(|error| IndexError::file(dir, "sync it", &error))
     }
@@ -151,7 +146,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledgerstone_journal::env::MemoryStorage;
+    use ledgerstone_journal::env::{MemoryStorage, OpenMode};
 
     #[test]
     fn a_manifest_reads_back_and_no_changed_byte_does() {
