@@ -1,8 +1,10 @@
 //! The one binary of Ledgerstone: server, command line, and thin adapters from wire protocols to sessions.
 #![forbid(unsafe_code)]
 
+mod arn;
 mod cli;
 mod config;
+mod following;
 mod grpc;
 mod http;
 mod log;

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use ledgerstone_query::permission::{Action, Policy, Resource};
 use serde::Deserialize;
 
+use crate::arn::qldb_resource;
+
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// The user whose statements hold for all.
 const EVERYBODY: &str = "*";
@@ -126,13 +128,7 @@ impl OneOrMore {
 
 /// The last part of an ARN of QLDB; all of `*`.
 fn resource_part(arn: &str) -> Option<&str> {
-    if arn == "*" {
-        return Some(arn);
-    }
-    match arn.splitn(6, ':').collect::<Vec<_>>()[..] {
-        ["arn", _, "qldb", _, _, resource] => Some(resource),
-        _ => None,
-    }
+    if arn == "*" { Some(arn) } else { qldb_resource(arn) }
 }
 
 /// What a resource is called: a table has two names.

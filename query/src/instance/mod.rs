@@ -21,7 +21,7 @@ use ledgerstone_journal::{Env, Keys};
 
 use crate::database::{Database, DatabaseOptions, Limits};
 use crate::error::{QueryError, Result, SqlState};
-use crate::permission::{Permit, Policy};
+use crate::permission::{Action, Permit, Policy, Resource};
 use crate::work::{Pool, WorkLimits};
 pub use settings::{LedgerSettings, PermissionsMode, TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX};
 
@@ -129,14 +129,19 @@ impl Instance {
 
     /// The permit whose checks statements of this user need in this ledger; `None` if they need none.
     pub fn permit(&self, ledger: &str, user: &str) -> Result<Option<Permit>> {
-        match self.settings(ledger)?.permissions {
-            PermissionsMode::AllowAll => Ok(None),
-            PermissionsMode::Standard => Ok(self.operator_permit(ledger, user)),
-        }
+        // Without a policy nothing has to be read.
+        let Some(permit) = self.permit_of(ledger, user) else { return Ok(None) };
+        let asks = self.settings(ledger)?.permissions == PermissionsMode::Standard;
+        Ok(asks.then_some(permit))
     }
 
-    /// The permit for what is done to a ledger as a whole, in whatever mode it is; `None` without a policy.
-    pub fn operator_permit(&self, ledger: &str, user: &str) -> Option<Permit> {
+    /// Refuses (42501) what is done to a ledger as a whole if the policy does not allow it, in whatever mode the ledger is.
+    pub fn check_operator(&self, ledger: &str, user: &str, action: Action) -> Result<()> {
+        self.permit_of(ledger, user).map_or(Ok(()), |permit| permit.check(action, Resource::Ledger))
+    }
+
+    /// `None` without a policy.
+    fn permit_of(&self, ledger: &str, user: &str) -> Option<Permit> {
         let policy = Arc::clone(self.policy.get()?);
         Some(Permit { policy, user: user.into(), ledger: ledger.into() })
     }
@@ -298,7 +303,8 @@ impl Instance {
         self.options.data.join(format!("{name}.protected"))
     }
 
-    fn is_protected(&self, name: &str) -> bool {
+    /// Whether a ledger may not be dropped.
+    pub fn is_protected(&self, name: &str) -> bool {
         self.options.env.storage.exists(&self.protection_path(name))
     }
 

@@ -12,7 +12,7 @@ use crate::ast::{SetValue, Statement};
 use crate::bind::plan::ResultColumn;
 use crate::error::{QueryError, SqlState};
 use crate::exec::Row;
-use crate::permission::{Action, Resource};
+use crate::permission::Action;
 use crate::transaction::Transaction;
 use crate::types::SqlType;
 
@@ -204,14 +204,10 @@ impl Session {
         let Some(instance) = self.instance.clone() else {
             return Err(QueryError::unsupported("CREATE DATABASE and DROP DATABASE on a ledger opened by itself"));
         };
-        let permit = |name: &str, action| match instance.operator_permit(name, &self.info.user) {
-            Some(permit) => permit.check(action, Resource::Ledger),
-            None => Ok(()),
-        };
         let exists = |name: &str| instance.ledgers().iter().any(|ledger| ledger.name == name);
         match statement {
             Statement::CreateDatabase { name, if_not_exists } => {
-                permit(&name.text, Action::CreateLedger)?;
+                instance.check_operator(&name.text, &self.info.user, Action::CreateLedger)?;
                 if exists(&name.text) {
                     let message = format!("database \"{}\" already exists", name.text);
                     if !*if_not_exists {
@@ -227,7 +223,7 @@ impl Session {
                 Ok(Response::Done { tag: "CREATE DATABASE".to_owned() })
             }
             Statement::DropDatabase { name, if_exists } => {
-                permit(&name.text, Action::DeleteLedger)?;
+                instance.check_operator(&name.text, &self.info.user, Action::DeleteLedger)?;
                 if *name.text == *self.info.ledger {
                     return Err(QueryError::new(SqlState::OBJECT_IN_USE, "cannot drop the currently open database")
                         .at(name.span));

@@ -25,8 +25,7 @@ pub fn ledgers(instance: &Instance) -> Result<Vec<v1::LedgerDescription>, QueryE
 /// One ledger.
 pub fn ledger(instance: &Instance, name: &str) -> Result<v1::LedgerDescription, QueryError> {
     let database = instance.ledger(name)?;
-    let protected = instance.ledgers().iter().any(|ledger| ledger.name == name && ledger.deletion_protection);
-    describe(&database, protected)
+    describe(&database, instance.is_protected(name))
 }
 
 /// Another signing key for a ledger.

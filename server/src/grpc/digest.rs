@@ -2,9 +2,7 @@
 //! here but that it exists; clients verify.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::Stream;
 use ledgerstone_digest::Id;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_journal::{Ledger, ReadError};
@@ -17,18 +15,14 @@ use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::Instance;
 use ledgerstone_query::permission::{Action, Resource};
 use ledgerstone_query::transaction::{Transaction, View};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinError;
 use tonic::{Request, Response, Status};
 
 use super::caller::Gate;
-use super::ledger::{blocking, name_or_main};
+use super::ledger::{blocking, name_or_main, unfinished};
 use super::{block, status};
-
-/// How often a stream that follows a ledger looks for new blocks.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(50);
-/// Blocks that wait for a slow reader.
-const BLOCKS_WAITING: usize = 2;
+use crate::following::{self, Course, Following, Pieces};
 
 /// The digest service.
 pub struct Digest {
@@ -37,12 +31,6 @@ pub struct Digest {
     /// One permit for each stream of blocks.
     pub streams: Arc<Semaphore>,
     pub shutdown: watch::Receiver<bool>,
-}
-
-/// Blocks as they are read.
-pub struct Blocks {
-    messages: Receiver<Result<v1::GetBlockResponse, Status>>,
-    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl Digest {
@@ -183,9 +171,12 @@ impl DigestService for Digest {
         .await
     }
 
-    type StreamBlocksStream = Blocks;
+    type StreamBlocksStream = Following<v1::GetBlockResponse, Status>;
 
-    async fn stream_blocks(&self, request: Request<v1::StreamBlocksRequest>) -> Result<Response<Blocks>, Status> {
+    async fn stream_blocks(
+        &self,
+        request: Request<v1::StreamBlocksRequest>,
+    ) -> Result<Response<Self::StreamBlocksStream>, Status> {
         let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted("as many streams of blocks are open as allowed: close some, or try later")
         })?;
@@ -196,47 +187,33 @@ impl DigestService for Digest {
             })
             .await?
             .into_inner();
-        let (sender, messages) = channel(BLOCKS_WAITING);
-        let permit = Arc::new(permit);
-        let (shutdown, held) = (self.shutdown.clone(), Arc::clone(&permit));
-        tokio::spawn(async move {
-            if let Err(status) = send_blocks(ledger, from_position, follow, shutdown, &sender).await {
-                // A reader that has gone hears nothing.
-                let _ = sender.send(Err(status)).await;
-            }
-            drop(held);
-        });
-        Ok(Response::new(Blocks { messages, _permit: permit }))
+        // Position 0 is the genesis, which is not a block.
+        let course = Course { from: from_position.max(1), follow, shutdown: self.shutdown.clone() };
+        Ok(Response::new(following::follow(LedgerBlocks(ledger), course, permit)))
     }
 }
 
-/// Sends blocks until the end, or until the reader or the server has gone.
-async fn send_blocks(
-    ledger: Arc<Ledger>,
-    from_position: u64,
-    follow: bool,
-    mut shutdown: watch::Receiver<bool>,
-    sender: &Sender<Result<v1::GetBlockResponse, Status>>,
-) -> Result<(), Status> {
-    // Position 0 is the genesis, which is not a block.
-    let mut position = from_position.max(1);
-    loop {
-        let reader = Arc::clone(&ledger);
-        let next = blocking(move || next_block(&reader, position).map_err(status::of_read)).await?;
-        match next {
-            Some(message) => {
-                position = message.block_position + 1;
-                if sender.send(Ok(message)).await.is_err() {
-                    return Ok(());
-                }
-            }
-            None if !follow => return Ok(()),
-            None => tokio::select! {
-                () = tokio::time::sleep(FOLLOW_INTERVAL) => {}
-                () = sender.closed() => return Ok(()),
-                _ = shutdown.wait_for(|stop| *stop) => return Err(Status::unavailable("the server is stopping")),
-            },
-        }
+/// The blocks of a ledger, by position.
+struct LedgerBlocks(Arc<Ledger>);
+
+impl Pieces for LedgerBlocks {
+    type Piece = v1::GetBlockResponse;
+    type Error = Status;
+
+    fn next(&self, from: u64) -> Result<Option<(v1::GetBlockResponse, u64)>, Status> {
+        let block = next_block(&self.0, from).map_err(status::of_read)?;
+        Ok(block.map(|message| {
+            let next = message.block_position + 1;
+            (message, next)
+        }))
+    }
+
+    fn unfinished(error: JoinError) -> Status {
+        unfinished(error)
+    }
+
+    fn stopping() -> Option<Status> {
+        Some(Status::unavailable("the server is stopping"))
     }
 }
 
@@ -295,15 +272,4 @@ fn find_table(tx: &Transaction, name: &str) -> Result<Arc<Table>, QueryError> {
 
 fn of_checkpoint(error: ledgerstone_journal::checkpoint::CheckpointError) -> Status {
     Status::internal(error.to_string())
-}
-
-impl Stream for Blocks {
-    type Item = Result<v1::GetBlockResponse, Status>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.messages.poll_recv(context)
-    }
 }

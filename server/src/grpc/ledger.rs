@@ -8,7 +8,7 @@ use ledgerstone_protocol::v1::ledger_service_server::LedgerService;
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::{Instance, MAIN};
-use ledgerstone_query::permission::{Action, Resource};
+use ledgerstone_query::permission::Action;
 use ledgerstone_query::session::{Dialect, Door, Session, SessionOptions};
 use ledgerstone_query::transaction::body_digest;
 use tonic::{Request, Response, Status};
@@ -39,17 +39,19 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T, Status> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
-        Err(error) => Err(Status::internal(format!("the work was not finished: {error}"))),
+        Err(error) => Err(unfinished(error)),
     }
+}
+
+/// What became of work whose thread ended before it did.
+pub fn unfinished(error: tokio::task::JoinError) -> Status {
+    Status::internal(format!("the work was not finished: {error}"))
 }
 
 impl LedgerDoor {
     /// Refuses what a policy does not allow.
     fn permit(&self, caller: &Caller, ledger: &str, action: Action) -> Result<(), Status> {
-        match self.instance.operator_permit(ledger, &caller.user("")?) {
-            Some(permit) => permit.check(action, Resource::Ledger).map_err(status::of_error),
-            None => Ok(()),
-        }
+        self.instance.check_operator(ledger, &caller.user("")?, action).map_err(status::of_error)
     }
 
     /// Runs administrative work with the instance.

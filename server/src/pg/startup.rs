@@ -223,15 +223,11 @@ async fn open_session(server: &Server, mut wire: Wire, request: Request) -> Resu
     let cancel = Cancel::default();
     let registration = server.registry.register(cancel.clone(), server.random());
     let options = SessionOptions {
-        door: Door::Postgres,
-        user: request.user,
-        dialect,
         settings,
-        runtime: runtime::tokio(),
         process_id: registration.process_id,
         cancel,
         statement_ms_max: server.config.limits.statement_seconds.saturating_mul(1_000),
-        strict: false,
+        ..SessionOptions::new(Door::Postgres, request.user, dialect, runtime::tokio())
     };
     let session = match Session::new(server.instance.clone(), &request.database, options) {
         Ok(session) => session,

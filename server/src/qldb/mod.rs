@@ -3,8 +3,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `session` | the session API: statements in transactions |
-//! | `control` | the control API: ledgers, tags, digests and proofs |
-//! | `streams` | journal streams |
+//! | `control` | the control API: ledgers, tags, digests, proofs, and the journal as a stream |
 //! | `access` | who calls: AWS Signature Version 4 with keys of this server's own |
 //! | `failure` | errors as drivers and SDKs tell them apart |
 //! | `uri` | paths and queries, decoded and as they are signed |
@@ -13,7 +12,6 @@ mod access;
 mod control;
 mod failure;
 mod session;
-mod streams;
 mod uri;
 
 use std::sync::Arc;
@@ -127,33 +125,27 @@ pub fn routes(instance: Arc<Instance>, options: Options) -> Router {
 async fn send_command(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let request_id = request_id(&shared.options.rng);
     // A task of its own: a client that goes away must not leave a session between two states.
-    let answering = tokio::spawn(async move { session::answer(&shared, &headers, &body).await });
+    let answering = tokio::spawn(async move { session::answer(&shared, &headers, &body).await.map(Answer::Whole) });
     finish(answering.await, &request_id)
 }
 
 async fn control(State(shared): State<Arc<Shared>>, parts: Parts, body: Bytes) -> Response<Body> {
     let request_id = request_id(&shared.options.rng);
-    if control::is_stream(&parts) {
-        let streaming = tokio::task::spawn_blocking({
-            let shared = Arc::clone(&shared);
-            move || control::stream(&shared, &parts, &body)
-        });
-        return match streaming.await {
-            Ok(Ok((ledger, arn, wish, permit))) => {
-                streams::plain::start(ledger, arn, wish, permit, shared.options.shutdown.clone())
-            }
-            Ok(Err(failure)) => failure.response(&request_id),
-            Err(error) => Failure::internal(format!("the work was not finished: {error}")).response(&request_id),
-        };
-    }
     // Ledgers are made, opened and dropped, and blocks read: it may take long.
     let answering = tokio::task::spawn_blocking(move || control::answer(&shared, &parts, &body));
     finish(answering.await, &request_id)
 }
 
-fn finish(answer: Result<Result<String, Failure>, tokio::task::JoinError>, request_id: &str) -> Response<Body> {
+/// What was asked for.
+enum Answer {
+    Whole(String),
+    Stream(Response<Body>),
+}
+
+fn finish(answer: Result<Result<Answer, Failure>, tokio::task::JoinError>, request_id: &str) -> Response<Body> {
     match answer {
-        Ok(Ok(body)) => respond(StatusCode::OK, None, request_id, body),
+        Ok(Ok(Answer::Whole(body))) => respond(StatusCode::OK, None, request_id, body),
+        Ok(Ok(Answer::Stream(response))) => response,
         Ok(Err(failure)) => failure.response(request_id),
         Err(error) => Failure::internal(format!("the work was not finished: {error}")).response(request_id),
     }

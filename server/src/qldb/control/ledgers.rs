@@ -2,18 +2,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ledgerstone_query::instance::{LedgerSettings, PermissionsMode};
+use ledgerstone_query::instance::{LedgerSettings, NAME_CHARACTERS_MAX, PermissionsMode};
 use ledgerstone_query::permission::Action;
 use serde_json::{Value as Json, json};
 
 use super::wire::{self, CreateLedger, OWNED_KEY, Tags, UpdateLedger, UpdatePermissionsMode};
 use super::{Call, Failure, of_ledger};
+use crate::arn::qldb_resource;
 
 /// Ledgers on one page of a list, unless less is asked for.
 const LEDGERS_A_PAGE: usize = 100;
 /// QLDB's own limit for an account and a region.
 const STRICT_LEDGERS_MAX: usize = 5;
-const NAME_CHARACTERS_MAX: usize = 32;
 
 impl Call<'_> {
     pub fn create_ledger(&self) -> Result<String, Failure> {
@@ -139,8 +139,7 @@ impl Call<'_> {
         let instance = &self.shared.instance;
         let database = instance.ledger(name).map_err(|error| of_ledger(error, name))?;
         let mut answer = self.summary(name, database.ledger().created_ms());
-        let protected = instance.ledgers().iter().any(|ledger| ledger.name == name && ledger.deletion_protection);
-        answer["DeletionProtection"] = json!(protected);
+        answer["DeletionProtection"] = json!(instance.is_protected(name));
         Ok(answer)
     }
 
@@ -192,12 +191,8 @@ fn check_tags<'a>(mut keys: impl Iterator<Item = &'a String>) -> Result<(), Fail
 
 /// `arn:aws:qldb:REGION:ACCOUNT:ledger/NAME`.
 fn ledger_of(arn: &str) -> Result<&str, Failure> {
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    match parts[..] {
-        ["arn", _, "qldb", _, _, resource] => resource.strip_prefix("ledger/").filter(|name| !name.contains('/')),
-        _ => None,
-    }
-    .ok_or_else(|| {
+    let ledger = qldb_resource(arn).and_then(|resource| resource.strip_prefix("ledger/"));
+    ledger.filter(|name| !name.contains('/')).ok_or_else(|| {
         let what = "ResourceArn is not the ARN of a ledger, such as arn:aws:qldb:us-east-1:000000000000:ledger/main";
         Failure::invalid_parameter("ResourceArn", what)
     })

@@ -5,25 +5,24 @@
 //! | `wire` | requests and answers as JSON |
 //! | `ledgers` | ledgers made, described, changed and deleted, and their tags |
 //! | `proofs` | digest, blocks and revisions with their proofs |
+//! | `stream` | the journal as the body of one answer |
 
 mod ledgers;
 mod proofs;
+mod stream;
 mod wire;
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::http::Method;
 use axum::http::request::Parts;
 use ledgerstone_journal::Ledger;
 use ledgerstone_query::error::{QueryError, SqlState};
-use ledgerstone_query::permission::{Action, Resource};
-use tokio::sync::OwnedSemaphorePermit;
+use ledgerstone_query::permission::Action;
 
 use super::access::{self, Request};
 use super::failure::{Failure, denied};
-use super::streams::plain::Wish;
-use super::{Shared, uri};
+use super::{Answer, Shared, uri};
 
 /// Of what a request asks for.
 struct Call<'a> {
@@ -35,12 +34,16 @@ struct Call<'a> {
     body: &'a Bytes,
 }
 
-/// Answers one request; the answer's body.
-pub fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Result<String, Failure> {
-    let (user, segments) = admit(shared, parts, body)?;
-    let call = Call::new(shared, &user, parts, body)?;
+/// Answers one request.
+pub fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Result<Answer, Failure> {
+    let (method, path, headers) = (parts.method.as_str(), parts.uri.path(), &parts.headers);
+    let query = parts.uri.query().unwrap_or("");
+    let user = shared.options.door.admit(&Request { method, path, query, headers, body })?;
+    let segments = uri::segments(path).ok_or_else(|| Failure::invalid_parameter("path", "the path is not UTF-8"))?;
+    let query = uri::members(query);
+    let query = query.ok_or_else(|| Failure::invalid_parameter("query", "the query is not UTF-8"))?;
+    let call = Call { shared, user: &user, region: access::region(headers), query, body };
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let (method, path) = (parts.method.as_str(), parts.uri.path());
     match (method, &segments[..]) {
         ("POST", ["ledgers"]) => call.create_ledger(),
         ("GET", ["ledgers"]) => call.list_ledgers(),
@@ -51,51 +54,20 @@ pub fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Result<String, Fa
         ("POST", ["ledgers", name, "digest"]) => call.digest(name),
         ("POST", ["ledgers", name, "block"]) => call.block(name),
         ("POST", ["ledgers", name, "revision"]) => call.revision(name),
+        // No operation of QLDB's: its answer is no JSON.
+        ("GET", ["ledgers", name, "journal-stream"]) => return call.stream(name).map(Answer::Stream),
         ("GET", ["tags", arn @ ..]) => call.tags(&arn.join("/")),
         ("POST", ["tags", arn @ ..]) => call.tag(&arn.join("/")),
         ("DELETE", ["tags", arn @ ..]) => call.untag(&arn.join("/")),
         _ => Err(Failure::no_such_operation(format!("there is no operation {method} {path}"))),
     }
+    .map(Answer::Whole)
 }
 
-/// Whether a request is for a stream, which is no operation of QLDB's and has no JSON as its answer.
-pub fn is_stream(parts: &Parts) -> bool {
-    parts.method == Method::GET && parts.uri.path().ends_with("/journal-stream")
-}
-
-/// What a stream needs: the ledger, the name that it is streamed under, what was asked for, and a permit.
-pub fn stream(
-    shared: &Shared,
-    parts: &Parts,
-    body: &Bytes,
-) -> Result<(Arc<Ledger>, String, Wish, OwnedSemaphorePermit), Failure> {
-    let (user, segments) = admit(shared, parts, body)?;
-    let call = Call::new(shared, &user, parts, body)?;
-    let [_, name, _] = &segments[..] else {
-        return Err(Failure::no_such_operation("a stream is GET /ledgers/NAME/journal-stream"));
-    };
-    call.permit(name, Action::StreamJournal)?;
-    let wish = Wish::of(&call.query)?;
-    let database = shared.instance.ledger(name).map_err(|error| of_ledger(error, name))?;
-    let permit = Arc::clone(&shared.http_streams).try_acquire_owned();
-    let permit = permit.map_err(|_| Failure::too_many("Stream", "as many streams are open as allowed; close some"))?;
-    Ok((Arc::clone(database.ledger()), call.arn(name), wish, permit))
-}
-
-/// Who calls, and the parts of the path.
-fn admit(shared: &Shared, parts: &Parts, body: &Bytes) -> Result<(String, Vec<String>), Failure> {
-    let (method, path, headers) = (parts.method.as_str(), parts.uri.path(), &parts.headers);
-    let query = parts.uri.query().unwrap_or("");
-    let user = shared.options.door.admit(&Request { method, path, query, headers, body })?;
-    let segments = uri::segments(path).ok_or_else(|| Failure::invalid_parameter("path", "the path is not UTF-8"))?;
-    Ok((user, segments))
-}
-
-impl<'a> Call<'a> {
-    fn new(shared: &'a Shared, user: &'a str, parts: &'a Parts, body: &'a Bytes) -> Result<Call<'a>, Failure> {
-        let query = uri::members(parts.uri.query().unwrap_or(""));
-        let query = query.ok_or_else(|| Failure::invalid_parameter("query", "the query is not UTF-8"))?;
-        Ok(Call { shared, user, region: access::region(&parts.headers), query, body })
+impl Call<'_> {
+    fn ledger(&self, name: &str) -> Result<Arc<Ledger>, Failure> {
+        let database = self.shared.instance.ledger(name).map_err(|error| of_ledger(error, name))?;
+        Ok(Arc::clone(database.ledger()))
     }
 
     fn member(&self, name: &str) -> Option<&str> {
@@ -104,10 +76,7 @@ impl<'a> Call<'a> {
 
     /// Refuses what a policy does not allow.
     fn permit(&self, ledger: &str, action: Action) -> Result<(), Failure> {
-        match self.shared.instance.operator_permit(ledger, self.user) {
-            Some(permit) => permit.check(action, Resource::Ledger).map_err(|error| denied(&error)),
-            None => Ok(()),
-        }
+        self.shared.instance.check_operator(ledger, self.user, action).map_err(|error| denied(&error))
     }
 
     fn arn(&self, ledger: &str) -> String {

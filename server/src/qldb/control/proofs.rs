@@ -1,7 +1,5 @@
 //! GetDigest, GetBlock and GetRevision: what QLDB's own verifiers check.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::Id;
@@ -12,7 +10,7 @@ use ledgerstone_query::permission::Action;
 use serde_json::json;
 
 use super::wire::{self, Address, GetBlock, GetRevision, IonText};
-use super::{Call, Failure, of_ledger};
+use super::{Call, Failure};
 
 impl Call<'_> {
     pub fn digest(&self, name: &str) -> Result<String, Failure> {
@@ -45,11 +43,6 @@ impl Call<'_> {
         let tip = tip(&ledger, request.digest_tip_address)?;
         let revision = ledger.qldb_revision(address.sequence_no, document, tip);
         Ok(proved("Revision", revision.map_err(|error| failure(name, error))?))
-    }
-
-    fn ledger(&self, name: &str) -> Result<Arc<Ledger>, Failure> {
-        let database = self.shared.instance.ledger(name).map_err(|error| of_ledger(error, name))?;
-        Ok(Arc::clone(database.ledger()))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ledgerstone_digest::Id;
 use ledgerstone_journal::env::Rng;
-use ledgerstone_query::permission::{Action, Resource};
+use ledgerstone_query::permission::Action;
 use ledgerstone_query::session::{Cancel, CancelReason, Dialect, Door, Session, SessionOptions};
 
 use super::conversation::Conversation;
@@ -60,9 +60,7 @@ pub async fn run(shared: &Shared, user: &str, command: Command) -> Result<String
 }
 
 async fn start(shared: &Shared, user: &str, ledger: String) -> Result<String, Failure> {
-    if let Some(permit) = shared.instance.operator_permit(&ledger, user) {
-        permit.check(Action::SendCommand, Resource::Ledger).map_err(|error| denied(&error))?;
-    }
+    shared.instance.check_operator(&ledger, user, Action::SendCommand).map_err(|error| denied(&error))?;
     shared.sessions.check_room()?;
     let options = SessionOptions {
         statement_ms_max: shared.options.limits.longest_statement_ms(),
