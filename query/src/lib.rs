@@ -28,6 +28,7 @@ pub mod sql;
 pub mod transaction;
 pub mod types;
 pub mod value;
+pub mod wildcard;
 pub mod work;
 
 use ast::{Span, Statement};

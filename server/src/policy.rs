@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ledgerstone_query::permission::{Action, Policy, Resource};
+use ledgerstone_query::wildcard::{self, Token};
 use serde::Deserialize;
 
 use crate::arn::qldb_resource;
@@ -144,28 +145,17 @@ fn resources(ledger: &str, resource: Resource<'_>) -> Vec<String> {
     }
 }
 
-/// Whether a text is one that a pattern with `*` and `?` stands for. Linear in both: a `*` is never tried again once the
-/// next one was reached.
+/// Whether a text is one that a pattern with `*` and `?` stands for.
 fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    (p, t) = (at + 1, taken + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
+    let tokens: Vec<Token> = pattern
+        .chars()
+        .map(|c| match c {
+            '*' => Token::Any,
+            '?' => Token::One,
+            c => Token::Char(c),
+        })
+        .collect();
+    wildcard::matches(&tokens, text)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use regex_lite::{Regex, RegexBuilder};
 use super::ty::{INT4, R_BOOL, R_INT4, R_TEXT, TEXT};
 use super::{Returns, Scalar, int_at, some_bool, some_int, some_text, strict, text_at};
 use crate::error::{QueryError, Result, SqlState};
+use crate::wildcard::{self, Token};
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("regexp_replace", &[TEXT, TEXT, TEXT], R_TEXT, |_, a| {
@@ -93,35 +94,7 @@ pub(crate) fn like(text: &str, pattern: &str, escape: Option<char>, any_case: bo
     if any_case {
         return like(&text.to_lowercase(), &pattern.to_lowercase(), escape, false);
     }
-    let tokens = tokens(pattern, escape)?;
-    let text: Vec<char> = text.chars().collect();
-    // Greedy matching with one place to go back to: linear in practice, quadratic at worst.
-    let (mut t, mut p) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match tokens.get(p) {
-            Some(Token::Any) => {
-                retry = Some((p, t));
-                p += 1;
-            }
-            Some(Token::One) => (t, p) = (t + 1, p + 1),
-            Some(Token::Char(c)) if text.get(t) == Some(c) => (t, p) = (t + 1, p + 1),
-            _ => match retry {
-                Some((at, from)) => {
-                    retry = Some((at, from + 1));
-                    (t, p) = (from + 1, at + 1);
-                }
-                None => return Ok(false),
-            },
-        }
-    }
-    Ok(tokens.get(p..).unwrap_or_default().iter().all(|t| matches!(t, Token::Any)))
-}
-
-enum Token {
-    Any,
-    One,
-    Char(char),
+    Ok(wildcard::matches(&tokens(pattern, escape)?, text))
 }
 
 fn tokens(pattern: &str, escape: Option<char>) -> Result<Vec<Token>> {
