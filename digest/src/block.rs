@@ -490,7 +490,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn time(&mut self, name: &str) -> Result<i64, BlockError> {
+    pub(crate) fn time(&mut self, name: &str) -> Result<i64, BlockError> {
         match self.take(name)? {
             Value::Timestamp(t) if t.is_native() && t.validate().is_ok() => Ok(t.epoch_ms()),
             _ => Err(self.refuse(name, "is not a timestamp with exactly three fraction digits and offset Z")),
@@ -551,6 +551,12 @@ fn id_field(fields: &mut FieldWriter<'_>, name: &str, id: &Id) {
         Ok(text) => fields.string_field(name, text),
         Err(_) => fields.string_field(name, &id.to_string()),
     }
+}
+
+/// A blob of 32 bytes.
+pub(crate) fn read_hash(value: &Value, place: &str) -> Result<Hash, BlockError> {
+    let hash = if let Value::Blob(bytes) = value { Hash::from_slice(bytes) } else { None };
+    hash.ok_or_else(|| refuse(place, "is not a blob of 32 bytes"))
 }
 
 pub(crate) fn hash_value(hash: &Hash) -> Value {

@@ -5,6 +5,7 @@
 
 use crate::hash::Hash;
 use crate::id::Id;
+use crate::qldb::{Entries, ImportedRevision, block_hash};
 
 /// 16 random bytes that make a commitment unguessable. One for each revision leaf and each block leaf.
 pub type Blind = [u8; 16];
@@ -354,6 +355,24 @@ impl RevisionContent {
 }
 
 impl RevisionPlace {
+    /// The leaf of an imported revision. Of an opaque one the place says no more than the block.
+    pub fn imported_leaf(self, content: &RevisionContent, imported: &ImportedRevision) -> RevisionLeaf {
+        match imported.opaque {
+            None => RevisionLeaf { imported: true, ..self.leaf(content) },
+            Some(hash) => RevisionLeaf {
+                deleted: false,
+                opaque: true,
+                imported: true,
+                table_id: Id::ZERO,
+                document_id: Id::ZERO,
+                version: 0,
+                block: self.block,
+                supersedes: None,
+                commitment: opaque_commitment(&content.blind, &hash),
+            },
+        }
+    }
+
     /// The leaf of a revision that was made here.
     pub fn leaf(self, content: &RevisionContent) -> RevisionLeaf {
         RevisionLeaf {
@@ -409,24 +428,19 @@ pub struct BlockOpening {
 }
 
 impl BlockOpening {
-    /// The opening of a native block: the indexes follow from what is there.
-    pub fn native(
-        previous_leaf: Option<Hash>,
-        hashes: BlockHashes,
-        has_revisions: bool,
-        has_redaction: bool,
-    ) -> BlockOpening {
-        let info = u32::from(has_revisions);
+    /// The opening of a block with these entries behind the block with that leaf and that hash.
+    pub fn new(previous_leaf: Option<Hash>, previous_block_hash: Option<Hash>, entries: Entries) -> BlockOpening {
+        let entries_hash = entries.hash();
         BlockOpening {
             previous_leaf,
-            block_hash: hashes.block_hash,
-            entries_hash: hashes.entries_hash,
-            previous_block_hash: hashes.previous_block_hash,
-            entries: hashes.entries,
-            revisions_index: has_revisions.then_some(0),
-            transaction_info_index: Some(info),
-            origin_info_index: Some(info + 1),
-            redaction_info_index: has_redaction.then_some(info + 2),
+            block_hash: block_hash(entries_hash, previous_block_hash),
+            entries_hash,
+            previous_block_hash,
+            entries: entries.list,
+            revisions_index: entries.revisions,
+            transaction_info_index: entries.transaction_info,
+            origin_info_index: entries.origin_info,
+            redaction_info_index: entries.redaction_info,
         }
     }
 
@@ -451,19 +465,6 @@ impl BlockOpening {
         }
         Hash::sha256(&[&bytes])
     }
-}
-
-/// QLDB's hashes of one block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlockHashes {
-    /// The block hash.
-    pub block_hash: Hash,
-    /// The entries hash.
-    pub entries_hash: Hash,
-    /// The hash of the block before.
-    pub previous_block_hash: Option<Hash>,
-    /// The entries hash list.
-    pub entries: Vec<Hash>,
 }
 
 /// Fills a fixed number of bytes; the layouts above never write more or fewer (asserted by every test that encodes).

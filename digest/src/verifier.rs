@@ -600,7 +600,11 @@ fn check_opened_block(opened: &OpenedBlock, block: &BlockLeaf) -> Result<(), Bro
         Some(value) if !block.imported => {
             Some(TransactionInfo::from_value(value).map_err(|_| Broken::BlockHash("transactionInfo"))?.ion_hash())
         }
-        other => other.as_ref().map(ion::ion_hash),
+        Some(value) => {
+            let hash = qldb::chain::transaction_info_hash(value);
+            Some(hash.map_err(|_| Broken::BlockHash("transactionInfo"))?)
+        }
+        None => None,
     };
     let hashes = [
         ("transactionInfo", transaction_info, opening.transaction_info_index),

@@ -145,6 +145,7 @@ fn insert(n: u64) -> Transaction {
         origin: OriginInfo { user: "clerk".into(), door: "embedded".into(), client_token: None, signature: None },
         redaction: None,
         rotation: None,
+        imported: None,
         payload: Box::new(()),
     }
 }

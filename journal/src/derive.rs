@@ -3,8 +3,8 @@
 
 use ledgerstone_digest::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, StatementInfo, TransactionInfo};
 use ledgerstone_digest::ion::Hasher;
-use ledgerstone_digest::leaf::{BlockHashes, BlockLeaf, BlockOpening, RevisionContent, RevisionLeaf, RevisionPlace};
-use ledgerstone_digest::qldb::{Entries, block_hash, revision_hash};
+use ledgerstone_digest::leaf::{BlockLeaf, BlockOpening, RevisionContent, RevisionLeaf, RevisionPlace};
+use ledgerstone_digest::qldb::{Entries, ImportedBlock, ImportedRevision, revision_hash};
 use ledgerstone_digest::tree::leaf_hash;
 use ledgerstone_digest::{Hash, Id};
 
@@ -33,6 +33,7 @@ pub(crate) struct RevisionFacts {
     pub supersedes: Option<u64>,
     pub blind: [u8; 16],
     pub data_hash: Option<Hash>,
+    pub imported: Option<ImportedRevision>,
 }
 
 /// Collects a block's revisions in order.
@@ -73,7 +74,11 @@ impl<'a> BlockDeriver<'a> {
         let facts = self.facts;
         let derive = |revision: &RevisionFacts, hasher: &mut Hasher| {
             let (leaf, metadata) = revision_leaf(&facts, revision, hasher);
-            (revision_hash(metadata, revision.data_hash), leaf_hash(&leaf.encode()), leaf)
+            let hash = match &revision.imported {
+                None => revision_hash(metadata, revision.data_hash),
+                Some(imported) => imported.hash(metadata, revision.data_hash),
+            };
+            (hash, leaf_hash(&leaf.encode()), leaf)
         };
         let derived: Vec<_> = match are_many(revisions) {
             false => revisions.iter().map(|revision| derive(revision, self.hasher)).collect(),
@@ -89,27 +94,30 @@ impl<'a> BlockDeriver<'a> {
         }
     }
 
+    /// The hashes of the block; or the name of a part that an imported block's list of entries does not hold.
     pub fn finish(
         mut self,
         info: &TransactionInfo,
         origin: &OriginInfo,
         redaction: Option<&RedactionInfo>,
-    ) -> DerivedBlock {
+        imported: Option<&ImportedBlock>,
+    ) -> Result<DerivedBlock, &'static str> {
         let info_hash = info.ion_hash_with(self.hasher);
         let origin_hash = origin.ion_hash_with(self.hasher);
         let redaction_hash = redaction.map(|r| r.ion_hash());
-        let entries = Entries::native(&self.revision_hashes, info_hash, origin_hash, redaction_hash);
-        let entries_hash = entries.hash();
-        let hashes = BlockHashes {
-            block_hash: block_hash(entries_hash, self.facts.previous_block_hash),
-            entries_hash,
-            previous_block_hash: self.facts.previous_block_hash,
-            entries: entries.list,
+        let hashes = &self.revision_hashes;
+        let entries = match imported {
+            None => Entries::native(hashes, info_hash, origin_hash, redaction_hash),
+            Some(ImportedBlock { entries, has_transaction_info, has_origin_info }) => {
+                let info = has_transaction_info.then_some(info_hash);
+                let origin = has_origin_info.then_some(origin_hash);
+                Entries::imported(entries, hashes, info, origin, redaction_hash)?
+            }
         };
         let revisions = self.revision_hashes.len() as u32;
-        let opening = BlockOpening::native(self.facts.previous_leaf, hashes, revisions > 0, redaction_hash.is_some());
+        let opening = BlockOpening::new(self.facts.previous_leaf, self.facts.previous_block_hash, entries);
         let leaf = BlockLeaf {
-            imported: false,
+            imported: imported.is_some(),
             strand: self.facts.strand,
             block: self.facts.number,
             transaction_id: self.facts.tx_id,
@@ -120,22 +128,22 @@ impl<'a> BlockDeriver<'a> {
         };
         let entry = leaf.encode();
         self.leaf_hashes.push(leaf_hash(&entry));
-        DerivedBlock {
+        Ok(DerivedBlock {
             leaf_hashes: self.leaf_hashes,
             revision_leaves: self.revision_leaves,
             revision_hashes: self.revision_hashes,
             leaf,
             leaf_entry_hash: Hash::sha256(&[&entry]),
             opening,
-        }
+        })
     }
 }
 
 /// A revision's leaf and IH(metadata).
 pub(crate) fn revision_leaf(block: &BlockFacts, revision: &RevisionFacts, hasher: &mut Hasher) -> (RevisionLeaf, Hash) {
-    let metadata =
-        Metadata { id: revision.document_id, version: revision.version, tx_time_ms: block.time_ms, tx_id: block.tx_id }
-            .ion_hash_with(hasher);
+    let tx_time_ms = revision.imported.map_or(block.time_ms, |imported| imported.tx_time_ms);
+    let metadata = Metadata { id: revision.document_id, version: revision.version, tx_time_ms, tx_id: block.tx_id }
+        .ion_hash_with(hasher);
     let place = RevisionPlace {
         table_id: revision.table_id,
         document_id: revision.document_id,
@@ -144,7 +152,11 @@ pub(crate) fn revision_leaf(block: &BlockFacts, revision: &RevisionFacts, hasher
         supersedes: revision.supersedes,
     };
     let content = RevisionContent { blind: revision.blind, metadata_hash: metadata, data_hash: revision.data_hash };
-    (place.leaf(&content), metadata)
+    let leaf = match &revision.imported {
+        None => place.leaf(&content),
+        Some(imported) => place.imported_leaf(&content, imported),
+    };
+    (leaf, metadata)
 }
 
 /// `transactionInfo` of these statements and revisions, in the order of the revisions.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::block::{OriginInfo, RedactedRevision, RedactionInfo, StatementInfo, StatementText};
 use ledgerstone_digest::ion::{Hasher, Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with};
+use ledgerstone_digest::qldb::{DeletionForm, ImportedBlock, ImportedRevision};
 use ledgerstone_digest::verifier::{Broken, DataNames};
 use ledgerstone_digest::{Hash, Id};
 
@@ -69,6 +70,16 @@ pub struct BlockHead {
     pub groups: Vec<Group>,
     /// Where the revisions are, if they were written ahead.
     pub staged: Vec<StagedRef>,
+    /// What it has beside if it was imported.
+    pub imported: Option<Box<ImportedHead>>,
+}
+
+/// What an imported block's head has beside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedHead {
+    pub block: ImportedBlock,
+    /// The latest time of this block and those before it: QLDB's times may go back, and look-ups by time must not.
+    pub time_max_ms: i64,
 }
 
 /// The table of some revisions of a block and how transactionInfo lists them.
@@ -99,17 +110,21 @@ pub struct RevisionFrame<'a> {
     pub supersedes: Option<u64>,
     pub blind: [u8; 16],
     pub content: Content<'a>,
+    /// What it has beside if it was imported.
+    pub imported: Option<ImportedRevision>,
 }
 
 /// What is left of a revision's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content<'a> {
     Deleted,
+    /// Imported, and nothing but its QLDB hash is known.
+    Opaque,
     /// What stays of data that was redacted.
     Redacted {
         /// IH(data).
         data_hash: Hash,
-        /// The position of the redaction's record.
+        /// The position of the redaction's record; 0 if it was redacted before it was imported.
         record: u64,
     },
     /// An Ion binary value whose symbols are numbers of the segment's dictionary.
@@ -131,9 +146,16 @@ pub const FRAME_HEAD_BYTES_MAX: usize = 1 + 5 + 4;
 const DELETED: u8 = 1;
 const REDACTED: u8 = 2;
 const SUPERSEDES: u8 = 4;
+const REVISION_IMPORTED: u8 = 8;
+const OPAQUE: u8 = 16;
+const DELETED_AS_NULL: u8 = 32;
+const DELETED_AS_NOTHING: u8 = 64;
 const HAS_REDACTION: u8 = 1;
 const HAS_TOKEN: u8 = 2;
 const HAS_SIGNATURE: u8 = 4;
+const BLOCK_IMPORTED: u8 = 8;
+const HAS_TRANSACTION_INFO: u8 = 1;
+const HAS_ORIGIN_INFO: u8 = 2;
 const TEXT_HERE: u8 = 0;
 const TEXT_SHARED: u8 = 1;
 const TEXT_REDACTED: u8 = 2;
@@ -231,9 +253,14 @@ impl BlockHead {
         for statement in &self.statements {
             put_statement(&mut out, statement, self.time_ms, dictionary);
         }
-        put_origin(&mut out, &self.origin, self.redaction.is_some(), dictionary);
+        let flags = if self.redaction.is_some() { HAS_REDACTION } else { 0 }
+            | if self.imported.is_some() { BLOCK_IMPORTED } else { 0 };
+        put_origin(&mut out, &self.origin, flags, dictionary);
         if let Some(redaction) = &self.redaction {
             put_redaction(&mut out, redaction);
+        }
+        if let Some(imported) = &self.imported {
+            put_imported(&mut out, imported);
         }
         put_varint(&mut out, self.groups.len() as u64);
         for group in &self.groups {
@@ -266,8 +293,9 @@ impl BlockHead {
         let previous_leaf = Some(reader.hash("previous block leaf")?).filter(|_| number != 0);
         let count = reader.count(34, "number of statements")?;
         let statements = (0..count).map(|_| read_statement(&mut reader, time_ms, texts)).collect::<Result<_, _>>()?;
-        let (origin, has_redaction) = read_origin(&mut reader, texts)?;
-        let redaction = if has_redaction { Some(read_redaction(&mut reader)?) } else { None };
+        let (origin, flags) = read_origin(&mut reader, texts)?;
+        let redaction = if flags & HAS_REDACTION != 0 { Some(read_redaction(&mut reader)?) } else { None };
+        let imported = if flags & BLOCK_IMPORTED != 0 { Some(Box::new(read_imported(&mut reader)?)) } else { None };
         let count = reader.count(17, "number of groups")?;
         let groups = (0..count).map(|_| read_group(&mut reader, texts)).collect::<Result<_, _>>()?;
         let mut staged = Vec::new();
@@ -303,7 +331,13 @@ impl BlockHead {
             redaction,
             groups,
             staged,
+            imported,
         })
+    }
+
+    /// The time that look-ups by time go by: it never falls from block to block.
+    pub fn time_max_ms(&self) -> i64 {
+        self.imported.as_ref().map_or(self.time_ms, |imported| imported.time_max_ms)
     }
 
     /// The position of the first revision, or of the block's leaf if there is none.
@@ -324,11 +358,20 @@ impl<'a> RevisionFrame<'a> {
         scratch.clear();
         let mut flags = match &self.content {
             Content::Deleted => DELETED,
+            Content::Opaque => OPAQUE,
             Content::Redacted { .. } => REDACTED,
             Content::Data(_) => 0,
         };
         if self.supersedes.is_some() {
             flags |= SUPERSEDES;
+        }
+        if let Some(imported) = &self.imported {
+            flags |= REVISION_IMPORTED;
+            flags |= match imported.deletion {
+                DeletionForm::Metadata => 0,
+                DeletionForm::Null => DELETED_AS_NULL,
+                DeletionForm::Nothing => DELETED_AS_NOTHING,
+            };
         }
         scratch.push(flags);
         put_varint(scratch, u64::from(self.group));
@@ -339,8 +382,12 @@ impl<'a> RevisionFrame<'a> {
             put_varint(scratch, position);
         }
         scratch.extend_from_slice(&self.blind);
+        if let Some(imported) = &self.imported {
+            scratch.extend_from_slice(&imported.tx_time_ms.to_be_bytes());
+            scratch.extend_from_slice(imported.opaque.as_ref().map_or(&[][..], |hash| &hash.0));
+        }
         match (&self.content, data) {
-            (Content::Deleted, _) => {}
+            (Content::Deleted | Content::Opaque, _) => {}
             (Content::Redacted { data_hash, record }, _) => {
                 scratch.extend_from_slice(&data_hash.0);
                 put_varint(scratch, *record);
@@ -354,7 +401,7 @@ impl<'a> RevisionFrame<'a> {
     pub(crate) fn decode(payload: &'a [u8]) -> Result<RevisionFrame<'a>, WireError> {
         let mut reader = Reader::new(payload);
         let flags = reader.u8("revision flags")?;
-        if flags & !(DELETED | REDACTED | SUPERSEDES) != 0 || flags & (DELETED | REDACTED) == DELETED | REDACTED {
+        if !revision_flags_are_known(flags) {
             return Err(WireError(format!("revision flags {flags:#04x} are unknown")));
         }
         let group = reader.varint32("group")?;
@@ -366,8 +413,12 @@ impl<'a> RevisionFrame<'a> {
         let version = reader.varint("version")?;
         let supersedes = if flags & SUPERSEDES != 0 { Some(reader.varint("superseded position")?) } else { None };
         let blind = reader.array("blind")?;
+        let imported =
+            if flags & REVISION_IMPORTED != 0 { Some(read_imported_revision(&mut reader, flags)?) } else { None };
         let content = if flags & DELETED != 0 {
             Content::Deleted
+        } else if flags & OPAQUE != 0 {
+            Content::Opaque
         } else if flags & REDACTED != 0 {
             Content::Redacted { data_hash: reader.hash("data hash")?, record: reader.varint("record position")? }
         } else {
@@ -375,7 +426,7 @@ impl<'a> RevisionFrame<'a> {
             Content::Data(reader.bytes(n, "data")?)
         };
         reader.end()?;
-        Ok(RevisionFrame { group, to_block, document_id, version, supersedes, blind, content })
+        Ok(RevisionFrame { group, to_block, document_id, version, supersedes, blind, content, imported })
     }
 
     /// The revision that stands at a position, from its frame.
@@ -386,6 +437,9 @@ impl<'a> RevisionFrame<'a> {
         let revision = RevisionFrame::decode(frame.payload)?;
         if position + u64::from(revision.to_block) != head.position {
             return Err(WireError("the revision belongs to another place".to_owned()));
+        }
+        if revision.imported.is_some() != head.imported.is_some() {
+            return Err(WireError("only one of the revision and its block was imported".to_owned()));
         }
         Ok(revision)
     }
@@ -504,13 +558,8 @@ fn read_statement(reader: &mut Reader<'_>, block_ms: i64, texts: &Texts) -> Resu
     Ok(StatementInfo { text, start_time_ms, digest })
 }
 
-fn put_origin(out: &mut Vec<u8>, origin: &OriginInfo, has_redaction: bool, dictionary: &mut Dictionary) {
-    let mut flags = 0;
-    for (bit, set) in [
-        (HAS_REDACTION, has_redaction),
-        (HAS_TOKEN, origin.client_token.is_some()),
-        (HAS_SIGNATURE, origin.signature.is_some()),
-    ] {
+fn put_origin(out: &mut Vec<u8>, origin: &OriginInfo, mut flags: u8, dictionary: &mut Dictionary) {
+    for (bit, set) in [(HAS_TOKEN, origin.client_token.is_some()), (HAS_SIGNATURE, origin.signature.is_some())] {
         if set {
             flags |= bit;
         }
@@ -526,16 +575,70 @@ fn put_origin(out: &mut Vec<u8>, origin: &OriginInfo, has_redaction: bool, dicti
     }
 }
 
-fn read_origin(reader: &mut Reader<'_>, texts: &Texts) -> Result<(OriginInfo, bool), WireError> {
+/// originInfo, and the flags of the block.
+fn read_origin(reader: &mut Reader<'_>, texts: &Texts) -> Result<(OriginInfo, u8), WireError> {
     let flags = reader.u8("block flags")?;
-    if flags & !(HAS_REDACTION | HAS_TOKEN | HAS_SIGNATURE) != 0 {
+    if flags & !(HAS_REDACTION | HAS_TOKEN | HAS_SIGNATURE | BLOCK_IMPORTED) != 0 {
         return Err(WireError(format!("block flags {flags:#04x} are unknown")));
     }
     let user = shared(reader, texts, "user")?;
     let door = shared(reader, texts, "door")?;
     let client_token = if flags & HAS_TOKEN != 0 { Some(Arc::from(reader.text("client token")?)) } else { None };
     let signature = if flags & HAS_SIGNATURE != 0 { Some(reader.counted("signature")?.to_vec()) } else { None };
-    Ok((OriginInfo { user, door, client_token, signature }, flags & HAS_REDACTION != 0))
+    Ok((OriginInfo { user, door, client_token, signature }, flags))
+}
+
+fn put_imported(out: &mut Vec<u8>, imported: &ImportedHead) {
+    let ImportedHead { block, time_max_ms } = imported;
+    out.push(
+        if block.has_transaction_info { HAS_TRANSACTION_INFO } else { 0 }
+            | if block.has_origin_info { HAS_ORIGIN_INFO } else { 0 },
+    );
+    out.extend_from_slice(&time_max_ms.to_be_bytes());
+    put_varint(out, block.entries.len() as u64);
+    block.entries.iter().for_each(|entry| out.extend_from_slice(&entry.0));
+}
+
+fn read_imported(reader: &mut Reader<'_>) -> Result<ImportedHead, WireError> {
+    let parts = reader.u8("parts of the block")?;
+    if parts & !(HAS_TRANSACTION_INFO | HAS_ORIGIN_INFO) != 0 {
+        return Err(WireError(format!("parts {parts:#04x} of an imported block are unknown")));
+    }
+    let time_max_ms = reader.i64("latest time")?;
+    let count = reader.count(32, "number of entries")?;
+    if count == 0 {
+        return Err(WireError("an imported block has no entry".to_owned()));
+    }
+    let entries = (0..count).map(|_| reader.hash("entry")).collect::<Result<_, _>>()?;
+    let has_transaction_info = parts & HAS_TRANSACTION_INFO != 0;
+    let block = ImportedBlock { entries, has_transaction_info, has_origin_info: parts & HAS_ORIGIN_INFO != 0 };
+    Ok(ImportedHead { block, time_max_ms })
+}
+
+/// At most one of deleted, redacted and opaque; what only imported revisions have, only with them.
+fn revision_flags_are_known(flags: u8) -> bool {
+    let forms = DELETED_AS_NULL | DELETED_AS_NOTHING;
+    let known = DELETED | REDACTED | SUPERSEDES | REVISION_IMPORTED | OPAQUE | forms;
+    let of_imported = flags & (OPAQUE | forms) == 0 || flags & REVISION_IMPORTED != 0;
+    let of_deleted = match flags & forms {
+        0 => true,
+        DELETED_AS_NULL | DELETED_AS_NOTHING => flags & DELETED != 0,
+        _ => false,
+    };
+    let follows = flags & OPAQUE == 0 || flags & SUPERSEDES == 0;
+    let one = (flags & (DELETED | REDACTED | OPAQUE)).count_ones() <= 1;
+    flags & !known == 0 && of_imported && of_deleted && follows && one
+}
+
+fn read_imported_revision(reader: &mut Reader<'_>, flags: u8) -> Result<ImportedRevision, WireError> {
+    let tx_time_ms = reader.i64("transaction time")?;
+    let opaque = if flags & OPAQUE != 0 { Some(reader.hash("revision hash")?) } else { None };
+    let deletion = match flags & (DELETED_AS_NULL | DELETED_AS_NOTHING) {
+        DELETED_AS_NULL => DeletionForm::Null,
+        DELETED_AS_NOTHING => DeletionForm::Nothing,
+        _ => DeletionForm::Metadata,
+    };
+    Ok(ImportedRevision { tx_time_ms, opaque, deletion })
 }
 
 fn put_redaction(out: &mut Vec<u8>, redaction: &RedactionInfo) {

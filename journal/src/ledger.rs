@@ -142,14 +142,15 @@ impl Ledger {
         Ok(Some(self.journal.block(end, &mut Hasher::new())?.0))
     }
 
-    /// The last block whose time is not after `time_ms`, and the snapshot behind it. `None` if every block is later.
+    /// The last block before which, itself included, none has a time after `time_ms`, and the snapshot behind it. `None` if
+    /// there is none.
     pub fn last_block_at_or_before(&self, time_ms: i64) -> Result<Option<(u64, u64)>, ReadError> {
         let Some(end) = self.block_count()? else { return Ok(None) };
         let (mut low, mut high) = (0, end);
         while low < high {
             let middle = low + (high - low) / 2;
             let head = self.journal.head(self.journal.block_position(middle)?)?;
-            if head.time_ms <= time_ms {
+            if head.time_max_ms() <= time_ms {
                 low = middle + 1;
             } else {
                 high = middle;

@@ -75,12 +75,13 @@ pub use keyring::Keys;
 pub use ledger::Ledger;
 pub use qldb::{QldbDigest, QldbError, QldbProof};
 pub use receipt::{ReceiptError, ReceiptOptions};
-pub use recovery::{CreateOptions, OpenOptions, Recovered};
+pub use recovery::{CreateOptions, Import, OpenOptions, Recovered};
 pub use redaction::RedactError;
 pub use rotation::{KeyRotation, RotateError, Rotated};
 pub use sequencer::STAGED_ABOVE_BYTES;
 pub use stored::{StoredBlock, StoredRevision};
 pub use transaction::{
-    Committed, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision, Rotation, Sequence, Transaction,
+    Committed, ImportedContent, ImportedTransaction, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision,
+    Rotation, Sequence, Transaction,
 };
 pub use verify::{VerifyOptions, VerifyReport, verify_directory};

@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ledgerstone_digest::Hash;
-use ledgerstone_digest::block::Metadata;
 use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
 use ledgerstone_digest::ion::{Hasher, Value, ion_hash};
 use ledgerstone_digest::receipt::{Content, OpenedBlock, Receipt, ReceiptRevision, RedactionPart, RevisionOpening};
@@ -264,20 +263,16 @@ impl Prover<'_> {
 
 /// A revision's metadata.
 fn metadata(revision: &StoredRevision) -> Value {
-    Metadata {
-        id: revision.document_id,
-        version: revision.version,
-        tx_time_ms: revision.time_ms,
-        tx_id: revision.tx_id,
-    }
-    .to_value()
+    revision.metadata().to_value()
 }
 
 /// What the receipt shows of one revision.
 fn show(block: &StoredBlock, derived: &DerivedBlock, at: usize, data: bool) -> Option<ReceiptRevision> {
     let (revision, leaf) = (block.revisions.get(at)?, derived.revision_leaves.get(at)?);
     let metadata = metadata(revision);
+    let opaque = revision.imported.and_then(|imported| imported.opaque);
     let content = match &revision.data {
+        _ if opaque.is_some() => Content::Opaque { revision_hash: opaque? },
         Some(document) if data => Content::Data { metadata, data: Arc::clone(document) },
         Some(document) => Content::DataHash { metadata, data_hash: ion_hash(document) },
         None => match revision.data_hash {
@@ -293,8 +288,8 @@ fn open(block: &StoredBlock, derived: &DerivedBlock) -> OpenedBlock {
     OpenedBlock {
         blind: block.blind,
         opening: derived.opening.clone(),
-        transaction_info: Some(block.info.to_value()),
-        origin_info: Some(block.origin.to_value()),
+        transaction_info: block.transaction_info(),
+        origin_info: block.origin_info(),
         redaction_info: block.redaction.as_ref().map(|redaction| redaction.to_value()),
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ledgerstone_digest::full::check_genesis;
+use ledgerstone_digest::full::{GenesisFacts, ImportFacts, check_genesis};
 use ledgerstone_digest::ion::{Hasher, Struct, Value, encode};
 use ledgerstone_digest::note::{SigningKey, VerifierKey};
 use ledgerstone_digest::rotation::{KeyChain, RotationRecord};
@@ -53,7 +53,17 @@ pub struct CreateOptions {
     pub key: SigningKey,
     /// The final checkpoint note of the ledger that this one continues.
     pub continues: Option<String>,
+    /// The blocks of a QLDB ledger that come before its own.
+    pub import: Option<Import>,
     pub first_segment_bytes: u64,
+}
+
+/// What a new ledger begins with if it is not empty.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// The strand of the blocks, which goes on.
+    pub strand: Id,
+    pub facts: ImportFacts,
 }
 
 /// How a ledger is opened.
@@ -106,6 +116,7 @@ impl CreateOptions {
             origin_prefix: origin_prefix.to_owned(),
             key,
             continues: None,
+            import: None,
             first_segment_bytes: FIRST_SEGMENT_BYTES,
         }
     }
@@ -175,9 +186,13 @@ fn genesis(env: &Env, origin: &str, options: &CreateOptions) -> Genesis {
     if let Some(note) = &options.continues {
         fields.push(("continues", Value::string(note.as_str())));
     }
+    if let Some(import) = &options.import {
+        fields.push(("import", import.facts.to_value()));
+    }
+    let random = || Id(env.rng.bytes16());
     Genesis {
         ledger: options.ledger,
-        strand: Id(env.rng.bytes16()),
+        strand: options.import.as_ref().map_or_else(random, |import| import.strand),
         created_ms: env.clock.now_ms(),
         record: encode(&Value::Struct(Struct::from_fields(fields))),
     }
@@ -265,6 +280,13 @@ fn follows(before: &SegmentHeader, segment: &SegmentFile) -> Result<(), Damage> 
     Ok(())
 }
 
+/// What a directory's genesis says: the ledger's id and strand, and its record. Nothing else is looked at.
+pub fn genesis_of(env: &Env, dir: &Path) -> Result<(Id, Id, GenesisFacts), OpenError> {
+    let first = SegmentFile::open(&*env.storage, dir, 0, OpenMode::Read)?;
+    let genesis = read_genesis(std::slice::from_ref(&first))?;
+    Ok((genesis.ledger, genesis.strand, genesis_facts(&genesis)?))
+}
+
 pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recovered, OpenError> {
     let storage = &*env.storage;
     if !storage.exists(&dir.join(JOURNAL_DIR)) {
@@ -278,7 +300,8 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     let redaction = redaction::recover(storage, dir).map_err(|e| OpenError::Redaction(e.to_string()))?;
     let mut segments = segments(env, dir)?;
     let genesis = read_genesis(&segments)?;
-    let first = first_key(&genesis)?;
+    let facts = genesis_facts(&genesis)?;
+    let (first, imported_blocks) = (facts.log_key, facts.import.map_or(0, |import| import.first_native_block));
     let notes = rotation::notes(storage, dir)?;
     let recorded = Recorded::read(storage, dir).map_err(checkpoint_error)?;
     if notes.is_empty() {
@@ -346,6 +369,7 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
         segment_bytes: options.segment_bytes,
         staged_above_bytes: options.staged_above_bytes,
         revisions_max: options.transaction_revisions_max,
+        imported_blocks,
     };
     Ok(Recovered { journal, notary, lock, file, tail, texts, sequencer, options, cut })
 }
@@ -390,8 +414,12 @@ pub(crate) fn read_genesis(segments: &[SegmentFile]) -> Result<Genesis, OpenErro
 
 /// The key that the genesis names.
 pub(crate) fn first_key(genesis: &Genesis) -> Result<VerifierKey, OpenError> {
+    Ok(genesis_facts(genesis)?.log_key)
+}
+
+fn genesis_facts(genesis: &Genesis) -> Result<GenesisFacts, OpenError> {
     let facts = check_genesis(&genesis_leaf(genesis), &genesis.record);
-    Ok(facts.map_err(|what| OpenError::Checkpoint(format!("the genesis names no key: {what}")))?.log_key)
+    facts.map_err(|what| OpenError::Checkpoint(format!("the genesis names no key: {what}")))
 }
 
 /// The keys to sign with, as the journal says. Key files take their names, if a rotation had not come that far.
@@ -540,8 +568,10 @@ fn replayed(head: &BlockHead, strand: Id, revisions: Vec<StoredRevision>, comple
         block_position: head.position,
         time_ms: head.time_ms,
     };
+    // An opaque revision is of no table.
     let revisions = revisions
         .into_iter()
+        .filter(|revision| !revision.is_opaque())
         .map(|r| PublishedRevision {
             position: r.position,
             table_id: r.table_id,

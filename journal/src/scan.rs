@@ -256,12 +256,12 @@ impl Walk<'_> {
                 self.chain.next_position
             )));
         }
-        if self.chain.last_time_ms.is_some_and(|last| head.time_ms < last) {
+        if self.chain.last_time_ms.is_some_and(|last| head.time_max_ms() < last) {
             return Err(WireError(format!("block {} is earlier than the block before it", head.number)));
         }
         self.chain.next_block += 1;
         self.chain.next_position = head.position + 1;
-        self.chain.last_time_ms = Some(head.time_ms);
+        self.chain.last_time_ms = Some(head.time_max_ms());
         self.chain.block_hash = Some(head.block_hash);
         Ok(head)
     }

@@ -17,10 +17,13 @@ use crate::derive::{BlockDeriver, BlockFacts, DerivedBlock, RevisionFacts, trans
 use crate::dictionary::{Dictionary, Texts};
 use crate::env::Env;
 use crate::error::{ClockError, CommitError};
-use crate::frame::{BlockHead, Content, FrameKind, Group, RevisionFrame, Staged, StagedRef, put_frame};
+use crate::frame::{BlockHead, Content, FrameKind, Group, ImportedHead, RevisionFrame, Staged, StagedRef, put_frame};
 use crate::offsets::Index;
 use crate::segment::{Chain, PAGE_BYTES, SEGMENT_BYTES_MAX, SegmentHeader, page_align};
-use crate::transaction::{Committed, NewRevision, PublishedBlock, PublishedRevision, Sequence, Transaction};
+use crate::transaction::{
+    Committed, ImportedContent, ImportedTransaction, NewRevision, PublishedBlock, PublishedRevision, Sequence,
+    Transaction,
+};
 
 /// A transaction whose revisions take more is written ahead in staged frames.
 pub const STAGED_ABOVE_BYTES: usize = 4 << 20;
@@ -41,6 +44,8 @@ pub(crate) struct SequencerOptions {
     pub segment_bytes: u64,
     pub staged_above_bytes: usize,
     pub revisions_max: u64,
+    /// Blocks before this one are imported, as the genesis says.
+    pub imported_blocks: u64,
 }
 
 /// Where the writer stands: everything before is durable.
@@ -157,7 +162,7 @@ impl Sequencer {
     /// Gives the transaction its place, or refuses it.
     pub fn add(&mut self, mut transaction: Transaction, answer: Answer, sequence: &mut dyn Sequence) {
         let judged = self.judge(&mut transaction, sequence);
-        if judged.is_ok() && transaction.redaction.is_some() {
+        if judged.is_ok() && transaction.redaction.is_some() && transaction.imported.is_none() {
             // What it redacts must stand in segments that nobody writes to any more.
             self.roll();
         }
@@ -181,7 +186,7 @@ impl Sequencer {
         let chain = &mut self.tail.chain;
         chain.next_position = placed.head.position + 1;
         chain.next_block += 1;
-        chain.last_time_ms = Some(placed.head.time_ms);
+        chain.last_time_ms = Some(placed.head.time_max_ms());
         chain.block_hash = Some(placed.head.block_hash);
         chain.block_leaf = Some(placed.derived.leaf_entry_hash);
         sequence.sequenced(&transaction, &committed);
@@ -257,6 +262,12 @@ impl Sequencer {
     }
 
     fn judge(&mut self, transaction: &mut Transaction, sequence: &mut dyn Sequence) -> Result<i64, CommitError> {
+        if let Some(imported) = &transaction.imported {
+            return self.judge_imported(imported, transaction.revisions.len());
+        }
+        if self.tail.chain.next_block < self.options.imported_blocks {
+            return Err(CommitError::Refused("the import is not complete".into()));
+        }
         let time_ms = self.clock.block_time(&self.env, self.tail.chain.last_time_ms).map_err(CommitError::Clock)?;
         sequence.validate(transaction)?;
         let found = transaction.revisions.len() as u64;
@@ -282,6 +293,16 @@ impl Sequencer {
             return Err(CommitError::Refused("a transaction without a revision takes no block".into()));
         }
         Ok(time_ms)
+    }
+
+    /// An imported block has passed its own checks and takes the place that it had.
+    fn judge_imported(&self, imported: &ImportedTransaction, revisions: usize) -> Result<i64, CommitError> {
+        let next = self.tail.chain.next_block;
+        if imported.number != next || next >= self.options.imported_blocks || imported.revisions.len() != revisions {
+            let text = format!("block {} cannot be imported as block {next}", imported.number);
+            return Err(CommitError::Refused(text.into()));
+        }
+        Ok(imported.time_ms)
     }
 
     /// The record of a rotation says where its block ends, which is known only now. Nothing else writes to that table.
@@ -327,15 +348,31 @@ impl Sequencer {
             supersedes: revision.supersedes,
             blind: *blind,
             data_hash: revision.data.as_ref().map(|d| revision.data_hash.unwrap_or_else(|| ion_hash(d))),
+            imported: None,
         };
-        let of_revisions: Vec<RevisionFacts> = transaction.revisions.iter().zip(&blinds).map(of_revision).collect();
+        let mut of_revisions: Vec<RevisionFacts> = transaction.revisions.iter().zip(&blinds).map(of_revision).collect();
+        if let Some(imported) = &transaction.imported {
+            for (facts, ImportedContent { revision, redacted }) in of_revisions.iter_mut().zip(&imported.revisions) {
+                facts.imported = Some(*revision);
+                facts.data_hash = facts.data_hash.or(*redacted);
+            }
+        }
         let mut deriver = BlockDeriver::new(facts, &mut self.hasher);
         deriver.revisions(&of_revisions);
         let info = transaction_info(
             &transaction.statements,
             transaction.revisions.iter().map(|r| (r.document_id, r.table_id, r.listed.as_ref())),
         );
-        let derived = deriver.finish(&info, &transaction.origin, transaction.redaction.as_ref());
+        let imported = transaction.imported.as_deref();
+        let block = imported.map(|imported| &imported.block);
+        let derived = deriver
+            .finish(&info, &transaction.origin, transaction.redaction.as_ref(), block)
+            .map_err(|part| CommitError::Refused(format!("entriesHashList lacks the hash of {part}").into()))?;
+        if let Some(imported) = imported.filter(|imported| imported.block_hash != derived.opening.block_hash) {
+            let text =
+                format!("the imported block has hash {}, not {}", derived.opening.block_hash, imported.block_hash);
+            return Err(CommitError::Refused(text.into()));
+        }
         let (groups, of_revision) = group(transaction);
         let head = BlockHead {
             number: facts.number,
@@ -351,6 +388,10 @@ impl Sequencer {
             redaction: transaction.redaction.clone(),
             groups,
             staged: Vec::new(),
+            imported: imported.map(|imported| {
+                let time_max_ms = chain.last_time_ms.unwrap_or(i64::MIN).max(imported.time_ms);
+                Box::new(ImportedHead { block: imported.block.clone(), time_max_ms })
+            }),
         };
         Ok(Placed { head, groups: of_revision, blinds, derived })
     }
@@ -406,6 +447,9 @@ impl Sequencer {
         let count = transaction.revisions.len();
         let all = transaction.revisions.iter().zip(&placed.groups).zip(&placed.blinds).enumerate().skip(from);
         for (at, ((revision, group), blind)) in all {
+            let imported = transaction.imported.as_ref().and_then(|imported| imported.revisions.get(at));
+            let redacted = imported.and_then(|imported| imported.redacted);
+            let opaque = imported.is_some_and(|imported| imported.revision.opaque.is_some());
             let frame = RevisionFrame {
                 group: *group,
                 to_block: (count - at) as u32,
@@ -413,7 +457,13 @@ impl Sequencer {
                 version: revision.version,
                 supersedes: revision.supersedes,
                 blind: *blind,
-                content: if revision.data.is_some() { Content::Data(&[]) } else { Content::Deleted },
+                content: match (&revision.data, redacted) {
+                    (Some(_), _) => Content::Data(&[]),
+                    (None, Some(data_hash)) => Content::Redacted { data_hash, record: 0 },
+                    (None, None) if opaque => Content::Opaque,
+                    (None, None) => Content::Deleted,
+                },
+                imported: imported.map(|imported| imported.revision),
             };
             frame.put(revision.data.as_deref(), &mut self.dictionary, &mut self.scratch, frames);
             ends.push(frames.len());

@@ -7,7 +7,7 @@ use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Hasher, Value};
 use ledgerstone_digest::leaf::{RevisionContent, RevisionLeaf, RevisionPlace};
-use ledgerstone_digest::qldb;
+use ledgerstone_digest::qldb::{self, ImportedBlock, ImportedRevision};
 
 use crate::transaction::Listed;
 
@@ -38,12 +38,24 @@ pub struct StoredRevision {
     pub listed: Option<Listed>,
     /// The blinding bytes of its leaf.
     pub blind: [u8; 16],
+    /// What it has beside if it was imported.
+    pub imported: Option<ImportedRevision>,
 }
 
 impl StoredRevision {
     /// QLDB's metadata.
     pub fn metadata(&self) -> Metadata {
-        Metadata { id: self.document_id, version: self.version, tx_time_ms: self.time_ms, tx_id: self.tx_id }
+        Metadata { id: self.document_id, version: self.version, tx_time_ms: self.tx_time_ms(), tx_id: self.tx_id }
+    }
+
+    /// `txTime`: the block's time, unless it was imported.
+    pub fn tx_time_ms(&self) -> i64 {
+        self.imported.map_or(self.time_ms, |imported| imported.tx_time_ms)
+    }
+
+    /// True if nothing but its QLDB hash is known: it is of no table and no document.
+    pub fn is_opaque(&self) -> bool {
+        self.imported.is_some_and(|imported| imported.opaque.is_some())
     }
 
     /// Its leaf and QLDB's hash of it, derived again.
@@ -57,8 +69,11 @@ impl StoredRevision {
             block: self.block,
             supersedes: self.supersedes,
         };
-        let leaf = place.leaf(&RevisionContent { blind: self.blind, metadata_hash, data_hash });
-        (leaf, qldb::revision_hash(metadata_hash, data_hash))
+        let content = RevisionContent { blind: self.blind, metadata_hash, data_hash };
+        match &self.imported {
+            None => (place.leaf(&content), qldb::revision_hash(metadata_hash, data_hash)),
+            Some(imported) => (place.imported_leaf(&content, imported), imported.hash(metadata_hash, data_hash)),
+        }
     }
 }
 
@@ -85,4 +100,18 @@ pub struct StoredBlock {
     pub previous_block_hash: Option<Hash>,
     /// H(previous block's leaf entry); `None` in block 0.
     pub previous_leaf: Option<Hash>,
+    /// What it has beside if it was imported.
+    pub imported: Option<ImportedBlock>,
+}
+
+impl StoredBlock {
+    /// transactionInfo; an imported block may have none.
+    pub fn transaction_info(&self) -> Option<Value> {
+        self.imported.as_ref().is_none_or(|imported| imported.has_transaction_info).then(|| self.info.to_value())
+    }
+
+    /// originInfo; a block of QLDB's own has none.
+    pub fn origin_info(&self) -> Option<Value> {
+        self.imported.as_ref().is_none_or(|imported| imported.has_origin_info).then(|| self.origin.to_value())
+    }
 }

@@ -9,13 +9,14 @@ use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_digest::qldb::{ImportedBlock, ImportedRevision};
 use ledgerstone_digest::rotation::RotationRecord;
 
 use crate::error::CommitError;
 
 /// A transaction ready to be validated and sequenced. At most one revision per document.
 pub struct Transaction {
-    /// A fresh random id, never used before.
+    /// A fresh random id, never used before; the old one of an imported block.
     pub id: Id,
     /// In the order they ran.
     pub statements: Vec<StatementInfo>,
@@ -25,6 +26,8 @@ pub struct Transaction {
     pub redaction: Option<RedactionInfo>,
     /// It rotates the ledger's key: it has one revision, whose data the sequencer writes.
     pub rotation: Option<Rotation>,
+    /// It is a block of another ledger, which keeps its number, its time and its hashes.
+    pub imported: Option<Box<ImportedTransaction>>,
     /// The query engine's own: read set, keys. Comes back in [`PublishedBlock::payload`].
     pub payload: Box<dyn Any + Send>,
 }
@@ -41,6 +44,27 @@ impl Rotation {
     pub fn record(&self, from: u64) -> RotationRecord {
         RotationRecord { old: self.old.clone(), new: self.new.clone(), from }
     }
+}
+
+/// What an imported block has beside.
+#[derive(Debug, Clone)]
+pub struct ImportedTransaction {
+    /// Its number, which must be the next one.
+    pub number: u64,
+    pub time_ms: i64,
+    /// Compared with what follows from its contents.
+    pub block_hash: Hash,
+    pub block: ImportedBlock,
+    /// One for each of the transaction's revisions.
+    pub revisions: Vec<ImportedContent>,
+}
+
+/// What an imported revision has beside.
+#[derive(Debug, Clone, Copy)]
+pub struct ImportedContent {
+    pub revision: ImportedRevision,
+    /// IH(data), if the data was redacted before.
+    pub redacted: Option<Hash>,
 }
 
 /// A revision to be made.

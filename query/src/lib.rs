@@ -17,6 +17,7 @@ pub mod function;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod import;
 pub mod index;
 pub mod instance;
 mod literal;

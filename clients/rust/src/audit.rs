@@ -6,6 +6,7 @@ use ledgerstone_digest::full::{FullBlock, FullData, FullReport, FullRevision, Fu
 use ledgerstone_digest::ion::{self, Limits, Struct, Value};
 use ledgerstone_digest::leaf::{Blind, BlockLeaf, GenesisLeaf, RevisionLeaf};
 use ledgerstone_digest::note::VerifierKey;
+use ledgerstone_digest::qldb::{ImportedBlock, ImportedRevision, JournalBlock};
 use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_protocol::v1;
 use tonic::Streaming;
@@ -30,7 +31,8 @@ pub struct ServedBlock {
     /// QLDB's block struct.
     pub block: Value,
     /// Who did it, through which protocol: what QLDB's struct has no place for.
-    pub origin_info: Value,
+    /// A block of QLDB's own has none.
+    pub origin_info: Option<Value>,
     /// The entries of the tree: revisions, then the block.
     pub leaves: Vec<Vec<u8>>,
     /// The blinding bytes of those leaves.
@@ -141,7 +143,10 @@ impl ServedBlock {
             first_position: block.first_position,
             block_position: block.block_position,
             block: ion::decode(&block.block, &BLOCK_LIMITS)?,
-            origin_info: ion::decode(&block.origin_info, &BLOCK_LIMITS)?,
+            origin_info: match block.origin_info.as_slice() {
+                [] => None,
+                bytes => Some(ion::decode(bytes, &BLOCK_LIMITS)?),
+            },
             leaves: block.leaves,
             blinds: block.blinds.into_iter().map(blind).collect::<Result<_>>()?,
         })
@@ -168,8 +173,12 @@ fn take(verifier: &mut FullVerifier, served: &ServedBlock) -> Result<()> {
     let leaf = served.block_leaf()?;
     let leaves = served.revision_leaves()?;
     let fields = served.block.as_struct().ok_or_else(|| at("it is not a struct".to_owned()))?;
-    let info = field(fields, "transactionInfo").ok_or_else(|| at("it has no transactionInfo".to_owned()))?;
-    let info = TransactionInfo::from_value(info).map_err(|e| at(e.to_string()))?;
+    let imported = if leaf.imported { Some(read_imported(served).map_err(at)?) } else { None };
+    let info = match field(fields, "transactionInfo") {
+        Some(info) => TransactionInfo::from_value(info).map_err(|e| at(e.to_string()))?,
+        None if imported.is_some() => TransactionInfo::default(),
+        None => return Err(at("it has no transactionInfo".to_owned())),
+    };
     let redaction = field(fields, "redactionInfo").map(RedactionInfo::from_value).transpose();
     let redaction = redaction.map_err(|e| at(e.to_string()))?;
     let shown = match field(fields, "revisions") {
@@ -186,14 +195,19 @@ fn take(verifier: &mut FullVerifier, served: &ServedBlock) -> Result<()> {
         )));
     }
     let mut revisions = Vec::with_capacity(leaves.len());
-    for ((leaf, blind), shown) in leaves.iter().zip(&served.blinds).zip(shown) {
+    for (i, ((leaf, blind), shown)) in leaves.iter().zip(&served.blinds).zip(shown).enumerate() {
+        let imported = imported.as_ref().and_then(|(_, revisions)| revisions.get(i).copied());
         revisions.push(FullRevision {
             table_id: leaf.table_id,
             document_id: leaf.document_id,
             version: leaf.version,
             supersedes: leaf.supersedes,
             blind: *blind,
-            data: shown_data(shown, leaf.deleted).map_err(at)?,
+            data: match leaf.opaque {
+                true => FullData::Deleted,
+                false => shown_data(shown, leaf.deleted).map_err(at)?,
+            },
+            imported,
         });
     }
     let block_hash = match field(fields, "blockHash") {
@@ -208,9 +222,14 @@ fn take(verifier: &mut FullVerifier, served: &ServedBlock) -> Result<()> {
         blind: served.blinds.last().copied().unwrap_or_default(),
         revisions: &revisions,
         transaction_info: &info,
-        origin_info_hash: ion::ion_hash(&served.origin_info),
+        origin_info_hash: match &served.origin_info {
+            Some(info) => ion::ion_hash(info),
+            None if imported.is_some() => Hash::ZERO,
+            None => return Err(at("it has no originInfo".to_owned())),
+        },
         redaction_info: redaction.as_ref(),
         block_hash,
+        imported: imported.as_ref().map(|(block, _)| block),
     };
     let derived = verifier.block(&block).map_err(failed)?;
     let derived: Vec<Vec<u8>> = derived.leaves.iter().map(|leaf| leaf.encode()).collect();
@@ -218,6 +237,15 @@ fn take(verifier: &mut FullVerifier, served: &ServedBlock) -> Result<()> {
         return Err(at("the leaves served do not follow from its values".to_owned()));
     }
     Ok(())
+}
+
+/// What an imported block and its revisions have beside.
+fn read_imported(served: &ServedBlock) -> Result<(ImportedBlock, Vec<ImportedRevision>), String> {
+    let mut block = JournalBlock::from_value(&served.block).map_err(|error| error.to_string())?;
+    block.origin_info.clone_from(&served.origin_info);
+    let revisions = block.revisions.iter().map(|revision| ImportedRevision::of(revision).map(|(imported, _)| imported));
+    let revisions = revisions.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    Ok((ImportedBlock::of(&block), revisions))
 }
 
 fn shown_data(revision: &Value, deleted: bool) -> Result<FullData<'_>, String> {

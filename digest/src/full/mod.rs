@@ -10,14 +10,14 @@ mod prepare;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use crate::block::{RedactionInfo, TransactionInfo};
+use crate::block::{BlockError, Fields, RedactionInfo, TransactionInfo, hash_value, native_time, read_hash, refuse};
 use crate::checkpoint::{Checkpoint, ledger_id_of};
 use crate::hash::Hash;
 use crate::id::Id;
-use crate::ion::{self, Limits, Value};
-use crate::leaf::{Blind, BlockHashes, BlockLeaf, BlockOpening, GenesisLeaf, Leaf, RevisionLeaf};
+use crate::ion::{self, Int, Limits, Struct, Value};
+use crate::leaf::{Blind, BlockLeaf, BlockOpening, GenesisLeaf, Leaf, RevisionLeaf};
 use crate::note::VerifierKey;
-use crate::qldb;
+use crate::qldb::{self, ImportedBlock, ImportedRevision};
 use crate::rotation::{KeyChain, RotationProblem, RotationRecord};
 use crate::tree::{self, Frontier};
 use crate::validity::{Validator, Violation};
@@ -25,7 +25,7 @@ use crate::validity::{Validator, Violation};
 use prepare::Says;
 pub use prepare::{Gathered, Heading, Listing, PreparedBlock, PreparedRevision, Preparer};
 
-/// A native block, as it is stored.
+/// A block, as it is stored.
 #[derive(Debug, Clone)]
 pub struct FullBlock<'a> {
     /// The strand.
@@ -48,6 +48,8 @@ pub struct FullBlock<'a> {
     pub redaction_info: Option<&'a RedactionInfo>,
     /// The block hash, where it is stored.
     pub block_hash: Option<Hash>,
+    /// What it has beside if it was imported.
+    pub imported: Option<&'a ImportedBlock>,
 }
 
 /// A revision, as it is stored.
@@ -65,6 +67,8 @@ pub struct FullRevision<'a> {
     pub blind: Blind,
     /// The data, or what is left of it.
     pub data: FullData<'a>,
+    /// What it has beside if it was imported.
+    pub imported: Option<ImportedRevision>,
 }
 
 /// The data of a revision.
@@ -100,6 +104,10 @@ pub struct FullReport {
     pub deleted: u64,
     /// Revisions whose data was redacted, with its record.
     pub redacted: u64,
+    /// Blocks that were imported.
+    pub imported_blocks: u64,
+    /// Imported revisions of which only QLDB's hash is known.
+    pub opaque: u64,
     /// Records that name a revision whose data is still there, or that never was. Who can look at blocks again tells the
     /// two apart with [`Sought`]: one is a redaction that is not finished, the other is false.
     pub redactions_open: Vec<OpenRedaction>,
@@ -281,6 +289,21 @@ pub struct GenesisFacts {
     pub log_key: VerifierKey,
     /// The old ledger's last checkpoint, if this one continues one.
     pub continues: Option<String>,
+    /// What was imported, if the ledger began with an import.
+    pub import: Option<ImportFacts>,
+}
+
+/// What the genesis of an imported ledger says of the import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportFacts {
+    /// How many blocks were imported: the number of the first one made here.
+    pub first_native_block: u64,
+    /// The hash of the last imported block.
+    pub previous_block_hash: Hash,
+    /// QLDB's digest that the export was compared with, if there was one.
+    pub digest: Option<Hash>,
+    /// When, in milliseconds since 1970 UTC.
+    pub time_ms: i64,
 }
 
 /// What was derived of a block.
@@ -409,7 +432,9 @@ impl FullVerifier {
             .iter()
             .map(|document| (document.table_id, &*document.table_name))
             .collect();
-        listed.into_iter().for_each(|(table, name)| self.listed_under(table, name));
+        // Definitions of imported tables, if there are any, are another ledger's.
+        let native = listed.into_iter().filter(|_| block.imported.is_none());
+        native.for_each(|(table, name)| self.listed_under(table, name));
         let accepted = self.accept(prepared, &mut |_, _, _| ())?;
         leaves.push(Leaf::Block(accepted.leaf));
         Ok(DerivedBlock { leaves, opening: accepted.opening })
@@ -422,7 +447,7 @@ impl FullVerifier {
         revisions: &[PreparedRevision],
         complete: &mut dyn FnMut(u8, u64, Hash),
     ) -> Result<(), Failure> {
-        for PreparedRevision { leaf, leaf_hash, position, missing, says, .. } in revisions {
+        for PreparedRevision { leaf, leaf_hash, position, missing, opaque, says, .. } in revisions {
             if *position != self.frontier.size() {
                 let text = format!("it stands at position {}", self.frontier.size());
                 let (block, document, version) = (leaf.block, leaf.document_id, leaf.version);
@@ -431,19 +456,13 @@ impl FullVerifier {
             self.validator.push(&Leaf::Revision(*leaf))?;
             self.frontier.append_and_store(*leaf_hash, &mut *complete);
             self.report.deleted += u64::from(leaf.deleted);
+            self.report.opaque += u64::from(*opaque);
             if *missing {
                 let key = (leaf.block, leaf.table_id, leaf.document_id, leaf.version);
                 self.redactions.missing.insert(key, *position);
             }
             match says.as_deref() {
-                Some(Says::Redacted(record)) => {
-                    if self.redactions.missing.remove(record).is_some() {
-                        self.report.redacted += 1;
-                    } else {
-                        self.report.redactions_open.push(OpenRedaction::new(*position, *record));
-                    }
-                    self.redactions.blocks.insert(record.0);
-                }
+                Some(Says::Redacted(record)) => self.redacted(*position, record),
                 Some(Says::TableName(name)) => self.names.give(leaf.document_id, name),
                 Some(Says::Rotation(record)) => {
                     self.rotating.push(Rotation { record: (**record).clone(), position: *position, block: leaf.block });
@@ -453,6 +472,16 @@ impl FullVerifier {
             }
         }
         Ok(())
+    }
+
+    /// What stands at the position says that the revision was redacted.
+    fn redacted(&mut self, position: u64, record: &RevisionKey) {
+        if self.redactions.missing.remove(record).is_some() {
+            self.report.redacted += 1;
+        } else {
+            self.report.redactions_open.push(OpenRedaction::new(position, *record));
+        }
+        self.redactions.blocks.insert(record.0);
     }
 
     /// How the block that comes lists documents of a table, once its revisions came. A name that neither was the table's
@@ -477,17 +506,11 @@ impl FullVerifier {
             let (first, revisions) = (block.leaf.first, block.leaf.revisions);
             return Err(fail(format!("it is said to begin at position {first} and to have {revisions} revisions")));
         }
-        let hashes = BlockHashes {
-            block_hash: qldb::block_hash(block.entries_hash, self.previous_block_hash),
-            entries_hash: block.entries_hash,
-            previous_block_hash: self.previous_block_hash,
-            entries: block.entries,
-        };
-        let has_revisions = block.leaf.revisions > 0;
-        let opening = BlockOpening::native(self.previous_leaf, hashes, has_revisions, block.has_redaction);
+        let opening = BlockOpening::new(self.previous_leaf, self.previous_block_hash, block.entries);
         if let Some(stored) = block.block_hash.filter(|stored| *stored != opening.block_hash) {
             return Err(fail(format!("its contents hash to {}, stored is {stored}", opening.block_hash)));
         }
+        self.check_import(&block.leaf).map_err(fail)?;
         let leaf = BlockLeaf { commitment: opening.commitment(&block.blind), ..block.leaf };
         let entry = leaf.encode();
         self.validator.push(&Leaf::Block(leaf))?;
@@ -498,16 +521,34 @@ impl FullVerifier {
         self.digest.append(opening.block_hash);
         self.names.end_block();
         self.rotate(&leaf)?;
+        block.redacted.iter().for_each(|record| self.redacted(position, record));
         if block.texts_redacted > 0 {
             self.redactions.texts.insert(number, position);
         }
         self.report.blocks += 1;
+        self.report.imported_blocks += u64::from(leaf.imported);
         self.report.revisions += u64::from(leaf.revisions);
         self.report.statements += block.statements;
         self.report.digests_not_recomputed += block.digests_not_recomputed;
         self.report.texts_redacted += block.texts_redacted;
         self.compare_checkpoints(number)?;
         Ok(AcceptedBlock { leaf, leaf_entry_hash, opening })
+    }
+
+    /// Exactly the blocks that the genesis says were imported are, and they end as it says.
+    fn check_import(&self, leaf: &BlockLeaf) -> Result<(), String> {
+        let import = self.genesis.as_ref().and_then(|genesis| genesis.import.as_ref());
+        let first_native = import.map_or(0, |import| import.first_native_block);
+        match (leaf.imported, leaf.block < first_native) {
+            (true, false) => {
+                Err(format!("it is imported; the genesis says that blocks from {first_native} on are not"))
+            }
+            (false, true) => Err(format!("it is not imported; the genesis says that blocks before {first_native} are")),
+            _ if leaf.block == first_native && self.previous_block_hash != import.map(|i| i.previous_block_hash) => {
+                Err("the block before is not the last imported one that the genesis names".into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_key_document(&self, leaf: &RevisionLeaf, position: u64) -> Result<(), Failure> {
@@ -586,6 +627,16 @@ impl FullVerifier {
         if let Some(beyond) = self.checkpoints.iter().find(|checkpoint| checkpoint.size > size) {
             return Err(Failure::Beyond { size: beyond.size, found: size });
         }
+        let import = self.genesis.as_ref().and_then(|genesis| genesis.import.as_ref());
+        if let Some(import) = import {
+            let (found, expected) = (self.report.blocks, import.first_native_block);
+            let other_end = found == expected && self.previous_block_hash != Some(import.previous_block_hash);
+            if found < expected || other_end {
+                let text =
+                    format!("the genesis says that {expected} blocks were imported, the last one with another end");
+                return Err(Failure::Block { number: found, position: size, text });
+            }
+        }
         let withheld = self.redactions.missing.iter().min_by_key(|(_, position)| **position);
         if let Some((&(block, _, document, version), &position)) = withheld {
             let text = "its data is missing and no record says that it was redacted: it is withheld".into();
@@ -649,10 +700,39 @@ pub fn check_genesis(leaf: &GenesisLeaf, record: &[u8]) -> Result<GenesisFacts, 
     if log_key.name() != origin {
         return Err(format!("logKey is of {}, not of {origin}", log_key.name()));
     }
-    if fields.get("import").is_some() {
-        return Err("the ledger was imported, which this version cannot verify in full".into());
+    let import = fields.get("import").map(read_import).transpose()?;
+    Ok(GenesisFacts { origin, log_key, continues: text("continues"), import })
+}
+
+impl ImportFacts {
+    /// As the genesis record holds it.
+    pub fn to_value(&self) -> Value {
+        let mut fields = vec![
+            ("firstNativeBlock", Value::Int(Int::from(self.first_native_block))),
+            ("previousBlockHash", hash_value(&self.previous_block_hash)),
+        ];
+        fields.extend(self.digest.as_ref().map(|digest| ("digest", hash_value(digest))));
+        fields.push(("time", Value::Timestamp(native_time(self.time_ms))));
+        Value::Struct(Struct::from_fields(fields))
     }
-    Ok(GenesisFacts { origin, log_key, continues: text("continues") })
+}
+
+fn read_import(value: &Value) -> Result<ImportFacts, String> {
+    let read = || {
+        let mut fields = Fields::of(value, "import")?;
+        let facts = ImportFacts {
+            first_native_block: fields.uint("firstNativeBlock")?,
+            previous_block_hash: fields.hash("previousBlockHash")?,
+            digest: fields.optional("digest")?.map(|value| read_hash(value, "import.digest")).transpose()?,
+            time_ms: fields.time("time")?,
+        };
+        fields.no_others()?;
+        match facts.first_native_block {
+            0 => Err(refuse("import.firstNativeBlock", "is 0: nothing was imported")),
+            _ => Ok(facts),
+        }
+    };
+    read().map_err(|error: BlockError| format!("the record's {error}"))
 }
 
 /// QLDB's digest, kept up block by block: the tree of RFC 6962 with `dot` in place of its node hash.

@@ -12,7 +12,7 @@ use crate::hash::Hash;
 use crate::id::Id;
 use crate::ion::{Hasher, Value};
 use crate::leaf::{Blind, BlockLeaf, RevisionContent, RevisionLeaf, RevisionPlace};
-use crate::qldb::{self, Entries};
+use crate::qldb::{self, Entries, ImportedBlock, ImportedRevision};
 use crate::redaction::RedactionRecord;
 use crate::rotation::RotationRecord;
 use crate::tree;
@@ -41,6 +41,8 @@ pub struct Heading<'a> {
     pub redaction_info: Option<&'a RedactionInfo>,
     /// The block hash, where it is stored.
     pub block_hash: Option<Hash>,
+    /// What it has beside if it was imported. Then its revisions are imported ones.
+    pub imported: Option<&'a ImportedBlock>,
 }
 
 /// How transactionInfo lists a document.
@@ -65,6 +67,8 @@ pub struct PreparedRevision {
     listed: Option<Hash>,
     /// Only the hash of its data is there.
     pub(super) missing: bool,
+    /// Nothing but its QLDB hash is known.
+    pub(super) opaque: bool,
     /// What it says, in a table of the system that is read here.
     pub(super) says: Option<Box<Says>>,
 }
@@ -89,15 +93,21 @@ pub struct Gathered {
     records: Vec<RevisionKey>,
 }
 
+/// Redactions that happened before the import are recorded in QLDB's way: by the redactionInfo of a block.
+fn redacted_before(block: &Heading<'_>) -> Vec<RevisionKey> {
+    let listed = block.redaction_info.filter(|_| block.imported.is_some()).map_or(&[][..], |info| &info.revisions);
+    listed.iter().map(|r| (r.sequence_no, r.table_id, r.document_id, r.version)).collect()
+}
+
 /// A block whose hashes were computed, as far as they do not depend on the blocks before. Its revisions are beside it.
 #[derive(Debug, Clone)]
 pub struct PreparedBlock {
     pub(super) leaf: BlockLeaf,
     pub(super) blind: Blind,
-    pub(super) entries: Vec<Hash>,
-    pub(super) entries_hash: Hash,
-    pub(super) has_redaction: bool,
+    pub(super) entries: Entries,
     pub(super) block_hash: Option<Hash>,
+    /// The revisions that an imported block says were redacted.
+    pub(super) redacted: Vec<RevisionKey>,
     pub(super) statements: u64,
     pub(super) digests_not_recomputed: u64,
     pub(super) texts_redacted: u64,
@@ -142,7 +152,9 @@ struct TextHashes {
 impl Gathered {
     /// The next revision.
     pub fn push(&mut self, revision: &PreparedRevision) {
-        self.documents.push(revision.leaf.document_id);
+        if !revision.opaque {
+            self.documents.push(revision.leaf.document_id);
+        }
         self.hashes.push(revision.revision_hash);
         self.listed.extend(revision.listed);
         if let Some(Says::Redacted(key)) = revision.says.as_deref() {
@@ -186,6 +198,7 @@ impl Preparer {
             origin_info_hash: block.origin_info_hash,
             redaction_info: block.redaction_info,
             block_hash: block.block_hash,
+            imported: block.imported,
         };
         let position = first.saturating_add(block.revisions.len() as u64);
         let listings = listings(block).map_err(|text| Failure::Block { number: block.number, position, text })?;
@@ -221,8 +234,16 @@ impl Preparer {
             version: revision.version,
             text,
         };
-        let is_record = revision.table_id == Id::REDACTIONS;
-        let is_rotation = revision.table_id == Id::KEYS;
+        match (block.imported.is_some(), &revision.imported) {
+            (true, Some(imported)) if imported.opaque.is_some() => {
+                return Ok(self.opaque(block, revision, imported, position));
+            }
+            (true, Some(_)) | (false, None) => {}
+            _ => return Err(fail("imported and native revisions in one block".into())),
+        }
+        // What was recorded and rotated in another ledger means nothing for this one.
+        let is_record = revision.table_id == Id::REDACTIONS && revision.imported.is_none();
+        let is_rotation = revision.table_id == Id::KEYS && revision.imported.is_none();
         let mut says = None;
         let data_hash = match &revision.data {
             FullData::Value(value) => {
@@ -261,17 +282,51 @@ impl Preparer {
             block: block.number,
             supersedes: revision.supersedes,
         };
-        let leaf = place.leaf(&RevisionContent { blind: revision.blind, metadata_hash, data_hash });
+        let content = RevisionContent { blind: revision.blind, metadata_hash, data_hash };
+        let (leaf, revision_hash) = match &revision.imported {
+            None => (place.leaf(&content), qldb::revision_hash(metadata_hash, data_hash)),
+            Some(imported) => (place.imported_leaf(&content, imported), imported.hash(metadata_hash, data_hash)),
+        };
         let listed = self.listed(block, revision, listing).map_err(fail)?;
         Ok(PreparedRevision {
             leaf,
             leaf_hash: tree::leaf_hash(&leaf.encode()),
             position,
-            revision_hash: qldb::revision_hash(metadata_hash, data_hash),
+            revision_hash,
             listed,
             missing: matches!(revision.data, FullData::Missing(_)),
+            opaque: false,
             says,
         })
+    }
+
+    /// An imported revision of which only QLDB's hash is known.
+    fn opaque(
+        &mut self,
+        block: &Heading<'_>,
+        revision: &FullRevision<'_>,
+        imported: &ImportedRevision,
+        position: u64,
+    ) -> PreparedRevision {
+        let place = RevisionPlace {
+            table_id: Id::ZERO,
+            document_id: Id::ZERO,
+            version: 0,
+            block: block.number,
+            supersedes: None,
+        };
+        let content = RevisionContent { blind: revision.blind, metadata_hash: Hash::ZERO, data_hash: None };
+        let leaf = place.imported_leaf(&content, imported);
+        PreparedRevision {
+            leaf,
+            leaf_hash: tree::leaf_hash(&leaf.encode()),
+            position,
+            revision_hash: imported.hash(Hash::ZERO, None),
+            listed: None,
+            missing: false,
+            opaque: true,
+            says: None,
+        }
     }
 
     /// The block of these revisions, all of them in order. What was gathered is of no further use then.
@@ -281,7 +336,9 @@ impl Preparer {
         if let Some(document) = changed_twice(&mut gathered.documents) {
             return Err(fail(format!("document {document} is changed twice")));
         }
-        check_redaction_info(block, &mut gathered.records).map_err(fail)?;
+        if block.imported.is_none() {
+            check_redaction_info(block, &mut gathered.records).map_err(fail)?;
+        }
         let mut texts_redacted = 0;
         let mut digests_not_recomputed = 0;
         let mut text_fields = Vec::with_capacity(block.statements.len());
@@ -314,9 +371,17 @@ impl Preparer {
             }
         });
         let redaction_hash = block.redaction_info.map(RedactionInfo::ion_hash);
-        let entries = Entries::native(&gathered.hashes, info_hash, block.origin_info_hash, redaction_hash);
+        let entries = match block.imported {
+            None => Entries::native(&gathered.hashes, info_hash, block.origin_info_hash, redaction_hash),
+            Some(imported) => {
+                let info = imported.has_transaction_info.then_some(info_hash);
+                let origin = imported.has_origin_info.then_some(block.origin_info_hash);
+                Entries::imported(&imported.entries, &gathered.hashes, info, origin, redaction_hash)
+                    .map_err(|part| fail(format!("entriesHashList does not hold the hash of {part}")))?
+            }
+        };
         let leaf = BlockLeaf {
-            imported: false,
+            imported: block.imported.is_some(),
             strand: block.strand,
             block: block.number,
             transaction_id: block.transaction_id,
@@ -328,10 +393,9 @@ impl Preparer {
         Ok(PreparedBlock {
             leaf,
             blind: block.blind,
-            entries_hash: entries.hash(),
-            entries: entries.list,
-            has_redaction: redaction_hash.is_some(),
+            entries,
             block_hash: block.block_hash,
+            redacted: redacted_before(block),
             statements: block.statements.len() as u64,
             digests_not_recomputed,
             texts_redacted,
@@ -343,7 +407,7 @@ impl Preparer {
         let metadata = Metadata {
             id: revision.document_id,
             version: revision.version,
-            tx_time_ms: block.time_ms,
+            tx_time_ms: revision.imported.map_or(block.time_ms, |imported| imported.tx_time_ms),
             tx_id: block.transaction_id,
         };
         let (known, hasher) = (&mut self.known, &mut self.hasher);

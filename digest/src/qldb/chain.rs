@@ -6,9 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{JournalBlock, JournalRevision, ShownContent, dot2, entries_hash, merkle, statement_digest};
+use super::{DeletionForm, JournalBlock, JournalRevision, ShownContent, dot2, entries_hash, merkle, statement_digest};
 use crate::Hash;
-use crate::block::{BlockError, TransactionInfo};
+use crate::block::{BlockError, RedactionInfo, TransactionInfo};
 use crate::ion::{Struct, Value, ion_hash};
 
 /// What is wrong with a block.
@@ -47,6 +47,10 @@ pub struct ChainVerifier {
     strand: Option<String>,
     last: Option<Hash>,
     versions: HashMap<Box<str>, u64>,
+    /// Block, document and version of data that is not there, until a redactionInfo lists it.
+    missing: HashSet<(u64, Box<str>, u64)>,
+    /// Blocks of which a statement's text is not there, likewise.
+    texts_missing: HashSet<u64>,
     report: ChainReport,
 }
 
@@ -66,10 +70,37 @@ impl ChainVerifier {
             .and_then(|()| check_hashes(block))
             .and_then(|()| self.revisions(block))
             .and_then(|()| self.statements(block))
+            .and_then(|()| self.redactions(block))
             .map_err(|problem| ChainError { block: block.sequence_no, problem })?;
         self.strand.get_or_insert_with(|| block.strand_id.clone());
         self.last = Some(block.block_hash);
         self.report.blocks += 1;
+        Ok(())
+    }
+
+    /// The end: what is not there was redacted.
+    pub fn finish(self) -> Result<ChainReport, ChainError> {
+        let data = self.missing.iter().min_by_key(|(block, _, _)| *block);
+        if let Some((block, document, _)) = data {
+            let problem = format!("the data of document {document} is not there, and no redactionInfo lists it");
+            return Err(ChainError { block: *block, problem });
+        }
+        match self.texts_missing.iter().min() {
+            Some(&block) => {
+                let problem = "a statement's text is not there, and no redactionInfo lists a revision of the block";
+                Err(ChainError { block, problem: problem.to_owned() })
+            }
+            None => Ok(self.report),
+        }
+    }
+
+    fn redactions(&mut self, block: &JournalBlock) -> Result<(), String> {
+        let Some(info) = &block.redaction_info else { return Ok(()) };
+        let info = RedactionInfo::from_value(info).map_err(|error| error.to_string())?;
+        for revision in &info.revisions {
+            self.missing.remove(&(revision.sequence_no, revision.document_id.to_string().into(), revision.version));
+            self.texts_missing.remove(&revision.sequence_no);
+        }
         Ok(())
     }
 
@@ -111,6 +142,9 @@ impl ChainVerifier {
                 }
                 last => last.map_or(0, |last| last + 1),
             };
+            if matches!(seen.content, ShownContent::DataHash(_)) {
+                self.missing.insert((block.sequence_no, id.into(), version));
+            }
             self.report.version_gaps += u64::from(version != expected);
             self.versions.insert(id.into(), version);
         }
@@ -135,16 +169,19 @@ impl ChainVerifier {
             }
             // QLDB's rule for deletions was never published.
             ShownContent::Deleted => {
-                let forms = [
-                    (metadata, &mut self.report.deleted),
-                    (dot2(metadata, ion_hash(&Value::NULL)), &mut self.report.deleted_as_null),
-                    (dot2(metadata, Hash::sha256(&[])), &mut self.report.deleted_as_nothing),
-                ];
-                let form = forms.into_iter().find(|(hash, _)| *hash == found);
-                form.map(|(_, count)| *count += 1).is_some()
+                let form = DeletionForm::ALL.into_iter().find(|form| form.hash(metadata) == found);
+                form.map(|form| self.count_deletion(form)).is_some()
             }
         };
         if holds { Ok(()) } else { Err("metadata and data do not have this hash".to_owned()) }
+    }
+
+    fn count_deletion(&mut self, form: DeletionForm) {
+        *match form {
+            DeletionForm::Metadata => &mut self.report.deleted,
+            DeletionForm::Null => &mut self.report.deleted_as_null,
+            DeletionForm::Nothing => &mut self.report.deleted_as_nothing,
+        } += 1;
     }
 
     fn statements(&mut self, block: &JournalBlock) -> Result<(), String> {
@@ -158,6 +195,9 @@ impl ChainVerifier {
             let same = matches!((text, digest), (Some(text), Some(Value::Blob(digest)))
                 if statement_digest(text, &[]).0[..] == digest[..]);
             self.report.digests_not_recomputed += u64::from(!same);
+            if text.is_none() {
+                self.texts_missing.insert(block.sequence_no);
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `imported` | what imported blocks and revisions have beside what native ones have |
 //! | [`journal_block`] | a block as the Ion struct that QLDB hands out |
 //! | `parse` | that struct read back |
 //! | [`chain`] | exported blocks in a row, every hash computed again |
@@ -13,6 +14,7 @@
 //! | [`stream`] | a block as the records of a journal stream |
 
 pub mod chain;
+mod imported;
 pub mod journal_block;
 mod parse;
 pub mod proof;
@@ -20,6 +22,7 @@ pub mod stream;
 
 use crate::Hash;
 use crate::ion::{Hasher, Value};
+pub use imported::{DeletionForm, ImportedBlock, ImportedRevision};
 pub use journal_block::{JournalBlock, JournalRevision, ShownContent, ShownRevision, block_address};
 
 /// `a . b`: the hash of the smaller and then the greater, compared as signed bytes from the last byte to the first.
@@ -67,14 +70,14 @@ pub fn statement_digest_with(hasher: &mut Hasher, text: &str, parameters: &[Valu
     parameters.iter().fold(statement, |digest, p| dot2(digest, hasher.value(p)))
 }
 
-/// The entries of a native block in their order, and where each stands.
+/// The entries of a block in their order, and where each stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entries {
     pub list: Vec<Hash>,
     /// Index of the root over the revision hashes; `None` if the block has no revision.
     pub revisions: Option<u32>,
-    pub transaction_info: u32,
-    pub origin_info: u32,
+    pub transaction_info: Option<u32>,
+    pub origin_info: Option<u32>,
     pub redaction_info: Option<u32>,
 }
 
@@ -92,15 +95,38 @@ impl Entries {
         Entries {
             list,
             revisions: root.map(|_| 0),
-            transaction_info: first,
-            origin_info: first + 1,
+            transaction_info: Some(first),
+            origin_info: Some(first + 1),
             redaction_info: redaction_info.map(|_| first + 2),
         }
     }
 
+    /// The entries of an imported block, each part looked for in QLDB's list; or the name of the part that is not in it.
+    /// A part that the block does not have is `None`.
+    pub fn imported(
+        list: &[Hash],
+        revision_hashes: &[Hash],
+        transaction_info: Option<Hash>,
+        origin_info: Option<Hash>,
+        redaction_info: Option<Hash>,
+    ) -> Result<Self, &'static str> {
+        let place = |name: &'static str, hash: Option<Hash>| match hash {
+            None => Ok(None),
+            Some(hash) => list.iter().position(|entry| *entry == hash).map(|at| Some(at as u32)).ok_or(name),
+        };
+        Ok(Entries {
+            revisions: place("the revisions", merkle(revision_hashes))?,
+            transaction_info: place("transactionInfo", transaction_info)?,
+            origin_info: place("originInfo", origin_info)?,
+            redaction_info: place("redactionInfo", redaction_info)?,
+            list: list.to_vec(),
+        })
+    }
+
     /// `entriesHash`.
     pub fn hash(&self) -> Hash {
-        // A native list is never empty: transactionInfo and originInfo are always in it.
+        // A native list is never empty: transactionInfo and originInfo are always in it. An empty one of an imported
+        // block is refused when it is read.
         entries_hash(&self.list).unwrap_or(Hash::ZERO)
     }
 }
@@ -159,13 +185,26 @@ mod tests {
         let without = Entries::native(&[], h(1), h(2), None);
         assert_eq!(
             (without.revisions, without.transaction_info, without.origin_info, without.redaction_info),
-            (None, 0, 1, None)
+            (None, Some(0), Some(1), None)
         );
         let with = Entries::native(&[h(3), h(4)], h(1), h(2), Some(h(5)));
         assert_eq!(
             (with.revisions, with.transaction_info, with.origin_info, with.redaction_info),
-            (Some(0), 1, 2, Some(3))
+            (Some(0), Some(1), Some(2), Some(3))
         );
         assert_eq!(with.list, [dot2(h(3), h(4)), h(1), h(2), h(5)]);
+    }
+
+    #[test]
+    fn entries_of_an_imported_block_are_found_wherever_they_stand() {
+        let h = |n: u8| Hash::sha256(&[&[n]]);
+        let list = [h(9), dot2(h(3), h(4)), h(8), h(1)];
+        let found = Entries::imported(&list, &[h(3), h(4)], Some(h(1)), None, None).unwrap();
+        assert_eq!(
+            (found.revisions, found.transaction_info, found.origin_info, found.redaction_info),
+            (Some(1), Some(3), None, None)
+        );
+        assert_eq!(Entries::imported(&list, &[h(3)], Some(h(1)), None, None), Err("the revisions"));
+        assert_eq!(Entries::imported(&list, &[], Some(h(2)), None, None), Err("transactionInfo"));
     }
 }

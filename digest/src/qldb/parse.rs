@@ -4,8 +4,7 @@
 //! A field that is not known, or comes twice, is refused: whoever keeps the block could not give it back.
 
 use super::{JournalBlock, JournalRevision, ShownContent, ShownRevision};
-use crate::Hash;
-use crate::block::{BlockError, Fields, refuse};
+use crate::block::{BlockError, Fields, read_hash, refuse};
 use crate::ion::Value;
 
 /// Hashes in an entriesHashList, and revisions in a block. QLDB's own had about four and a few hundred.
@@ -119,9 +118,4 @@ fn list<'a>(value: &'a Value, place: &str) -> Result<&'a [Value], BlockError> {
         Value::List(_) => Err(refuse(place, &format!("has more than {ITEMS_MAX} items"))),
         _ => Err(refuse(place, "is not a list")),
     }
-}
-
-fn read_hash(value: &Value, place: &str) -> Result<Hash, BlockError> {
-    let hash = if let Value::Blob(bytes) = value { Hash::from_slice(bytes) } else { None };
-    hash.ok_or_else(|| refuse(place, "is not a blob of 32 bytes"))
 }

@@ -279,6 +279,7 @@ fn blocks_prepared_revision_by_revision_are_those_prepared_whole() {
             origin_info_hash: preparer.origin_info(&block.origin),
             redaction_info: block.redaction.as_ref(),
             block_hash: Some(derived.opening.block_hash),
+            imported: None,
         };
         let (mut gathered, mut leaves) = (Gathered::default(), Vec::new());
         let store = &mut |level, _, hash| leaves.extend((level == 0).then_some(hash));
@@ -296,6 +297,7 @@ fn blocks_prepared_revision_by_revision_are_those_prepared_whole() {
                 supersedes: revision.supersedes,
                 blind: revision.blind,
                 data,
+                imported: None,
             };
             let listed = block.info.documents.iter().find(|listed| listed.document_id == revision.document);
             let listing = listed.map(|d| Listing { table_name: &d.table_name, statements: &d.statements });

@@ -1,6 +1,7 @@
 //! Leaves and commitments against the vectors.
 
 use ledgerstone_digest::leaf::*;
+use ledgerstone_digest::qldb::Entries;
 use ledgerstone_digest::{Hash, Id, tree};
 use serde_json::Value as Json;
 
@@ -36,14 +37,18 @@ fn block_leaves_hold_the_commitments_of_the_vectors() {
         let bytes = vectors::bytes(&block["leaf"]);
         let leaf = BlockLeaf::decode(&bytes).unwrap();
         assert_eq!(leaf.encode().to_vec(), bytes);
-        let hashes = BlockHashes {
-            block_hash: vectors::hash(&block["blockHash"]),
-            entries_hash: vectors::hash(&block["entriesHash"]),
-            previous_block_hash,
-            entries: vectors::hashes(&block["entriesHashList"]),
+        let info = u32::from(leaf.revisions > 0);
+        let entries = Entries {
+            list: vectors::hashes(&block["entriesHashList"]),
+            revisions: (leaf.revisions > 0).then_some(0),
+            transaction_info: Some(info),
+            origin_info: Some(info + 1),
+            redaction_info: None,
         };
-        previous_block_hash = Some(hashes.block_hash);
-        let opening = BlockOpening::native(previous_leaf, hashes, leaf.revisions > 0, false);
+        let opening = BlockOpening::new(previous_leaf, previous_block_hash, entries);
+        assert_eq!(opening.entries_hash, vectors::hash(&block["entriesHash"]));
+        assert_eq!(opening.block_hash, vectors::hash(&block["blockHash"]));
+        previous_block_hash = Some(opening.block_hash);
         assert_eq!(opening.commitment(&blind(&block["blind"])), leaf.commitment);
         assert_eq!(leaf.first + u64::from(leaf.revisions), block["position"].as_u64().unwrap());
         previous_leaf = Some(Hash::sha256(&[&bytes]));

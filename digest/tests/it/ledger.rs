@@ -311,6 +311,7 @@ pub fn feed(
                 Some(data) if revision.missing => FullData::Missing(ion::ion_hash(data)),
                 Some(data) => FullData::Value(data),
             },
+            imported: None,
         })
         .collect();
     let mut full = FullBlock {
@@ -324,6 +325,7 @@ pub fn feed(
         origin_info_hash: block.origin.ion_hash(),
         redaction_info: block.redaction.as_ref(),
         block_hash: None,
+        imported: None,
     };
     change(&mut full);
     verifier.block(&full)

@@ -3,8 +3,12 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | [`import`] | exported blocks as transactions that make them again |
+//! | [`source`] | an export as it lies in a directory or a bucket |
 //! | `tree` | the tree over the hashes of the blocks, on disk |
 
+pub mod import;
+pub mod source;
 mod tree;
 
 use std::sync::Arc;
@@ -82,7 +86,8 @@ impl Ledger {
     /// The revision of a document in a block as QLDB shows it, with the proof that leads from its hash to the digest.
     pub fn qldb_revision(&self, number: u64, document: Id, tip: Option<u64>) -> Result<QldbProof, QldbError> {
         let (block, derived) = self.derived_block(number)?;
-        let found = block.revisions.iter().position(|revision| revision.document_id == document);
+        let found =
+            block.revisions.iter().position(|revision| revision.document_id == document && !revision.is_opaque());
         let index = found.ok_or(QldbError::NoRevision { block: number, document })?;
         let address = block_address(&block.strand.to_string(), block.number);
         let value = journal_revision(&block.revisions[index], derived.revision_hashes[index]).value(&address);
@@ -178,14 +183,17 @@ pub(crate) fn journal_block(block: &StoredBlock, derived: &DerivedBlock) -> Jour
         entries_hash: opening.entries_hash,
         previous_block_hash: opening.previous_block_hash,
         entries_hash_list: opening.entries.clone(),
-        transaction_info: Some(block.info.to_value()),
+        transaction_info: block.transaction_info(),
         redaction_info: block.redaction.as_ref().map(|redaction| redaction.to_value()),
-        origin_info: Some(block.origin.to_value()),
+        origin_info: block.origin_info(),
         revisions: shown.map(|(revision, hash)| journal_revision(revision, *hash)).collect(),
     }
 }
 
 fn journal_revision(revision: &StoredRevision, hash: Hash) -> JournalRevision {
+    if revision.is_opaque() {
+        return JournalRevision { hash, shown: None };
+    }
     let content = match (&revision.data, revision.data_hash) {
         (Some(data), _) => ShownContent::Data((**data).clone()),
         (None, Some(hash)) => ShownContent::DataHash(hash),

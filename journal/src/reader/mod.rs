@@ -553,20 +553,19 @@ impl Journal {
 
     /// The hashes of a block that was read, compared with the stored one.
     pub fn derived(&self, block: &StoredBlock, hasher: &mut Hasher) -> Result<DerivedBlock, ReadError> {
-        let derived = derive(block, hasher);
-        if derived.opening.block_hash != block.block_hash {
-            let (segment, place) = self.place(block.position)?;
-            let offset = match place {
-                Place::Head(offset) | Place::Frame(offset) => u64::from(offset),
-                Place::Staged => 0,
-            };
-            let what = format!(
-                "block {} has hash {}, but its contents give {}",
-                block.number, block.block_hash, derived.opening.block_hash
-            );
-            return Err(segment.file.damage(offset, what).into());
-        }
-        Ok(derived)
+        let what = match derive(block, hasher) {
+            Ok(derived) if derived.opening.block_hash == block.block_hash => return Ok(derived),
+            Ok(derived) => {
+                format!("has hash {}, but its contents give {}", block.block_hash, derived.opening.block_hash)
+            }
+            Err(part) => format!("was imported, and its entriesHashList does not hold the hash of {part}"),
+        };
+        let (segment, place) = self.place(block.position)?;
+        let offset = match place {
+            Place::Head(offset) | Place::Frame(offset) => u64::from(offset),
+            Place::Staged => 0,
+        };
+        Err(segment.file.damage(offset, format!("block {} {what}", block.number)).into())
     }
 
     /// The entry at a position.

@@ -42,11 +42,12 @@ pub(crate) fn stored_revision(
         data,
         data_hash,
         redaction_record: match revision.content {
-            Content::Redacted { record, .. } => Some(record),
+            Content::Redacted { record, .. } => Some(record).filter(|record| *record > 0),
             _ => None,
         },
         blind: revision.blind,
         listed: group.listed.clone(),
+        imported: revision.imported,
     })
 }
 
@@ -73,6 +74,7 @@ pub(crate) fn stored_block(
         block_hash: head.block_hash,
         previous_block_hash,
         previous_leaf: head.previous_leaf,
+        imported: head.imported.map(|imported| imported.block),
     }
 }
 
@@ -84,11 +86,12 @@ pub(crate) fn revision_facts(revision: &StoredRevision) -> RevisionFacts {
         supersedes: revision.supersedes,
         blind: revision.blind,
         data_hash: revision.data_hash.or_else(|| revision.data.as_ref().map(|data| ion_hash(data))),
+        imported: revision.imported,
     }
 }
 
-/// The hashes of a block that was read.
-pub(crate) fn derive(block: &StoredBlock, hasher: &mut Hasher) -> DerivedBlock {
+/// The hashes of a block that was read; or what part of it an imported block's list of entries does not hold.
+pub(crate) fn derive(block: &StoredBlock, hasher: &mut Hasher) -> Result<DerivedBlock, &'static str> {
     let facts = BlockFacts {
         strand: block.strand,
         number: block.number,
@@ -101,5 +104,5 @@ pub(crate) fn derive(block: &StoredBlock, hasher: &mut Hasher) -> DerivedBlock {
     };
     let mut deriver = BlockDeriver::new(facts, hasher);
     deriver.revisions(&block.revisions.iter().map(revision_facts).collect::<Vec<_>>());
-    deriver.finish(&block.info, &block.origin, block.redaction.as_ref())
+    deriver.finish(&block.info, &block.origin, block.redaction.as_ref(), block.imported.as_ref())
 }

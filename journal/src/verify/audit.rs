@@ -136,7 +136,9 @@ impl Visitor for Audit<'_> {
     }
 
     fn block(&mut self, head: &BlockHead, block: PreparedBlock, report: &mut VerifyReport) -> Result<Derived, String> {
-        for group in &head.groups {
+        // Definitions of imported tables, if there are any, are another ledger's.
+        let native = head.groups.iter().filter(|_| head.imported.is_none());
+        for group in native {
             if let Some(listed) = &group.listed {
                 self.verifier.listed_under(group.table_id, &listed.table_name);
             }
@@ -175,6 +177,8 @@ fn count(found: &FullReport, report: &mut VerifyReport) {
     report.revisions = found.revisions;
     report.deleted = found.deleted;
     report.redacted = found.redacted;
+    report.imported_blocks = found.imported_blocks;
+    report.opaque = found.opaque;
     report.statements = found.statements;
     report.digests_with_parameters = found.digests_not_recomputed;
     report.digests_redacted = found.texts_redacted;

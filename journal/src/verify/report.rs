@@ -94,6 +94,10 @@ pub struct VerifyReport {
     pub revisions: u64,
     /// Revisions whose data was redacted, as a record in the ledger says.
     pub redacted: u64,
+    /// Blocks that were imported from a QLDB ledger.
+    pub imported_blocks: u64,
+    /// Imported revisions of which only QLDB's hash is known.
+    pub opaque: u64,
     /// Deletions.
     pub deleted: u64,
     /// QLDB's digest over all blocks.
@@ -133,6 +137,8 @@ impl VerifyReport {
             blocks: 0,
             revisions: 0,
             redacted: 0,
+            imported_blocks: 0,
+            opaque: 0,
             deleted: 0,
             qldb_digest: None,
             statements: 0,

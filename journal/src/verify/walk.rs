@@ -333,12 +333,16 @@ impl<'a> Walk<'a> {
                 head.number
             ));
         }
-        if self.chain.last_time_ms.is_some_and(|last| head.time_ms < last) {
+        // Digest's rules look at the times of imported blocks and what follows from them.
+        if self.chain.last_time_ms.is_some_and(|last| head.time_max_ms() < last) {
             return Err(format!("block {} is earlier than the block before it", head.number));
+        }
+        if head.imported.is_some() && self.chain.last_time_ms.max(Some(head.time_ms)) != Some(head.time_max_ms()) {
+            return Err(format!("block {} names another latest time than the blocks have", head.number));
         }
         self.chain.next_block += 1;
         self.chain.next_position = head.position + 1;
-        self.chain.last_time_ms = Some(head.time_ms);
+        self.chain.last_time_ms = Some(head.time_max_ms());
         Ok(head)
     }
 

@@ -182,6 +182,7 @@ pub(super) fn heading<'a>(head: &'a BlockHead, strand: Id, preparer: &mut Prepar
         origin_info_hash: preparer.origin_info(&head.origin),
         redaction_info: head.redaction.as_ref(),
         block_hash: Some(head.block_hash),
+        imported: head.imported.as_ref().map(|imported| &imported.block),
     }
 }
 
@@ -236,7 +237,7 @@ fn prepare_revision(
     let value;
     // What the system's tables say is compared; of others only the hash counts.
     let data = match revision.content {
-        Content::Deleted => FullData::Deleted,
+        Content::Deleted | Content::Opaque => FullData::Deleted,
         Content::Redacted { data_hash, .. } => FullData::Missing(data_hash),
         Content::Data(_) if group.table_id.is_system() => {
             value = revision.data(&task.texts).map_err(|e| e.0)?;
@@ -253,6 +254,7 @@ fn prepare_revision(
         supersedes: revision.supersedes,
         blind: revision.blind,
         data,
+        imported: revision.imported,
     };
     let listing = group.listed.as_ref();
     let listing = listing.map(|l| Listing { table_name: &l.table_name, statements: &l.statements });

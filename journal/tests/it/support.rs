@@ -121,6 +121,7 @@ pub fn transaction(n: u64, revisions: Vec<NewRevision>) -> Transaction {
         origin: OriginInfo { user: "clerk".into(), door: "embedded".into(), client_token: None, signature: None },
         redaction: None,
         rotation: None,
+        imported: None,
         payload: Box::new(()),
     }
 }

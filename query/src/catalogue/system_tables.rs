@@ -49,6 +49,19 @@ pub fn system_table(id: Id) -> Option<Arc<Table>> {
     }))
 }
 
+/// The system table that a document must be of, by its fields: definitions exported from a ledger of ours name no table.
+pub fn of_document(data: &Value) -> Option<Id> {
+    let fields = data.as_struct()?;
+    let has = |names: &[&str]| names.iter().all(|name| fields.get(name).is_some());
+    if has(&["tableId", "name", "paths", "unique", "primary", "status"]) {
+        Some(Id::INDEXES)
+    } else if has(&["name", "status", "salted"]) {
+        Some(Id::TABLES)
+    } else {
+        None
+    }
+}
+
 /// The document of a table's definition.
 pub fn table_document(table: &Table) -> Value {
     let columns = table.columns.iter().map(column_document).collect();
@@ -126,8 +139,10 @@ pub fn apply(
                     Ok(DefinitionChange::Other)
                 }
                 None => {
-                    // A table that begins in the same block had no documents before it.
-                    let with_table = table.definition_version == 0 && table.defined_at >= first_position;
+                    // A table that begins in the same block had no documents before it, unless they were imported: then the
+                    // index has to be built.
+                    let begins = table.definition_version == 0 && table.defined_at >= first_position;
+                    let with_table = begins && index.status != IndexStatus::Building;
                     index.from_position = if with_table { 0 } else { snapshot };
                     table.indexes.push(Arc::new(index));
                     catalogue.put_table(table);

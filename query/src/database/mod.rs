@@ -148,7 +148,11 @@ pub struct TokenCommit {
 impl Database {
     /// Makes the ledger's directory and files; the key's name must be the origin that prefix and id make.
     pub fn create(env: &Env, dir: &Path, id: Id, origin_prefix: &str, key: SigningKey) -> Result<()> {
-        Ledger::create(env, dir, &CreateOptions::new(id, origin_prefix, key)).map_err(|error| {
+        Database::create_with(env, dir, &CreateOptions::new(id, origin_prefix, key))
+    }
+
+    pub(crate) fn create_with(env: &Env, dir: &Path, options: &CreateOptions) -> Result<()> {
+        Ledger::create(env, dir, options).map_err(|error| {
             let code = match &error {
                 CreateError::Exists(_) => SqlState::DUPLICATE_DATABASE,
                 CreateError::Origin(_) => SqlState::INVALID_PARAMETER_VALUE,
@@ -419,7 +423,7 @@ pub(crate) fn read_error(error: ReadError) -> QueryError {
 }
 
 /// An opening that failed as a statement's error.
-fn open_error(error: OpenError) -> QueryError {
+pub(crate) fn open_error(error: OpenError) -> QueryError {
     let code = match &error {
         OpenError::Locked(_) => SqlState::OBJECT_IN_USE,
         OpenError::NoLedger { .. } => SqlState::INVALID_CATALOG_NAME,
@@ -433,6 +437,7 @@ fn open_error(error: OpenError) -> QueryError {
 }
 
 fn doc_of(stored: StoredRevision) -> Doc {
+    let tx_time_ms = stored.tx_time_ms();
     let (data, salt) = match stored.data {
         Some(data) => {
             let (data, salt) = without_salt(data);
@@ -446,7 +451,7 @@ fn doc_of(stored: StoredRevision) -> Doc {
         position: stored.position,
         version: stored.version,
         block: stored.block,
-        tx_time_ms: stored.time_ms,
+        tx_time_ms,
         tx_id: stored.tx_id,
         supersedes: stored.supersedes,
         successor: None,

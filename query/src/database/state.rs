@@ -250,7 +250,7 @@ impl State {
                 self.rows.add_token(token, committed.block);
             }
             self.rows.taken_in(committed.snapshot());
-            self.newest_time_ms.store(committed.time_ms, Ordering::Release);
+            self.newest_time_ms.fetch_max(committed.time_ms, Ordering::AcqRel);
         }
         self.publish_catalogue(catalogue, committed.snapshot());
         Ok(())

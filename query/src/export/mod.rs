@@ -21,10 +21,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ledgerstone_digest::Id;
 use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
-use ledgerstone_digest::ion::{encode, ion_hash};
-use ledgerstone_digest::qldb::revision_hash;
-use ledgerstone_digest::{Id, block::Metadata};
+use ledgerstone_digest::ion::{Hasher, encode};
 use ledgerstone_journal::{StoredBlock, StoredRevision};
 
 use crate::catalogue::SALT_FIELD;
@@ -264,24 +263,17 @@ impl std::ops::Deref for Data {
 }
 
 fn row_of(revision: &StoredRevision, strand: Id) -> (Row, Option<Data>) {
-    let metadata = Metadata {
-        id: revision.document_id,
-        version: revision.version,
-        tx_time_ms: revision.time_ms,
-        tx_id: revision.tx_id,
-    };
-    let data_hash = revision.data.as_ref().map(|data| ion_hash(data)).or(revision.data_hash);
     let row = Row {
         position: revision.position,
         document_id: revision.document_id,
         version: revision.version,
-        time_ms: revision.time_ms,
+        time_ms: revision.tx_time_ms(),
         transaction_id: revision.tx_id,
         block: revision.block,
         strand,
         supersedes: revision.supersedes,
         deleted: revision.deleted,
-        hash: revision_hash(metadata.ion_hash(), data_hash),
+        hash: revision.leaf(&mut Hasher::new()).1,
         data_hash: revision.data_hash,
         blind: revision.blind,
         ion: revision.data.as_ref().map(|data| encode(data)),

@@ -350,7 +350,7 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     if is_name(name) {
         return Ok(());
     }
@@ -358,12 +358,12 @@ fn check_name(name: &str) -> Result<()> {
         .hint(format!("A name has 1 to {NAME_CHARACTERS_MAX} of the characters A-Z, a-z, 0-9, - and _.")))
 }
 
-fn key_error(error: KeyError) -> QueryError {
+pub(crate) fn key_error(error: KeyError) -> QueryError {
     let code = if error.is_full() { SqlState::DISK_FULL } else { SqlState::IO_ERROR };
     QueryError::new(code, error.to_string())
 }
 
-fn io_error(action: &str, path: &std::path::Path, error: std::io::Error) -> QueryError {
+pub(crate) fn io_error(action: &str, path: &std::path::Path, error: std::io::Error) -> QueryError {
     let code = if is_full(&error) { SqlState::DISK_FULL } else { SqlState::IO_ERROR };
     QueryError::new(code, format!("{}: cannot {action}: {error}{}", path.display(), help_for(&error)))
 }

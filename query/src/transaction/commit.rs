@@ -132,6 +132,7 @@ impl Transaction {
             },
             redaction: self.redaction.take(),
             rotation: None,
+            imported: None,
             payload: Box::new(payload),
         }))
     }

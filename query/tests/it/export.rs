@@ -151,6 +151,7 @@ fn a_record_of_a_redaction_that_names_no_revision_makes_an_export_false() {
         };
         let lie = Transaction {
             rotation: None,
+            imported: None,
             id: Id([0x78; 16]),
             statements: vec![statement],
             revisions: vec![revision],

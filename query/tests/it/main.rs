@@ -5,6 +5,7 @@ mod analytics_same;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
+mod import;
 mod index_model;
 mod occ_matrix;
 mod permissions;

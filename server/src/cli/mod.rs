@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod doctor;
 mod export;
+mod import;
 mod passwd;
 mod report;
 mod restore;
@@ -43,6 +44,8 @@ enum Command {
     Verify(verify::Verify),
     /// Write history or current data to Parquet.
     Export(export::Export),
+    /// Make a ledger of another system's export.
+    Import(import::Import),
     /// Copy a ledger's journal, from a running server too, and verify the copy.
     Backup(backup::Backup),
     /// Make a ledger of a backup again.
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => arguments.run(),
         Command::Verify(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
+        Command::Import(arguments) => arguments.run(),
         Command::Backup(arguments) => arguments.run(),
         Command::Restore(arguments) => arguments.run(),
         Command::RotateKey(arguments) => arguments.run(),

@@ -87,6 +87,7 @@ fn again(block: &StoredBlock, lie: &Lie) -> Result<Transaction, String> {
         revisions,
         origin: block.origin.clone(),
         rotation: None,
+        imported: None,
         redaction: block.redaction.clone(),
         payload: Box::new(()),
     })

@@ -123,8 +123,15 @@ pub fn of_report(path: &Path, report: &VerifyReport) -> Check {
         check.fact_as("leaves", report.leaves, format!("{}, root {root}", thousands(report.leaves)));
         check.fact_hidden("root", root.to_string());
     }
-    check.fact_as("blocks", report.blocks, thousands(report.blocks));
+    let imported = match report.imported_blocks {
+        0 => String::new(),
+        n => format!(" ({} imported from QLDB)", thousands(n)),
+    };
+    check.fact_as("blocks", report.blocks, format!("{}{imported}", thousands(report.blocks)));
     let mut notes = Vec::new();
+    if report.opaque > 0 {
+        notes.push(format!("{} of which only QLDB's hash is known", thousands(report.opaque)));
+    }
     if report.deleted > 0 {
         notes.push(format!("{} deletions", thousands(report.deleted)));
     }

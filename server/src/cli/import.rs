@@ -1,0 +1,220 @@
+//! `ledgerstone import`: makes a ledger of another system's export (docs/migrate-from-qldb.md, "Bringing the ledger").
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ledgerstone_digest::Hash;
+use ledgerstone_digest::ion::{Limits as IonLimits, Value, parse};
+use ledgerstone_journal::Env;
+use ledgerstone_journal::qldb::source::Directory;
+use ledgerstone_query::database::Limits;
+use ledgerstone_query::import::{ImportError, ImportOptions, ImportReport, Progress as Far, SavedDigest, Step, import};
+use ledgerstone_query::instance::InstanceOptions;
+use ledgerstone_query::work::WorkLimits;
+
+use super::terminal::{Progress, Style, say, thousands};
+
+#[derive(Debug, clap::Args)]
+pub struct Import {
+    #[command(subcommand)]
+    from: From,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum From {
+    /// Make a ledger of a QLDB journal export, every block as it was.
+    QldbExport(QldbExport),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every hash of the export is computed again before anything is written. Ion text and Ion binary are read,\n\
+    objects in any order and depth; an export in JSON cannot be verified. A server may be running on the data directory:\n\
+    it serves the ledger as soon as it is whole. An import that was interrupted goes on when it is started again.\n\n\
+    Examples:\n  \
+    aws s3 sync s3://my-bucket/exports/ exports/\n  \
+    ledgerstone import qldb-export exports/ --ledger vehicle-registration\n  \
+    ledgerstone import qldb-export exports/ --ledger vehicle-registration \\\n      \
+    --digest 7m2T…= --digest-tip '{strandId:\"JdxjkR9bSYB5jMHWcI464T\",sequenceNo:73}'\n\n\
+    Exit status: 0 imported, 1 the export does not hold, 2 nothing was done for another reason."
+)]
+struct QldbExport {
+    /// Where the ledger shall be: a data directory.
+    #[arg(long, value_name = "DIR", default_value = "ledgerstone-data")]
+    data: PathBuf,
+    /// Where signing keys are.
+    #[arg(long, value_name = "DIR", default_value = "ledgerstone-keys")]
+    keys: PathBuf,
+    /// What the ledger shall be called.
+    #[arg(long, value_name = "NAME")]
+    ledger: String,
+    /// First part of the origin that its checkpoints are signed as, such as a domain name of yours.
+    #[arg(long, value_name = "PREFIX", default_value = "localhost")]
+    origin: String,
+    /// A digest that was kept from QLDB, as GetDigest gave it: 32 bytes in base64.
+    #[arg(long, value_name = "BASE64", requires = "digest_tip")]
+    digest: Option<String>,
+    /// The address that came with the digest, or the number of its block.
+    #[arg(long, value_name = "ADDRESS", requires = "digest")]
+    digest_tip: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// A directory with the objects of the export.
+    #[arg(value_name = "EXPORT")]
+    export: PathBuf,
+}
+
+impl Import {
+    pub fn run(self) -> ExitCode {
+        match self.from {
+            From::QldbExport(arguments) => arguments.run(),
+        }
+    }
+}
+
+impl QldbExport {
+    fn run(self) -> ExitCode {
+        let digest = match self.saved_digest() {
+            Ok(digest) => digest,
+            Err(what) => {
+                eprintln!("ledgerstone import: {what}");
+                return ExitCode::from(2);
+            }
+        };
+        let mut bars = [self.bar("verifying"), self.bar("writing")];
+        let mut progress = |Far { step, done, all }: Far| match step {
+            Step::Verifying => bars[0].at(done, all),
+            Step::Writing => bars[1].at(done, all),
+        };
+        let source = Directory(self.export.clone());
+        let options = ImportOptions { name: &self.ledger, digest, progress: &mut progress };
+        let outcome = import(&self.instance(), &source, options);
+        drop(bars);
+        match outcome {
+            Ok(report) => {
+                self.done(&report);
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("ledgerstone import: {error}");
+                if let ImportError::Ledger(error) = &error
+                    && let Some(hint) = &error.hint
+                {
+                    eprintln!("\n{hint}");
+                }
+                ExitCode::from(if matches!(error, ImportError::Export(_)) { 1 } else { 2 })
+            }
+        }
+    }
+
+    fn saved_digest(&self) -> Result<Option<SavedDigest>, String> {
+        let (Some(digest), Some(tip)) = (&self.digest, &self.digest_tip) else { return Ok(None) };
+        let bytes = STANDARD.decode(digest.trim()).map_err(|error| format!("--digest is not base64: {error}"))?;
+        let hash = Hash::from_slice(&bytes).ok_or_else(|| format!("--digest has {} bytes, not 32", bytes.len()))?;
+        let wrong = || format!("--digest-tip is {tip:?}; it is {{strandId:\"…\",sequenceNo:n}} or the number n");
+        let tip = match parse(tip, &IonLimits::DOCUMENT).map_err(|_| wrong())? {
+            Value::Int(number) => number.to_u64(),
+            Value::Struct(fields) => match fields.get("sequenceNo") {
+                Some(Value::Int(number)) => number.to_u64(),
+                _ => None,
+            },
+            _ => None,
+        };
+        Ok(Some(SavedDigest { hash, tip: tip.ok_or_else(wrong)? }))
+    }
+
+    fn instance(&self) -> InstanceOptions {
+        InstanceOptions {
+            env: Env::production(),
+            data: self.data.clone(),
+            keys: self.keys.clone(),
+            origin_prefix: self.origin.clone(),
+            limits: Limits::default(),
+            work: WorkLimits::default(),
+        }
+    }
+
+    fn bar(&self, doing: &str) -> Progress {
+        let bar = Progress::new(doing, "bytes");
+        if self.json { bar.quiet() } else { bar }
+    }
+
+    fn done(&self, report: &ImportReport) {
+        if self.json {
+            say!("{}", json(report));
+            return;
+        }
+        let style = Style::stdout();
+        let chain = &report.chain;
+        say!("{} {}", style.green("✓"), style.bold(&format!("{} is imported", self.ledger)));
+        say!("  blocks      {}, each with the hash that it had", thousands(chain.blocks));
+        say!("  revisions   {}", thousands(chain.revisions));
+        say!("  tables      {} active, {} indexes", report.tables, report.indexes);
+        say!("  ledger      {}", report.origin);
+        say!("  key         {}", report.vkey);
+        say!("  QLDB digest {} at block {}", STANDARD.encode(report.qldb_digest.0), chain.blocks - 1);
+        if let Some(shape) = report.digest_shape {
+            say!("  {} the digest that you kept comes out of these blocks ({shape})", style.green("✓"));
+        }
+        let notes = notes(report);
+        if !notes.is_empty() {
+            say!("\nWhat the export does not show:");
+            notes.iter().for_each(|note| say!("  - {note}"));
+        }
+        let (data, keys) = (self.data.display(), self.keys.display());
+        say!("\nVerify it: ledgerstone verify {}", report.directory.display());
+        say!("Serve it:  ledgerstone serve --data {data} --keys {keys}");
+    }
+}
+
+/// What nobody can compute or tell from the export.
+fn notes(report: &ImportReport) -> Vec<String> {
+    let chain = &report.chain;
+    let counts = [
+        (chain.hash_only, "revisions of which only the hash was exported: QLDB's own"),
+        (chain.redacted, "revisions that were redacted before"),
+        (
+            chain.version_gaps,
+            "revisions whose version does not follow from the one before: those between are not there",
+        ),
+        (
+            chain.digests_not_recomputed,
+            "statements with parameters, which QLDB did not keep: their digests cannot be computed again",
+        ),
+        (
+            chain.deleted_as_null + chain.deleted_as_nothing,
+            "deletions whose hash stands for a null or for nothing beside the metadata",
+        ),
+        (report.repeated, "blocks that were in more than one object"),
+        (report.drops_untold, "DROP INDEX statements by an id that was not exported: the index stays"),
+        (report.definitions_unread, "definitions whose text cannot be read"),
+    ];
+    let mut notes: Vec<String> =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", thousands(*n))).collect();
+    if report.manifests == 0 {
+        notes.push("whether the export is all of the journal: there is no manifest in it".to_owned());
+    }
+    if report.digest_shape.is_none() {
+        notes.push("whether these are the blocks that QLDB promised: give --digest, if you kept one".to_owned());
+    }
+    notes
+}
+
+fn json(report: &ImportReport) -> serde_json::Value {
+    let chain = &report.chain;
+    serde_json::json!({
+        "directory": report.directory, "ledger": report.ledger.to_string(), "origin": report.origin,
+        "vkey": report.vkey.to_string(), "blocks": chain.blocks, "revisions": chain.revisions,
+        "tables": report.tables, "indexes": report.indexes, "hashOnlyRevisions": chain.hash_only,
+        "redacted": chain.redacted, "versionGaps": chain.version_gaps,
+        "deletions": {"metadata": chain.deleted, "null": chain.deleted_as_null, "nothing": chain.deleted_as_nothing},
+        "statements": chain.statements, "digestsNotRecomputed": chain.digests_not_recomputed,
+        "repeatedBlocks": report.repeated, "resumedBlocks": report.resumed_blocks, "manifests": report.manifests,
+        "qldbDigest": STANDARD.encode(report.qldb_digest.0), "qldbDigestTip": chain.blocks.saturating_sub(1),
+        "digestChecked": report.digest_shape.map(|shape| shape.to_string()),
+        "dropsUntold": report.drops_untold, "definitionsUnread": report.definitions_unread,
+    })
+}
