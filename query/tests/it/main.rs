@@ -7,6 +7,7 @@ mod exec_fixtures;
 mod export;
 mod import;
 mod index_model;
+mod index_scan;
 mod occ_matrix;
 mod permissions;
 mod session_clock;
