@@ -3,10 +3,12 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | [`export`] | journal exports as QLDB wrote them |
 //! | [`import`] | exported blocks as transactions that make them again |
 //! | [`source`] | an export as it lies in a directory or a bucket |
 //! | `tree` | the tree over the hashes of the blocks, on disk |
 
+pub mod export;
 pub mod import;
 pub mod source;
 mod tree;

@@ -7,6 +7,7 @@ mod damage;
 mod model;
 mod proofs;
 mod qldb;
+mod qldb_export;
 mod redacting;
 mod rotating;
 mod support;

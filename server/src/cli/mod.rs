@@ -42,7 +42,7 @@ enum Command {
     Demo(demo::Demo),
     /// Check a receipt, checkpoints, a data directory or an export.
     Verify(verify::Verify),
-    /// Write history or current data to Parquet.
+    /// Write rows to Parquet, or blocks as QLDB exported them.
     Export(export::Export),
     /// Make a ledger of another system's export.
     Import(import::Import),
