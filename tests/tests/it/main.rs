@@ -14,6 +14,7 @@ mod grpc_sessions;
 mod harness;
 mod hostile;
 mod hostile_values;
+mod import;
 mod kill;
 mod pg_copy;
 mod pg_export;
