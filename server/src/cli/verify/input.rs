@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::receipt::{MAGIC, RECEIPT_BYTES_MAX};
+use ledgerstone_journal::qldb::source::{Directory, ObjectSource};
 use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_query::export::manifest::MANIFEST_FILE;
 
@@ -32,6 +33,8 @@ pub enum Input {
     Server(Vec<PathBuf>),
     /// A Parquet export.
     Export,
+    /// A journal export in QLDB's format.
+    JournalExport,
 }
 
 /// Finds out what a path is. The error says what stood in the way.
@@ -79,12 +82,21 @@ fn directory(path: &Path) -> Result<Input, String> {
     let mut ledgers: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.join(JOURNAL_DIR).is_dir()).collect();
     ledgers.sort();
+    if ledgers.is_empty() && holds_blocks(path) {
+        return Ok(Input::JournalExport);
+    }
     if ledgers.is_empty() {
         let what = "it is neither a ledger's directory (journal/ is missing), nor a data directory with ledgers in it, \
-                    nor an export (manifest.json is missing)";
+                    nor an export (manifest.json is missing, and there is no .ion or .manifest either)";
         return Err(what.to_owned());
     }
     Ok(Input::Server(ledgers))
+}
+
+/// Objects of a journal export, at any depth.
+fn holds_blocks(path: &Path) -> bool {
+    let listed = Directory(path.to_path_buf()).list().unwrap_or_default();
+    listed.iter().any(|(key, _)| key.ends_with(".ion") || key.ends_with(".manifest"))
 }
 
 fn classify(bytes: &[u8]) -> Result<Input, String> {

@@ -9,11 +9,13 @@
 //! | `checkpoints` | checkpoints, and that one ledger stands behind two of them |
 //! | `directory` | a ledger's directory, or a server's with several |
 //! | `export` | a Parquet export |
+//! | `journal_export` | a journal export in QLDB's format |
 
 mod checkpoints;
 mod directory;
 mod export;
 mod input;
+mod journal_export;
 mod proof_file;
 mod receipt;
 
@@ -46,7 +48,8 @@ const CONTENT_BYTES_MAX: u64 = 64 << 20;
     ledgerstone verify receipt --key OLD --rotation PROOF"
 )]
 pub struct Verify {
-    /// A receipt, a proof file, checkpoints, a ledger's or server's data directory, or a Parquet export.
+    /// A receipt, a proof file, checkpoints, a ledger's or server's data directory, a Parquet export, or a journal export
+    /// in QLDB's format.
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// The ledger's verifier key, or a file with it. Have it from elsewhere, never from what is checked.
@@ -132,6 +135,7 @@ fn check_all(paths: &[PathBuf], given: &Given) -> Vec<Check> {
             Ok(Input::Ledger) => checks.push(directory::check(path, given)),
             Ok(Input::Server(ledgers)) => checks.extend(directory::check_all(path, &ledgers, given)),
             Ok(Input::Export) => checks.push(export::check(path, given)),
+            Ok(Input::JournalExport) => checks.push(journal_export::check(path, given)),
             Err(what) => checks.push(Check::new(path, "unknown").unchecked(what)),
         }
     }
