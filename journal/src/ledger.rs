@@ -46,6 +46,13 @@ pub struct Ledger {
     rotating: Mutex<()>,
 }
 
+/// A block from afar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockOutline {
+    pub time_ms: i64,
+    pub revisions: u32,
+}
+
 impl Ledger {
     /// Makes a new ledger: under a temporary name with its genesis and a checkpoint of size 1, synced, then renamed.
     pub fn create(env: &Env, dir: &Path, options: &CreateOptions) -> Result<(), CreateError> {
@@ -180,6 +187,13 @@ impl Ledger {
     pub fn block_end(&self, number: u64) -> Result<u64, ReadError> {
         self.block_number_published(number)?;
         Ok(self.journal.block_position(number)? + 1)
+    }
+
+    /// What a block's head says, without reading its revisions.
+    pub fn block_outline(&self, number: u64) -> Result<BlockOutline, ReadError> {
+        self.block_number_published(number)?;
+        let head = self.journal.head(self.journal.block_position(number)?)?;
+        Ok(BlockOutline { time_ms: head.time_ms, revisions: head.revisions })
     }
 
     /// The entry of the tree at a position.

@@ -72,7 +72,7 @@ pub use engine::Step;
 pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
 pub use keyring::Keys;
-pub use ledger::Ledger;
+pub use ledger::{BlockOutline, Ledger};
 pub use qldb::{QldbDigest, QldbError, QldbProof};
 pub use receipt::{ReceiptError, ReceiptOptions};
 pub use recovery::{CreateOptions, Import, OpenOptions, Recovered};

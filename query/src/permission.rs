@@ -44,6 +44,9 @@ pub enum Action {
     UntagResource,
     ListTagsForResource,
     StreamJournal,
+    DescribeStream,
+    CancelStream,
+    ListStreams,
     Backup,
     RotateKey,
 }
@@ -60,6 +63,12 @@ pub enum Resource<'a> {
     NewTable,
     /// What is known of all tables.
     Catalogue,
+    /// A journal stream.
+    Stream {
+        id: Id,
+    },
+    /// A stream that is to be made, or all there are.
+    Streams,
 }
 
 /// Says who may do what.
@@ -104,6 +113,9 @@ impl Action {
             Action::UntagResource => "qldb:UntagResource",
             Action::ListTagsForResource => "qldb:ListTagsForResource",
             Action::StreamJournal => "qldb:StreamJournalToKinesis",
+            Action::DescribeStream => "qldb:DescribeJournalKinesisStream",
+            Action::CancelStream => "qldb:CancelJournalKinesisStream",
+            Action::ListStreams => "qldb:ListJournalKinesisStreamsForLedger",
             Action::Backup => "ledgerstone:Backup",
             Action::RotateKey => "ledgerstone:RotateKey",
         }
@@ -121,6 +133,8 @@ impl Permit {
             Resource::Table { name, .. } => format!("table \"{name}\""),
             Resource::NewTable => "a new table".to_owned(),
             Resource::Catalogue => "the catalogue".to_owned(),
+            Resource::Stream { id } => format!("stream {id} of ledger \"{}\"", self.ledger),
+            Resource::Streams => format!("the streams of ledger \"{}\"", self.ledger),
         };
         Err(QueryError::new(
             SqlState::INSUFFICIENT_PRIVILEGE,

@@ -142,6 +142,8 @@ fn resources(ledger: &str, resource: Resource<'_>) -> Vec<String> {
         // As in QLDB, only a pattern for all tables covers one that is to be made.
         Resource::NewTable => vec![format!("ledger/{ledger}/table/*")],
         Resource::Catalogue => vec![format!("ledger/{ledger}/information_schema/user_tables")],
+        Resource::Stream { id } => vec![format!("stream/{ledger}/{id}")],
+        Resource::Streams => vec![format!("stream/{ledger}/*")],
     }
 }
 
@@ -160,6 +162,8 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ledgerstone_digest::Id;
+
     use super::*;
 
     const TABLE: Resource<'static> = Resource::Table { id: ledgerstone_digest::Id([0; 16]), name: "Vehicle" };
@@ -194,6 +198,26 @@ mod tests {
             assert!(may(user, Action::SendCommand, Resource::Ledger), "{user}");
         }
         assert!(!policies.allows("nobody", "moon2", Action::SendCommand, Resource::Ledger));
+    }
+
+    #[test]
+    fn streams_are_resources_of_their_own() {
+        let policies = policies(
+            r#"{"clerk": [{"Effect": "Allow", "Action": "qldb:*Stream*", "Resource": "arn:aws:qldb:*:*:stream/main/0000000000000000000001"}],
+                "chief": [{"Effect": "Allow", "Action": "qldb:*Stream*", "Resource": "arn:aws:qldb:*:*:stream/main/*"}],
+                "other": [{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:qldb:*:*:ledger/main*"}]}"#,
+        );
+        let may = |user, action, resource| policies.allows(user, "main", action, resource);
+        let (first, second) = (Resource::Stream { id: Id::system(1) }, Resource::Stream { id: Id::system(2) });
+        assert!(may("clerk", Action::CancelStream, first) && !may("clerk", Action::DescribeStream, second));
+        assert!(!may("clerk", Action::StreamJournal, Resource::Streams), "not a stream that is to be made");
+        assert!(
+            may("chief", Action::StreamJournal, Resource::Streams)
+                && may("chief", Action::ListStreams, Resource::Streams)
+        );
+        assert!(may("chief", Action::CancelStream, second) && !may("chief", Action::GetBlock, Resource::Ledger));
+        assert!(!may("other", Action::StreamJournal, Resource::Streams));
+        assert!(!policies.allows("chief", "other", Action::CancelStream, first));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The ledgers of one server: a directory of them, by name (DESIGN section 8).
 //!
 //! `<data>/<name>/` is a ledger's directory, as the journal makes it; `<data>/<name>.protected` beside it, if there, says
-//! that the ledger may not be dropped, and `<data>/<name>.settings` holds what else its owner has set. Keys are in a directory of their own, by the ledger's id, which the journal's first
-//! segment names.
+//! that the ledger may not be dropped, `<data>/<name>.settings` holds what else its owner has set, and the directory
+//! `<data>/<name>.streams` what is kept of its journal streams. Keys are in a directory of their own, by the ledger's id, which the
+//! journal's first segment names.
 
 mod settings;
+mod stream_files;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -23,7 +25,7 @@ use crate::database::{Database, DatabaseOptions, Limits};
 use crate::error::{QueryError, Result, SqlState};
 use crate::permission::{Action, Permit, Policy, Resource};
 use crate::work::{Pool, WorkLimits};
-pub use settings::{LedgerSettings, PermissionsMode, TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX};
+pub use settings::{LedgerSettings, PermissionsMode, TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX, check_tags};
 
 /// The ledger that the first start makes.
 pub const MAIN: &str = "main";
@@ -37,6 +39,8 @@ pub struct Instance {
     options: InstanceOptions,
     keys: KeyDirectory,
     open: Mutex<BTreeMap<String, Arc<Database>>>,
+    /// Held while a stream's file is written, and while a ledger is dropped.
+    streams: Mutex<()>,
     exports: OnceLock<PathBuf>,
     policy: OnceLock<Arc<dyn Policy>>,
     pool: Arc<Pool>,
@@ -79,6 +83,7 @@ impl Instance {
             options,
             keys,
             open: Mutex::default(),
+            streams: Mutex::default(),
             exports: OnceLock::new(),
             policy: OnceLock::new(),
             pool,
@@ -137,7 +142,12 @@ impl Instance {
 
     /// Refuses (42501) what is done to a ledger as a whole if the policy does not allow it, in whatever mode the ledger is.
     pub fn check_operator(&self, ledger: &str, user: &str, action: Action) -> Result<()> {
-        self.permit_of(ledger, user).map_or(Ok(()), |permit| permit.check(action, Resource::Ledger))
+        self.check_resource(ledger, user, action, Resource::Ledger)
+    }
+
+    /// The same for something that belongs to a ledger.
+    pub fn check_resource(&self, ledger: &str, user: &str, action: Action, resource: Resource<'_>) -> Result<()> {
+        self.permit_of(ledger, user).map_or(Ok(()), |permit| permit.check(action, resource))
     }
 
     /// `None` without a policy.
@@ -206,6 +216,7 @@ impl Instance {
             if options.env.storage.exists(&dir) {
                 return Err(QueryError::new(SqlState::DUPLICATE_DATABASE, format!("ledger \"{name}\" already exists")));
             }
+            self.remove_streams(name)?;
             // First, so that a crash leaves no ledger with less protection than was asked for.
             match *settings == LedgerSettings::default() {
                 true => self.remove_settings(name)?,
@@ -225,6 +236,7 @@ impl Instance {
     /// Removes a ledger and its files, unless it is protected. Its key stays. Sessions still on it can read what is in
     /// memory at most.
     pub fn drop_ledger(&self, name: &str) -> Result<()> {
+        let _streams = self.hold_streams();
         // Not `ledger`: one that is damaged may be dropped too.
         let mut open = self.opened();
         self.must_exist(name)?;
@@ -244,6 +256,7 @@ impl Instance {
         let gone = self.options.data.join(format!(".{name}.dropped"));
         storage.rename(&dir, &gone).map_err(|e| io_error("rename", &dir, e))?;
         self.remove_settings(name)?;
+        self.remove_streams(name)?;
         storage.sync_dir(&self.options.data).map_err(|e| io_error("sync", &self.options.data, e))?;
         storage.remove_dir_all(&gone).map_err(|e| io_error("remove", &gone, e))
     }

@@ -13,7 +13,7 @@ use ledgerstone_journal::env::{read_file, write_whole};
 use super::{Instance, io_error};
 use crate::error::{QueryError, Result, SqlState};
 
-/// Tags of one ledger, as in QLDB.
+/// Tags of one ledger or stream, as in QLDB.
 pub const TAGS_MAX: usize = 50;
 /// Characters of a tag's key.
 pub const TAG_KEY_MAX: usize = 128;
@@ -54,19 +54,24 @@ impl PermissionsMode {
 
 impl LedgerSettings {
     pub(super) fn check(&self) -> Result<()> {
-        let refuse = |what: String| Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, what));
-        if self.tags.len() > TAGS_MAX {
-            return refuse(format!("a ledger has at most {TAGS_MAX} tags, not {}", self.tags.len()));
-        }
-        for (key, value) in &self.tags {
-            if !(1..=TAG_KEY_MAX).contains(&key.chars().count()) || value.chars().count() > TAG_VALUE_MAX {
-                return refuse(format!(
-                    "a tag's key has 1 to {TAG_KEY_MAX} characters and its value at most {TAG_VALUE_MAX}"
-                ));
-            }
-        }
-        Ok(())
+        check_tags(&self.tags)
     }
+}
+
+/// Whether a ledger, or something that belongs to one, may have these tags (22023).
+pub fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
+    let refuse = |what: String| Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, what));
+    if tags.len() > TAGS_MAX {
+        return refuse(format!("there are at most {TAGS_MAX} tags, not {}", tags.len()));
+    }
+    for (key, value) in tags {
+        if !(1..=TAG_KEY_MAX).contains(&key.chars().count()) || value.chars().count() > TAG_VALUE_MAX {
+            return refuse(format!(
+                "a tag's key has 1 to {TAG_KEY_MAX} characters and its value at most {TAG_VALUE_MAX}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Instance {

@@ -28,6 +28,8 @@ impl Policy for Asked {
             }
             Resource::NewTable => "new".to_owned(),
             Resource::Catalogue => "catalogue".to_owned(),
+            Resource::Stream { id } => format!("stream {id}"),
+            Resource::Streams => "streams".to_owned(),
         };
         self.questions.lock().unwrap().push((action, what));
         *self.denied.lock().unwrap() != Some(action)

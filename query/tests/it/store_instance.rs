@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ledgerstone_digest::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::Database;
@@ -76,4 +77,35 @@ fn a_ledger_that_cannot_be_opened_leaves_the_others_alone() {
     let error = instance.ledger("broken").err().unwrap();
     assert!(error.message.contains(".seg"), "{error}");
     instance.drop_ledger("broken").unwrap();
+}
+
+#[test]
+fn what_is_kept_of_streams_goes_with_their_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let instance = open_instance(dir.path()).unwrap();
+    let names = |ledger: &str| -> Vec<(String, Vec<u8>)> {
+        let files = instance.stream_files(ledger).unwrap();
+        files.into_iter().map(|(name, bytes)| (name, bytes.unwrap())).collect()
+    };
+    let (first, second) = (Id([1; 16]), Id([2; 16]));
+    let database = instance.create_ledger("streamed", false).unwrap();
+    assert_eq!(names("streamed"), []);
+    instance.write_stream_file(&database, first, b"old").unwrap();
+    instance.write_stream_file(&database, second, b"2").unwrap();
+    instance.write_stream_file(&database, first, b"1").unwrap();
+    let kept = |id: Id, text: &str| (id.to_string(), text.as_bytes().to_vec());
+    assert_eq!(names("streamed"), [kept(first, "1"), kept(second, "2")]);
+    assert_eq!(names("main"), []);
+    instance.remove_stream_file(&database, first).unwrap();
+    instance.remove_stream_file(&database, first).unwrap();
+    assert_eq!(names("streamed"), [kept(second, "2")]);
+    assert_eq!(instance.ledgers().len(), 2, "the directory is no ledger");
+
+    instance.drop_ledger("streamed").unwrap();
+    assert!(!dir.path().join("data/streamed.streams").exists());
+    // Who still sends the streams of the ledger that is gone does not write into the one that has its name.
+    instance.create_ledger("streamed", false).unwrap();
+    let refused = instance.write_stream_file(&database, first, b"late").unwrap_err();
+    assert_eq!(refused.code, SqlState::INVALID_CATALOG_NAME);
+    assert_eq!(names("streamed"), []);
 }
