@@ -21,6 +21,8 @@ pub struct ServeConfig {
     pub access_keys: Option<PathBuf>,
     /// QLDB's own limits hold in its API.
     pub qldb_strict: bool,
+    /// The URL of where journal streams are sent; `None`: nowhere.
+    pub kinesis: Option<String>,
     /// Who may do what in ledgers that ask.
     pub policy: Option<PathBuf>,
     pub tls: Option<TlsFiles>,
@@ -134,6 +136,8 @@ limits! {
     grpc_block_streams: 64, 1, 1 << 16, "streams";
     /// Journal streams over HTTP that are open at once.
     qldb_http_streams: 64, 1, 1 << 16, "streams";
+    /// Journal streams to Kinesis that have not ended, of all ledgers.
+    qldb_kinesis_streams: 64, 1, 1 << 16, "streams";
     /// Open sessions of QLDB's session API.
     qldb_sessions: 3_000, 1, 1 << 20, "sessions";
     /// A QLDB session without a transaction in which nothing is asked for this long is closed.
@@ -243,6 +247,7 @@ mod tests {
             users: None,
             access_keys: None,
             qldb_strict: false,
+            kinesis: None,
             policy: None,
             tls: None,
             exports: None,

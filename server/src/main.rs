@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod arn;
+mod aws;
 mod cli;
 mod config;
 mod following;
 mod grpc;
 mod http;
+mod kinesis;
 mod log;
 mod metrics;
 mod pg;

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub scrub_bytes: Counter,
     pub scrub_passes: Counter,
     pub scrub_damage: Counter,
+    pub kinesis_records: Counter,
+    pub kinesis_failures: Counter,
 }
 
 /// A number that only grows.
@@ -92,7 +94,7 @@ impl Histogram {
 
 impl Metrics {
     /// The page.
-    pub fn render(&self, ledgers: &[LedgerMetrics], work: &Pool) -> String {
+    pub fn render(&self, ledgers: &[LedgerMetrics], work: &Pool, streams: &[(&'static str, usize)]) -> String {
         let mut page = String::with_capacity(4 << 10);
         let counters = [
             ("connections_opened_total", "Connections accepted on the PostgreSQL port.", &self.connections_opened),
@@ -120,6 +122,12 @@ impl Metrics {
                 "Times that a sealed segment was found damaged or unreadable; the log names it.",
                 &self.scrub_damage,
             ),
+            ("kinesis_records_total", "Records of journal streams that Kinesis has taken.", &self.kinesis_records),
+            (
+                "kinesis_failures_total",
+                "Calls to Kinesis that did not get all of their records through.",
+                &self.kinesis_failures,
+            ),
         ];
         for (name, help, counter) in counters {
             let _ = writeln!(page, "# HELP ledgerstone_{name} {help}\n# TYPE ledgerstone_{name} counter");
@@ -133,6 +141,11 @@ impl Metrics {
         let _ = writeln!(page, "ledgerstone_connections {}", self.connections_open.get());
         render_work(&mut page, work);
         self.render_histogram(&mut page);
+        let _ = writeln!(page, "# HELP ledgerstone_kinesis_streams Journal streams to Kinesis, by their status.");
+        let _ = writeln!(page, "# TYPE ledgerstone_kinesis_streams gauge");
+        for (status, count) in streams {
+            let _ = writeln!(page, "ledgerstone_kinesis_streams{{status=\"{status}\"}} {count}");
+        }
         let _ = writeln!(page, "# HELP ledgerstone_ledger_size Leaves of the ledger's tree, published.");
         let _ = writeln!(page, "# TYPE ledgerstone_ledger_size gauge");
         for ledger in ledgers {
@@ -200,7 +213,8 @@ mod tests {
         metrics.statement_seconds.observe(Duration::from_micros(60));
         metrics.statement_seconds.observe(Duration::from_secs(60));
         let ledgers = [LedgerMetrics { name: "a\"b".to_owned(), size: 3, takes_writes: true }];
-        let page = metrics.render(&ledgers, &Pool::new(WorkLimits::default()));
+        let page = metrics.render(&ledgers, &Pool::new(WorkLimits::default()), &[("ACTIVE", 2)]);
+        assert!(page.contains("ledgerstone_kinesis_streams{status=\"ACTIVE\"} 2\n"), "{page}");
         assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"0.000100\"} 1\n"), "{page}");
         assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"+Inf\"} 2\n"), "{page}");
         assert!(page.contains("ledgerstone_ledger_size{ledger=\"a\\\"b\"} 3\n"), "{page}");

@@ -13,9 +13,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::aws::{Credentials, CredentialsError, Endpoint, EndpointError, Roots, region_from_environment};
 use crate::config::{ConfigError, Limits, ServeConfig, TlsFiles, parse_address};
 use crate::grpc;
 use crate::http::{self, HttpState};
+use crate::kinesis::{self, Kinesis, Streams};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::pg::{self, Server, Users};
@@ -48,6 +50,11 @@ pub struct Serve {
     /// 5 indexes a table, 5 ledgers. For testing a program that will meet them.
     #[arg(long)]
     qldb_strict: bool,
+    /// Where journal streams are sent: http://HOST:PORT or https://HOST of Kinesis or something with its API. Keys come from
+    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, the region from AWS_REGION or each stream's ARN. Without
+    /// it streams are refused: no address that a client names is ever called.
+    #[arg(long, value_name = "URL")]
+    kinesis: Option<String>,
     /// Who may do what, in the form of IAM's policies: an object of users, each with its statements. Checked for every
     /// statement in ledgers whose permissions mode is STANDARD. Without it whoever comes in may do everything.
     #[arg(long, value_name = "FILE")]
@@ -89,6 +96,12 @@ enum ServeError {
     Open { data: PathBuf, text: String },
     #[error("{0}")]
     Exports(String),
+    #[error("--kinesis: {0}")]
+    Kinesis(#[from] EndpointError),
+    #[error("--kinesis needs access keys: {0}")]
+    KinesisKeys(#[from] CredentialsError),
+    #[error("--kinesis cannot speak TLS: {0}")]
+    KinesisTls(String),
     #[error("cannot listen on {address}: {source}{}", if source.kind() == std::io::ErrorKind::AddrInUse { "; is another server running?" } else { help_for(source) })]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error("cannot start: {0}{help}", help = help_for(.0))]
@@ -127,6 +140,7 @@ impl Serve {
             users: self.users,
             access_keys: self.access_keys,
             qldb_strict: self.qldb_strict,
+            kinesis: self.kinesis,
             policy: self.policy,
             tls,
             exports: self.exports,
@@ -165,6 +179,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     };
     let policy = config.policy.as_deref().map(Policies::read).transpose()?;
     let tls = config.tls.as_ref().map(pg::acceptor).transpose()?;
+    let kinesis = config.kinesis.as_deref().map(named_kinesis).transpose()?;
     let instance = Instance::open(InstanceOptions {
         env,
         data: config.data.clone(),
@@ -180,7 +195,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     if let Some(exports) = &config.exports {
         instance.set_exports(exports).map_err(|error| ServeError::Exports(explain(&error)))?;
     }
-    let outcome = runtime.block_on(listen(config, Arc::clone(&instance), users, door, tls));
+    let outcome = runtime.block_on(listen(config, Arc::clone(&instance), users, door, tls, kinesis));
     drop(runtime);
     let closed = instance.close().map_err(|error| ServeError::Close(explain(&error)));
     if outcome.is_ok() && closed.is_ok() {
@@ -195,6 +210,7 @@ async fn listen(
     users: Option<Arc<Users>>,
     door: qldb::Door,
     tls: Option<tokio_rustls::TlsAcceptor>,
+    kinesis: Option<Kinesis>,
 ) -> Result<(), ServeError> {
     let bind =
         async |address| TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source });
@@ -210,7 +226,16 @@ async fn listen(
         runtime: pg::runtime(),
         shutdown: stopped.clone(),
     };
+    let streams = kinesis::Options {
+        kinesis,
+        metrics: Arc::clone(&metrics),
+        rng: Env::production().rng,
+        most: usize::try_from(config.limits.qldb_kinesis_streams).unwrap_or(usize::MAX),
+        shutdown: stopped.clone(),
+    };
+    let streams = Streams::open(Arc::clone(&instance), streams);
     let qldb = qldb::Options {
+        streams: Arc::clone(&streams),
         limits: qldb::Limits::of(&config.limits),
         door: Arc::new(door),
         strict: config.qldb_strict,
@@ -239,7 +264,19 @@ async fn listen(
     if tokio::time::timeout(HTTP_PATIENCE, &mut http).await.is_err() {
         http.abort();
     }
+    // What they have not sent yet is sent by the next start.
+    if tokio::time::timeout(HTTP_PATIENCE, streams.finished()).await.is_err() {
+        tracing::warn!("a journal stream did not stop in time; the next start may send something again");
+    }
     Ok(())
+}
+
+/// The Kinesis that the operator named, with the keys of the environment.
+fn named_kinesis(url: &str) -> Result<Kinesis, ServeError> {
+    let endpoint: Endpoint = url.parse()?;
+    let roots = endpoint.is_tls().then(Roots::of_the_system).transpose().map_err(ServeError::KinesisTls)?;
+    let credentials = Credentials::from_environment()?;
+    Ok(Kinesis { endpoint, roots, credentials, region: region_from_environment() })
 }
 
 /// Who may call on the HTTP port: with a users file, who knows a password, as on the other port.

@@ -73,6 +73,7 @@ async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
             Some(LedgerMetrics { name: ledger.name, size, takes_writes })
         })
         .collect();
-    let page = state.metrics.render(&ledgers, state.instance.pool());
+    let streams = state.qldb.streams.counts();
+    let page = state.metrics.render(&ledgers, state.instance.pool(), &streams);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page)
 }

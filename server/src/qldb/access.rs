@@ -11,15 +11,14 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderMap;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Mac as _;
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::{Limits, Value, parse};
-use sha2::Sha256;
 
 use super::failure::Failure;
 use super::uri;
+use crate::aws::signature::{ALGORITHM, Canonical, Scope, TERMINATOR};
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "qldb";
 /// How far the signer's clock may be off.
 const SKEW_SECONDS_MAX: u64 = 300;
@@ -158,16 +157,12 @@ impl AccessKeys {
         let canonical = request
             .canonical(&authorization.signed, &hash)
             .ok_or_else(|| wrong("a signed header is missing, or the query is not UTF-8"))?;
-        let scope = format!("{}/{}/{SERVICE}/aws4_request", authorization.date, authorization.region);
-        let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", Hash::sha256(&[canonical.as_bytes()]));
+        let scope = Scope { date: authorization.date, region: authorization.region, service: SERVICE };
         // An unknown key takes the same way, so that time does not tell which keys there are.
         let key = self.0.get(authorization.key_id);
         let secret = key.map_or("", |key| key.secret.as_str());
-        let chain = [authorization.date, authorization.region, SERVICE, "aws4_request"];
-        let signing = chain.iter().try_fold(format!("AWS4{secret}").into_bytes(), |key, part| sign(&key, part));
-        let holds = signing
-            .and_then(|key| mac(&key))
-            .is_some_and(|mac| mac.chain_update(to_sign).verify_slice(&authorization.signature.0).is_ok());
+        let mac = scope.mac(secret, time, &canonical);
+        let holds = mac.is_some_and(|mac| mac.verify_slice(&authorization.signature.0).is_ok());
         match key {
             Some(key) if holds => Ok(key.user.clone()),
             Some(_) => Err(Failure::unauthorized(
@@ -190,7 +185,7 @@ impl<'a> Authorization<'a> {
         let mut scope = field("Credential")?.rsplitn(5, '/');
         let (end, service) = (scope.next()?, scope.next()?);
         let (region, date, key_id) = (scope.next()?, scope.next()?, scope.next()?);
-        if end != "aws4_request" || service != SERVICE {
+        if end != TERMINATOR || service != SERVICE {
             return None;
         }
         let signed: Vec<&str> = field("SignedHeaders")?.split(';').collect();
@@ -209,26 +204,10 @@ pub fn region(headers: &HeaderMap) -> &str {
 impl Request<'_> {
     /// The request as it is signed.
     fn canonical(&self, signed: &[&str], body_hash: &str) -> Option<String> {
-        let mut lines = String::new();
-        for name in signed {
-            let values = self.headers.get_all(*name);
-            let values: Option<Vec<&str>> = values.iter().map(|value| value.to_str().ok()).collect();
-            let values = values.filter(|values| !values.is_empty())?;
-            let values: Vec<String> =
-                values.iter().map(|value| value.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-            lines.push_str(&format!("{name}:{}\n", values.join(",")));
-        }
-        let (method, path, query) = (self.method, uri::signed_path(self.path), uri::signed_query(self.query)?);
-        Some(format!("{method}\n{path}\n{query}\n{lines}\n{}\n{body_hash}", signed.join(";")))
+        let (path, query) = (uri::signed_path(self.path), uri::signed_query(self.query)?);
+        let (method, headers) = (self.method, self.headers);
+        Canonical { method, path: &path, query: &query, headers, signed, body_hash }.text()
     }
-}
-
-fn mac(key: &[u8]) -> Option<Hmac<Sha256>> {
-    Hmac::new_from_slice(key).ok()
-}
-
-fn sign(key: &[u8], text: &str) -> Option<Vec<u8>> {
-    Some(mac(key)?.chain_update(text).finalize().into_bytes().to_vec())
 }
 
 fn now_seconds() -> u64 {
@@ -268,30 +247,14 @@ mod tests {
         headers.insert("x-amz-target", "QLDBSession.SendCommand".parse().unwrap());
         let names = ["host", "x-amz-date", "x-amz-target"];
         let canonical = request(&headers, body).canonical(&names, &Hash::sha256(&[body]).to_string()).unwrap();
-        let scope = format!("{}/us-east-1/qldb/aws4_request", &time[..8]);
-        let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", Hash::sha256(&[canonical.as_bytes()]));
-        let key = [&time[..8], "us-east-1", "qldb", "aws4_request"]
-            .iter()
-            .fold(format!("AWS4{secret}").into_bytes(), |key, part| sign(&key, part).unwrap());
-        let signature = Hash::from_slice(&sign(&key, &to_sign).unwrap()).unwrap();
-        let header = format!(
-            "{ALGORITHM} Credential=AKIDEXAMPLE/{scope}, SignedHeaders={}, Signature={signature}",
-            names.join(";")
-        );
+        let scope = Scope { date: &time[..8], region: "us-east-1", service: "qldb" };
+        let signature =
+            Hash::from_slice(&scope.mac(secret, time, &canonical).unwrap().finalize().into_bytes()).unwrap();
+        let (scope, names) = (scope.text(), names.join(";"));
+        let header =
+            format!("{ALGORITHM} Credential=AKIDEXAMPLE/{scope}, SignedHeaders={names}, Signature={signature}");
         headers.insert("authorization", header.parse().unwrap());
         headers
-    }
-
-    #[test]
-    fn the_derived_key_is_that_of_the_published_example() {
-        // AWS General Reference, "Deriving a signing key": 20150830, us-east-1, iam.
-        let key = ["20150830", "us-east-1", "iam", "aws4_request"]
-            .iter()
-            .fold(format!("AWS4{SECRET}").into_bytes(), |key, part| sign(&key, part).unwrap());
-        assert_eq!(
-            Hash::from_slice(&key).unwrap().to_string(),
-            "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
-        );
     }
 
     #[test]

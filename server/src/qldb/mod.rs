@@ -29,6 +29,7 @@ use ledgerstone_query::session::Runtime;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config;
+use crate::kinesis::Streams;
 pub use access::{AccessKeyError, AccessKeys, Door};
 use failure::Failure;
 use session::Registry;
@@ -42,6 +43,8 @@ pub struct Options {
     pub door: Arc<Door>,
     /// QLDB's own limits hold.
     pub strict: bool,
+    /// Journal streams to Kinesis.
+    pub streams: Arc<Streams>,
     /// Makes tokens.
     pub rng: Arc<dyn Rng>,
     /// Lent to sessions.

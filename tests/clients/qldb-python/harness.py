@@ -23,8 +23,9 @@ def free_port():
 class Server:
     """The real server on free ports."""
 
-    def __init__(self, binary, folder, *arguments):
+    def __init__(self, binary, folder, *arguments, environment=None):
         self.binary, self.folder, self.arguments = binary, folder, arguments
+        self.environment = {**os.environ, **(environment or {})}
         self.http, self.postgres, self.other = free_port(), free_port(), None
         os.makedirs(folder)
         self.start()
@@ -33,7 +34,7 @@ class Server:
         command = [self.binary, "serve", "--data", f"{self.folder}/data", "--keys", f"{self.folder}/keys"]
         command += ["--http", f"127.0.0.1:{self.http}", "--postgres", f"127.0.0.1:{self.postgres}", *self.arguments]
         self.log = open(f"{self.folder}/log", "ab")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=self.environment)
         for _ in range(600):
             assert self.process.poll() is None, open(f"{self.folder}/log").read()
             try:
@@ -52,6 +53,9 @@ class Server:
         self.stop()
         if self.other is not None:
             self.other.stop()
+
+    def metrics(self):
+        return urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics").read().decode()
 
     def impatient(self):
         """Another server, on which nothing may take long."""

@@ -1,17 +1,13 @@
-//! Ledgers made, listed, described, changed and deleted, and their tags.
+//! Ledgers made, listed, described, changed and deleted.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ledgerstone_query::instance::{LedgerSettings, NAME_CHARACTERS_MAX, PermissionsMode};
 use ledgerstone_query::permission::Action;
 use serde_json::{Value as Json, json};
 
-use super::wire::{self, CreateLedger, OWNED_KEY, Tags, UpdateLedger, UpdatePermissionsMode};
+use super::tags::check_tag_keys;
+use super::wire::{self, CreateLedger, OWNED_KEY, UpdateLedger, UpdatePermissionsMode};
 use super::{Call, Failure, of_ledger};
-use crate::arn::qldb_resource;
 
-/// Ledgers on one page of a list, unless less is asked for.
-const LEDGERS_A_PAGE: usize = 100;
 /// QLDB's own limit for an account and a region.
 const STRICT_LEDGERS_MAX: usize = 5;
 
@@ -20,11 +16,11 @@ impl Call<'_> {
         let request: CreateLedger = wire::read(self.body)?;
         let name = wire::required(request.name, "Name")?;
         self.permit(&name, Action::CreateLedger)?;
-        check_name(&name)?;
+        check_name(&name, "Name", "a ledger")?;
         check_key(request.kms_key.as_deref())?;
         let mode = wire::required(request.permissions_mode, "PermissionsMode")?;
         let settings = LedgerSettings { permissions: mode_of(&mode)?, tags: request.tags.unwrap_or_default() };
-        check_tags(settings.tags.keys())?;
+        check_tag_keys(settings.tags.keys())?;
         let protected = request.deletion_protection.unwrap_or(true);
         let instance = &self.shared.instance;
         if self.shared.options.strict && instance.ledgers().len() >= STRICT_LEDGERS_MAX {
@@ -39,25 +35,12 @@ impl Call<'_> {
 
     pub fn list_ledgers(&self) -> Result<String, Failure> {
         self.permit("*", Action::ListLedgers)?;
-        let most = match self.member("max_results") {
-            None => LEDGERS_A_PAGE,
-            Some(text) => text.parse().ok().filter(|n| (1..=LEDGERS_A_PAGE).contains(n)).ok_or_else(|| {
-                Failure::invalid_parameter("max_results", format!("max_results is from 1 to {LEDGERS_A_PAGE}"))
-            })?,
-        };
-        let after = self.member("next_token").map(|token| {
-            let name = STANDARD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            name.ok_or_else(|| Failure::invalid_parameter("next_token", "next_token was not given out here"))
-        });
-        let after = after.transpose()?;
-        let mut names: Vec<String> = self.shared.instance.ledgers().into_iter().map(|ledger| ledger.name).collect();
-        names.retain(|name| after.as_ref().is_none_or(|after| name > after));
-        let more = names.len() > most;
-        names.truncate(most);
+        let names = self.shared.instance.ledgers().into_iter().map(|ledger| ledger.name).collect();
+        let (names, token) = self.page(names, String::clone)?;
         let ledgers: Vec<Json> = names.iter().map(|name| self.listed(name)).collect();
         let mut answer = json!({ "Ledgers": ledgers });
-        if let Some(last) = names.last().filter(|_| more) {
-            answer["NextToken"] = json!(STANDARD.encode(last));
+        if let Some(token) = token {
+            answer["NextToken"] = json!(token);
         }
         Ok(answer.to_string())
     }
@@ -103,38 +86,6 @@ impl Call<'_> {
         Ok(String::new())
     }
 
-    pub fn tags(&self, arn: &str) -> Result<String, Failure> {
-        let ledger = ledger_of(arn)?;
-        self.permit(ledger, Action::ListTagsForResource)?;
-        let settings = self.shared.instance.settings(ledger).map_err(|error| of_ledger(error, ledger))?;
-        Ok(json!({ "Tags": settings.tags }).to_string())
-    }
-
-    pub fn tag(&self, arn: &str) -> Result<String, Failure> {
-        let ledger = ledger_of(arn)?;
-        self.permit(ledger, Action::TagResource)?;
-        let tags = wire::required(wire::read::<Tags>(self.body)?.tags, "Tags")?;
-        check_tags(tags.keys())?;
-        let changed = self.shared.instance.change_settings(ledger, |settings| settings.tags.extend(tags));
-        changed.map_err(|error| match of_ledger(error, ledger) {
-            Failure { parameter: Some(_), message, .. } => Failure::invalid_parameter("Tags", message),
-            other => other,
-        })?;
-        Ok("{}".to_owned())
-    }
-
-    pub fn untag(&self, arn: &str) -> Result<String, Failure> {
-        let ledger = ledger_of(arn)?;
-        self.permit(ledger, Action::UntagResource)?;
-        let keys: Vec<&str> = self.query.iter().filter(|(k, _)| k == "tagKeys").map(|(_, v)| v.as_str()).collect();
-        if keys.is_empty() {
-            return Err(Failure::invalid_parameter("tagKeys", "tagKeys is missing"));
-        }
-        let without = |settings: &mut LedgerSettings| settings.tags.retain(|key, _| !keys.contains(&key.as_str()));
-        self.shared.instance.change_settings(ledger, without).map_err(|error| of_ledger(error, ledger))?;
-        Ok("{}".to_owned())
-    }
-
     fn described(&self, name: &str) -> Result<Json, Failure> {
         let instance = &self.shared.instance;
         let database = instance.ledger(name).map_err(|error| of_ledger(error, name))?;
@@ -155,7 +106,7 @@ fn mode_of(name: &str) -> Result<PermissionsMode, Failure> {
 }
 
 /// QLDB's rule, which is stricter than ours.
-fn check_name(name: &str) -> Result<(), Failure> {
+pub(super) fn check_name(name: &str, parameter: &'static str, what: &str) -> Result<(), Failure> {
     let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let hyphens = name.starts_with('-') || name.ends_with('-') || name.contains("--");
     let digits = name.bytes().all(|b| b.is_ascii_digit());
@@ -163,9 +114,9 @@ fn check_name(name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::invalid_parameter(
-        "Name",
+        parameter,
         format!(
-            "\"{name}\" cannot be the name of a ledger: 1 to {NAME_CHARACTERS_MAX} letters, digits and hyphens, not digits \
+            "\"{name}\" cannot be the name of {what}: 1 to {NAME_CHARACTERS_MAX} letters, digits and hyphens, not digits \
              only, no hyphen at an end or beside another"
         ),
     ))
@@ -182,22 +133,6 @@ fn check_key(key: Option<&str>) -> Result<(), Failure> {
     }
 }
 
-fn check_tags<'a>(mut keys: impl Iterator<Item = &'a String>) -> Result<(), Failure> {
-    match keys.any(|key| key.starts_with("aws:")) {
-        true => Err(Failure::invalid_parameter("Tags", "keys of tags do not begin with aws:")),
-        false => Ok(()),
-    }
-}
-
-/// `arn:aws:qldb:REGION:ACCOUNT:ledger/NAME`.
-fn ledger_of(arn: &str) -> Result<&str, Failure> {
-    let ledger = qldb_resource(arn).and_then(|resource| resource.strip_prefix("ledger/"));
-    ledger.filter(|name| !name.contains('/')).ok_or_else(|| {
-        let what = "ResourceArn is not the ARN of a ledger, such as arn:aws:qldb:us-east-1:000000000000:ledger/main";
-        Failure::invalid_parameter("ResourceArn", what)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,20 +140,10 @@ mod tests {
     #[test]
     fn names_are_those_that_qldb_took() {
         for good in ["a", "vehicle-registration", "1a", &"x".repeat(32)] {
-            assert_eq!(check_name(good), Ok(()), "{good}");
+            assert_eq!(check_name(good, "Name", "a ledger"), Ok(()), "{good}");
         }
         for bad in ["", "12", "-a", "a-", "a--b", "a_b", "a b", "ä", &"x".repeat(33)] {
-            assert!(check_name(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn arns_name_ledgers() {
-        assert_eq!(ledger_of("arn:aws:qldb:eu-west-1:123456789012:ledger/main"), Ok("main"));
-        for bad in
-            ["", "main", "arn:aws:s3:::ledger/main", "arn:aws:qldb:a:b:stream/main/x", "arn:aws:qldb:a:b:ledger/a/b"]
-        {
-            assert!(ledger_of(bad).is_err(), "{bad}");
+            assert!(check_name(bad, "Name", "a ledger").is_err(), "{bad}");
         }
     }
 }

@@ -3,19 +3,25 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `wire` | requests and answers as JSON |
-//! | `ledgers` | ledgers made, described, changed and deleted, and their tags |
+//! | `ledgers` | ledgers made, described, changed and deleted |
+//! | `tags` | tags of ledgers and streams |
 //! | `proofs` | digest, blocks and revisions with their proofs |
 //! | `stream` | the journal as the body of one answer |
+//! | `kinesis` | journal streams to Kinesis |
 
+mod kinesis;
 mod ledgers;
 mod proofs;
 mod stream;
+mod tags;
 mod wire;
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::http::request::Parts;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ledgerstone_journal::Ledger;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::permission::Action;
@@ -23,6 +29,9 @@ use ledgerstone_query::permission::Action;
 use super::access::{self, Request};
 use super::failure::{Failure, denied};
 use super::{Answer, Shared, uri};
+
+/// What one page of a list has, unless less is asked for.
+const PAGE_MAX: usize = 100;
 
 /// Of what a request asks for.
 struct Call<'a> {
@@ -54,6 +63,10 @@ pub fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Result<Answer, Fa
         ("POST", ["ledgers", name, "digest"]) => call.digest(name),
         ("POST", ["ledgers", name, "block"]) => call.block(name),
         ("POST", ["ledgers", name, "revision"]) => call.revision(name),
+        ("POST", ["ledgers", name, "journal-kinesis-streams"]) => call.create_stream(name),
+        ("GET", ["ledgers", name, "journal-kinesis-streams"]) => call.list_streams(name),
+        ("GET", ["ledgers", name, "journal-kinesis-streams", id]) => call.describe_stream(name, id),
+        ("DELETE", ["ledgers", name, "journal-kinesis-streams", id]) => call.cancel_stream(name, id),
         // No operation of QLDB's: its answer is no JSON.
         ("GET", ["ledgers", name, "journal-stream"]) => return call.stream(name).map(Answer::Stream),
         ("GET", ["tags", arn @ ..]) => call.tags(&arn.join("/")),
@@ -77,6 +90,27 @@ impl Call<'_> {
     /// Refuses what a policy does not allow.
     fn permit(&self, ledger: &str, action: Action) -> Result<(), Failure> {
         self.shared.instance.check_operator(ledger, self.user, action).map_err(|error| denied(&error))
+    }
+
+    /// Those of a list that the request asks for, by their keys, and the token for those behind them.
+    fn page<T>(&self, mut all: Vec<T>, key: impl Fn(&T) -> String) -> Result<(Vec<T>, Option<String>), Failure> {
+        let most = match self.member("max_results") {
+            None => PAGE_MAX,
+            Some(text) => text.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n)).ok_or_else(|| {
+                Failure::invalid_parameter("max_results", format!("max_results is from 1 to {PAGE_MAX}"))
+            })?,
+        };
+        let after = self.member("next_token").map(|token| {
+            let last = STANDARD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            last.ok_or_else(|| Failure::invalid_parameter("next_token", "next_token was not given out here"))
+        });
+        let after = after.transpose()?;
+        all.retain(|one| after.as_ref().is_none_or(|after| key(one) > *after));
+        all.sort_by_cached_key(&key);
+        let more = all.len() > most;
+        all.truncate(most);
+        let token = all.last().filter(|_| more).map(|last| STANDARD.encode(key(last)));
+        Ok((all, token))
     }
 
     fn arn(&self, ledger: &str) -> String {

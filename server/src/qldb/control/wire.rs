@@ -62,6 +62,24 @@ pub struct Tags {
     pub tags: Option<BTreeMap<String, String>>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct StreamJournalToKinesis {
+    pub role_arn: Option<String>,
+    pub tags: Option<BTreeMap<String, String>>,
+    pub inclusive_start_time: Option<f64>,
+    pub exclusive_end_time: Option<f64>,
+    pub kinesis_configuration: Option<KinesisConfiguration>,
+    pub stream_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct KinesisConfiguration {
+    pub stream_arn: Option<String>,
+    pub aggregation_enabled: Option<bool>,
+}
+
 /// QLDB's ValueHolder, which has no other form here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -120,9 +138,27 @@ pub fn seconds(ms: i64) -> Json {
     json!(ms as f64 / 1000.0)
 }
 
+/// Milliseconds since 1970 of such seconds.
+pub fn epoch_ms(seconds: f64, name: &'static str) -> Result<i64, Failure> {
+    // From the year 1 to 9999: exact in a double, and far from the ends of an i64.
+    match (-62_135_596_800.0..253_402_300_800.0).contains(&seconds) {
+        true => Ok((seconds * 1000.0).round() as i64),
+        false => Err(Failure::invalid_parameter(name, format!("{name} is no time in seconds since 1970"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_seconds_with_a_fraction() {
+        assert_eq!(epoch_ms(1_700_000_000.123, "T"), Ok(1_700_000_000_123));
+        assert_eq!(epoch_ms(-0.0005, "T"), Ok(-1));
+        for bad in [f64::NAN, f64::INFINITY, 1e300, -1e300, 1.7e12] {
+            assert!(epoch_ms(bad, "T").is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn addresses_are_ion_structs() {
