@@ -99,6 +99,10 @@ impl Check {
         }
     }
 
+    pub fn holds(&self) -> bool {
+        self.outcome == Outcome::Holds
+    }
+
     pub fn fact(&mut self, name: &'static str, value: impl Into<serde_json::Value>) {
         self.facts.push(Fact { name, value: value.into(), text: None });
     }

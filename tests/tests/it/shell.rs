@@ -35,3 +35,36 @@ fn rows_keep_the_types_of_their_columns() {
     let (ok, said) = shell(&server, &["--format", "json", "-c", "SELECT nothing FROM nowhere"]);
     assert!(!ok && said.contains("ERROR 42P01") && said.contains('^'), "{said}");
 }
+
+#[test]
+fn a_document_is_verified_where_it_was_asked_for() {
+    let server = Server::start();
+    for text in ["CREATE TABLE Vehicle", "INSERT INTO Vehicle {'VIN': '1N4AL11D75C109151', 'Make': 'Audi'}"] {
+        let (ok, said) = shell(&server, &["--partiql", "-c", text]);
+        assert!(ok, "{said}");
+    }
+    let of = |arguments: &[&str]| {
+        let (ok, said) = shell(&server, arguments);
+        (ok, said.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let (_, found) = of(&["--partiql", "--format", "ion", "-c", "SELECT id FROM Vehicle BY id"]);
+    let id = found.split('"').nth(1).expect("an id").to_owned();
+    for partiql in [&["--partiql"][..], &[]] {
+        for command in [format!("\\verify Vehicle {id}"), format!("verify {id}"), format!("\\verify Vehicle {id} 0;")] {
+            let (ok, said) = of(&[partiql, &["-c", &command]].concat());
+            assert!(
+                ok && said.contains("Audi") && said.contains("stand in the ledger that signs with this key"),
+                "{said}"
+            );
+        }
+    }
+    // With a key from elsewhere it is that one that counts.
+    let other = Server::start();
+    let (_, vkey) = shell(&other, &["--format", "json", "-c", "SELECT ledgerstone_vkey() AS k"]);
+    let vkey = vkey.split('"').nth(3).expect("a key").to_owned();
+    let (ok, said) = of(&["--key", &vkey, "-c", &format!("\\verify Vehicle {id}")]);
+    assert!(!ok && !said.contains("stand in the ledger"), "{said}");
+    let (ok, said) = of(&["-c", "\\verify Vehicle 0000000000000000000000"]);
+    assert!(!ok && said.contains("has no document"), "{said}");
+    assert!(!of(&["-c", "\\nonsense"]).0);
+}

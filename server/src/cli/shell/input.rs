@@ -95,7 +95,7 @@ impl Validator for Typist {
 /// A command of the shell, nothing at all, or statements with a semicolon at the end that no quote or comment hides.
 pub fn is_complete(text: &str) -> bool {
     let trimmed = text.trim();
-    if trimmed.is_empty() || trimmed.starts_with('\\') || matches!(trimmed, "exit" | "quit") {
+    if trimmed.is_empty() || is_command(trimmed) || matches!(trimmed, "exit" | "quit") {
         return true;
     }
     let mut ended = false;
@@ -151,6 +151,11 @@ fn skip_ion(rest: &mut Peekable<Chars<'_>>) -> bool {
         }
     }
     false
+}
+
+/// A command of the shell's own, which ends with its line.
+pub fn is_command(text: &str) -> bool {
+    text.starts_with('\\') || text.split_whitespace().next() == Some("verify")
 }
 
 #[cfg(test)]

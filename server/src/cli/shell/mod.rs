@@ -2,6 +2,7 @@
 
 mod cells;
 mod input;
+mod proof;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,10 +16,12 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
 use super::table::Table;
-use super::terminal::{put, say};
+use super::terminal::{Style, put, say};
+use super::verify::read_vkey;
 use super::wire::{self, Answer, DEFAULT_ADDRESS};
 use cells::Kind;
-use input::Typist;
+use input::{Typist, is_command};
+use proof::Pinned;
 
 /// Statements that are remembered.
 const HISTORY_MAX: usize = 2000;
@@ -29,6 +32,7 @@ Statements end with a semicolon; Tab completes keywords and names of tables.
   \\l            ledgers                    \\c LEDGER      another ledger
   \\f FORMAT     table, ion or json         \\commit        where the last commit stands
   \\checkpoint   a signed checkpoint        \\h             this
+  \\verify [TABLE] DOCUMENT [VERSION]        fetch a document's receipt and check it here
   \\q            leave";
 
 const TABLES: &str =
@@ -59,6 +63,9 @@ pub struct Shell {
     /// How rows are shown.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    /// The ledger's verifier key, or a file with it, for \\verify. Without it the key is believed that the server says first.
+    #[arg(long, value_name = "VKEY|FILE")]
+    key: Option<String>,
     /// Run this and leave.
     #[arg(short = 'c', long = "command", value_name = "STATEMENT")]
     command: Option<String>,
@@ -71,6 +78,7 @@ struct Open {
     tables: Arc<Mutex<Vec<String>>>,
     format: Format,
     shell: Shell,
+    pinned: Pinned,
 }
 
 impl Shell {
@@ -85,7 +93,11 @@ impl Shell {
         };
         let ended = match command {
             Some(text) => {
-                if open.statement(&text) {
+                let done = match is_command(text.trim()) {
+                    true => open.meta(text.trim()),
+                    false => open.statement(&text),
+                };
+                if done {
                     Ok(())
                 } else {
                     return ExitCode::FAILURE;
@@ -107,8 +119,10 @@ impl Open {
     fn new(shell: Shell) -> Result<Open, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+        let key = shell.key.as_deref().map(read_vkey).transpose()?;
         let client = runtime.block_on(connect(&shell, &shell.ledger))?;
-        Ok(Open { runtime, client, tables: Arc::default(), format: shell.format, shell })
+        let pinned = Pinned::of(key);
+        Ok(Open { runtime, client, tables: Arc::default(), format: shell.format, shell, pinned })
     }
 
     fn talk(&mut self) -> rustyline::Result<()> {
@@ -129,8 +143,8 @@ impl Open {
                     if matches!(text, "\\q" | "exit" | "quit" | "exit;" | "quit;") {
                         break;
                     }
-                    if text.starts_with('\\') {
-                        self.meta(text);
+                    if is_command(text) {
+                        let _shown = self.meta(text);
                     } else if !text.is_empty() {
                         self.statement(text);
                     }
@@ -173,32 +187,62 @@ impl Open {
         }
     }
 
-    fn meta(&mut self, text: &str) {
-        let mut words = text.trim_end_matches(';').split_whitespace();
-        let (command, argument) = (words.next().unwrap_or_default(), words.next());
+    /// Runs a command of the shell's own; false if it failed.
+    fn meta(&mut self, text: &str) -> bool {
+        let words: Vec<&str> = text.trim_end_matches(';').split_whitespace().collect();
+        let (command, argument) = (words.first().copied().unwrap_or_default(), words.get(1).copied());
         match (command, argument) {
             ("\\h" | "\\?", _) => say!("{HELP}"),
-            ("\\t" | "\\dt" | "\\d", None) => drop(self.statement(TABLES)),
+            ("\\t" | "\\dt" | "\\d", None) => return self.statement(TABLES),
+            ("\\verify" | "verify", _) => return self.verify(words.get(1..).unwrap_or_default()),
             ("\\d", Some(table)) => {
                 let table = table.replace('\'', "''");
-                self.statement(&format!(
+                return self.statement(&format!(
                     "SELECT column_name, data_type, is_nullable, column_default FROM information_schema.columns \
                      WHERE table_name = '{table}' ORDER BY ordinal_position"
                 ));
             }
-            ("\\l", _) => drop(self.statement("SELECT datname AS ledger FROM pg_catalog.pg_database ORDER BY datname")),
+            ("\\l", _) => {
+                return self.statement("SELECT datname AS ledger FROM pg_catalog.pg_database ORDER BY datname");
+            }
             ("\\c", Some(ledger)) => self.reconnect(ledger),
             ("\\f", Some("table")) => self.format = Format::Table,
             ("\\f", Some("ion")) => self.format = Format::Ion,
             ("\\f", Some("json")) => self.format = Format::Json,
-            ("\\commit", _) => drop(self.statement("SHOW ledgerstone.last_commit")),
+            ("\\commit", _) => return self.statement("SHOW ledgerstone.last_commit"),
             ("\\checkpoint", _) => {
                 match self.runtime.block_on(wire::value(&self.client, "SELECT ledgerstone_digest()")) {
                     Ok(note) => put!("{note}"),
-                    Err(error) => eprintln!("{error}"),
+                    Err(error) => {
+                        eprintln!("{error}");
+                        return false;
+                    }
                 }
             }
-            _ => eprintln!("{text} is not a command of the shell; \\h lists them"),
+            _ => {
+                eprintln!("{text} is not a command of the shell; \\h lists them");
+                return false;
+            }
+        }
+        true
+    }
+
+    fn verify(&mut self, words: &[&str]) -> bool {
+        let Open { runtime, pinned, shell, .. } = self;
+        let verified = runtime.block_on(async {
+            // Proofs are SQL functions, whatever is spoken here.
+            let client = wire::connect(&shell.connect, &shell.ledger, &shell.user).await?;
+            pinned.verify(&client, words).await
+        });
+        match verified {
+            Ok(check) => {
+                put!("{}", check.to_text(Style::stdout()));
+                check.holds()
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                false
+            }
         }
     }
 
@@ -206,6 +250,10 @@ impl Open {
         match self.runtime.block_on(connect(&self.shell, ledger)) {
             Ok(client) => {
                 self.client = client;
+                if self.shell.ledger != ledger {
+                    // Another ledger has another key and other checkpoints.
+                    self.pinned = Pinned::default();
+                }
                 self.shell.ledger = ledger.to_owned();
                 self.learn_tables();
                 eprintln!("connected to {ledger}");

@@ -149,7 +149,8 @@ pub fn hex(digits: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-fn hashes(text: &str) -> Option<Vec<Hash>> {
+/// Hashes in base64 or hexadecimal, one on a line.
+pub fn hashes(text: &str) -> Option<Vec<Hash>> {
     let hash = |line: &str| match line.len() {
         64 => line.parse().ok(),
         44 => STANDARD.decode(line).ok().and_then(|bytes| Hash::from_slice(&bytes)),

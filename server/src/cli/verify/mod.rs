@@ -33,7 +33,7 @@ use ledgerstone_digest::{Hash, Id};
 use super::report::{Check, conclude};
 pub use directory::{ledger_id, of_report};
 use input::Input;
-pub use input::read_note;
+pub use input::{hashes as read_consistency_text, read_note};
 
 /// The longest file that can be expected content.
 const CONTENT_BYTES_MAX: u64 = 64 << 20;
@@ -105,10 +105,46 @@ struct Given {
 }
 
 /// A checkpoint that was kept elsewhere, signed by the given key or one that it was rotated to.
-struct Kept {
+pub struct Kept {
     path: PathBuf,
     note: String,
     checkpoint: Checkpoint,
+}
+
+impl Kept {
+    /// One that this process has verified before.
+    pub fn seen_before(note: &str, key: &VerifierKey) -> Option<Kept> {
+        let checkpoint = KeyChain::new(key.clone()).verify(note).ok()?;
+        Some(Kept { path: PathBuf::from("seen before"), note: note.to_owned(), checkpoint })
+    }
+
+    pub fn size(&self) -> u64 {
+        self.checkpoint.size
+    }
+}
+
+/// Checks a receipt that was just fetched.
+pub fn check_receipt(
+    subject: &Path,
+    bytes: &[u8],
+    key: VerifierKey,
+    kept: Option<Kept>,
+    consistency: Option<Vec<Hash>>,
+) -> Check {
+    let given = Given {
+        chain: Some(KeyChain::new(key.clone())),
+        key: Some(key),
+        kept,
+        consistency,
+        table: None,
+        document: None,
+        version: None,
+        content: None,
+        leaf: None,
+        witnesses: WitnessPolicy { required: 0, witnesses: Vec::new() },
+        json: false,
+    };
+    receipt::check(subject, bytes, &given)
 }
 
 impl Verify {
