@@ -361,3 +361,124 @@ fn piece(ledger: &Ledger, config: &Config, from: u64, now_ms: i64) -> Result<Pie
     }
     Ok(Piece::Blocks(record::pack(records, config.aggregated), next))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ledgerstone_digest::Id;
+    use ledgerstone_digest::note::SigningKey;
+    use ledgerstone_journal::Env;
+    use ledgerstone_journal::env::ManualClock;
+    use ledgerstone_query::database::DatabaseOptions;
+    use ledgerstone_query::session::{Dialect, Door, Inline, Session, SessionOptions};
+
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    /// A ledger in memory, and the clock of its blocks.
+    struct Memory {
+        database: Arc<Database>,
+        clock: Arc<ManualClock>,
+        session: Session,
+    }
+
+    impl Memory {
+        /// Block 0 makes a table.
+        async fn new() -> Memory {
+            let clock = Arc::new(ManualClock::new(ManualClock::START_MS));
+            let env = Env { clock: clock.clone(), ..Env::memory(1) };
+            let (dir, id) = (Path::new("/data/main"), Id([9; 16]));
+            let key = || SigningKey::from_seed(&format!("test/{id}"), &[7; 32]).unwrap();
+            Database::create(&env, dir, id, "test", key()).unwrap();
+            let database = Database::open(&env, dir, "main", key(), DatabaseOptions::default()).unwrap();
+            let options = SessionOptions::new(Door::Embedded, "clerk", Dialect::PartiQl, Arc::new(Inline));
+            let session = Session::over(database.clone(), options);
+            let mut memory = Memory { database, clock, session };
+            memory.run("CREATE TABLE t").await;
+            memory
+        }
+
+        /// A block of its own.
+        async fn run(&mut self, statement: &str) {
+            for answer in self.session.execute(statement).await.unwrap() {
+                drop(answer);
+            }
+        }
+
+        /// Statements an hour apart.
+        async fn hours(&mut self, statements: &[String]) {
+            for statement in statements {
+                self.clock.advance_ms(HOUR_MS);
+                self.run(statement).await;
+            }
+        }
+
+        fn piece(&self, start_ms: i64, end_ms: Option<i64>, from: u64) -> Result<Piece, PieceError> {
+            let config = Config {
+                id: Id([1; 16]),
+                ledger: self.database.ledger().ledger_id(),
+                name: "s".to_owned(),
+                arn: "arn".to_owned(),
+                kinesis_arn: "arn".to_owned(),
+                aggregated: false,
+                role_arn: "arn".to_owned(),
+                created_ms: 0,
+                start_ms,
+                end_ms,
+            };
+            piece(self.database.ledger(), &config, from, self.database.now_ms())
+        }
+    }
+
+    /// The blocks of a piece, each once, and where the next one begins.
+    fn blocks(piece: Piece) -> (Vec<u64>, u64) {
+        let Piece::Blocks(entries, next) = piece else { panic!("{piece:?}") };
+        let mut blocks: Vec<u64> = entries.iter().filter_map(|entry| entry.block).collect();
+        blocks.dedup();
+        (blocks, next)
+    }
+
+    fn insert(bytes: usize) -> String {
+        format!("INSERT INTO t {{'text': '{}'}}", "x".repeat(bytes))
+    }
+
+    #[tokio::test]
+    async fn blocks_are_chosen_by_their_times_and_an_end_waits_for_the_last_of_them() {
+        let mut memory = Memory::new().await;
+        memory.hours(&[insert(1), insert(1), insert(1)]).await;
+        let ledger = Arc::clone(memory.database.ledger());
+        let time = |block: u64| ledger.block_outline(block).unwrap().time_ms;
+        let taken = |start, end, from| blocks(memory.piece(start, end, from).unwrap());
+        assert_eq!(taken(0, None, 0), (vec![0, 1, 2, 3], 4));
+        assert_eq!(taken(0, None, 2), (vec![2, 3], 4));
+        assert_eq!(taken(time(1), None, 0), (vec![1, 2, 3], 4));
+        assert_eq!(taken(time(1) + 1, Some(time(3)), 0), (vec![2], 4));
+        assert_eq!(taken(time(3) + 1, None, 0), (vec![], 4), "passed over, and not looked at again");
+        assert_eq!(memory.piece(0, None, 4).unwrap(), Piece::Nothing);
+        let end = memory.database.now_ms() + HOUR_MS;
+        assert_eq!(memory.piece(0, Some(end), 4).unwrap(), Piece::Nothing, "the end has not come yet");
+        memory.clock.advance_ms(HOUR_MS);
+        assert_eq!(memory.piece(0, Some(end), 4).unwrap(), Piece::End);
+        // What is committed after that has a later time, though the clock was set back.
+        memory.clock.set_wall_ms(end - 500);
+        memory.run(&insert(1)).await;
+        assert!(ledger.block_outline(4).unwrap().time_ms >= end);
+        assert!(matches!(memory.piece(0, None, 6), Err(PieceError::Beyond { next: 6 })));
+    }
+
+    #[tokio::test]
+    async fn a_piece_is_bounded_and_what_cannot_be_sent_is_named_and_not_passed_over() {
+        let mut memory = Memory::new().await;
+        // A literal is in the summary too.
+        let (half, large) = (PIECE_BYTES / 4, "UPDATE t SET text = text || text || text || text || text WHERE n = 4");
+        let fourth = insert(3 << 20).replace('{', "{'n': 4, ");
+        memory.hours(&[insert(half), insert(half), insert(half), fourth, large.to_owned(), insert(1)]).await;
+        assert_eq!(blocks(memory.piece(0, None, 0).unwrap()), (vec![0, 1, 2], 3));
+        assert_eq!(blocks(memory.piece(0, None, 3).unwrap()), (vec![3, 4], 5), "what stands before it is sent");
+        let error = memory.piece(0, None, 5).unwrap_err();
+        assert!(matches!(error, PieceError::TooLarge(5)) && error.to_string().contains("block 5 "), "{error}");
+        assert_eq!(blocks(memory.piece(0, None, 6).unwrap()), (vec![6], 7));
+    }
+}

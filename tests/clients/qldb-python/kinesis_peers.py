@@ -92,6 +92,8 @@ class Fake:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port or 0), Handler)
+        # Who is cancelled hangs up.
+        self.server.handle_error = lambda *_: None
         self.server.daemon_threads = True
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
