@@ -529,7 +529,64 @@ def without_a_kinesis_streams_are_refused_and_wait(binary, folder):
     fake.stop()
 
 
+def an_imported_ledger_is_streamed_as_it_was(binary, folder):
+    fake = Fake()
+    server, api = with_fake(binary, folder, fake)
+    with server.driver() as driver:
+        fill(driver, "Imported", 10)
+    server.stop()
+    places = ["--data", f"{folder}/data", "--keys", f"{folder}/keys"]
+    for command in [
+        ["export", "--format", "qldb-ion", *places, f"{folder}/export"],
+        ["import", "qldb-export", *places, "--ledger", "imported", f"{folder}/export"],
+    ]:
+        subprocess.run([binary, *command], check=True, capture_output=True)
+    server.start()
+    with server.driver("imported") as driver:
+        run(driver, "INSERT INTO Imported ?", {"here": True})
+        begin(api, FAKE_ARN, "imported", ledger="imported")
+        read = everything_has_come(api, fake, "imported")
+        check_blocks(api, read, range(tip(api, "imported")["sequenceNo"] + 1), "imported")
+        check_revisions(driver, read, "Imported")
+    server.stop()
+    fake.stop()
+
+
+def a_kinesis_that_does_not_answer_holds_nobody_up(binary, folder):
+    answered = threading.Event()
+
+    def silent(records):
+        answered.wait()
+        return [None] * len(records)
+
+    fake = Fake(silent)
+    server, api = with_fake(binary, folder, fake)
+    cancelled, going = [begin(api, FAKE_ARN, f"silent-{n}") for n in range(2)]
+    until(lambda: len(fake.calls) == 2)
+    with server.driver() as driver:
+        run(driver, "CREATE TABLE Silent")
+    api.cancel_journal_kinesis_stream(LedgerName="main", StreamId=cancelled)
+    server.stop()
+    assert len(fake.calls) == 2 and not answered.is_set()
+    # What cannot be read is named, and does not hold up the others.
+    for name, text in [("0" * 22, "garbage"), ("1" * 22, "{}")]:
+        with open(f"{folder}/data/main.streams/{name}", "w") as file:
+            file.write(text)
+    fake.answer = lambda records: [None] * len(records)
+    server.start()
+    read = everything_has_come(api, fake)
+    check_blocks(api, read, range(tip(api)["sequenceNo"] + 1))
+    statuses = {one["StreamId"]: one["Status"] for one in api.list_journal_kinesis_streams_for_ledger(LedgerName="main")["Streams"]}
+    assert statuses == {cancelled: "CANCELED", going: "ACTIVE"}
+    assert open(f"{folder}/log").read().count("a stream cannot be read and does not go on") == 2
+    server.stop()
+    answered.set()
+    fake.stop()
+
+
 ALONE = [
+    a_kinesis_that_does_not_answer_holds_nobody_up,
+    an_imported_ledger_is_streamed_as_it_was,
     what_is_refused_in_part_is_sent_again,
     what_does_not_work_impairs_a_stream_until_it_does,
     a_record_that_is_too_large_is_never_passed_over,
