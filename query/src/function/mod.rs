@@ -13,6 +13,7 @@ mod system;
 pub mod table;
 mod text;
 pub mod time;
+mod time_pattern;
 pub mod window;
 
 pub(crate) use pattern::{like, regex};

@@ -1,8 +1,9 @@
 //! The functions of QLDB's PartiQL that SQL has not, or has otherwise (the dialect's reference, "PartiQL functions"),
 //! and what PartiQL's own operators call.
 
-use ledgerstone_digest::ion::{Fraction, Limits, Precision, Timestamp, Value, parse};
+use ledgerstone_digest::ion::{Limits, Precision, Timestamp, Value, parse};
 
+use super::time_pattern;
 use super::ty::{ANY, INT8, R_TEXT, TEXT, of};
 use super::{Returns, Scalar, int_at, lenient, some_bool, some_int, some_text, strict, text_at, value_at};
 use crate::bind::plan::Datum;
@@ -28,21 +29,33 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("txid", &[], R_TEXT, |c, _| some_text(c.transaction_id.to_string())),
     strict("to_string", &[ANY], R_TEXT, |_, a| some_text(shown(value_at(a, 0)?))),
     strict("to_string", &[ANY, TEXT], R_TEXT, |_, a| match value_at(a, 0)?.unannotated() {
-        Value::Timestamp(t) => some_text(format_pattern(t, text_at(a, 1)?)?),
+        Value::Timestamp(t) => some_text(time_pattern::format(t, text_at(a, 1)?)?),
         other => Err(QueryError::new(
             SqlState::DATATYPE_MISMATCH,
             format!("to_string() needs a timestamp, not {}", crate::value::ion_type_name(other)),
         )),
     }),
-    strict("to_timestamp", &[TEXT], R_ION, |_, a| {
-        let text = text_at(a, 0)?;
+    // Of any type, so that a value of which nothing is known does not become PostgreSQL's function of a number.
+    strict("to_timestamp", &[ANY], R_ION, |_, a| {
+        let text = match value_at(a, 0)?.unannotated() {
+            Value::String(text) => text.as_ref(),
+            Value::Symbol(symbol) => symbol.text().unwrap_or("$0"),
+            other => {
+                let found = crate::value::ion_type_name(other);
+                let message = format!("to_timestamp() needs a text, not {found}");
+                return Err(QueryError::new(SqlState::DATATYPE_MISMATCH, message));
+            }
+        };
         match parse(text, &Limits::DOCUMENT) {
             Ok(value @ Value::Timestamp(_)) => Ok(Some(value)),
             _ => Err(QueryError::new(SqlState::INVALID_DATETIME, format!("{text:?} is not an Ion timestamp"))
                 .hint("Timestamps look like 2020-05-04T03:02:01.500Z.")),
         }
     }),
-    strict("to_timestamp", &[TEXT, TEXT], R_ION, |_, a| parse_pattern(text_at(a, 0)?, text_at(a, 1)?)),
+    strict("to_timestamp", &[TEXT, TEXT], R_ION, |_, a| {
+        let t = time_pattern::parse(text_at(a, 0)?, text_at(a, 1)?)?;
+        Ok(Some(Value::Timestamp(t)))
+    }),
     strict("date_add", &[TEXT, INT8, ANY], R_ION, |_, a| date_add(a)),
     strict("date_diff", &[TEXT, ANY, ANY], of(SqlType::Int8), |_, a| date_diff(a)),
     strict("ledgerstone_extract", &[TEXT, ANY], R_ION, |_, a| extract(a)),
@@ -173,150 +186,4 @@ fn extract(a: &[Datum]) -> Result<Datum> {
         "timezone_minute" => offset % 60,
         _ => return Err(unknown_part(part)),
     })
-}
-
-/// The pattern letters of TO_STRING: y, M, d, H, h, m, s, S, a and X, as Java's formatter has them.
-fn format_pattern(t: &Timestamp, pattern: &str) -> Result<String> {
-    let mut out = String::new();
-    for (letter, count) in runs(pattern) {
-        let twelve = if t.hour.is_multiple_of(12) { 12 } else { t.hour % 12 };
-        let number = |n: u64| format!("{n:0count$}");
-        match letter {
-            'y' if count == 2 => out.push_str(&format!("{:02}", t.year % 100)),
-            'y' => out.push_str(&number(u64::from(t.year))),
-            'M' => out.push_str(&number(u64::from(t.month.max(1)))),
-            'd' => out.push_str(&number(u64::from(t.day.max(1)))),
-            'H' => out.push_str(&number(u64::from(t.hour))),
-            'h' => out.push_str(&number(u64::from(twelve))),
-            'm' => out.push_str(&number(u64::from(t.minute))),
-            's' => out.push_str(&number(u64::from(t.second))),
-            'S' => {
-                let digits = format!("{:0width$}", t.fraction.coefficient(), width = usize::from(t.fraction.digits()));
-                out.extend(digits.chars().chain(std::iter::repeat('0')).take(count));
-            }
-            'a' => out.push_str(if t.hour < 12 { "AM" } else { "PM" }),
-            'X' | 'x' => {
-                let offset = t.offset_minutes.unwrap_or(0);
-                if offset == 0 && letter == 'X' {
-                    out.push('Z');
-                } else {
-                    let colon = if count == 3 { ":" } else { "" };
-                    let sign = if offset < 0 { '-' } else { '+' };
-                    out.push_str(&format!("{sign}{:02}{colon}{:02}", offset.abs() / 60, offset.abs() % 60));
-                }
-            }
-            c if c.is_ascii_alphabetic() => {
-                return Err(QueryError::new(
-                    SqlState::INVALID_PARAMETER_VALUE,
-                    format!("pattern letter {c:?} is not known"),
-                )
-                .hint("Letters are y, M, d, H, h, m, s, S, a and X."));
-            }
-            c => out.extend(std::iter::repeat_n(c, count)),
-        }
-    }
-    Ok(out)
-}
-
-fn runs(pattern: &str) -> Vec<(char, usize)> {
-    let mut runs: Vec<(char, usize)> = Vec::new();
-    for c in pattern.chars() {
-        match runs.last_mut() {
-            Some((last, count)) if *last == c => *count += 1,
-            _ => runs.push((c, 1)),
-        }
-    }
-    runs
-}
-
-/// TO_TIMESTAMP with a pattern: numbers where letters are, everything else as it stands.
-fn parse_pattern(text: &str, pattern: &str) -> Result<Datum> {
-    let fail =
-        || QueryError::new(SqlState::INVALID_DATETIME, format!("{text:?} does not match the pattern {pattern:?}"));
-    let mut t = Timestamp {
-        year: 1,
-        month: 1,
-        day: 1,
-        hour: 0,
-        minute: 0,
-        second: 0,
-        fraction: Fraction::NONE,
-        precision: Precision::Year,
-        offset_minutes: None,
-    };
-    let (mut rest, mut afternoon) = (text, None);
-    for (letter, count) in runs(pattern) {
-        match letter {
-            'a' => {
-                let (half, after) = rest.split_at_checked(2).ok_or_else(fail)?;
-                afternoon = Some(half.eq_ignore_ascii_case("PM"));
-                rest = after;
-            }
-            'X' | 'x' => {
-                let (minutes, after) = parse_offset(rest).ok_or_else(fail)?;
-                t.offset_minutes = Some(minutes);
-                rest = after;
-            }
-            'y' | 'M' | 'd' | 'H' | 'h' | 'm' | 's' | 'S' => {
-                let most =
-                    if letter == 'y' { count.max(4) } else { count.max(2).max(if letter == 'S' { count } else { 0 }) };
-                let length =
-                    rest.bytes().take(if letter == 'S' { count } else { most }).take_while(u8::is_ascii_digit).count();
-                let (digits, after) = rest.split_at(length);
-                let number: u128 = digits.parse().map_err(|_| fail())?;
-                let small = || u8::try_from(number).map_err(|_| fail());
-                let precision = match letter {
-                    'y' => {
-                        t.year = u16::try_from(number).map_err(|_| fail())? + if count == 2 { 2000 } else { 0 };
-                        Precision::Year
-                    }
-                    'M' => (t.month = small()?, Precision::Month).1,
-                    'd' => (t.day = small()?, Precision::Day).1,
-                    'H' | 'h' => (t.hour = small()?, Precision::Minute).1,
-                    'm' => (t.minute = small()?, Precision::Minute).1,
-                    's' => (t.second = small()?, Precision::Second).1,
-                    _ => (t.fraction = Fraction::new(number, length as u8), Precision::Second).1,
-                };
-                t.precision = t.precision.max(precision);
-                rest = after;
-            }
-            c => {
-                for _ in 0..count {
-                    rest = rest.strip_prefix(c).ok_or_else(fail)?;
-                }
-            }
-        }
-    }
-    match afternoon {
-        Some(true) if t.hour < 12 => t.hour += 12,
-        Some(false) if t.hour == 12 => t.hour = 0,
-        _ => {}
-    }
-    if !rest.is_empty() {
-        return Err(fail());
-    }
-    if t.precision >= Precision::Minute {
-        t.offset_minutes = t.offset_minutes.or(Some(0));
-    }
-    let valid = t.validated().map_err(|_| fail())?;
-    Ok(Some(Value::Timestamp(valid)))
-}
-
-fn parse_offset(text: &str) -> Option<(i16, &str)> {
-    if let Some(rest) = text.strip_prefix('Z') {
-        return Some((0, rest));
-    }
-    let sign = match text.as_bytes().first()? {
-        b'+' => 1,
-        b'-' => -1,
-        _ => return None,
-    };
-    let rest = text.get(1..)?;
-    let hours: i16 = rest.get(..2)?.parse().ok()?;
-    let rest = rest.get(2..)?;
-    let rest = rest.strip_prefix(':').unwrap_or(rest);
-    match rest.get(..2).and_then(|m| m.parse::<i16>().ok()) {
-        Some(minutes) => Some((sign * (hours * 60 + minutes), rest.get(2..)?)),
-        None => Some((sign * hours * 60, rest)),
-    }
 }

@@ -10,6 +10,7 @@ mod index_model;
 mod index_scan;
 mod occ_matrix;
 mod permissions;
+mod qldb_forms;
 mod session_clock;
 mod session_redaction;
 mod session_rotation;
