@@ -1,5 +1,6 @@
 """The real server on free ports, and what every file of cases needs."""
 
+import atexit
 import os
 import signal
 import socket
@@ -28,6 +29,8 @@ class Server:
         self.environment = {**os.environ, **(environment or {})}
         self.http, self.postgres, self.other = free_port(), free_port(), None
         os.makedirs(folder)
+        # A case that fails leaves no server behind.
+        atexit.register(lambda: self.process.kill())
         self.start()
 
     def start(self):

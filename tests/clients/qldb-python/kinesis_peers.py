@@ -1,6 +1,7 @@
 """What streams are sent to in tests: moto's Kinesis, a small one of our own that can be told to misbehave, and the decoder of
 aggregated records that consumers have, written from the description of the format."""
 
+import atexit
 import base64
 import hashlib
 import hmac
@@ -28,6 +29,7 @@ class Moto:
         port = self.url.rsplit(":", 1)[1]
         self.log = open(log, "ab")
         self.process = subprocess.Popen([command, "-H", "127.0.0.1", "-p", port], stdout=self.log, stderr=self.log)
+        atexit.register(self.process.kill)
         for _ in range(600):
             assert self.process.poll() is None, "moto ended"
             try:
