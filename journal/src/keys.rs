@@ -33,7 +33,7 @@ pub enum KeyError {
     /// There is no key for the ledger.
     #[error(
         "{} is missing: it is the key that signs this ledger's checkpoints; restore it from where keys are kept (it is \
-         not in backups of the data directory)",
+         not in backups of the data directory), or see `ledgerstone import ledger --help` if it is lost for good",
         path.display()
     )]
     Missing {

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`export`] | journal exports as QLDB wrote them |
 //! | [`import`] | exported blocks as transactions that make them again |
+//! | [`retired`] | the blocks of a ledger whose key is lost |
 //! | [`source`] | an export as it lies in a directory or a bucket |
 //! | `tree` | the tree over the hashes of the blocks, on disk |
 
 pub mod export;
 pub mod import;
+pub mod retired;
 pub mod source;
 mod tree;
 

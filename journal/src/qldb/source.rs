@@ -24,6 +24,24 @@ pub trait ObjectSource {
     fn read(&self, key: &str) -> Result<Vec<u8>, SourceError>;
 }
 
+/// Blocks from block 0 on, as often as they are asked for.
+pub trait BlockSource {
+    /// What there is to read, in the unit of [`ReadSoFar::done`].
+    fn all(&self) -> u64;
+
+    /// How many manifests say that it is complete; `None` if it needs none.
+    fn manifests(&self) -> Option<usize>;
+
+    /// The last checkpoint of the ledger whose blocks these are, if it was one of ours.
+    fn continues(&self) -> Option<&str>;
+
+    /// Gives every block once, in order, with the name of what it stands in.
+    fn blocks(
+        &self,
+        each: &mut dyn FnMut(&str, JournalBlock, ReadSoFar) -> Result<(), ExportError>,
+    ) -> Result<ReadSoFar, ExportError>;
+}
+
 /// An object or the source cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {problem}")]
@@ -46,6 +64,9 @@ pub enum ExportError {
     Object { object: String, problem: String },
     #[error("{0}")]
     Incomplete(String),
+    /// A ledger of ours cannot be read.
+    #[error("{0}")]
+    Ledger(String),
 }
 
 /// A directory with everything below it.
@@ -69,7 +90,8 @@ struct Object {
 /// How far the reading of an export is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadSoFar {
-    pub bytes: u64,
+    /// Bytes of objects, or blocks of a ledger.
+    pub done: u64,
     pub blocks: u64,
     /// Blocks that were in more than one object and were passed over.
     pub repeated: u64,
@@ -105,9 +127,22 @@ impl<'a> JournalExport<'a> {
         let bytes = objects.iter().map(|object| object.length).sum();
         Ok(JournalExport { source, objects, manifests, bytes })
     }
+}
 
-    /// Gives every block once, in order, with the object it stands in.
-    pub fn blocks(
+impl BlockSource for JournalExport<'_> {
+    fn all(&self) -> u64 {
+        self.bytes
+    }
+
+    fn manifests(&self) -> Option<usize> {
+        Some(self.manifests)
+    }
+
+    fn continues(&self) -> Option<&str> {
+        None
+    }
+
+    fn blocks(
         &self,
         each: &mut dyn FnMut(&str, JournalBlock, ReadSoFar) -> Result<(), ExportError>,
     ) -> Result<ReadSoFar, ExportError> {
@@ -122,7 +157,7 @@ impl<'a> JournalExport<'a> {
                 each(&object.key, block, so_far)?;
                 so_far.blocks += 1;
             }
-            so_far.bytes += object.length;
+            so_far.done += object.length;
         }
         Ok(so_far)
     }

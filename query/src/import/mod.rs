@@ -1,4 +1,5 @@
-//! A new ledger from the journal export of a QLDB ledger (docs/migrate-from-qldb.md, "Bringing the ledger").
+//! A new ledger from the journal export of a QLDB ledger (docs/migrate-from-qldb.md, "Bringing the ledger"), or from a ledger
+//! of ours whose key is lost (docs/operations.md, "Keys").
 //!
 //! The export is read twice: first every block is verified and nothing is written, then the blocks are committed one by
 //! one as they were. The ledger is made under a temporary name and gets its own when it is whole. An import that was
@@ -24,7 +25,7 @@ use ledgerstone_digest::qldb::chain::{ChainError, ChainReport, ChainVerifier};
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::keys::{KeyDirectory, keys_in};
 use ledgerstone_journal::qldb::import::{BlockImporter, strand_of};
-use ledgerstone_journal::qldb::source::{ExportError, JournalExport, ObjectSource, ReadSoFar};
+use ledgerstone_journal::qldb::source::{BlockSource, ExportError, ReadSoFar};
 use ledgerstone_journal::recovery::{genesis_of, origin_of};
 use ledgerstone_journal::{
     CommitError, CommitFuture, Committed, CreateOptions, Import, Ledger, OpenOptions, Publish, PublishedBlock, Sequence,
@@ -56,7 +57,7 @@ pub struct ImportOptions<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     pub step: Step,
-    /// Bytes of the export, done and all.
+    /// Bytes of the export or blocks of the ledger, done and all.
     pub done: u64,
     pub all: u64,
 }
@@ -77,7 +78,7 @@ pub struct ImportReport {
     pub chain: ChainReport,
     /// Blocks that were in more than one object.
     pub repeated: u64,
-    pub manifests: usize,
+    pub manifests: Option<usize>,
     /// QLDB's digest over all imported blocks.
     pub qldb_digest: Hash,
     /// The tree shape with which the digest that was given came out.
@@ -131,7 +132,7 @@ struct Verified {
 /// Makes a ledger of an export.
 pub fn import(
     instance: &InstanceOptions,
-    source: &dyn ObjectSource,
+    source: &dyn BlockSource,
     mut options: ImportOptions<'_>,
 ) -> std::result::Result<ImportReport, ImportError> {
     check_name(options.name)?;
@@ -139,12 +140,11 @@ pub fn import(
     if env.storage.exists(&target) {
         return Err(already_there(options.name).into());
     }
-    let export = JournalExport::open(source)?;
-    let verified = verify(&export, &mut options)?;
+    let verified = verify(source, &mut options)?;
     env.storage.create_dir_all(&instance.data).map_err(|e| io_error("make the data directory", &instance.data, e))?;
     let directory = instance.data.join(format!("{}.importing", options.name));
-    let resumed_blocks = prepare(instance, &directory, &verified, options.digest)?;
-    let ledger = write(instance, &directory, &export, resumed_blocks, &mut options)?;
+    let resumed_blocks = prepare(instance, &directory, &verified, &options, source.continues())?;
+    let ledger = write(instance, &directory, source, resumed_blocks, &mut options)?;
     let (tables, indexes) = define(instance, &directory, options.name, &ledger, &verified)?;
     if env.storage.exists(&target) {
         return Err(already_there(options.name).into());
@@ -158,7 +158,7 @@ pub fn import(
         directory: target,
         chain: verified.chain,
         repeated: verified.read.repeated,
-        manifests: export.manifests,
+        manifests: source.manifests(),
         qldb_digest: verified.qldb_digest,
         digest_shape: verified.digest_shape,
         tables,
@@ -176,7 +176,7 @@ fn already_there(name: &str) -> QueryError {
 }
 
 /// Reads the export and writes nothing.
-fn verify(export: &JournalExport<'_>, options: &mut ImportOptions<'_>) -> std::result::Result<Verified, ImportError> {
+fn verify(export: &dyn BlockSource, options: &mut ImportOptions<'_>) -> std::result::Result<Verified, ImportError> {
     let mut chain = ChainVerifier::new();
     let mut importer = BlockImporter::new(&system_tables::of_document);
     let mut definitions = Definitions::default();
@@ -196,7 +196,7 @@ fn verify(export: &JournalExport<'_>, options: &mut ImportOptions<'_>) -> std::r
         digests.block(block.block_hash);
         last_hash = Some(block.block_hash);
         if so_far.blocks.is_multiple_of(256) {
-            (options.progress)(Progress { step: Step::Verifying, done: so_far.bytes, all: export.bytes });
+            (options.progress)(Progress { step: Step::Verifying, done: so_far.done, all: export.all() });
         }
         Ok(())
     })?;
@@ -213,17 +213,18 @@ fn prepare(
     instance: &InstanceOptions,
     directory: &Path,
     verified: &Verified,
-    digest: Option<SavedDigest>,
+    options: &ImportOptions<'_>,
+    continues: Option<&str>,
 ) -> Result<u64> {
     let env = &instance.env;
     let facts = ImportFacts {
         first_native_block: verified.chain.blocks,
         previous_block_hash: verified.last_hash,
-        digest: digest.map(|digest| digest.hash),
+        digest: options.digest.map(|digest| digest.hash),
         time_ms: env.clock.now_ms(),
     };
     if env.storage.exists(directory) {
-        match resumable(instance, directory, &facts, verified.strand) {
+        match resumable(instance, directory, &facts, verified.strand, continues) {
             Ok(Some(blocks)) => return Ok(blocks),
             // What an import of another export left, or one that did not come as far as its genesis.
             Ok(None) => env.storage.remove_dir_all(directory).map_err(|e| io_error("remove", directory, e))?,
@@ -235,17 +236,31 @@ fn prepare(
     let origin = origin_of(&instance.origin_prefix, id);
     let key = keys.create(id, &origin, &*env.rng).map_err(key_error)?;
     let import = Import { strand: verified.strand, facts };
-    let create = CreateOptions { import: Some(import), ..CreateOptions::new(id, &instance.origin_prefix, key) };
+    let create = CreateOptions {
+        import: Some(import),
+        continues: continues.map(str::to_owned),
+        ..CreateOptions::new(id, &instance.origin_prefix, key)
+    };
     Database::create_with(env, directory, &create)?;
     Ok(0)
 }
 
 /// How many blocks an import of the same export has written here; `None` if it was another one's.
-fn resumable(instance: &InstanceOptions, directory: &Path, facts: &ImportFacts, strand: Id) -> Result<Option<u64>> {
-    let Ok((_, of, GenesisFacts { import: Some(found), .. })) = genesis_of(&instance.env, directory) else {
+fn resumable(
+    instance: &InstanceOptions,
+    directory: &Path,
+    facts: &ImportFacts,
+    strand: Id,
+    continues: Option<&str>,
+) -> Result<Option<u64>> {
+    let Ok((_, of, GenesisFacts { import: Some(found), continues: before, .. })) = genesis_of(&instance.env, directory)
+    else {
         return Ok(None);
     };
-    if of != strand || found != (ImportFacts { time_ms: found.time_ms, ..facts.clone() }) {
+    if of != strand
+        || before.as_deref() != continues
+        || found != (ImportFacts { time_ms: found.time_ms, ..facts.clone() })
+    {
         return Ok(None);
     }
     let ledger = open_journal(instance, directory)?;
@@ -265,7 +280,7 @@ struct Made {
 fn write(
     instance: &InstanceOptions,
     directory: &Path,
-    export: &JournalExport<'_>,
+    export: &dyn BlockSource,
     from: u64,
     options: &mut ImportOptions<'_>,
 ) -> std::result::Result<Made, ImportError> {
@@ -294,7 +309,7 @@ fn write(
             oldest.wait().map_err(|error| failed(error.to_string()))?;
         }
         if so_far.blocks.is_multiple_of(256) {
-            (options.progress)(Progress { step: Step::Writing, done: so_far.bytes, all: export.bytes });
+            (options.progress)(Progress { step: Step::Writing, done: so_far.done, all: export.all() });
         }
         Ok(())
     })?;

@@ -12,7 +12,9 @@ use ledgerstone_digest::qldb::{
     statement_digest,
 };
 use ledgerstone_digest::rotation::KeyChain;
-use ledgerstone_journal::qldb::source::{Directory, ObjectSource, SourceError};
+use ledgerstone_journal::qldb::retired::RetiredLedger;
+use ledgerstone_journal::qldb::source::{Directory, JournalExport, ObjectSource, SourceError};
+use ledgerstone_journal::recovery::genesis_of;
 use ledgerstone_journal::verify::{Compared, VerifyOptions, verify_directory};
 use ledgerstone_journal::{Env, VerifyReport};
 use ledgerstone_query::database::{Database, Limits as DatabaseLimits};
@@ -40,7 +42,7 @@ fn instance_options(dir: &Path) -> InstanceOptions {
 fn import_from(dir: &Path, export: &Path, digest: Option<SavedDigest>) -> Result<ImportReport, ImportError> {
     let source = Directory(export.to_path_buf());
     let options = ImportOptions { name: TARGET, digest, progress: &mut |_| () };
-    import(&instance_options(dir), &source, options)
+    import(&instance_options(dir), &JournalExport::open(&source)?, options)
 }
 
 fn session_on(instance: &Arc<Instance>, dialect: Dialect) -> Session {
@@ -472,7 +474,7 @@ fn an_import_that_was_interrupted_goes_on_where_it_stopped() {
     let objects = blocks.len().div_ceil(7);
     let source = Failing { directory: Directory(export.clone()), left: Cell::new(objects + 4) };
     let options = ImportOptions { name: TARGET, digest: None, progress: &mut |_| () };
-    let error = import(&instance_options(to.path()), &source, options).unwrap_err();
+    let error = import(&instance_options(to.path()), &JournalExport::open(&source).unwrap(), options).unwrap_err();
     assert!(error.to_string().contains("gone"), "{error}");
     assert!(!to.path().join("data").join(TARGET).exists(), "half of it is no ledger");
     // An instance sees nothing of it, and opens.
@@ -486,11 +488,11 @@ fn an_import_that_was_interrupted_goes_on_where_it_stopped() {
     // What was left of another export is not gone on with.
     let source = Failing { directory: Directory(export), left: Cell::new(objects + 4) };
     let options = ImportOptions { name: "other", digest: None, progress: &mut |_| () };
-    import(&instance_options(to.path()), &source, options).unwrap_err();
+    import(&instance_options(to.path()), &JournalExport::open(&source).unwrap(), options).unwrap_err();
     write_export(&to.path().join("another"), &qldb_ledger().values());
     let source = Directory(to.path().join("another"));
     let options = ImportOptions { name: "other", digest: None, progress: &mut |_| () };
-    let report = import(&instance_options(to.path()), &source, options).unwrap();
+    let report = import(&instance_options(to.path()), &JournalExport::open(&source).unwrap(), options).unwrap();
     assert_eq!((report.resumed_blocks, report.chain.blocks), (0, 6));
 }
 
@@ -510,4 +512,46 @@ fn texts_that_were_redacted_before_stay_redacted() {
     import_from(to.path(), &to.path().join("export"), None).unwrap();
     let second = Instance::open(instance_options(to.path())).unwrap();
     assert_eq!(redacted(&second.ledger(TARGET).unwrap()), expected);
+}
+
+#[test]
+fn a_ledger_whose_key_is_lost_goes_on_as_a_new_one_that_names_its_last_checkpoint() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = busy_ledger(from.path());
+    let old = first.ledger("main").unwrap();
+    let (blocks, digest) = (blocks_of(&old), old.ledger().qldb_digest().unwrap());
+    let directory = from.path().join("data/main");
+    assert!(RetiredLedger::open(&Env::production(), &directory).is_err(), "somebody has it open");
+    let answers: Vec<_> = {
+        let mut s = session(&first, Dialect::Sql);
+        QUESTIONS.iter().map(|question| told(&mut s, question).unwrap()).collect()
+    };
+    let (vkey, old_id) = (old.ledger().vkey(), old.ledger().ledger_id());
+    drop(old);
+    first.close().unwrap();
+    drop(first);
+    std::fs::remove_dir_all(from.path().join("keys")).unwrap();
+
+    let retired = RetiredLedger::open(&Env::production(), &directory).unwrap();
+    let options = ImportOptions { name: TARGET, digest: None, progress: &mut |_| () };
+    let report = import(&instance_options(to.path()), &retired, options).unwrap();
+    drop(retired);
+    assert_eq!((report.chain.blocks, report.manifests, report.is_ours), (blocks.len() as u64, None, true));
+    let second = Instance::open(instance_options(to.path())).unwrap();
+    let new = second.ledger(TARGET).unwrap();
+    assert_eq!(blocks_of(&new), blocks);
+    assert_eq!(new.ledger().qldb_digest().unwrap(), digest);
+    assert_ne!(new.ledger().ledger_id(), old_id);
+    let mut s = session_on(&second, Dialect::Sql);
+    for (question, answer) in QUESTIONS.iter().zip(answers) {
+        assert_eq!(told(&mut s, question).unwrap(), answer, "{question}");
+    }
+    told(&mut s, "UPDATE person SET age = 38 WHERE id = 'p1'").unwrap();
+    drop(s);
+    // The genesis names the checkpoint that the lost key signed last, and that covers all there was.
+    let (_, _, facts) = genesis_of(&Env::production(), &to.path().join("data").join(TARGET)).unwrap();
+    let checkpoint = KeyChain::new(vkey).verify(&facts.continues.unwrap()).unwrap();
+    assert_eq!(checkpoint.size, verified(&directory).leaves);
+    new.close().unwrap();
+    assert_eq!(verified(&to.path().join("data").join(TARGET)).imported_blocks, blocks.len() as u64);
 }

@@ -7,14 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::{Limits as IonLimits, Value, parse};
-use ledgerstone_journal::Env;
-use ledgerstone_journal::qldb::source::Directory;
+use ledgerstone_journal::qldb::retired::RetiredLedger;
+use ledgerstone_journal::qldb::source::{BlockSource, Directory, JournalExport};
+use ledgerstone_journal::{Env, VerifyOptions, verify_directory};
 use ledgerstone_query::database::Limits;
 use ledgerstone_query::import::{ImportError, ImportOptions, ImportReport, Progress as Far, SavedDigest, Step, import};
 use ledgerstone_query::instance::InstanceOptions;
 use ledgerstone_query::work::WorkLimits;
 
+use super::report::{Outcome, conclude};
 use super::terminal::{Progress, Style, say, thousands};
+use super::verify::{of_report, read_note, read_vkey};
 
 #[derive(Debug, clap::Args)]
 pub struct Import {
@@ -26,6 +29,51 @@ pub struct Import {
 enum From {
     /// Make a ledger of a QLDB journal export, every block as it was.
     QldbExport(QldbExport),
+    /// Go on with a ledger whose key is lost: a new one begins with its blocks and names its last checkpoint.
+    Ledger(Continued),
+}
+
+/// Where the new ledger goes.
+#[derive(Debug, clap::Args)]
+struct Target {
+    /// Where the ledger shall be: a data directory.
+    #[arg(long, value_name = "DIR", default_value = "ledgerstone-data")]
+    data: PathBuf,
+    /// Where signing keys are.
+    #[arg(long, value_name = "DIR", default_value = "ledgerstone-keys")]
+    keys: PathBuf,
+    /// What the ledger shall be called.
+    #[arg(long, value_name = "NAME")]
+    ledger: String,
+    /// First part of the origin that its checkpoints are signed as, such as a domain name of yours.
+    #[arg(long, value_name = "PREFIX", default_value = "localhost")]
+    origin: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The directory is verified first, and nothing is written to it. The new ledger has an id, an origin and a key of\n\
+    its own; its genesis holds the last checkpoint of the old one. Receipts and checkpoints of the old ledger stay what they\n\
+    are, signed by the lost key; keep the old directory for them. Old revisions are marked as imported.\n\n\
+    Example:\n  \
+    ledgerstone import ledger ledgerstone-data/main --ledger main-2 --checkpoint kept --key vkey\n\n\
+    Exit status: 0 done, 1 the ledger does not hold, 2 nothing was done for another reason."
+)]
+struct Continued {
+    #[command(flatten)]
+    target: Target,
+    /// A checkpoint of the old ledger that was kept elsewhere, to compare with.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    checkpoint: Option<PathBuf>,
+    /// The old ledger's verifier key, or a file with it.
+    #[arg(long, value_name = "VKEY|FILE")]
+    key: Option<String>,
+    /// The old ledger's directory. No server may have it open.
+    #[arg(value_name = "LEDGER")]
+    directory: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,27 +89,14 @@ enum From {
     Exit status: 0 imported, 1 the export does not hold, 2 nothing was done for another reason."
 )]
 struct QldbExport {
-    /// Where the ledger shall be: a data directory.
-    #[arg(long, value_name = "DIR", default_value = "ledgerstone-data")]
-    data: PathBuf,
-    /// Where signing keys are.
-    #[arg(long, value_name = "DIR", default_value = "ledgerstone-keys")]
-    keys: PathBuf,
-    /// What the ledger shall be called.
-    #[arg(long, value_name = "NAME")]
-    ledger: String,
-    /// First part of the origin that its checkpoints are signed as, such as a domain name of yours.
-    #[arg(long, value_name = "PREFIX", default_value = "localhost")]
-    origin: String,
+    #[command(flatten)]
+    target: Target,
     /// A digest that was kept from QLDB, as GetDigest gave it: 32 bytes in base64.
     #[arg(long, value_name = "BASE64", requires = "digest_tip")]
     digest: Option<String>,
     /// The address that came with the digest, or the number of its block.
     #[arg(long, value_name = "ADDRESS", requires = "digest")]
     digest_tip: Option<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
     /// A directory with the objects of the export.
     #[arg(value_name = "EXPORT")]
     export: PathBuf,
@@ -71,42 +106,18 @@ impl Import {
     pub fn run(self) -> ExitCode {
         match self.from {
             From::QldbExport(arguments) => arguments.run(),
+            From::Ledger(arguments) => arguments.run(),
         }
     }
 }
 
 impl QldbExport {
     fn run(self) -> ExitCode {
-        let digest = match self.saved_digest() {
-            Ok(digest) => digest,
-            Err(what) => {
-                eprintln!("ledgerstone import: {what}");
-                return ExitCode::from(2);
-            }
-        };
-        let mut bars = [self.bar("verifying"), self.bar("writing")];
-        let mut progress = |Far { step, done, all }: Far| match step {
-            Step::Verifying => bars[0].at(done, all),
-            Step::Writing => bars[1].at(done, all),
-        };
         let source = Directory(self.export.clone());
-        let options = ImportOptions { name: &self.ledger, digest, progress: &mut progress };
-        let outcome = import(&self.instance(), &source, options);
-        drop(bars);
-        match outcome {
-            Ok(report) => {
-                self.done(&report);
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("ledgerstone import: {error}");
-                if let ImportError::Ledger(error) = &error
-                    && let Some(hint) = &error.hint
-                {
-                    eprintln!("\n{hint}");
-                }
-                ExitCode::from(if matches!(error, ImportError::Export(_)) { 1 } else { 2 })
-            }
+        match (self.saved_digest(), JournalExport::open(&source)) {
+            (Ok(digest), Ok(export)) => self.target.import(&export, digest),
+            (Err(what), _) => refuse(&what),
+            (_, Err(error)) => failed(&error.into()),
         }
     }
 
@@ -125,6 +136,52 @@ impl QldbExport {
         };
         Ok(Some(SavedDigest { hash, tip: tip.ok_or_else(wrong)? }))
     }
+}
+
+impl Continued {
+    fn run(self) -> ExitCode {
+        let given =
+            (self.key.as_deref().map(read_vkey).transpose(), self.checkpoint.as_deref().map(read_note).transpose());
+        let (vkey, checkpoint) = match given {
+            (Ok(vkey), Ok(checkpoint)) => (vkey, checkpoint),
+            (Err(what), _) | (_, Err(what)) => return refuse(&what),
+        };
+        let mut bar = self.target.bar("verifying", "bytes");
+        let mut progress = |done: u64, total: u64| bar.at(done, total);
+        let options = VerifyOptions { checkpoint, vkey, progress: Some(&mut progress), ..VerifyOptions::default() };
+        let report = verify_directory(&Env::production(), &self.directory, options);
+        drop(bar);
+        let mut check = of_report(&self.directory, &report);
+        if check.outcome == Outcome::Broken {
+            check.advice = Some("Nothing was made of it.".to_owned());
+            return conclude(&[check], self.target.json);
+        }
+        match RetiredLedger::open(&Env::production(), &self.directory) {
+            Ok(ledger) => self.target.import(&ledger, None),
+            Err(error) => refuse(&error.to_string()),
+        }
+    }
+}
+
+impl Target {
+    fn import(&self, source: &dyn BlockSource, digest: Option<SavedDigest>) -> ExitCode {
+        let unit = if source.continues().is_some() { "blocks" } else { "bytes" };
+        let mut bars = [self.bar("verifying", unit), self.bar("writing", unit)];
+        let mut progress = |Far { step, done, all }: Far| match step {
+            Step::Verifying => bars[0].at(done, all),
+            Step::Writing => bars[1].at(done, all),
+        };
+        let options = ImportOptions { name: &self.ledger, digest, progress: &mut progress };
+        let outcome = import(&self.instance(), source, options);
+        drop(bars);
+        match outcome {
+            Ok(report) => {
+                self.done(&report, source.continues().is_some());
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error),
+        }
+    }
 
     fn instance(&self) -> InstanceOptions {
         InstanceOptions {
@@ -137,19 +194,20 @@ impl QldbExport {
         }
     }
 
-    fn bar(&self, doing: &str) -> Progress {
-        let bar = Progress::new(doing, "bytes");
+    fn bar(&self, doing: &str, unit: &'static str) -> Progress {
+        let bar = Progress::new(doing, unit);
         if self.json { bar.quiet() } else { bar }
     }
 
-    fn done(&self, report: &ImportReport) {
+    fn done(&self, report: &ImportReport, continued: bool) {
         if self.json {
             say!("{}", json(report));
             return;
         }
         let style = Style::stdout();
         let chain = &report.chain;
-        say!("{} {}", style.green("✓"), style.bold(&format!("{} is imported", self.ledger)));
+        let what = if continued { "goes on where the old ledger ended" } else { "is imported" };
+        say!("{} {}", style.green("✓"), style.bold(&format!("{} {what}", self.ledger)));
         say!("  blocks      {}, each with the hash that it had", thousands(chain.blocks));
         say!("  revisions   {}", thousands(chain.revisions));
         say!("  tables      {} active, {} indexes", report.tables, report.indexes);
@@ -159,7 +217,7 @@ impl QldbExport {
         if let Some(shape) = report.digest_shape {
             say!("  {} the digest that you kept comes out of these blocks ({shape})", style.green("✓"));
         }
-        let notes = notes(report);
+        let notes = if continued { Vec::new() } else { notes(report) };
         if !notes.is_empty() {
             say!("\nWhat the export does not show:");
             notes.iter().for_each(|note| say!("  - {note}"));
@@ -168,6 +226,21 @@ impl QldbExport {
         say!("\nVerify it: ledgerstone verify {}", report.directory.display());
         say!("Serve it:  ledgerstone serve --data {data} --keys {keys}");
     }
+}
+
+fn refuse(what: &str) -> ExitCode {
+    eprintln!("ledgerstone import: {what}");
+    ExitCode::from(2)
+}
+
+fn failed(error: &ImportError) -> ExitCode {
+    eprintln!("ledgerstone import: {error}");
+    if let ImportError::Ledger(error) = error
+        && let Some(hint) = &error.hint
+    {
+        eprintln!("\n{hint}");
+    }
+    ExitCode::from(if matches!(error, ImportError::Export(_)) { 1 } else { 2 })
 }
 
 /// What nobody can compute or tell from the export.
@@ -194,7 +267,7 @@ fn notes(report: &ImportReport) -> Vec<String> {
     ];
     let mut notes: Vec<String> =
         counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", thousands(*n))).collect();
-    if report.manifests == 0 {
+    if report.manifests == Some(0) {
         notes.push("whether the export is all of the journal: there is no manifest in it".to_owned());
     }
     if report.digest_shape.is_none() {

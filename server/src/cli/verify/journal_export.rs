@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::full::DotFrontier;
 use ledgerstone_digest::qldb::chain::{ChainReport, ChainVerifier};
-use ledgerstone_journal::qldb::source::{Directory, ExportError, JournalExport};
+use ledgerstone_journal::qldb::source::{BlockSource, Directory, ExportError, JournalExport};
 
 use super::Given;
 use crate::cli::report::{Check, Finding, Outcome};
@@ -50,7 +50,7 @@ fn verify(source: &Directory, bar: &mut Progress) -> Result<Verified, ExportErro
         chain.block(&block).map_err(wrong)?;
         digest.append(block.block_hash);
         if so_far.blocks.is_multiple_of(256) {
-            bar.at(so_far.bytes, export.bytes);
+            bar.at(so_far.done, export.bytes);
         }
         Ok(())
     })?;

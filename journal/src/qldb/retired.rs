@@ -1,0 +1,95 @@
+//! A ledger whose key is lost: it can be read and verified, but nothing signs it any more. Its blocks can begin a new ledger,
+//! whose genesis names its last checkpoint (docs/operations.md, "Keys").
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use ledgerstone_digest::ion::Hasher;
+use ledgerstone_digest::qldb::JournalBlock;
+
+use super::journal_block;
+use super::source::{BlockSource, ExportError, ReadSoFar};
+use crate::checkpoint::Recorded;
+use crate::env::{Env, Lock};
+use crate::error::{FileError, OpenError, ReadError};
+use crate::reader::{Journal, Segment};
+use crate::recovery::{self, LOCK_FILE};
+use crate::segment::JOURNAL_DIR;
+
+/// A ledger that nobody has open, read without its key. Verify the directory first: nothing but checksums is looked at here.
+pub struct RetiredLedger {
+    journal: Journal,
+    /// How many blocks are in it.
+    blocks: u64,
+    checkpoint: Arc<str>,
+    _lock: Box<dyn Lock>,
+}
+
+impl RetiredLedger {
+    /// Opens it to be read. What stands behind the last whole batch was never acknowledged and is left aside.
+    pub fn open(env: &Env, dir: &Path) -> Result<RetiredLedger, OpenError> {
+        let storage = &*env.storage;
+        let no_ledger = || OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR };
+        if !storage.exists(&dir.join(JOURNAL_DIR)) {
+            return Err(no_ledger());
+        }
+        let lock_path = dir.join(LOCK_FILE);
+        let lock = storage.lock(&lock_path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_path_buf()),
+            _ => OpenError::File(FileError { path: lock_path, action: "lock it", source }),
+        })?;
+        let recorded = Recorded::read(storage, dir)
+            .map_err(|error| OpenError::Checkpoint(error.to_string()))?
+            .unverified()
+            .clone();
+        let mut segments = recovery::segments(env, dir)?;
+        let genesis = recovery::read_genesis(&segments)?;
+        let headers = segments.iter().map(|segment| segment.header).collect();
+        let last = segments.pop().ok_or_else(no_ledger)?;
+        let scanned = last.scan()?;
+        if scanned.chain.next_position < recorded.checkpoint.size {
+            return Err(OpenError::BehindCheckpoint {
+                path: dir.to_path_buf(),
+                end: scanned.chain.next_position,
+                recorded: recorded.checkpoint.size,
+            });
+        }
+        let active = Segment { file: last, index: RwLock::new(scanned.index) };
+        let journal = Journal::new(env.clone(), dir, genesis, headers, active);
+        Ok(RetiredLedger { journal, blocks: scanned.chain.next_block, checkpoint: recorded.note, _lock: lock })
+    }
+
+    fn block(&self, number: u64, hasher: &mut Hasher) -> Result<JournalBlock, ReadError> {
+        let (block, derived) = self.journal.block(self.journal.block_position(number)?, hasher)?;
+        Ok(journal_block(&block, &derived))
+    }
+}
+
+impl BlockSource for RetiredLedger {
+    fn all(&self) -> u64 {
+        self.blocks
+    }
+
+    fn manifests(&self) -> Option<usize> {
+        None
+    }
+
+    fn continues(&self) -> Option<&str> {
+        Some(&self.checkpoint)
+    }
+
+    fn blocks(
+        &self,
+        each: &mut dyn FnMut(&str, JournalBlock, ReadSoFar) -> Result<(), ExportError>,
+    ) -> Result<ReadSoFar, ExportError> {
+        let name = self.journal.dir.display().to_string();
+        let (mut hasher, mut so_far) = (Hasher::new(), ReadSoFar::default());
+        for number in 0..self.blocks {
+            let block = self.block(number, &mut hasher).map_err(|error| ExportError::Ledger(error.to_string()))?;
+            each(&name, block, so_far)?;
+            so_far.blocks += 1;
+            so_far.done += 1;
+        }
+        Ok(so_far)
+    }
+}
