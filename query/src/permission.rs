@@ -47,6 +47,11 @@ pub enum Action {
     DescribeStream,
     CancelStream,
     ListStreams,
+    ExportJournal,
+    DescribeJournalExport,
+    /// Those of all ledgers.
+    ListJournalExports,
+    ListJournalExportsForLedger,
     Backup,
     RotateKey,
 }
@@ -116,6 +121,10 @@ impl Action {
             Action::DescribeStream => "qldb:DescribeJournalKinesisStream",
             Action::CancelStream => "qldb:CancelJournalKinesisStream",
             Action::ListStreams => "qldb:ListJournalKinesisStreamsForLedger",
+            Action::ExportJournal => "qldb:ExportJournalToS3",
+            Action::DescribeJournalExport => "qldb:DescribeJournalS3Export",
+            Action::ListJournalExports => "qldb:ListJournalS3Exports",
+            Action::ListJournalExportsForLedger => "qldb:ListJournalS3ExportsForLedger",
             Action::Backup => "ledgerstone:Backup",
             Action::RotateKey => "ledgerstone:RotateKey",
         }

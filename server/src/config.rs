@@ -28,6 +28,8 @@ pub struct ServeConfig {
     pub tls: Option<TlsFiles>,
     /// Where `COPY … TO 'name'` writes; `None`: nowhere.
     pub exports: Option<PathBuf>,
+    /// Where the buckets of journal exports are; `None`: nowhere.
+    pub s3: Option<String>,
     /// First part of a new ledger's origin.
     pub origin_prefix: String,
     pub limits: Limits,
@@ -138,6 +140,8 @@ limits! {
     qldb_http_streams: 64, 1, 1 << 16, "streams";
     /// Journal streams to Kinesis that have not ended, of all ledgers.
     qldb_kinesis_streams: 64, 1, 1 << 16, "streams";
+    /// Journal exports to S3 that are being made at once; others wait.
+    qldb_exports: 2, 1, 64, "exports";
     /// Open sessions of QLDB's session API.
     qldb_sessions: 3_000, 1, 1 << 20, "sessions";
     /// A QLDB session without a transaction in which nothing is asked for this long is closed.
@@ -251,6 +255,7 @@ mod tests {
             policy: None,
             tls: None,
             exports: None,
+            s3: None,
             origin_prefix: "localhost".to_owned(),
             limits: Limits::default(),
         }

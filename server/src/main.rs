@@ -14,6 +14,7 @@ mod metrics;
 mod pg;
 mod policy;
 mod qldb;
+mod s3;
 mod scrub;
 mod sessions;
 

@@ -1,10 +1,12 @@
 //! The ledgers of one server: a directory of them, by name (DESIGN section 8).
 //!
 //! `<data>/<name>/` is a ledger's directory, as the journal makes it; `<data>/<name>.protected` beside it, if there, says
-//! that the ledger may not be dropped, `<data>/<name>.settings` holds what else its owner has set, and the directory
-//! `<data>/<name>.streams` what is kept of its journal streams. Keys are in a directory of their own, by the ledger's id, which the
-//! journal's first segment names.
+//! that the ledger may not be dropped, `<data>/<name>.settings` holds what else its owner has set, `<data>/<name>.exports` the
+//! journal exports that were asked for, and the directory `<data>/<name>.streams` what is kept of its journal streams. Keys are
+//! in a directory of their own, by the ledger's id, which the journal's first segment names.
 
+mod beside;
+mod journal_exports;
 mod settings;
 mod stream_files;
 
@@ -25,12 +27,16 @@ use crate::database::{Database, DatabaseOptions, Limits};
 use crate::error::{QueryError, Result, SqlState};
 use crate::permission::{Action, Permit, Policy, Resource};
 use crate::work::{Pool, WorkLimits};
+use beside::Beside;
+pub use journal_exports::{EXPORTS_MAX, ExportJob, ExportState, LISTED_MS};
 pub use settings::{LedgerSettings, PermissionsMode, TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX, check_tags};
 
 /// The ledger that the first start makes.
 pub const MAIN: &str = "main";
 /// The longest name of a ledger, as in QLDB.
 pub const NAME_CHARACTERS_MAX: usize = 32;
+/// What goes with a ledger.
+const BESIDE: [Beside; 2] = [settings::SETTINGS, journal_exports::EXPORTS];
 /// How many bytes of a segment hold its header.
 const HEADER_BYTES: usize = 4096;
 
@@ -156,6 +162,11 @@ impl Instance {
         Some(Permit { policy, user: user.into(), ledger: ledger.into() })
     }
 
+    /// What the wall clock says.
+    pub fn now_ms(&self) -> i64 {
+        self.options.env.clock.now_ms()
+    }
+
     /// What statements keep while they work.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
@@ -218,9 +229,9 @@ impl Instance {
             }
             self.remove_streams(name)?;
             // First, so that a crash leaves no ledger with less protection than was asked for.
-            match *settings == LedgerSettings::default() {
-                true => self.remove_settings(name)?,
-                false => self.write_settings(name, settings)?,
+            BESIDE.iter().try_for_each(|beside| self.remove_beside(name, *beside))?;
+            if *settings != LedgerSettings::default() {
+                self.write_settings(name, settings)?;
             }
             let id = Id(options.env.rng.bytes16());
             let origin = origin_of(&options.origin_prefix, id);
@@ -255,8 +266,8 @@ impl Instance {
         // Away under its name first, so that a crash half-way leaves no half ledger.
         let gone = self.options.data.join(format!(".{name}.dropped"));
         storage.rename(&dir, &gone).map_err(|e| io_error("rename", &dir, e))?;
-        self.remove_settings(name)?;
         self.remove_streams(name)?;
+        BESIDE.iter().try_for_each(|beside| self.remove_beside(name, *beside))?;
         storage.sync_dir(&self.options.data).map_err(|e| io_error("sync", &self.options.data, e))?;
         storage.remove_dir_all(&gone).map_err(|e| io_error("remove", &gone, e))
     }

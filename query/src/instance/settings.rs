@@ -1,16 +1,11 @@
-//! What a ledger's owner has set beside it: whether statements need permissions, and tags.
-//!
-//! `<data>/<name>.settings` is an Ion text struct, written whole under another name, synced and renamed. It is no part of
-//! the ledger: nothing of it is proved, and backups do not hold it.
+//! What a ledger's owner has set beside it, in `<data>/<name>.settings`: whether statements need permissions, and tags.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 
-use ledgerstone_digest::ion::{Limits, Struct, Symbol, Value, parse, to_text};
-use ledgerstone_journal::env::{read_file, write_whole};
+use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
-use super::{Instance, io_error};
+use super::Instance;
+use super::beside::Beside;
 use crate::error::{QueryError, Result, SqlState};
 
 /// Tags of one ledger or stream, as in QLDB.
@@ -19,8 +14,10 @@ pub const TAGS_MAX: usize = 50;
 pub const TAG_KEY_MAX: usize = 128;
 /// Characters of a tag's value.
 pub const TAG_VALUE_MAX: usize = 256;
-/// The longest file that is read.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A ledger whose permissions are not known is not opened to everybody.
+pub(super) const SETTINGS: Beside =
+    Beside { what: "settings", mend: "Remove the file, and set the permissions mode and the tags again." };
 
 /// Whether statements of the session API need permissions, by QLDB's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,50 +91,22 @@ impl Instance {
     }
 
     fn read_settings(&self, ledger: &str) -> Result<LedgerSettings> {
-        let path = self.settings_path(ledger);
-        let storage = &self.options.env.storage;
-        let bytes = match read_file(&**storage, &path, FILE_BYTES_MAX) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LedgerSettings::default()),
-            Err(error) if error.kind() == ErrorKind::InvalidData => return Err(damaged(&path, "is too long")),
-            read => read.map_err(|e| io_error("read", &path, e))?,
-        };
-        let text = String::from_utf8(bytes).map_err(|_| damaged(&path, "is not text"))?;
-        decode(&text).map_err(|what| damaged(&path, what))
+        Ok(self.read_beside(ledger, SETTINGS, decode)?.unwrap_or_default())
     }
 
     pub(super) fn write_settings(&self, ledger: &str, settings: &LedgerSettings) -> Result<()> {
-        let storage = &self.options.env.storage;
-        let (path, next) = (self.settings_path(ledger), self.options.data.join(format!(".{ledger}.settings.tmp")));
-        write_whole(&**storage, &next, encode(settings).as_bytes()).map_err(|e| io_error("write", &next, e))?;
-        storage.rename(&next, &path).map_err(|e| io_error("rename", &next, e))?;
-        storage.sync_dir(&self.options.data).map_err(|e| io_error("sync", &self.options.data, e))
-    }
-
-    /// Those of a ledger that is gone, or of one that was not made after all.
-    pub(super) fn remove_settings(&self, ledger: &str) -> Result<()> {
-        let (storage, path) = (&self.options.env.storage, self.settings_path(ledger));
-        if storage.exists(&path) {
-            storage.remove_file(&path).map_err(|e| io_error("remove", &path, e))?;
-        }
-        Ok(())
-    }
-
-    fn settings_path(&self, ledger: &str) -> PathBuf {
-        self.options.data.join(format!("{ledger}.settings"))
+        self.write_beside(ledger, SETTINGS, &encode(settings))
     }
 }
 
-fn encode(settings: &LedgerSettings) -> String {
+fn encode(settings: &LedgerSettings) -> Value {
     let tags = settings.tags.iter().map(|(key, value)| (Symbol::from(key.as_str()), Value::string(value.as_str())));
     let tags = Value::Struct(Struct { fields: tags.collect() });
     let mode = Value::string(settings.permissions.name());
-    let mut text = to_text(&Value::Struct(Struct::from_fields([("permissionsMode", mode), ("tags", tags)])));
-    text.push('\n');
-    text
+    Value::Struct(Struct::from_fields([("permissionsMode", mode), ("tags", tags)]))
 }
 
-fn decode(text: &str) -> std::result::Result<LedgerSettings, &'static str> {
-    let value = parse(text, &Limits::DOCUMENT).map_err(|_| "is not an Ion struct")?;
+fn decode(value: &Value) -> std::result::Result<LedgerSettings, &'static str> {
     let fields = value.as_struct().ok_or("is not an Ion struct")?;
     let text_of = |value: &Value| match value {
         Value::String(text) => Some(text.to_string()),
@@ -150,14 +119,10 @@ fn decode(text: &str) -> std::result::Result<LedgerSettings, &'static str> {
     Ok(LedgerSettings { permissions, tags: tags.collect::<Option<_>>().ok_or("has a tag that is not text")? })
 }
 
-/// A ledger whose permissions are not known is not opened to everybody.
-fn damaged(path: &Path, what: &str) -> QueryError {
-    QueryError::new(SqlState::DATA_CORRUPTED, format!("{} {what}", path.display()))
-        .hint("Remove the file, and set the permissions mode and the tags again.")
-}
-
 #[cfg(test)]
 mod tests {
+    use ledgerstone_digest::ion::{Limits, parse};
+
     use super::*;
 
     #[test]
@@ -167,8 +132,8 @@ mod tests {
             let settings = LedgerSettings { permissions, tags: tags.clone().into() };
             assert_eq!(decode(&encode(&settings)), Ok(settings));
         }
-        for text in ["", "1", "{}", "{permissionsMode:\"NONE\",tags:{}}", "{permissionsMode:\"STANDARD\",tags:{a:1}}"] {
-            assert!(decode(text).is_err(), "{text}");
+        for text in ["1", "{}", "{permissionsMode:\"NONE\",tags:{}}", "{permissionsMode:\"STANDARD\",tags:{a:1}}"] {
+            assert!(decode(&parse(text, &Limits::DOCUMENT).unwrap()).is_err(), "{text}");
         }
     }
 }

@@ -71,6 +71,11 @@ pub struct Serve {
     /// Where COPY … TO 'name' (FORMAT parquet) writes; without it, nowhere. Whoever may connect may fill it.
     #[arg(long, value_name = "DIR")]
     exports: Option<PathBuf>,
+    /// Where the buckets are that the control API's journal exports go to: S3 or what speaks as it does, such as
+    /// https://s3.eu-central-1.amazonaws.com. The key for it is taken from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+    /// AWS_REGION. Without it such exports are refused.
+    #[arg(long, value_name = "URL")]
+    s3: Option<String>,
     /// First part of a new ledger's origin, such as a domain name of yours.
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     origin: String,
@@ -96,6 +101,8 @@ enum ServeError {
     Open { data: PathBuf, text: String },
     #[error("{0}")]
     Exports(String),
+    #[error("--s3: {0}")]
+    S3(EndpointError),
     #[error("--kinesis: {0}")]
     Kinesis(#[from] EndpointError),
     #[error("--kinesis needs access keys: {0}")]
@@ -144,6 +151,7 @@ impl Serve {
             policy: self.policy,
             tls,
             exports: self.exports,
+            s3: self.s3,
             origin_prefix: self.origin,
             limits,
         };
@@ -180,6 +188,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let policy = config.policy.as_deref().map(Policies::read).transpose()?;
     let tls = config.tls.as_ref().map(pg::acceptor).transpose()?;
     let kinesis = config.kinesis.as_deref().map(named_kinesis).transpose()?;
+    let s3 = config.s3.as_deref().map(str::parse).transpose().map_err(ServeError::S3)?;
     let instance = Instance::open(InstanceOptions {
         env,
         data: config.data.clone(),
@@ -195,7 +204,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     if let Some(exports) = &config.exports {
         instance.set_exports(exports).map_err(|error| ServeError::Exports(explain(&error)))?;
     }
-    let outcome = runtime.block_on(listen(config, Arc::clone(&instance), users, door, tls, kinesis));
+    let outcome = runtime.block_on(listen(config, Arc::clone(&instance), users, door, tls, Elsewhere { kinesis, s3 }));
     drop(runtime);
     let closed = instance.close().map_err(|error| ServeError::Close(explain(&error)));
     if outcome.is_ok() && closed.is_ok() {
@@ -204,13 +213,19 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     outcome.and(closed)
 }
 
+/// Services that the server calls.
+struct Elsewhere {
+    kinesis: Option<Kinesis>,
+    s3: Option<Endpoint>,
+}
+
 async fn listen(
     config: ServeConfig,
     instance: Arc<Instance>,
     users: Option<Arc<Users>>,
     door: qldb::Door,
     tls: Option<tokio_rustls::TlsAcceptor>,
-    kinesis: Option<Kinesis>,
+    elsewhere: Elsewhere,
 ) -> Result<(), ServeError> {
     let bind =
         async |address| TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source });
@@ -227,7 +242,7 @@ async fn listen(
         shutdown: stopped.clone(),
     };
     let streams = kinesis::Options {
-        kinesis,
+        kinesis: elsewhere.kinesis,
         metrics: Arc::clone(&metrics),
         rng: Env::production().rng,
         most: usize::try_from(config.limits.qldb_kinesis_streams).unwrap_or(usize::MAX),
@@ -239,6 +254,7 @@ async fn listen(
         limits: qldb::Limits::of(&config.limits),
         door: Arc::new(door),
         strict: config.qldb_strict,
+        s3: elsewhere.s3,
         rng: Env::production().rng,
         runtime: pg::runtime(),
         shutdown: stopped.clone(),

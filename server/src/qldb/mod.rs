@@ -3,13 +3,15 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `session` | the session API: statements in transactions |
-//! | `control` | the control API: ledgers, tags, digests, proofs, and the journal as a stream |
+//! | `control` | the control API: ledgers, tags, digests, proofs, journal exports, and the journal as a stream |
+//! | `exporter` | journal exports that are being made |
 //! | `access` | who calls: AWS Signature Version 4 with keys of this server's own |
 //! | `failure` | errors as drivers and SDKs tell them apart |
 //! | `uri` | paths and queries, decoded and as they are signed |
 
 mod access;
 mod control;
+mod exporter;
 mod failure;
 mod session;
 mod uri;
@@ -28,9 +30,11 @@ use ledgerstone_query::instance::Instance;
 use ledgerstone_query::session::Runtime;
 use tokio::sync::{Semaphore, watch};
 
+use crate::aws::Endpoint;
 use crate::config;
 use crate::kinesis::Streams;
 pub use access::{AccessKeyError, AccessKeys, Door};
+use exporter::Exporter;
 use failure::Failure;
 use session::Registry;
 
@@ -45,6 +49,8 @@ pub struct Options {
     pub strict: bool,
     /// Journal streams to Kinesis.
     pub streams: Arc<Streams>,
+    /// Where journal exports go, if anywhere.
+    pub s3: Option<Endpoint>,
     /// Makes tokens.
     pub rng: Arc<dyn Rng>,
     /// Lent to sessions.
@@ -66,6 +72,8 @@ pub struct Limits {
     pub transaction: Duration,
     /// Journal streams over HTTP that are open at once.
     pub http_streams: usize,
+    /// Journal exports that are being made at once.
+    pub exports: usize,
     /// Bytes of one request.
     pub request_bytes: usize,
     /// Longest time of one statement in milliseconds; 0 is no limit.
@@ -82,6 +90,7 @@ impl Limits {
             session_life: Duration::from_secs(limits.qldb_session_seconds),
             transaction: Duration::from_secs(limits.qldb_transaction_seconds),
             http_streams: size(limits.qldb_http_streams),
+            exports: size(limits.qldb_exports),
             request_bytes: size(limits.qldb_request_bytes),
             statement_ms: limits.statement_seconds.saturating_mul(1_000),
         }
@@ -104,22 +113,26 @@ struct Shared {
     instance: Arc<Instance>,
     options: Options,
     sessions: Arc<Registry>,
+    exporter: Exporter,
     /// One permit for each stream over HTTP.
     http_streams: Arc<Semaphore>,
 }
 
 /// The routes of the APIs, for the router of the HTTP port. Call it inside the async runtime: it starts the task that ends
-/// what has lived too long.
+/// what has lived too long, and goes on with journal exports.
 pub fn routes(instance: Arc<Instance>, options: Options) -> Router {
     let sessions = Registry::new(options.limits, Arc::clone(&options.rng));
     tokio::spawn(crate::sessions::sweep(Arc::downgrade(&sessions), options.shutdown.clone()));
     let request_bytes = options.limits.request_bytes;
     let http_streams = Arc::new(Semaphore::new(options.limits.http_streams));
-    let shared = Arc::new(Shared { instance, options, sessions, http_streams });
+    let (s3, stop) = (options.s3.clone(), options.shutdown.clone());
+    let exporter = Exporter::start(Arc::clone(&instance), s3, options.limits.exports, stop);
+    let shared = Arc::new(Shared { instance, options, sessions, exporter, http_streams });
     Router::new()
         .route("/", post(send_command))
         .route("/ledgers", any(control))
         .route("/ledgers/{*rest}", any(control))
+        .route("/journal-s3-exports", any(control))
         .route("/tags/{*rest}", any(control))
         .layer(DefaultBodyLimit::max(request_bytes))
         .with_state(shared)

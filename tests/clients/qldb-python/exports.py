@@ -1,17 +1,28 @@
-"""Journal exports, read back with Amazon's Ion and verified with a QLDB-style script: `exports.py BINARY FOLDER`.
+"""Journal exports, read back with Amazon's Ion and verified with a QLDB-style script: `exports.py BINARY FOLDER MOTO_SERVER`.
+
+Those to S3 go to moto's server, by the control API and by the command line.
 
 The script is what QLDB's users ran over their exports: manifests name the objects, each block's hash follows from its
 entriesHash and the block before, entriesHash is the root over entriesHashList, and the list holds the hashes of what is shown.
 """
 
+import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import amazon.ion.simpleion as ion
-from control import dot, merkle, revision_hash, verify_block
-from harness import Server, hold, run
+import boto3
+from control import about, client, revision_hash, verify_block
+from gate import Gate
+from harness import SECRET, Server, hold, refused, run
+from kinesis_peers import Moto
+
+ROLE = "arn:aws:iam::000000000000:role/exports"
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKIDEXPORTS", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
 
 CASES = []
 
@@ -64,7 +75,7 @@ def directory(path):
 
 def export(server, out, *arguments):
     command = [server.binary, "export", "--data", f"{server.folder}/data", "--keys", f"{server.folder}/keys"]
-    return subprocess.run([*command, *arguments, out], capture_output=True, text=True)
+    return subprocess.run([*command, *arguments, out], capture_output=True, text=True, env=server.environment)
 
 
 def fill(server):
@@ -151,13 +162,343 @@ def an_export_that_was_cut_goes_on_to_the_same_objects(server):
         server.start()
 
 
-def main(binary, folder):
-    server = Server(binary, f"{folder}/exports")
-    failed = hold(CASES, server)
-    server.close()
-    print(f"{len(CASES) - failed} of {len(CASES)} cases of journal exports hold")
+class Buckets:
+    """S3 as the server sees it, through a gate, and as its users do."""
+
+    def __init__(self, moto):
+        self.gate = Gate(moto.url)
+        keys = dict(aws_access_key_id="AKIDOWNER", aws_secret_access_key=SECRET, region_name="us-east-1")
+        self.s3 = boto3.client("s3", endpoint_url=moto.url, **keys)
+        self.s3.create_bucket(Bucket="journals")
+
+    def exported(self, prefix):
+        keys = []
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket="journals", Prefix=prefix):
+            keys += [entry["Key"] for entry in page.get("Contents", [])]
+        return Exported(lambda key: self.s3.get_object(Bucket="journals", Key=key)["Body"].read(), keys)
+
+
+S3_CASES = []
+
+
+def s3_case(function):
+    S3_CASES.append(function)
+    return function
+
+
+def until_now():
+    """A time behind everything so far: SDKs send whole seconds."""
+    time.sleep(1.05 - time.time() % 1)
+    return datetime.datetime.fromtimestamp(int(time.time()), datetime.timezone.utc)
+
+
+def ask(api, prefix, ledger="main", start=datetime.datetime(2019, 1, 1), end=None, encryption="NO_ENCRYPTION", bucket="journals", **more):
+    s3 = {"Bucket": bucket, "Prefix": prefix, "EncryptionConfiguration": {"ObjectEncryptionType": encryption}}
+    answer = api.export_journal_to_s3(
+        Name=ledger, InclusiveStartTime=start, ExclusiveEndTime=end or until_now(), S3ExportConfiguration=s3, RoleArn=ROLE, **more
+    )
+    return answer["ExportId"]
+
+
+def described(api, export_id, ledger="main"):
+    return api.describe_journal_s3_export(Name=ledger, ExportId=export_id)["ExportDescription"]
+
+
+def wait_for(api, export_id, status="COMPLETED", ledger="main"):
+    for _ in range(1200):
+        found = described(api, export_id, ledger)
+        if found["Status"] != "IN_PROGRESS":
+            assert found["Status"] == status, found
+            return found
+        time.sleep(0.05)
+    raise AssertionError("the export does not end")
+
+
+def is_data(method, path):
+    return method == "PUT" and path.split("?")[0].endswith(".ion")
+
+
+def another(server, api, name, *documents):
+    """A ledger of its own."""
+    api.create_ledger(Name=name, PermissionsMode="ALLOW_ALL", DeletionProtection=False)
+    with server.driver(name) as driver:
+        run(driver, "CREATE TABLE t")
+        for document in documents:
+            run(driver, "INSERT INTO t ?", document)
+
+
+@s3_case
+def an_export_asked_for_is_made_and_verifies(server, api, buckets):
+    fill(server)
+    export_id = ask(api, "plain/")
+    done = wait_for(api, export_id)
+    assert done["LedgerName"] == "main" and done["RoleArn"] == ROLE and "OutputFormat" not in done, done
+    assert done["S3ExportConfiguration"]["Bucket"] == "journals" and done["S3ExportConfiguration"]["Prefix"] == "plain/"
+    assert abs(done["ExportCreationTime"].timestamp() - time.time()) < 600
+    created = api.describe_ledger(Name="main")["CreationDateTime"]
+    assert abs((done["InclusiveStartTime"] - created).total_seconds()) < 0.002, "from before means from the beginning"
+    exported = buckets.exported("plain/")
+    assert exported.id == export_id and str(exported.started["bucket"]) == "journals" and "outputFormat" not in exported.started
+    assert exported.started["prefix"] == "plain/" and exported.started["objectEncryptionType"] == "NO_ENCRYPTION"
+    blocks = exported.blocks()
+    last = verify_chain(blocks)
+    digest = api.get_digest(Name="main")
+    assert ion.loads(digest["DigestTipAddress"]["IonText"])["sequenceNo"] == len(blocks) - 1
+    address = {"IonText": ion.dumps(blocks[-1]["blockAddress"], binary=False, omit_version_marker=True)}
+    shown = ion.loads(api.get_block(Name="main", BlockAddress=address)["Block"]["IonText"])
+    assert bytes(shown["blockHash"]) == last
+
+
+@s3_case
+def formats_prefixes_and_encryption_are_those_asked_for(server, api, buckets):
+    end = until_now()
+    for form, prefix in [("ION_TEXT", "text/"), ("ION_BINARY", "My:Tests/a b"), ("JSON", "Json")]:
+        export_id = ask(api, prefix, end=end, encryption="SSE_S3", OutputFormat=form)
+        assert wait_for(api, export_id)["OutputFormat"] == form
+        exported = buckets.exported(prefix)
+        assert exported.started["outputFormat"] == form and len(exported.keys) > 0
+        head = buckets.s3.head_object(Bucket="journals", Key=exported.keys[0])
+        assert head["ServerSideEncryption"] == "AES256", head
+        if form == "JSON":
+            lines = b"".join(exported.objects.values()).splitlines()
+            assert [json.loads(line)["blockAddress"]["sequenceNo"] for line in lines] == list(range(len(lines)))
+        else:
+            verify_chain(exported.blocks())
+
+
+@s3_case
+def a_range_is_of_block_times(server, api, buckets):
+    middle = until_now()
+    with server.driver() as driver:
+        for n in range(3):
+            run(driver, "INSERT INTO Vehicle ?", {"range": n})
+    wait_for(api, ask(api, "range/", start=middle))
+    found = [row["data"] for block in buckets.exported("range/").blocks() for row in block["revisions"]]
+    assert [row["range"] for row in found] == [0, 1, 2], found
+    wait_for(api, ask(api, "before/", end=middle))
+    found = [row for block in buckets.exported("before/").blocks() for row in block["revisions"]]
+    assert found and not [row for row in found if "range" in row.get("data", {})]
+
+
+@s3_case
+def what_cannot_be_is_refused_by_name(server, api, buckets):
+    now = until_now()
+    later, early = now + datetime.timedelta(hours=1), now - datetime.timedelta(days=3000)
+    wrong = [
+        (dict(end=later), "ExclusiveEndTime"),
+        (dict(start=now, end=now), "InclusiveStartTime"),
+        (dict(start=early, end=early + datetime.timedelta(days=1)), "InclusiveStartTime"),
+        (dict(bucket="nowhere"), "S3ExportConfiguration"),
+        (dict(prefix="with.dot"), "S3ExportConfiguration"),
+        (dict(prefix="a//b"), "S3ExportConfiguration"),
+        (dict(encryption="SSE_KMS"), "S3ExportConfiguration"),
+        (dict(encryption="ROT13"), "S3ExportConfiguration"),
+        (dict(OutputFormat="XML"), "OutputFormat"),
+    ]
+    before = len(api.list_journal_s3_exports()["JournalS3Exports"])
+    for arguments, name in wrong:
+        arguments = {"prefix": "wrong/", "end": now, **arguments}
+        about(refused(lambda: ask(api, **arguments), "InvalidParameterException"), ParameterName=name)
+    assert "nowhere" in str(refused(lambda: ask(api, "wrong/", end=now, bucket="nowhere")))
+    assert len(api.list_journal_s3_exports()["JournalS3Exports"]) == before
+    unknown = refused(lambda: ask(api, "wrong/", ledger="nope", end=now), "ResourceNotFoundException")
+    assert unknown.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+    about(unknown, ResourceType="Ledger", ResourceName="nope")
+    refused(lambda: api.list_journal_s3_exports_for_ledger(Name="nope"), "ResourceNotFoundException")
+    gone = refused(lambda: described(api, "0" * 22), "ResourceNotFoundException")
+    about(gone, ResourceType="JournalS3Export", ResourceName="0" * 22)
+
+
+@s3_case
+def exports_are_listed_in_pages(server, api, buckets):
+    another(server, api, "fresh", {"n": 1})
+    end = until_now()
+    asked = [ask(api, f"page-{n}/", ledger="fresh", end=end) for n in range(5)]
+    for export_id in asked:
+        wait_for(api, export_id, ledger="fresh")
+    seen, token = [], {}
+    while token is not None:
+        page = api.list_journal_s3_exports_for_ledger(Name="fresh", MaxResults=2, **token)
+        assert len(page["JournalS3Exports"]) <= 2
+        seen += [entry["ExportId"] for entry in page["JournalS3Exports"]]
+        token = {"NextToken": page["NextToken"]} if page.get("NextToken") else None
+    assert sorted(seen) == sorted(asked)
+    everywhere = [entry["ExportId"] for entry in api.list_journal_s3_exports()["JournalS3Exports"]]
+    assert set(asked) < set(everywhere)
+    refused(lambda: api.list_journal_s3_exports(NextToken="????"), None)
+    api.delete_ledger(Name="fresh")
+    refused(lambda: described(api, asked[0], "fresh"), "ResourceNotFoundException")
+    assert not set(asked) & {entry["ExportId"] for entry in api.list_journal_s3_exports()["JournalS3Exports"]}
+
+
+@s3_case
+def a_server_killed_in_the_middle_goes_on_after_its_start(server, api, buckets):
+    # They do not fit into two objects.
+    another(server, api, "long", *[{"n": n, "text": chr(97 + n) * 1_000_000} for n in range(24)])
+    end, held = until_now(), []
+
+    def waits(method, path):
+        """Lets one data object through."""
+        if is_data(method, path) and path not in held:
+            held.append(path)
+        return is_data(method, path) and path in held[1:]
+
+    buckets.gate.waits = waits
+    export_id = ask(api, "killed/", ledger="long", end=end)
+    while len(held) < 2:
+        time.sleep(0.02)
+    assert described(api, export_id, "long")["Status"] == "IN_PROGRESS"
+    server.stop(signal.SIGKILL)
+    first = held[0]
+    buckets.gate.open()
+    buckets.gate.seen.clear()
+    server.start()
+    wait_for(api, export_id, ledger="long")
+    assert ("PUT", first) not in buckets.gate.seen, "what was there was left alone"
+    exported = buckets.exported("killed/")
+    assert exported.id == export_id and len(exported.keys) >= 3, exported.keys
+    # What one makes that nothing came in the way of.
+    wait_for(api, ask(api, "whole/", ledger="long", end=end), ledger="long")
+    whole = buckets.exported("whole/")
+    assert {key.split("/", 1)[1]: value for key, value in exported.objects.items()} == {
+        key.split("/", 1)[1]: value for key, value in whole.objects.items()
+    }
+    assert sum(value.count(b"entriesHashList:") for value in whole.objects.values()) == 25
+    api.delete_ledger(Name="long")
+
+
+@s3_case
+def a_server_stopped_in_the_middle_stops_and_goes_on_later(server, api, buckets):
+    end = until_now()
+    buckets.gate.waits = is_data
+    export_id = ask(api, "stopped/", end=end)
+    time.sleep(0.3)
+    server.stop()
+    buckets.gate.open()
+    server.start()
+    wait_for(api, export_id)
+    verify_chain(buckets.exported("stopped/").blocks())
+
+
+@s3_case
+def s3_that_is_out_of_order_for_a_while_is_waited_for(server, api, buckets):
+    end, failed = until_now(), []
+
+    def fails(method, path):
+        if is_data(method, path) and len(failed) < 4:
+            failed.append(path)
+            return True
+        return False
+
+    buckets.gate.fails = fails
+    export_id = ask(api, "waited/", end=end)
+    wait_for(api, export_id)
+    assert len(failed) == 4
+    verify_chain(buckets.exported("waited/").blocks())
+    buckets.gate.fails = lambda method, path: True
+    refused(lambda: ask(api, "away/", end=end), None)
+    buckets.gate.open()
+
+
+@s3_case
+def a_bucket_that_goes_away_ends_the_export(server, api, buckets):
+    end = until_now()
+    buckets.s3.create_bucket(Bucket="leaving")
+    buckets.gate.waits = is_data
+    export_id = ask(api, "gone/", end=end, bucket="leaving")
+    while not [path for method, path in buckets.gate.seen if is_data(method, path) and "/gone/" in path]:
+        time.sleep(0.02)
+    for entry in buckets.s3.list_objects_v2(Bucket="leaving").get("Contents", []):
+        buckets.s3.delete_object(Bucket="leaving", Key=entry["Key"])
+    buckets.s3.delete_bucket(Bucket="leaving")
+    buckets.gate.open()
+    wait_for(api, export_id, "CANCELLED")
+
+
+@s3_case
+def the_command_line_exports_to_a_bucket_and_goes_on_there(server, api, buckets):
+    another(server, api, "hand", *[{"n": n, "text": chr(97 + n) * 1_000_000} for n in range(12)])
+    server.stop()
+    try:
+        server.environment["AWS_ENDPOINT_URL_S3"] = buckets.gate.url
+        failed = []
+
+        def fails(method, path):
+            if is_data(method, path) and path not in failed[:1]:
+                failed.append(path)
+            return is_data(method, path) and path in failed[1:]
+
+        buckets.gate.fails = fails
+        command = [server.binary, "export", "--data", f"{server.folder}/data", "--keys", f"{server.folder}/keys"]
+        command += ["--ledger", "hand", "--format", "qldb-ion", "s3://journals/by/hand"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=server.environment)
+        while len(failed) < 2:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+        buckets.gate.open()
+        hand = ["--ledger", "hand", "--format", "qldb-ion"]
+        done = export(server, "s3://journals/by/hand", *hand, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["objects_kept"] == 1, done.stdout
+        exported = buckets.exported("by/hand/")
+        assert json.loads(done.stdout)["objects"] == len(exported.keys) >= 2
+        assert [key.split(".")[1].split("-")[0] for key in exported.keys][0] == "0"
+        again = export(server, "s3://journals/by/hand", *hand)
+        assert again.returncode == 0 and "already" in again.stdout, again
+        refusal = export(server, "s3://nowhere/x", "--format", "qldb-ion")
+        assert refusal.returncode == 2 and "no such bucket" in refusal.stderr, refusal
+    finally:
+        del server.environment["AWS_ENDPOINT_URL_S3"]
+        server.start()
+
+
+def two_at_once_is_the_limit_of_a_strict_server(binary, folder, buckets):
+    server = Server(binary, f"{folder}/strict", "--s3", buckets.gate.url, "--qldb-strict", environment=ENVIRONMENT)
+    api = client(server)
+    fill(server)
+    end = until_now()
+    buckets.gate.waits = is_data
+    asked = [ask(api, f"strict-{n}/", end=end) for n in range(2)]
+    refused(lambda: ask(api, "strict-2/", end=end), "LimitExceededException")
+    buckets.gate.open()
+    for export_id in asked:
+        wait_for(api, export_id)
+    wait_for(api, ask(api, "strict-2/", end=end))
+    server.stop()
+
+
+ALONE = [two_at_once_is_the_limit_of_a_strict_server]
+
+
+def a_server_without_s3_says_what_to_start_with(server):
+    error = refused(lambda: ask(client(server), "x/"), "ResourcePreconditionNotMetException")
+    assert "--s3 URL" in str(error), error
+
+
+def main(binary, folder, moto_server, *only):
+    chosen = lambda cases: [one for one in cases if not only or one.__name__ in only]
+    os.makedirs(folder, exist_ok=True)
+    moto = Moto(moto_server, f"{folder}/moto.log")
+    buckets = Buckets(moto)
+    local, s3, strict = chosen([*CASES, a_server_without_s3_says_what_to_start_with]), chosen(S3_CASES), chosen(ALONE)
+    failed = 0
+    if local:
+        server = Server(binary, f"{folder}/local")
+        failed += hold(local, server)
+        server.stop()
+    if s3:
+        server = Server(binary, f"{folder}/s3", "--s3", buckets.gate.url, environment=ENVIRONMENT)
+        failed += hold(s3, server, client(server), buckets)
+        server.stop()
+    failed += hold(strict, binary, folder, buckets)
+    buckets.gate.close()
+    moto.stop()
+    count = len(local) + len(s3) + len(strict)
+    print(f"{count - failed} of {count} cases of journal exports hold")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

@@ -1,4 +1,4 @@
-//! Blocks as QLDB's journal exports had them, into a directory.
+//! Blocks as QLDB's journal exports had them, into a directory or a bucket.
 
 use ledgerstone_digest::Id;
 use ledgerstone_digest::block::native_time;
@@ -6,9 +6,11 @@ use ledgerstone_journal::qldb::export::{
     DirectorySink, Exported, Format, JournalExport, ObjectSink, Started, TimeRange, started,
 };
 use ledgerstone_journal::{Env, Ledger};
+use tokio::runtime::Runtime;
 
 use super::super::terminal::{Style, bytes, say, thousands};
 use super::{Export, Failure};
+use crate::s3::{Bucket, Encryption, Patience, S3Error, endpoint_from_environment};
 
 /// What is to be done.
 enum Task {
@@ -19,25 +21,41 @@ enum Task {
     Done(JournalExport, usize),
 }
 
+/// Where the objects go.
+struct Place {
+    sink: Box<dyn ObjectSink>,
+    prefix: String,
+    bucket: Option<String>,
+    /// Drives the bucket's requests.
+    _runtime: Option<Runtime>,
+}
+
 impl Export {
     pub(super) fn journal(&self, format: Format) -> Result<(), Failure> {
-        let sink = DirectorySink::new(Env::production().storage, &self.out);
-        let there = started(&sink, "").map_err(|error| Failure::of(error.to_string()))?;
-        if there.is_empty() && holds_anything(&self.out) {
+        let place = self.place()?;
+        let there = started(&*place.sink, &place.prefix).map_err(|error| Failure::of(error.to_string()))?;
+        if there.is_empty() && place.bucket.is_none() && holds_anything(&self.out) {
             return Err(Failure::of(format!(
                 "{} holds other things than an export; choose another place",
                 self.out.display()
             )));
         }
-        let advice = || "A running server has this ledger open. Stop it and run this again.".to_owned();
+        let advice = || {
+            format!(
+                "A running server has this ledger open. If it was started with --s3 URL, let it make the export:\n  \
+                 aws qldb export-journal-to-s3 --endpoint-url http://127.0.0.1:7430 --name {} …\n\
+                 Otherwise stop it and run this again.",
+                self.ledger
+            )
+        };
         self.with_database(advice, |database| {
             let ledger = database.ledger();
-            match self.task(format, ledger, &there)? {
+            match self.task(format, ledger, &place, &there)? {
                 Task::New(export) => {
-                    export.begin(&sink).map_err(|error| Failure::of(error.to_string()))?;
-                    self.write(&export, ledger, &sink)
+                    export.begin(&*place.sink).map_err(|error| Failure::of(error.to_string()))?;
+                    self.write(&export, ledger, &*place.sink)
                 }
-                Task::GoOn(export) => self.write(&export, ledger, &sink),
+                Task::GoOn(export) => self.write(&export, ledger, &*place.sink),
                 Task::Done(export, objects) => {
                     self.was_done(&export, objects);
                     Ok(())
@@ -46,8 +64,28 @@ impl Export {
         })
     }
 
+    /// A directory, or a bucket and what its keys begin with.
+    fn place(&self) -> Result<Place, Failure> {
+        let Some(url) = self.out.to_str().and_then(|out| out.strip_prefix("s3://")) else {
+            let sink = Box::new(DirectorySink::new(Env::production().storage, &self.out));
+            return Ok(Place { sink, prefix: String::new(), bucket: None, _runtime: None });
+        };
+        let (name, prefix) = url.split_once('/').unwrap_or((url, ""));
+        // As of a directory: what is in it stands behind a slash.
+        let prefix = if prefix.is_empty() || prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
+        JournalExport::check_prefix(&prefix).map_err(Failure::of)?;
+        let failed = |error: S3Error| Failure::of(error.to_string());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::of(error.to_string()))?;
+        let endpoint = endpoint_from_environment().map_err(|error| Failure::of(error.to_string()))?;
+        let handle = runtime.handle().clone();
+        let bucket =
+            Bucket::open(endpoint.as_ref(), name, Encryption::Unsaid, Patience::Long, handle).map_err(failed)?;
+        Ok(Place { sink: Box::new(bucket), prefix, bucket: Some(name.to_owned()), _runtime: Some(runtime) })
+    }
+
     /// A new export, unless the place has one that these options describe.
-    fn task(&self, format: Format, ledger: &Ledger, there: &[Started]) -> Result<Task, Failure> {
+    fn task(&self, format: Format, ledger: &Ledger, place: &Place, there: &[Started]) -> Result<Task, Failure> {
         let range = self.range(ledger)?;
         let same = |export: &JournalExport| {
             export.ledger_name == self.ledger
@@ -78,8 +116,8 @@ impl Export {
             ledger_name: self.ledger.clone(),
             range,
             output_format: Some(format),
-            prefix: String::new(),
-            bucket: None,
+            prefix: place.prefix.clone(),
+            bucket: place.bucket.clone(),
             encryption: "NO_ENCRYPTION".to_owned(),
         }))
     }
@@ -122,7 +160,7 @@ impl Export {
         let (from, to) = (native_time(export.range.from_ms), native_time(export.range.to_ms));
         if self.json {
             let object = serde_json::json!({
-                "directory": self.out, "ledger": export.ledger_name, "export_id": export.id.to_string(),
+                "out": self.out, "ledger": export.ledger_name, "export_id": export.id.to_string(),
                 "from": from.to_string(), "to": to.to_string(), "format": export.format().name(), "blocks": blocks,
                 "objects": keys.len(), "objects_kept": kept, "bytes": size,
             });
@@ -143,7 +181,7 @@ impl Export {
         let (from, to) = (native_time(export.range.from_ms), native_time(export.range.to_ms));
         if self.json {
             let object = serde_json::json!({
-                "directory": self.out, "ledger": export.ledger_name, "export_id": export.id.to_string(),
+                "out": self.out, "ledger": export.ledger_name, "export_id": export.id.to_string(),
                 "from": from.to_string(), "to": to.to_string(), "format": export.format().name(), "objects": objects,
                 "objects_kept": objects,
             });

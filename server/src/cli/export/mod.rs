@@ -30,11 +30,13 @@ use super::verify::ledger_id;
     Verify it: ledgerstone verify OUT --key VKEY\n\n\
     The formats qldb-… are QLDB's journal exports: objects yyyy/mm/dd/hh/STRAND.FIRST-LAST.ion (or .json) of at most 8 MiB, or\n\
     of one block, and a manifest at each end. JSON cannot be hashed again. Interrupted, the same command goes on where it\n\
-    stopped.\n\n\
+    stopped. OUT may be s3://BUCKET/PREFIX then: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION say as whom, and\n\
+    AWS_ENDPOINT_URL_S3 where if it is not AWS itself.\n\n\
     Examples:\n  \
     ledgerstone export out                                        history of all tables as Parquet\n  \
     ledgerstone export --current --table person out               one table as it is now\n  \
     ledgerstone export --format qldb-ion out                      every block so far\n  \
+    ledgerstone export --format qldb-ion s3://bucket/exports      the same into a bucket, keys beginning with exports/\n  \
     ledgerstone export --format qldb-json --from 2026-01-01 --to 2026-02-01T12:00:00Z out"
 )]
 pub struct Export {
@@ -65,7 +67,7 @@ pub struct Export {
     /// Print what was exported as one JSON object.
     #[arg(long)]
     json: bool,
-    /// The directory to make.
+    /// The directory to make; for blocks also s3://BUCKET/PREFIX.
     #[arg(value_name = "OUT")]
     out: PathBuf,
 }

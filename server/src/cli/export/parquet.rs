@@ -8,6 +8,11 @@ use super::{Export, Failure};
 
 impl Export {
     pub(super) fn parquet(&self) -> Result<(), Failure> {
+        if self.out.starts_with("s3:") {
+            return Err(Failure::of(
+                "a Parquet export is a directory; only blocks go to a bucket (--format qldb-ion)".into(),
+            ));
+        }
         if self.out.exists() {
             return Err(Failure::of(format!("{} exists already; choose another place", self.out.display())));
         }

@@ -5,10 +5,12 @@
 //! | `wire` | requests and answers as JSON |
 //! | `ledgers` | ledgers made, described, changed and deleted |
 //! | `tags` | tags of ledgers and streams |
+//! | `exports` | journal exports to S3 |
 //! | `proofs` | digest, blocks and revisions with their proofs |
 //! | `stream` | the journal as the body of one answer |
 //! | `kinesis` | journal streams to Kinesis |
 
+mod exports;
 mod kinesis;
 mod ledgers;
 mod proofs;
@@ -67,6 +69,10 @@ pub fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Result<Answer, Fa
         ("GET", ["ledgers", name, "journal-kinesis-streams"]) => call.list_streams(name),
         ("GET", ["ledgers", name, "journal-kinesis-streams", id]) => call.describe_stream(name, id),
         ("DELETE", ["ledgers", name, "journal-kinesis-streams", id]) => call.cancel_stream(name, id),
+        ("POST", ["ledgers", name, "journal-s3-exports"]) => call.export_journal(name),
+        ("GET", ["ledgers", name, "journal-s3-exports"]) => call.list_exports_of(name),
+        ("GET", ["ledgers", name, "journal-s3-exports", id]) => call.describe_export(name, id),
+        ("GET", ["journal-s3-exports"]) => call.list_exports(),
         // No operation of QLDB's: its answer is no JSON.
         ("GET", ["ledgers", name, "journal-stream"]) => return call.stream(name).map(Answer::Stream),
         ("GET", ["tags", arn @ ..]) => call.tags(&arn.join("/")),

@@ -80,6 +80,32 @@ pub struct KinesisConfiguration {
     pub aggregation_enabled: Option<bool>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ExportJournal {
+    pub inclusive_start_time: Option<f64>,
+    pub exclusive_end_time: Option<f64>,
+    #[serde(rename = "S3ExportConfiguration")]
+    pub s3: Option<S3Export>,
+    pub role_arn: Option<String>,
+    pub output_format: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct S3Export {
+    pub bucket: Option<String>,
+    pub prefix: Option<String>,
+    pub encryption_configuration: Option<S3Encryption>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct S3Encryption {
+    pub object_encryption_type: Option<String>,
+    pub kms_key_arn: Option<String>,
+}
+
 /// QLDB's ValueHolder, which has no other form here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
