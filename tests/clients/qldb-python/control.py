@@ -339,7 +339,7 @@ def stream(server, query):
 def a_stream_over_http_has_every_block_and_every_revision_of_a_users_table(server, api):
     with server.driver() as driver:
         run(driver, "CREATE TABLE Streamed")
-        run(driver, "INSERT INTO Streamed << {'n': 1, 'b': `{{aGk=}}`}, {'n': 2} >>")
+        run(driver, "INSERT INTO Streamed << {'n': 1, 'b': `{{aGk=}}`, 's': 'ä'}, {'n': 2} >>")
         run(driver, "DELETE FROM Streamed WHERE n = 2")
         history = run(driver, "SELECT * FROM history(Streamed)")
     tip = ion.loads(api.get_digest(Name="main")["DigestTipAddress"]["IonText"])["sequenceNo"]

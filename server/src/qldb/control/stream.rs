@@ -11,11 +11,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 use bytes::Bytes;
-use ledgerstone_digest::ion::{Value, encode, to_text};
 use ledgerstone_digest::qldb::stream::of_block;
+use ledgerstone_journal::qldb::export::Format;
 use ledgerstone_journal::{Ledger, ReadError};
 use ledgerstone_query::permission::Action;
-use ledgerstone_query::value::json::print_compact;
 use tokio::task::JoinError;
 
 use super::{Call, Failure};
@@ -30,14 +29,6 @@ struct Wish {
     from: u64,
     follow: bool,
     format: Format,
-}
-
-/// How a record is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    IonText,
-    IonBinary,
-    Json,
 }
 
 /// The blocks of a ledger as records.
@@ -59,7 +50,7 @@ impl Call<'_> {
             permit.map_err(|_| Failure::too_many("Stream", "as many streams are open as allowed; close some"))?;
         let course = Course { from, follow, shutdown: self.shared.options.shutdown.clone() };
         let body = Body::from_stream(following::follow(records, course, permit));
-        let response = Response::builder().status(StatusCode::OK).header(header::CONTENT_TYPE, format.content_type());
+        let response = Response::builder().status(StatusCode::OK).header(header::CONTENT_TYPE, content_type(format));
         // Every part is made of characters that a header may have.
         Ok(response.body(body).unwrap_or_default())
     }
@@ -124,22 +115,10 @@ impl Wish {
     }
 }
 
-impl Format {
-    fn content_type(self) -> &'static str {
-        match self {
-            Format::IonText => "text/x-amzn-ion",
-            Format::IonBinary => "application/x-amzn-ion",
-            Format::Json => "application/x-ndjson",
-        }
-    }
-
-    fn write(self, record: &Value, out: &mut Vec<u8>) {
-        match self {
-            Format::IonText => out.extend_from_slice(to_text(record).as_bytes()),
-            Format::Json => out.extend_from_slice(print_compact(record).as_bytes()),
-            // Each with its version marker: a value by itself.
-            Format::IonBinary => return out.extend_from_slice(&encode(record)),
-        }
-        out.push(b'\n');
+fn content_type(format: Format) -> &'static str {
+    match format {
+        Format::IonText => "text/x-amzn-ion",
+        Format::IonBinary => "application/x-amzn-ion",
+        Format::Json => "application/x-ndjson",
     }
 }
