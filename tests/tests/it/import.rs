@@ -16,7 +16,7 @@ use ledgerstone_query::session::{Dialect, Door, Inline, Session, SessionOptions}
 use serde_json::Value as Json;
 
 use crate::grpc_sessions::connect;
-use crate::harness::{Server, binary};
+use crate::harness::{Server, Setting, binary};
 
 const BLOCKS_AN_OBJECT: usize = 100;
 
@@ -154,4 +154,40 @@ fn an_import_that_is_killed_leaves_no_half_ledger_and_goes_on_when_started_again
     let database = open(&place.path("data/vehicles"), &place.path("keys"));
     assert_eq!(blocks_of(&database), place.blocks);
     database.close().unwrap();
+}
+
+/// What an operator sees and does whose key is gone.
+#[test]
+fn a_ledger_whose_key_is_lost_is_refused_with_the_command_that_goes_on_with_it() {
+    let place = Place::new(40);
+    std::fs::remove_dir_all(place.path("old-keys")).unwrap();
+    let ended = Server::try_start(place.path("old"), place.path("old-keys"), Setting::default()).err().unwrap();
+    assert!(ended.log.contains("ledgerstone import ledger --help"), "{}", ended.log);
+
+    let continue_it = || {
+        let mut command = Command::new(binary());
+        command.args(["import", "ledger", "--ledger", "vehicles", "--data"]).arg(place.path("data"));
+        let output = command.arg("--keys").arg(place.path("keys")).arg(place.path("old/main")).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (status, said) = continue_it();
+    assert!(status == 0 && said.contains("goes on where the old ledger ended"), "{said}");
+    let server = Server::start_on(place.path("data"), place.path("keys"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = server.client_of("vehicles").await.unwrap();
+        client.batch_execute("UPDATE \"Vehicle\" SET n = 0 WHERE \"VIN\" = 'V1'").await.unwrap();
+        let row = client.query_one("SELECT count(*) FROM history(\"Vehicle\")", &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 40 + 4 + 1 + 1);
+    });
+    drop(server);
+    // Of a ledger that does not hold nothing is made.
+    let segment = place.path("old/main/journal/00000000000000000000.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(3).rposition(|window| window == b"V39").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    std::fs::remove_dir_all(place.path("data")).unwrap();
+    let (status, said) = continue_it();
+    assert!(status != 0 && !place.path("data/vehicles").exists(), "{said}");
 }
