@@ -26,6 +26,10 @@ pub struct Metrics {
     pub scrub_damage: Counter,
     pub kinesis_records: Counter,
     pub kinesis_failures: Counter,
+    pub exports_open: Gauge,
+    pub exports_completed: Counter,
+    pub exports_cancelled: Counter,
+    pub export_blocks: Counter,
 }
 
 /// A number that only grows.
@@ -128,6 +132,13 @@ impl Metrics {
                 "Calls to Kinesis that did not get all of their records through.",
                 &self.kinesis_failures,
             ),
+            ("journal_exports_completed_total", "Journal exports to S3 that are whole.", &self.exports_completed),
+            ("journal_exports_cancelled_total", "Journal exports to S3 that were given up.", &self.exports_cancelled),
+            (
+                "journal_export_blocks_total",
+                "Blocks that journal exports to S3 have gone through.",
+                &self.export_blocks,
+            ),
         ];
         for (name, help, counter) in counters {
             let _ = writeln!(page, "# HELP ledgerstone_{name} {help}\n# TYPE ledgerstone_{name} counter");
@@ -139,6 +150,9 @@ impl Metrics {
         let _ = writeln!(page, "# HELP ledgerstone_connections Open connections on the PostgreSQL port.");
         let _ = writeln!(page, "# TYPE ledgerstone_connections gauge");
         let _ = writeln!(page, "ledgerstone_connections {}", self.connections_open.get());
+        let _ = writeln!(page, "# HELP ledgerstone_journal_exports Journal exports to S3 that have not ended.");
+        let _ = writeln!(page, "# TYPE ledgerstone_journal_exports gauge");
+        let _ = writeln!(page, "ledgerstone_journal_exports {}", self.exports_open.get());
         render_work(&mut page, work);
         self.render_histogram(&mut page);
         let _ = writeln!(page, "# HELP ledgerstone_kinesis_streams Journal streams to Kinesis, by their status.");

@@ -1,4 +1,4 @@
-//! Objects in a bucket, in S3 or in what speaks as it does: where journal exports go.
+//! Objects in a bucket, in S3 or in what speaks as it does: where journal exports go, and where they come from.
 //!
 //! Where and as whom is the operator's word: the environment's variables `AWS_…`, and for a server the address of `serve --s3`.
 //! Bucket and keys are put into the path of a request, never into the name of a host. A request is tried again, later each
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ledgerstone_digest::Hash;
 use ledgerstone_journal::qldb::export::{ObjectSink, SinkError};
+use ledgerstone_journal::qldb::source::{OBJECT_BYTES_MAX, OBJECTS_MAX, ObjectSource, SourceError};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::list::{PaginatedListOptions, PaginatedListStore as _};
 use object_store::path::Path;
@@ -16,7 +17,7 @@ use object_store::{
     Attribute, BackoffConfig, ClientConfigKey, GetOptions, ObjectStore as _, ObjectStoreExt as _, PutOptions,
     PutPayload, RetryConfig,
 };
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 use crate::aws::{Endpoint, EndpointError};
@@ -55,8 +56,34 @@ pub struct Bucket {
     stop: Option<watch::Receiver<bool>>,
 }
 
+/// What a command line names by `s3://BUCKET/BEGINNING`: objects whose keys begin like this.
+pub struct Located {
+    pub bucket: Bucket,
+    pub beginning: String,
+    /// Drives the bucket's requests.
+    _runtime: Runtime,
+}
+
+impl Located {
+    /// `None`: it is no such URL, but a path. Where S3 is and who asks stands in the environment.
+    pub fn open(place: &std::path::Path) -> Option<Result<Located, S3Error>> {
+        let (name, beginning) =
+            place.to_str()?.strip_prefix("s3://").map(|url| url.split_once('/').unwrap_or((url, "")))?;
+        let open = || {
+            let failed = |error: &dyn std::fmt::Display| S3Error(error.to_string());
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let runtime = runtime.map_err(|error| failed(&error))?;
+            let endpoint = endpoint_from_environment().map_err(|error| failed(&error))?;
+            let handle = runtime.handle().clone();
+            let bucket = Bucket::open(endpoint.as_ref(), name, Encryption::Unsaid, Patience::Long, handle)?;
+            Ok(Located { bucket, beginning: beginning.to_owned(), _runtime: runtime })
+        };
+        Some(open())
+    }
+}
+
 /// What `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` says; `None`: AWS itself.
-pub fn endpoint_from_environment() -> Result<Option<Endpoint>, EndpointError> {
+fn endpoint_from_environment() -> Result<Option<Endpoint>, EndpointError> {
     let of = |name| std::env::var(name).ok().filter(|url| !url.is_empty());
     of("AWS_ENDPOINT_URL_S3").or_else(|| of("AWS_ENDPOINT_URL")).map(|url| url.parse()).transpose()
 }
@@ -103,6 +130,10 @@ impl Bucket {
         Ok(Bucket { store, name: name.to_owned(), runtime, stop: None })
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Gives up what it is doing when this turns true.
     pub fn until(mut self, stop: watch::Receiver<bool>) -> Bucket {
         self.stop = Some(stop);
@@ -127,6 +158,26 @@ impl Bucket {
         match outcome {
             Some(done) => done.map_err(|error| self.failed(key, &error)),
             None => Err(self.error(key, "it was stopped".to_owned(), false)),
+        }
+    }
+
+    /// Keys and lengths of objects whose keys begin like this and have no delimiter behind that, at most about so many.
+    async fn list(
+        &self,
+        beginning: &str,
+        delimiter: Option<&'static str>,
+        most: usize,
+    ) -> object_store::Result<Vec<(String, u64)>> {
+        let (mut found, mut page_token) = (Vec::new(), None);
+        loop {
+            let delimiter = delimiter.map(Into::into);
+            let options = PaginatedListOptions { delimiter, page_token, ..PaginatedListOptions::default() };
+            let page = self.store.list_paginated(Some(beginning), options).await?;
+            found.extend(page.result.objects.into_iter().map(|object| (object.location.to_string(), object.size)));
+            page_token = page.page_token;
+            if page_token.is_none() || found.len() > most {
+                return Ok(found);
+            }
         }
     }
 
@@ -181,20 +232,8 @@ impl ObjectSink for Bucket {
     }
 
     fn keys(&self, beginning: &str) -> Result<Vec<String>, SinkError> {
-        let work = async {
-            let (mut keys, mut page_token) = (Vec::new(), None);
-            loop {
-                let delimiter = Some("/".into());
-                let options = PaginatedListOptions { delimiter, page_token, ..PaginatedListOptions::default() };
-                let page = self.store.list_paginated(Some(beginning), options).await?;
-                keys.extend(page.result.objects.into_iter().map(|object| object.location.to_string()));
-                page_token = page.page_token;
-                if page_token.is_none() {
-                    return Ok(keys);
-                }
-            }
-        };
-        self.wait(beginning, work)
+        let keys = self.wait(beginning, self.list(beginning, Some("/"), usize::MAX))?;
+        Ok(keys.into_iter().map(|(key, _)| key).collect())
     }
 
     fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, SinkError> {
@@ -215,6 +254,22 @@ impl ObjectSink for Bucket {
             Some(None) => Err(self.error(key, format!("it is longer than {bytes_max} bytes"), true)),
         }
     }
+}
+
+impl ObjectSource for Located {
+    fn list(&self) -> Result<Vec<(String, u64)>, SourceError> {
+        let listed = self.bucket.list(&self.beginning, None, OBJECTS_MAX);
+        self.bucket.wait(&self.beginning, listed).map_err(unread)
+    }
+
+    fn read(&self, key: &str) -> Result<Vec<u8>, SourceError> {
+        let missing = || self.bucket.error(key, "it has gone".to_owned(), true);
+        self.bucket.get(key, OBJECT_BYTES_MAX).and_then(|object| object.ok_or_else(missing)).map_err(unread)
+    }
+}
+
+fn unread(error: SinkError) -> SourceError {
+    SourceError { place: error.place, problem: error.what }
 }
 
 /// Letters that need no thought in a path. S3's own rule is stricter, and S3's to tell.

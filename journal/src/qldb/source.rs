@@ -13,7 +13,8 @@ use ledgerstone_digest::qldb::chain::ChainError;
 
 /// No object is read that is longer: QLDB's own had a few megabytes.
 pub const OBJECT_BYTES_MAX: u64 = 512 << 20;
-const OBJECTS_MAX: usize = 1 << 20;
+/// Nor more of them.
+pub const OBJECTS_MAX: usize = 1 << 20;
 const LIMITS: Limits = Limits { bytes_max: OBJECT_BYTES_MAX as usize, depth_max: 272, values_max: 64 << 20 };
 const BINARY_MARKER: [u8; 4] = [0xe0, 0x01, 0x00, 0xea];
 

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use ledgerstone_digest::Id;
 use ledgerstone_digest::ion::Value;
+use ledgerstone_journal::Env;
+use ledgerstone_journal::env::ManualClock;
+use ledgerstone_journal::qldb::export::{JournalExport, TimeRange};
 use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::SqlState;
+use ledgerstone_query::instance::{ExportJob, ExportState, LISTED_MS};
 use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::{Transaction, View};
 
-use crate::support::{create_table, open_instance, record, table};
+use crate::support::{create_table, open_instance, open_instance_in, record, table};
 
 fn write(database: &Arc<Database>, n: i64) {
     let mut tx = Transaction::begin(database, false);
@@ -108,4 +112,60 @@ fn what_is_kept_of_streams_goes_with_their_ledger() {
     let refused = instance.write_stream_file(&database, first, b"late").unwrap_err();
     assert_eq!(refused.code, SqlState::INVALID_CATALOG_NAME);
     assert_eq!(names("streamed"), []);
+}
+
+fn job(n: u8) -> ExportJob {
+    ExportJob {
+        export: JournalExport {
+            id: Id([n; 16]),
+            ledger_name: "main".into(),
+            range: TimeRange { from_ms: 1, to_ms: 2 },
+            output_format: None,
+            prefix: "p/".into(),
+            bucket: Some("bucket".into()),
+            encryption: "NO_ENCRYPTION".into(),
+        },
+        created_ms: i64::from(n),
+        role_arn: "arn:aws:iam::000000000000:role/r".into(),
+        kms_key_arn: None,
+        state: ExportState::InProgress,
+    }
+}
+
+#[test]
+fn journal_exports_are_listed_for_some_days_after_their_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(ManualClock::START_MS));
+    let env = Env { clock: Arc::clone(&clock) as _, ..Env::production() };
+    let instance = open_instance_in(env, dir.path()).unwrap();
+    let listed = |ledger: &str| {
+        let jobs = instance.journal_exports(ledger).unwrap();
+        jobs.into_iter().map(|job| (job.export.id.0[0], job.state.name())).collect::<Vec<_>>()
+    };
+    for n in 1..=3 {
+        instance.add_journal_export("main", &job(n), None).unwrap();
+    }
+    let limited = instance.add_journal_export("main", &job(4), Some(3)).unwrap_err();
+    assert_eq!(limited.code, SqlState::PROGRAM_LIMIT_EXCEEDED);
+    instance.end_journal_export("main", Id([1; 16]), ExportState::Completed { ended_ms: instance.now_ms() }).unwrap();
+    instance.add_journal_export("main", &job(4), Some(3)).unwrap();
+    instance.forget_journal_export("main", Id([2; 16])).unwrap();
+    clock.advance_ms(LISTED_MS / 2);
+    instance.end_journal_export("main", Id([3; 16]), ExportState::Cancelled { ended_ms: instance.now_ms() }).unwrap();
+    assert_eq!(listed("main"), [(1, "COMPLETED"), (3, "CANCELLED"), (4, "IN_PROGRESS")]);
+    clock.advance_ms(LISTED_MS / 2);
+    assert_eq!(listed("main"), [(3, "CANCELLED"), (4, "IN_PROGRESS")]);
+    clock.advance_ms(10 * LISTED_MS);
+    assert_eq!(listed("main"), [(4, "IN_PROGRESS")], "what is being made is kept however long it takes");
+
+    // Those of a ledger go with it, and are not those of another one with its name.
+    instance.create_ledger("other", false).unwrap();
+    instance.add_journal_export("other", &job(5), None).unwrap();
+    instance.drop_ledger("other").unwrap();
+    assert_eq!(instance.journal_exports("other").unwrap_err().code, SqlState::INVALID_CATALOG_NAME);
+    instance.create_ledger("other", false).unwrap();
+    assert_eq!(listed("other"), []);
+    std::fs::write(dir.path().join("data/other.exports"), "no list").unwrap();
+    let damaged = instance.journal_exports("other").unwrap_err();
+    assert!(damaged.code == SqlState::DATA_CORRUPTED && damaged.hint.is_some(), "{damaged}");
 }

@@ -103,8 +103,12 @@ pub fn clerk(dialect: Dialect) -> SessionOptions {
 
 /// Ledgers in files, with their keys beside them.
 pub fn open_instance(dir: &Path) -> Result<Arc<Instance>, QueryError> {
+    open_instance_in(Env::production(), dir)
+}
+
+pub fn open_instance_in(env: Env, dir: &Path) -> Result<Arc<Instance>, QueryError> {
     Instance::open(InstanceOptions {
-        env: Env::production(),
+        env,
         data: dir.join("data"),
         keys: dir.join("keys"),
         origin_prefix: "ledger.test".into(),

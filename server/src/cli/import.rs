@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::{Limits as IonLimits, Value, parse};
 use ledgerstone_journal::qldb::retired::RetiredLedger;
-use ledgerstone_journal::qldb::source::{BlockSource, Directory, JournalExport};
+use ledgerstone_journal::qldb::source::{BlockSource, Directory, JournalExport, ObjectSource};
 use ledgerstone_journal::{Env, VerifyOptions, verify_directory};
 use ledgerstone_query::database::Limits;
 use ledgerstone_query::import::{ImportError, ImportOptions, ImportReport, Progress as Far, SavedDigest, Step, import};
@@ -18,6 +18,7 @@ use ledgerstone_query::work::WorkLimits;
 use super::report::{Outcome, conclude};
 use super::terminal::{Progress, Style, say, thousands};
 use super::verify::{of_report, read_note, read_vkey};
+use crate::s3::Located;
 
 #[derive(Debug, clap::Args)]
 pub struct Import {
@@ -80,8 +81,11 @@ struct Continued {
 #[command(
     after_help = "Every hash of the export is computed again before anything is written. Ion text and Ion binary are read,\n\
     objects in any order and depth; an export in JSON cannot be verified. A server may be running on the data directory:\n\
-    it serves the ledger as soon as it is whole. An import that was interrupted goes on when it is started again.\n\n\
+    it serves the ledger as soon as it is whole. An import that was interrupted goes on when it is started again.\n\
+    EXPORT may be s3://BUCKET/BEGINNING, all objects whose keys begin so; AWS_ACCESS_KEY_ID and its like say as whom, and\n\
+    AWS_ENDPOINT_URL_S3 where if it is not AWS itself. They are read more than once: a copy may be cheaper.\n\n\
     Examples:\n  \
+    ledgerstone import qldb-export s3://my-bucket/exports/ --ledger vehicle-registration\n  \
     aws s3 sync s3://my-bucket/exports/ exports/\n  \
     ledgerstone import qldb-export exports/ --ledger vehicle-registration\n  \
     ledgerstone import qldb-export exports/ --ledger vehicle-registration \\\n      \
@@ -97,7 +101,7 @@ struct QldbExport {
     /// The address that came with the digest, or the number of its block.
     #[arg(long, value_name = "ADDRESS", requires = "digest")]
     digest_tip: Option<String>,
-    /// A directory with the objects of the export.
+    /// A directory with the objects of the export, or s3://BUCKET/BEGINNING.
     #[arg(value_name = "EXPORT")]
     export: PathBuf,
 }
@@ -113,8 +117,12 @@ impl Import {
 
 impl QldbExport {
     fn run(self) -> ExitCode {
-        let source = Directory(self.export.clone());
-        match (self.saved_digest(), JournalExport::open(&source)) {
+        let source: Box<dyn ObjectSource> = match Located::open(&self.export) {
+            None => Box::new(Directory(self.export.clone())),
+            Some(Ok(located)) => Box::new(located),
+            Some(Err(error)) => return refuse(&error.to_string()),
+        };
+        match (self.saved_digest(), JournalExport::open(&*source)) {
             (Ok(digest), Ok(export)) => self.target.import(&export, digest),
             (Err(what), _) => refuse(&what),
             (_, Err(error)) => failed(&error.into()),

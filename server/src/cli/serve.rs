@@ -255,6 +255,7 @@ async fn listen(
         door: Arc::new(door),
         strict: config.qldb_strict,
         s3: elsewhere.s3,
+        metrics: Arc::clone(&metrics),
         rng: Env::production().rng,
         runtime: pg::runtime(),
         shutdown: stopped.clone(),

@@ -10,7 +10,9 @@ use ledgerstone_query::instance::{ExportJob, ExportState, Instance};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
+use super::Options;
 use crate::aws::Endpoint;
+use crate::metrics::Metrics;
 use crate::s3::{Bucket, Encryption, Patience, S3Error};
 
 /// Before the second attempt; each later one waits twice as long.
@@ -27,6 +29,7 @@ struct Shared {
     s3: Option<Endpoint>,
     /// One permit for each that is being made.
     at_once: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
     shutdown: watch::Receiver<bool>,
 }
 
@@ -56,14 +59,14 @@ enum Stopped {
 
 impl Exporter {
     /// Goes on with what an earlier start began. Call it inside the async runtime.
-    pub fn start(
-        instance: Arc<Instance>,
-        s3: Option<Endpoint>,
-        at_once: usize,
-        shutdown: watch::Receiver<bool>,
-    ) -> Exporter {
-        let at_once = Arc::new(Semaphore::new(at_once));
-        let exporter = Exporter(Arc::new(Shared { instance, s3, at_once, shutdown }));
+    pub fn start(instance: Arc<Instance>, options: &Options) -> Exporter {
+        let exporter = Exporter(Arc::new(Shared {
+            instance,
+            s3: options.s3.clone(),
+            at_once: Arc::new(Semaphore::new(options.limits.exports)),
+            metrics: Arc::clone(&options.metrics),
+            shutdown: options.shutdown.clone(),
+        }));
         for ledger in exporter.0.instance.ledgers() {
             match exporter.0.instance.journal_exports(&ledger.name) {
                 Ok(jobs) => {
@@ -85,7 +88,11 @@ impl Exporter {
     /// Begins to make an export that is kept in its ledger's list.
     pub fn make(&self, ledger: String, job: ExportJob) {
         let shared = Arc::clone(&self.0);
-        tokio::spawn(async move { shared.make(&ledger, &job).await });
+        shared.metrics.exports_open.add(1);
+        tokio::spawn(async move {
+            Arc::clone(&shared).make(&ledger, &job).await;
+            shared.metrics.exports_open.add(-1);
+        });
     }
 }
 
@@ -105,6 +112,7 @@ impl Shared {
                 Ok(Exported { keys, blocks, bytes, kept }) => {
                     let objects = keys.len();
                     tracing::info!(ledger, export = %id, blocks, objects, kept, bytes, "a journal export is complete");
+                    self.metrics.exports_completed.one();
                     ExportState::Completed { ended_ms }
                 }
                 Err(Stopped::ForNow(reason)) => {
@@ -118,6 +126,7 @@ impl Shared {
                 }
                 Err(Stopped::ForGood(reason)) => {
                     tracing::error!(ledger, export = %id, reason, "a journal export is given up");
+                    self.metrics.exports_cancelled.one();
                     ExportState::Cancelled { ended_ms }
                 }
                 Err(Stopped::Server | Stopped::Gone) => return,
@@ -142,7 +151,10 @@ impl Shared {
         }
         let database = self.instance.ledger(ledger).map_err(of_ledger)?;
         let bucket = self.bucket(job, Patience::Long).map_err(|error| Stopped::ForNow(error.to_string()))?;
-        let mut go_on = |_| !*self.shutdown.borrow();
+        let mut go_on = |_| {
+            self.metrics.export_blocks.one();
+            !*self.shutdown.borrow()
+        };
         // It may not have been said before a restart that the export begins.
         let begun = job.export.begin(&bucket).map_err(ExportError::from);
         let outcome = begun.and_then(|()| job.export.run(database.ledger(), &bucket, &mut go_on));

@@ -33,6 +33,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::aws::Endpoint;
 use crate::config;
 use crate::kinesis::Streams;
+use crate::metrics::Metrics;
 pub use access::{AccessKeyError, AccessKeys, Door};
 use exporter::Exporter;
 use failure::Failure;
@@ -51,6 +52,7 @@ pub struct Options {
     pub streams: Arc<Streams>,
     /// Where journal exports go, if anywhere.
     pub s3: Option<Endpoint>,
+    pub metrics: Arc<Metrics>,
     /// Makes tokens.
     pub rng: Arc<dyn Rng>,
     /// Lent to sessions.
@@ -125,8 +127,7 @@ pub fn routes(instance: Arc<Instance>, options: Options) -> Router {
     tokio::spawn(crate::sessions::sweep(Arc::downgrade(&sessions), options.shutdown.clone()));
     let request_bytes = options.limits.request_bytes;
     let http_streams = Arc::new(Semaphore::new(options.limits.http_streams));
-    let (s3, stop) = (options.s3.clone(), options.shutdown.clone());
-    let exporter = Exporter::start(Arc::clone(&instance), s3, options.limits.exports, stop);
+    let exporter = Exporter::start(Arc::clone(&instance), &options);
     let shared = Arc::new(Shared { instance, options, sessions, exporter, http_streams });
     Router::new()
         .route("/", post(send_command))

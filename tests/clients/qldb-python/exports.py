@@ -413,6 +413,10 @@ def a_bucket_that_goes_away_ends_the_export(server, api, buckets):
     buckets.s3.delete_bucket(Bucket="leaving")
     buckets.gate.open()
     wait_for(api, export_id, "CANCELLED")
+    metrics = server.metrics()
+    assert "ledgerstone_journal_exports_cancelled_total 1\n" in metrics, metrics
+    for name in ["exports_completed_total", "export_blocks_total"]:
+        assert f"ledgerstone_journal_{name} 0\n" not in metrics and f"ledgerstone_journal_{name} " in metrics, metrics
 
 
 @s3_case
@@ -445,6 +449,14 @@ def the_command_line_exports_to_a_bucket_and_goes_on_there(server, api, buckets)
         exported = buckets.exported("by/hand/")
         assert json.loads(done.stdout)["objects"] == len(exported.keys) >= 2
         assert [key.split(".")[1].split("-")[0] for key in exported.keys][0] == "0"
+        moved = ["import", "qldb-export", "s3://journals/by/hand", "--ledger", "moved"]
+        moved += ["--data", f"{server.folder}/data", "--keys", f"{server.folder}/keys"]
+        imported = subprocess.run([server.binary, *moved], capture_output=True, text=True, env=server.environment)
+        assert imported.returncode == 0, imported
+        back = f"{server.folder}/back"
+        assert export(server, back, "--ledger", "moved", "--format", "qldb-ion").returncode == 0
+        both = [b"".join(one.objects.values()) for one in [exported, directory(back)]]
+        assert both[1].startswith(both[0]), "the same blocks, and those of the import behind them"
         again = export(server, "s3://journals/by/hand", *hand)
         assert again.returncode == 0 and "already" in again.stdout, again
         refusal = export(server, "s3://nowhere/x", "--format", "qldb-ion")

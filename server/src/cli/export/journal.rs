@@ -6,11 +6,10 @@ use ledgerstone_journal::qldb::export::{
     DirectorySink, Exported, Format, JournalExport, ObjectSink, Started, TimeRange, started,
 };
 use ledgerstone_journal::{Env, Ledger};
-use tokio::runtime::Runtime;
 
 use super::super::terminal::{Style, bytes, say, thousands};
 use super::{Export, Failure};
-use crate::s3::{Bucket, Encryption, Patience, S3Error, endpoint_from_environment};
+use crate::s3::Located;
 
 /// What is to be done.
 enum Task {
@@ -22,19 +21,40 @@ enum Task {
 }
 
 /// Where the objects go.
-struct Place {
-    sink: Box<dyn ObjectSink>,
-    prefix: String,
-    bucket: Option<String>,
-    /// Drives the bucket's requests.
-    _runtime: Option<Runtime>,
+enum Place {
+    Directory(DirectorySink),
+    /// Keys begin with this.
+    Bucket(Located, String),
+}
+
+impl Place {
+    fn sink(&self) -> &dyn ObjectSink {
+        match self {
+            Place::Directory(sink) => sink,
+            Place::Bucket(located, _) => &located.bucket,
+        }
+    }
+
+    fn prefix(&self) -> &str {
+        match self {
+            Place::Directory(_) => "",
+            Place::Bucket(_, prefix) => prefix,
+        }
+    }
+
+    fn bucket(&self) -> Option<&str> {
+        match self {
+            Place::Directory(_) => None,
+            Place::Bucket(located, _) => Some(located.bucket.name()),
+        }
+    }
 }
 
 impl Export {
     pub(super) fn journal(&self, format: Format) -> Result<(), Failure> {
         let place = self.place()?;
-        let there = started(&*place.sink, &place.prefix).map_err(|error| Failure::of(error.to_string()))?;
-        if there.is_empty() && place.bucket.is_none() && holds_anything(&self.out) {
+        let there = started(place.sink(), place.prefix()).map_err(|error| Failure::of(error.to_string()))?;
+        if there.is_empty() && place.bucket().is_none() && holds_anything(&self.out) {
             return Err(Failure::of(format!(
                 "{} holds other things than an export; choose another place",
                 self.out.display()
@@ -52,10 +72,10 @@ impl Export {
             let ledger = database.ledger();
             match self.task(format, ledger, &place, &there)? {
                 Task::New(export) => {
-                    export.begin(&*place.sink).map_err(|error| Failure::of(error.to_string()))?;
-                    self.write(&export, ledger, &*place.sink)
+                    export.begin(place.sink()).map_err(|error| Failure::of(error.to_string()))?;
+                    self.write(&export, ledger, place.sink())
                 }
-                Task::GoOn(export) => self.write(&export, ledger, &*place.sink),
+                Task::GoOn(export) => self.write(&export, ledger, place.sink()),
                 Task::Done(export, objects) => {
                     self.was_done(&export, objects);
                     Ok(())
@@ -66,22 +86,17 @@ impl Export {
 
     /// A directory, or a bucket and what its keys begin with.
     fn place(&self) -> Result<Place, Failure> {
-        let Some(url) = self.out.to_str().and_then(|out| out.strip_prefix("s3://")) else {
-            let sink = Box::new(DirectorySink::new(Env::production().storage, &self.out));
-            return Ok(Place { sink, prefix: String::new(), bucket: None, _runtime: None });
+        let Some(located) = Located::open(&self.out) else {
+            return Ok(Place::Directory(DirectorySink::new(Env::production().storage, &self.out)));
         };
-        let (name, prefix) = url.split_once('/').unwrap_or((url, ""));
+        let located = located.map_err(|error| Failure::of(error.to_string()))?;
         // As of a directory: what is in it stands behind a slash.
-        let prefix = if prefix.is_empty() || prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
+        let mut prefix = located.beginning.clone();
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            prefix.push('/');
+        }
         JournalExport::check_prefix(&prefix).map_err(Failure::of)?;
-        let failed = |error: S3Error| Failure::of(error.to_string());
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::of(error.to_string()))?;
-        let endpoint = endpoint_from_environment().map_err(|error| Failure::of(error.to_string()))?;
-        let handle = runtime.handle().clone();
-        let bucket =
-            Bucket::open(endpoint.as_ref(), name, Encryption::Unsaid, Patience::Long, handle).map_err(failed)?;
-        Ok(Place { sink: Box::new(bucket), prefix, bucket: Some(name.to_owned()), _runtime: Some(runtime) })
+        Ok(Place::Bucket(located, prefix))
     }
 
     /// A new export, unless the place has one that these options describe.
@@ -116,8 +131,8 @@ impl Export {
             ledger_name: self.ledger.clone(),
             range,
             output_format: Some(format),
-            prefix: place.prefix.clone(),
-            bucket: place.bucket.clone(),
+            prefix: place.prefix().to_owned(),
+            bucket: place.bucket().map(str::to_owned),
             encryption: "NO_ENCRYPTION".to_owned(),
         }))
     }
