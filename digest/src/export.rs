@@ -12,7 +12,9 @@ use crate::checkpoint::Checkpoint;
 use crate::full::{GenesisFacts, OpenRedaction, check_genesis};
 use crate::hash::Hash;
 use crate::id::Id;
+use crate::ion::Value;
 use crate::leaf::{BlockLeaf, Leaf, RevisionLeaf};
+use crate::qldb::DeletionForm;
 use crate::receipt::{Content, RevisionOpening};
 use crate::redaction::RedactionRecord;
 use crate::validity::{LeafVerifier, Violation};
@@ -353,7 +355,9 @@ impl<'a, E, T> Run<'a, E, T> {
             let (table, position) = (leaf.table_id, row.position);
             let failed = |problem| ExportFailure::Row { table, position, problem };
             let (_, revision_hash) = check_revision(&leaf, block, &row.opening).map_err(failed)?;
-            if let Some(what) = row.stated.and_then(|stated| stated.differs(&leaf, block, revision_hash)) {
+            if let Some(what) =
+                row.stated.and_then(|stated| stated.differs(&leaf, block, &row.opening.content, revision_hash))
+            {
                 return Err(ExportFailure::Column { table, position, what });
             }
             match &row.opening.content {
@@ -452,7 +456,20 @@ impl<E, T> TableRun<'_, E, T> {
 
 impl Stated {
     /// The first thing that is not as the leaves have it.
-    fn differs(&self, leaf: &RevisionLeaf, block: &BlockLeaf, revision_hash: Hash) -> Option<&'static str> {
+    fn differs(
+        &self,
+        leaf: &RevisionLeaf,
+        block: &BlockLeaf,
+        content: &Content,
+        revision_hash: Hash,
+    ) -> Option<&'static str> {
+        // The time of an imported revision is its transaction's, which its metadata says; and QLDB's hash of a deletion has more
+        // than one form.
+        let time_ms = if leaf.imported { tx_time_ms(content) } else { Some(block.time_ms) };
+        let is_hash = match leaf.imported && leaf.deleted {
+            true => DeletionForm::ALL.into_iter().any(|form| form.hash(revision_hash) == self.revision_hash),
+            false => self.revision_hash == revision_hash,
+        };
         let compared = [
             ("document id", self.document_id == leaf.document_id),
             ("version", self.version == leaf.version),
@@ -461,11 +478,74 @@ impl Stated {
             ("block number", self.block == block.block),
             ("strand", self.strand == block.strand),
             ("transaction id", self.transaction_id == block.transaction_id),
-            // Of an imported revision it is its transaction's, which metadata has and the leaf commits to; and QLDB's hash of a
-            // deletion has more than one form.
-            ("time", leaf.imported || self.time_ms == block.time_ms),
-            ("revision hash", leaf.imported && leaf.deleted || self.revision_hash == revision_hash),
+            ("time", time_ms == Some(self.time_ms)),
+            ("revision hash", is_hash),
         ];
         compared.into_iter().find(|(_, same)| !same).map(|(what, _)| what)
+    }
+}
+
+/// `txTime` in the metadata that a leaf commits to.
+fn tx_time_ms(content: &Content) -> Option<i64> {
+    let metadata = match content {
+        Content::Data { metadata, .. } | Content::DataHash { metadata, .. } | Content::Deleted { metadata } => metadata,
+        Content::Opaque { .. } => return None,
+    };
+    match metadata.as_struct()?.get("txTime")? {
+        Value::Timestamp(time) => Some(time.epoch_ms()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Metadata;
+    use crate::ion::ion_hash;
+
+    #[test]
+    fn the_time_and_the_hash_that_a_row_states_of_an_imported_deletion_are_those_of_its_metadata() {
+        let id = Id([7; 16]);
+        let metadata = Metadata { id, version: 1, tx_time_ms: 500, tx_id: id }.to_value();
+        let leaf = RevisionLeaf {
+            deleted: true,
+            opaque: false,
+            imported: true,
+            table_id: id,
+            document_id: id,
+            version: 1,
+            block: 3,
+            supersedes: Some(2),
+            commitment: Hash::ZERO,
+        };
+        let block = BlockLeaf {
+            imported: true,
+            strand: id,
+            block: 3,
+            transaction_id: id,
+            time_ms: 900,
+            first: 4,
+            revisions: 1,
+            commitment: Hash::ZERO,
+        };
+        let hash = ion_hash(&metadata);
+        let content = Content::Deleted { metadata };
+        let good = Stated {
+            document_id: id,
+            version: 1,
+            supersedes: Some(2),
+            deleted: true,
+            block: 3,
+            strand: id,
+            transaction_id: id,
+            time_ms: 500,
+            revision_hash: hash,
+        };
+        let differs = |stated: Stated| stated.differs(&leaf, &block, &content, hash);
+        for form in DeletionForm::ALL {
+            assert_eq!(differs(Stated { revision_hash: form.hash(hash), ..good }), None, "{form:?}");
+        }
+        assert_eq!(differs(Stated { time_ms: 900, ..good }), Some("time"));
+        assert_eq!(differs(Stated { revision_hash: Hash::ZERO, ..good }), Some("revision hash"));
     }
 }

@@ -292,12 +292,13 @@ impl BlockHead {
         let block_hash = reader.hash("block hash")?;
         let previous_leaf = Some(reader.hash("previous block leaf")?).filter(|_| number != 0);
         let count = reader.count(34, "number of statements")?;
-        let statements = (0..count).map(|_| read_statement(&mut reader, time_ms, texts)).collect::<Result<_, _>>()?;
+        let statements: Vec<StatementInfo> =
+            (0..count).map(|_| read_statement(&mut reader, time_ms, texts)).collect::<Result<_, _>>()?;
         let (origin, flags) = read_origin(&mut reader, texts)?;
         let redaction = if flags & HAS_REDACTION != 0 { Some(read_redaction(&mut reader)?) } else { None };
         let imported = if flags & BLOCK_IMPORTED != 0 { Some(Box::new(read_imported(&mut reader)?)) } else { None };
         let count = reader.count(17, "number of groups")?;
-        let groups = (0..count).map(|_| read_group(&mut reader, texts)).collect::<Result<_, _>>()?;
+        let groups: Vec<Group> = (0..count).map(|_| read_group(&mut reader, texts)).collect::<Result<_, _>>()?;
         let mut staged = Vec::new();
         if frame.kind == FrameKind::Commit {
             let count = reader.count(35, "number of staged frames")?;
@@ -317,6 +318,9 @@ impl BlockHead {
             }
         }
         reader.end()?;
+        if let Some(imported) = &imported {
+            must_be_bound(&imported.block, &statements, &origin, &groups)?;
+        }
         Ok(BlockHead {
             number,
             position,
@@ -333,6 +337,17 @@ impl BlockHead {
             staged,
             imported,
         })
+    }
+
+    /// What a revision has in common with others of the block. One of which only the hash is known is of no table.
+    pub(crate) fn group_of(&self, revision: &RevisionFrame<'_>) -> Result<&Group, WireError> {
+        let group = self.groups.get(revision.group as usize);
+        let group = group.ok_or_else(|| WireError(format!("block {} has no group {}", self.number, revision.group)))?;
+        let is_opaque = revision.content == Content::Opaque;
+        if is_opaque != (group.table_id == Id::ZERO) || is_opaque && group.listed.is_some() {
+            return Err(WireError("only a revision of which nothing but the hash is known is of no table".to_owned()));
+        }
+        Ok(group)
     }
 
     /// The time that look-ups by time go by: it never falls from block to block.
@@ -426,6 +441,10 @@ impl<'a> RevisionFrame<'a> {
             Content::Data(reader.bytes(n, "data")?)
         };
         reader.end()?;
+        let is_bare = document_id == Id::ZERO && version == 0 && imported.is_some_and(|i| i.tx_time_ms == 0);
+        if content == Content::Opaque && !is_bare {
+            return Err(WireError("a revision of which only the hash is known names a document".to_owned()));
+        }
         Ok(RevisionFrame { group, to_block, document_id, version, supersedes, blind, content, imported })
     }
 
@@ -485,7 +504,7 @@ pub(crate) enum Contents<'h> {
 }
 
 /// What was accepted once is read again, whatever the limits are by now.
-const STORED_LIMITS: Limits = Limits { bytes_max: 64 << 20, depth_max: 256, values_max: 64 << 20 };
+pub(crate) const STORED_LIMITS: Limits = Limits { bytes_max: 64 << 20, depth_max: 256, values_max: 64 << 20 };
 
 impl<'a> Staged<'a> {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
@@ -615,6 +634,23 @@ fn read_imported(reader: &mut Reader<'_>) -> Result<ImportedHead, WireError> {
     Ok(ImportedHead { block, time_max_ms })
 }
 
+/// No leaf commits to statements and to an origin that the block does not have, so nothing may be said of them.
+fn must_be_bound(
+    block: &ImportedBlock,
+    statements: &[StatementInfo],
+    origin: &OriginInfo,
+    groups: &[Group],
+) -> Result<(), WireError> {
+    let says = !statements.is_empty() || groups.iter().any(|group| group.listed.is_some());
+    if says && !block.has_transaction_info {
+        return Err(WireError("statements stand in an imported block that has no transactionInfo".to_owned()));
+    }
+    if *origin != OriginInfo::default() && !block.has_origin_info {
+        return Err(WireError("an origin stands in an imported block that has no originInfo".to_owned()));
+    }
+    Ok(())
+}
+
 /// At most one of deleted, redacted and opaque; what only imported revisions have, only with them.
 fn revision_flags_are_known(flags: u8) -> bool {
     let forms = DELETED_AS_NULL | DELETED_AS_NOTHING;
@@ -700,4 +736,98 @@ fn read_group(reader: &mut Reader<'_>, texts: &Texts) -> Result<Group, WireError
 fn shared(reader: &mut Reader<'_>, texts: &Texts, what: &str) -> Result<Arc<str>, WireError> {
     let number = reader.varint32(what)?;
     texts.text(number).cloned().ok_or_else(|| WireError(format!("{what}: the dictionary has no entry {number}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(block: ImportedBlock) -> BlockHead {
+        BlockHead {
+            number: 3,
+            position: 9,
+            revisions: 1,
+            time_ms: 5,
+            tx_id: Id([1; 16]),
+            blind: [2; 16],
+            block_hash: Hash([3; 32]),
+            previous_leaf: Some(Hash([4; 32])),
+            statements: Vec::new(),
+            origin: OriginInfo::default(),
+            redaction: None,
+            groups: vec![Group { table_id: Id::ZERO, listed: None }],
+            staged: Vec::new(),
+            imported: Some(Box::new(ImportedHead { block, time_max_ms: 5 })),
+        }
+    }
+
+    fn read(head: &BlockHead) -> Result<BlockHead, WireError> {
+        let (mut dictionary, mut texts) = (Dictionary::default(), Texts::default());
+        let payload = head.encode(&mut dictionary);
+        texts.extend(dictionary.write_frame(&mut Vec::new()));
+        BlockHead::decode(&Frame { kind: FrameKind::Block, payload: &payload, length: 0 }, &texts)
+    }
+
+    fn opaque() -> RevisionFrame<'static> {
+        let opaque = Some(Hash([5; 32]));
+        RevisionFrame {
+            group: 0,
+            to_block: 1,
+            document_id: Id::ZERO,
+            version: 0,
+            supersedes: None,
+            blind: [6; 16],
+            content: Content::Opaque,
+            imported: Some(ImportedRevision { tx_time_ms: 0, opaque, deletion: DeletionForm::default() }),
+        }
+    }
+
+    fn reread(revision: &RevisionFrame<'_>) -> Result<(), WireError> {
+        let mut out = Vec::new();
+        revision.put(None, &mut Dictionary::default(), &mut Vec::new(), &mut out);
+        RevisionFrame::decode(read_frame(&out)?.payload).map(drop)
+    }
+
+    #[test]
+    fn what_no_leaf_of_an_imported_block_commits_to_is_not_there() {
+        let bare = ImportedBlock { entries: vec![Hash::ZERO], has_transaction_info: false, has_origin_info: false };
+        let sound = head(bare.clone());
+        assert_eq!(read(&sound).unwrap(), sound);
+        let text = StatementText::Text("DELETE FROM t".into());
+        let statement = StatementInfo { text, start_time_ms: 5, digest: Hash::ZERO };
+        let listed = Some(Listed { table_name: "t".into(), statements: Vec::new() });
+        let said = [
+            BlockHead { statements: vec![statement], ..sound.clone() },
+            BlockHead { groups: vec![Group { table_id: Id([9; 16]), listed }], ..sound.clone() },
+            BlockHead { origin: OriginInfo { user: "eve".into(), ..OriginInfo::default() }, ..sound.clone() },
+        ];
+        for mut head in said {
+            assert!(read(&head).is_err(), "{head:?}");
+            let block = ImportedBlock { has_transaction_info: true, has_origin_info: true, ..bare.clone() };
+            head.imported = Some(Box::new(ImportedHead { block, time_max_ms: 5 }));
+            assert_eq!(read(&head).unwrap(), head);
+        }
+    }
+
+    #[test]
+    fn a_revision_of_which_only_the_hash_is_known_names_nothing_else() {
+        reread(&opaque()).unwrap();
+        let timed = opaque().imported.map(|imported| ImportedRevision { tx_time_ms: 1, ..imported });
+        for wrong in [
+            RevisionFrame { document_id: Id([7; 16]), ..opaque() },
+            RevisionFrame { version: 1, ..opaque() },
+            RevisionFrame { imported: timed, ..opaque() },
+        ] {
+            assert!(reread(&wrong).is_err(), "{wrong:?}");
+        }
+        let bare = ImportedBlock { entries: vec![Hash::ZERO], has_transaction_info: true, has_origin_info: false };
+        let mut of = head(bare);
+        assert!(of.group_of(&opaque()).is_ok());
+        assert!(of.group_of(&RevisionFrame { content: Content::Deleted, ..opaque() }).is_err());
+        of.groups[0].table_id = Id([7; 16]);
+        assert!(of.group_of(&opaque()).is_err(), "a table");
+        of.groups[0] =
+            Group { table_id: Id::ZERO, listed: Some(Listed { table_name: "t".into(), statements: vec![] }) };
+        assert!(of.group_of(&opaque()).is_err(), "a name");
+    }
 }

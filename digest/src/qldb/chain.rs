@@ -7,9 +7,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{DeletionForm, JournalBlock, JournalRevision, ShownContent, dot2, entries_hash, merkle, statement_digest};
-use crate::Hash;
 use crate::block::{BlockError, RedactionInfo, TransactionInfo};
 use crate::ion::{Struct, Value, ion_hash};
+use crate::verifier::check_data;
+use crate::{Hash, Id};
 
 /// What is wrong with a block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +40,55 @@ pub struct ChainReport {
     pub statements: u64,
     /// Statements whose digest is not that of the text alone, or whose text was redacted.
     pub digests_not_recomputed: u64,
+    /// Blocks without transactionInfo: what they changed need not be shown, and only their hashes say that they did something.
+    pub without_statements: u64,
+}
+
+/// Revisions that a redactionInfo names although their data was shown: they were exported before they were redacted. Who
+/// keeps the blocks has to leave that data out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenRedactions {
+    /// Block, table, document and version, and the block that names them.
+    named: HashMap<(u64, Id, Id, u64), u64>,
+    seen: HashSet<(u64, Id, Id, u64)>,
+}
+
+impl OpenRedactions {
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    /// Whether the data of this revision has to be left out.
+    pub fn names(&self, block: u64, table: Id, document: Id, version: u64) -> bool {
+        self.named.contains_key(&(block, table, document, version))
+    }
+
+    /// A block that is read again, to see whether the revisions are there at all.
+    pub fn see(&mut self, block: &JournalBlock) {
+        if !self.named.keys().any(|(number, ..)| *number == block.sequence_no) {
+            return;
+        }
+        let Ok(listed) = listed_documents(block) else { return };
+        let shown = block.revisions.iter().filter_map(|revision| revision.shown.as_ref());
+        for shown in shown.filter(|shown| !matches!(shown.content, ShownContent::Deleted)) {
+            let Ok((id, version)) = shown.identity(&block.transaction_id) else { continue };
+            let table = listed.get(id).copied().flatten().and_then(|table| table.parse().ok());
+            if let (Some(table), Ok(document)) = (table, id.parse()) {
+                self.seen.insert((block.sequence_no, table, document, version));
+            }
+        }
+    }
+
+    /// Every block was seen: a revision that is not there was named.
+    pub fn check(&self) -> Result<(), ChainError> {
+        let missing = self.named.iter().filter(|(key, _)| !self.seen.contains(key)).min_by_key(|(_, by)| **by);
+        let Some(((block, table, document, version), by)) = missing else { return Ok(()) };
+        let problem = format!(
+            "redactionInfo names version {version} of document {document} of table {table} in block {block}, where no \
+             such revision with data is shown"
+        );
+        Err(ChainError { block: *by, problem })
+    }
 }
 
 /// Takes blocks from block 0 on.
@@ -47,8 +97,11 @@ pub struct ChainVerifier {
     strand: Option<String>,
     last: Option<Hash>,
     versions: HashMap<Box<str>, u64>,
-    /// Block, document and version of data that is not there, until a redactionInfo lists it.
-    missing: HashSet<(u64, Box<str>, u64)>,
+    /// Block, table, document and version of data that is not there, until a redactionInfo lists it.
+    missing: HashSet<(u64, Box<str>, Box<str>, u64)>,
+    /// What redactionInfos have listed.
+    redacted: HashSet<(u64, Id, Id, u64)>,
+    open: OpenRedactions,
     /// Blocks of which a statement's text is not there, likewise.
     texts_missing: HashSet<u64>,
     report: ChainReport,
@@ -62,6 +115,11 @@ impl ChainVerifier {
     /// What was found so far.
     pub fn report(&self) -> &ChainReport {
         &self.report
+    }
+
+    /// What redactionInfos named so far although its data was shown.
+    pub fn open_redactions(&self) -> &OpenRedactions {
+        &self.open
     }
 
     /// The next block. After an error the verifier is of no further use.
@@ -80,8 +138,8 @@ impl ChainVerifier {
 
     /// The end: what is not there was redacted.
     pub fn finish(self) -> Result<ChainReport, ChainError> {
-        let data = self.missing.iter().min_by_key(|(block, _, _)| *block);
-        if let Some((block, document, _)) = data {
+        let data = self.missing.iter().min_by_key(|(block, ..)| *block);
+        if let Some((block, _, document, _)) = data {
             let problem = format!("the data of document {document} is not there, and no redactionInfo lists it");
             return Err(ChainError { block: *block, problem });
         }
@@ -97,9 +155,21 @@ impl ChainVerifier {
     fn redactions(&mut self, block: &JournalBlock) -> Result<(), String> {
         let Some(info) = &block.redaction_info else { return Ok(()) };
         let info = RedactionInfo::from_value(info).map_err(|error| error.to_string())?;
-        for revision in &info.revisions {
-            self.missing.remove(&(revision.sequence_no, revision.document_id.to_string().into(), revision.version));
-            self.texts_missing.remove(&revision.sequence_no);
+        for (i, named) in info.revisions.iter().enumerate() {
+            let refuse = |problem: &str| Err(format!("redactionInfo.revisions[{i}] {problem}"));
+            if named.strand.to_string() != block.strand_id || named.sequence_no > block.sequence_no {
+                return refuse("names a block that does not stand before this one");
+            }
+            if named.table_id.is_system() {
+                return refuse("names a table of the system, whose revisions stay");
+            }
+            self.texts_missing.remove(&named.sequence_no);
+            let key = (named.sequence_no, named.table_id, named.document_id, named.version);
+            let (table, document) = (named.table_id.to_string(), named.document_id.to_string());
+            let was_missing = self.missing.remove(&(key.0, table.into(), document.into(), key.3));
+            if self.redacted.insert(key) && !was_missing {
+                self.open.named.insert(key, block.sequence_no);
+            }
         }
         Ok(())
     }
@@ -123,6 +193,7 @@ impl ChainVerifier {
     }
 
     fn revisions(&mut self, block: &JournalBlock) -> Result<(), String> {
+        let listed = listed_documents(block)?;
         let mut shown = HashSet::new();
         for (i, revision) in block.revisions.iter().enumerate() {
             let at = |problem: String| format!("revisions[{i}]: {problem}");
@@ -143,13 +214,15 @@ impl ChainVerifier {
                 last => last.map_or(0, |last| last + 1),
             };
             if matches!(seen.content, ShownContent::DataHash(_)) {
-                self.missing.insert((block.sequence_no, id.into(), version));
+                // No redactionInfo names a table that is not known.
+                let table = listed.get(id).copied().flatten().unwrap_or_default();
+                self.missing.insert((block.sequence_no, table.into(), id.into(), version));
             }
             self.report.version_gaps += u64::from(version != expected);
             self.versions.insert(id.into(), version);
         }
         // The list of hashes may hold revisions behind one hash: what a statement changed has to be shown.
-        for document in listed_documents(block)? {
+        for document in listed.keys() {
             if !shown.contains(document) {
                 return Err(format!("transactionInfo lists document {document}, but no revision of it is shown"));
             }
@@ -159,21 +232,17 @@ impl ChainVerifier {
 
     fn revision_hash(&mut self, revision: &JournalRevision) -> Result<(), String> {
         let Some(shown) = &revision.shown else { return Ok(()) };
-        let metadata = ion_hash(&shown.metadata);
-        let found = revision.hash;
-        let holds = match &shown.content {
-            ShownContent::Data(data) => dot2(metadata, ion_hash(data)) == found,
-            ShownContent::DataHash(hash) => {
-                self.report.redacted += 1;
-                dot2(metadata, *hash) == found
-            }
-            // QLDB's rule for deletions was never published.
+        check_revision(revision)?;
+        match &shown.content {
+            ShownContent::Data(_) => {}
+            ShownContent::DataHash(_) => self.report.redacted += 1,
             ShownContent::Deleted => {
-                let form = DeletionForm::ALL.into_iter().find(|form| form.hash(metadata) == found);
-                form.map(|form| self.count_deletion(form)).is_some()
+                let metadata = ion_hash(&shown.metadata);
+                let form = DeletionForm::ALL.into_iter().find(|form| form.hash(metadata) == revision.hash);
+                self.count_deletion(form.unwrap_or_default());
             }
-        };
-        if holds { Ok(()) } else { Err("metadata and data do not have this hash".to_owned()) }
+        }
+        Ok(())
     }
 
     fn count_deletion(&mut self, form: DeletionForm) {
@@ -185,6 +254,7 @@ impl ChainVerifier {
     }
 
     fn statements(&mut self, block: &JournalBlock) -> Result<(), String> {
+        self.report.without_statements += u64::from(block.transaction_info.is_none());
         let Some(info) = block.transaction_info.as_ref().and_then(Value::as_struct) else { return Ok(()) };
         let Some(Value::List(statements)) = info.get("statements") else { return Ok(()) };
         for statement in statements {
@@ -215,6 +285,32 @@ pub fn transaction_info_hash(info: &Value) -> Result<Hash, BlockError> {
     }
 }
 
+/// What can be seen of a block that stands alone: that its own hashes hold.
+pub fn check_block(block: &JournalBlock) -> Result<(), ChainError> {
+    let revisions = block.revisions.iter().enumerate();
+    let mut revisions =
+        revisions.map(|(i, r)| check_revision(r).map_err(|problem| format!("revisions[{i}]: {problem}")));
+    let checked = check_hashes(block).and_then(|()| revisions.try_for_each(|checked| checked));
+    checked.map_err(|problem| ChainError { block: block.sequence_no, problem })
+}
+
+fn check_revision(revision: &JournalRevision) -> Result<(), String> {
+    let Some(shown) = &revision.shown else { return Ok(()) };
+    let metadata = ion_hash(&shown.metadata);
+    let found = revision.hash;
+    let holds = match &shown.content {
+        ShownContent::Data(data) => {
+            // The hash is the same with metadata and data in each other's place.
+            check_data(data).map_err(|error| error.to_string())?;
+            dot2(metadata, ion_hash(data)) == found
+        }
+        ShownContent::DataHash(hash) => dot2(metadata, *hash) == found,
+        // QLDB's rule for deletions was never published.
+        ShownContent::Deleted => DeletionForm::ALL.into_iter().any(|form| form.hash(metadata) == found),
+    };
+    if holds { Ok(()) } else { Err("metadata and data do not have this hash".to_owned()) }
+}
+
 fn check_hashes(block: &JournalBlock) -> Result<(), String> {
     if super::block_hash(block.entries_hash, block.previous_block_hash) != block.block_hash {
         return Err("blockHash is not that of entriesHash and previousBlockHash".to_owned());
@@ -235,16 +331,21 @@ fn check_hashes(block: &JournalBlock) -> Result<(), String> {
     block.origin_info.as_ref().map_or(Ok(()), |info| listed("originInfo", ion_hash(info)))
 }
 
-/// The ids of the documents that transactionInfo says were changed.
-fn listed_documents(block: &JournalBlock) -> Result<Vec<&str>, String> {
+/// The ids of the documents that transactionInfo says were changed, and of their tables.
+fn listed_documents(block: &JournalBlock) -> Result<HashMap<&str, Option<&str>>, String> {
     let info = block.transaction_info.as_ref().and_then(Value::as_struct);
     match info.and_then(|info| info.get("documents")) {
-        None => Ok(Vec::new()),
+        None => Ok(HashMap::new()),
         Some(Value::Struct(Struct { fields })) => {
-            let names = fields.iter().map(|(name, _)| name.text());
-            names
-                .map(|name| name.ok_or_else(|| "transactionInfo.documents has a name without text".to_owned()))
-                .collect()
+            let mut listed = HashMap::with_capacity(fields.len());
+            for (name, document) in fields {
+                let name = name.text().ok_or("transactionInfo.documents has a name without text")?;
+                let table = document.as_struct().and_then(|fields| fields.get("tableId")).and_then(Value::as_text);
+                if listed.insert(name, table).is_some() {
+                    return Err(format!("transactionInfo lists document {name} twice"));
+                }
+            }
+            Ok(listed)
         }
         Some(_) => Err("transactionInfo.documents is not a struct".to_owned()),
     }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use ledgerstone_digest::Id;
 use ledgerstone_digest::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, TransactionInfo, native_time};
-use ledgerstone_digest::ion::Value;
-use ledgerstone_digest::qldb::chain::ChainError;
+use ledgerstone_digest::ion::{Value, check, ion_hash};
+use ledgerstone_digest::qldb::chain::{ChainError, OpenRedactions};
 use ledgerstone_digest::qldb::{ImportedBlock, ImportedRevision, JournalBlock, JournalRevision, ShownContent};
 use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::rotation::RotationRecord;
 
+use crate::frame::STORED_LIMITS;
 use crate::transaction::{ImportedContent, ImportedTransaction, Listed, NewRevision, Transaction};
 
 /// The system table that a revision of our own exports belongs to, by what its data says; `None` if it is of none. The
@@ -27,6 +28,9 @@ pub struct BlockImporter<'a> {
     of_system: OfSystem<'a>,
     next_position: u64,
     newest: HashMap<Id, Newest>,
+    redacted: OpenRedactions,
+    /// Revisions whose data was left out since a later block says that it was redacted.
+    pub left_out: u64,
 }
 
 /// The newest revision of a document.
@@ -38,7 +42,12 @@ struct Newest {
 
 impl<'a> BlockImporter<'a> {
     pub fn new(of_system: OfSystem<'a>) -> BlockImporter<'a> {
-        BlockImporter { of_system, next_position: 1, newest: HashMap::new() }
+        BlockImporter::leaving_out(of_system, OpenRedactions::default())
+    }
+
+    /// The same, without the data of these revisions.
+    pub fn leaving_out(of_system: OfSystem<'a>, redacted: OpenRedactions) -> BlockImporter<'a> {
+        BlockImporter { of_system, next_position: 1, newest: HashMap::new(), redacted, left_out: 0 }
     }
 
     /// The transaction of the next block.
@@ -51,20 +60,25 @@ impl<'a> BlockImporter<'a> {
             return Err("its blockTimestamp is not in milliseconds with offset Z".to_owned());
         }
         let info = block.transaction_info.as_ref().map(TransactionInfo::from_value).transpose();
-        let info = info.map_err(|error| error.to_string())?.unwrap_or_default();
+        let mut info = info.map_err(|error| error.to_string())?.unwrap_or_default();
         let redaction = block.redaction_info.as_ref().map(RedactionInfo::from_value).transpose();
         let origin = block.origin_info.as_ref().map(read_origin).transpose()?;
         let listed: HashMap<Id, &DocumentInfo> = info.documents.iter().map(|d| (d.document_id, d)).collect();
         let (mut revisions, mut contents) = (Vec::new(), Vec::new());
+        let left_out = self.left_out;
         for (i, revision) in block.revisions.iter().enumerate() {
             let (new, content) = self
-                .revision(revision, &listed, origin.is_some())
+                .revision(block.sequence_no, revision, &listed, origin.is_some())
                 .map_err(|problem| format!("revisions[{i}]: {problem}"))?;
             revisions.push(new);
             contents.push(content);
             self.next_position += 1;
         }
         self.next_position += 1;
+        // A redaction of ours takes the texts with it; QLDB's left them.
+        if self.left_out > left_out && origin.is_some() {
+            info = info.redacted();
+        }
         Ok(Transaction {
             id: parse_id(&block.transaction_id, "transactionId")?,
             statements: info.statements,
@@ -85,6 +99,7 @@ impl<'a> BlockImporter<'a> {
 
     fn revision(
         &mut self,
+        block: u64,
         revision: &JournalRevision,
         listed: &HashMap<Id, &DocumentInfo>,
         is_ours: bool,
@@ -94,10 +109,17 @@ impl<'a> BlockImporter<'a> {
             return Ok((opaque(), ImportedContent { revision: imported, redacted: None }));
         };
         let (data, redacted) = match &shown.content {
-            ShownContent::Data(data) => (Some(data), None),
+            ShownContent::Data(data) => {
+                check(data, &STORED_LIMITS).map_err(|error| format!("its data: {error}"))?;
+                (Some(data), None)
+            }
             ShownContent::DataHash(hash) => (None, Some(*hash)),
             ShownContent::Deleted => (None, None),
         };
+        // Clients count in 64 bits with a sign, and the next version needs a number too.
+        if metadata.version >= i64::MAX as u64 {
+            return Err(format!("version {} is too high to go on from", metadata.version));
+        }
         let listed = listed.get(&metadata.id).copied();
         let table_id = self.table(&metadata, listed, data, is_ours)?;
         let deleted = matches!(shown.content, ShownContent::Deleted);
@@ -107,6 +129,13 @@ impl<'a> BlockImporter<'a> {
                 return Err(format!("document {} was deleted before", metadata.id));
             }
             before => before.map(|before| before.position),
+        };
+        let (data, redacted) = match data {
+            Some(data) if self.redacted.names(block, table_id, metadata.id, metadata.version) => {
+                self.left_out += 1;
+                (None, Some(ion_hash(data)))
+            }
+            data => (data, redacted),
         };
         let new = NewRevision {
             table_id,

@@ -7,9 +7,10 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::{Limits, Value, decode_many, parse_many};
 use ledgerstone_digest::qldb::JournalBlock;
-use ledgerstone_digest::qldb::chain::ChainError;
+use ledgerstone_digest::qldb::chain::{ChainError, OpenRedactions, check_block};
 
 /// No object is read that is longer: QLDB's own had a few megabytes.
 pub const OBJECT_BYTES_MAX: u64 = 512 << 20;
@@ -148,14 +149,20 @@ impl BlockSource for JournalExport<'_> {
         each: &mut dyn FnMut(&str, JournalBlock, ReadSoFar) -> Result<(), ExportError>,
     ) -> Result<ReadSoFar, ExportError> {
         let mut so_far = ReadSoFar::default();
+        let mut hashes = Vec::new();
         for object in &self.objects {
             for block in blocks_of(self.source, &object.key)? {
-                // Exports of overlapping times hold some blocks twice; the chain ends at the first that differs.
-                if block.sequence_no < so_far.blocks {
+                // Exports of overlapping times hold some blocks twice.
+                let before = usize::try_from(block.sequence_no).ok().and_then(|number| hashes.get(number));
+                if let Some(before) = before {
+                    let wrong = |error| ExportError::Block { object: object.key.clone(), error };
+                    same_block(before, &block).map_err(wrong)?;
                     so_far.repeated += 1;
                     continue;
                 }
+                let hash = block.block_hash;
                 each(&object.key, block, so_far)?;
+                hashes.push(hash);
                 so_far.blocks += 1;
             }
             so_far.done += object.length;
@@ -176,11 +183,20 @@ impl ObjectSource for Directory {
                 let path = entry.path();
                 if kind.is_dir() {
                     directories.push(path);
-                } else if kind.is_file() {
-                    found.push((self.key(&path)?, entry.metadata().map_err(failed)?.len()));
+                } else {
+                    // A link is what it leads to: passed over, it would be missed in the chain of blocks.
+                    let of_path = |error: std::io::Error| source_error(&path.display(), &error);
+                    let metadata = std::fs::metadata(&path).map_err(of_path)?;
+                    if metadata.is_file() {
+                        found.push((self.key(&path)?, metadata.len()));
+                    } else if kind.is_symlink() && metadata.is_dir() {
+                        let problem = "it is a link to a directory, and such links are not followed".to_owned();
+                        return Err(SourceError { place: path.display().to_string(), problem });
+                    }
                 }
                 if found.len() + directories.len() > OBJECTS_MAX {
-                    return Ok(found);
+                    let problem = format!("there are more than {OBJECTS_MAX} files and directories in it");
+                    return Err(SourceError { place: self.0.display().to_string(), problem });
                 }
             }
         }
@@ -206,6 +222,29 @@ impl Directory {
             problem: "its name is not UTF-8".to_owned(),
         })
     }
+}
+
+/// The redactions that were open after all blocks were verified, compared with the blocks, which are read again if there is
+/// one.
+pub fn check_redactions(blocks: &dyn BlockSource, mut open: OpenRedactions) -> Result<OpenRedactions, ExportError> {
+    if !open.is_empty() {
+        blocks.blocks(&mut |_, block, _| {
+            open.see(&block);
+            Ok(())
+        })?;
+        open.check().map_err(|error| ExportError::Block { object: "the export".to_owned(), error })?;
+    }
+    Ok(open)
+}
+
+/// Of a block that came before, in another object: what was redacted between two exports may be gone, and nothing else.
+fn same_block(before: &Hash, block: &JournalBlock) -> Result<(), ChainError> {
+    check_block(block)?;
+    if *before == block.block_hash {
+        return Ok(());
+    }
+    let problem = "another object holds this block with other content: one of the two is not the ledger's".to_owned();
+    Err(ChainError { block: block.sequence_no, problem })
 }
 
 fn source_error(place: &dyn std::fmt::Display, error: &std::io::Error) -> SourceError {

@@ -18,10 +18,7 @@ pub(crate) fn stored_revision(
     texts: &Texts,
     contents: &mut Contents<'_>,
 ) -> Result<StoredRevision, WireError> {
-    let group = head
-        .groups
-        .get(revision.group as usize)
-        .ok_or_else(|| WireError(format!("block {} has no group {}", head.number, revision.group)))?;
+    let group = head.group_of(revision)?;
     let (data, data_hash) = match (&revision.content, contents) {
         (Content::Redacted { data_hash, .. }, _) => (None, Some(*data_hash)),
         (_, Contents::Values) => (revision.data(texts)?.map(Arc::new), None),

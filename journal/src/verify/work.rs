@@ -233,7 +233,7 @@ fn prepare_revision(
     task: &Task,
     preparer: &mut Preparer,
 ) -> Result<PreparedRevision, String> {
-    let group = task.head.groups.get(revision.group as usize).ok_or_else(|| format!("no group {}", revision.group))?;
+    let group = task.head.group_of(revision).map_err(|e| e.0)?;
     let value;
     // What the system's tables say is compared; of others only the hash counts.
     let data = match revision.content {

@@ -20,12 +20,13 @@ use std::time::Duration;
 
 use ledgerstone_digest::block::TransactionInfo;
 use ledgerstone_digest::full::{GenesisFacts, ImportFacts};
+use ledgerstone_digest::ion::{Value, to_text};
 use ledgerstone_digest::note::VerifierKey;
-use ledgerstone_digest::qldb::chain::{ChainError, ChainReport, ChainVerifier};
+use ledgerstone_digest::qldb::chain::{ChainError, ChainReport, ChainVerifier, OpenRedactions};
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::keys::{KeyDirectory, keys_in};
 use ledgerstone_journal::qldb::import::{BlockImporter, strand_of};
-use ledgerstone_journal::qldb::source::{BlockSource, ExportError, ReadSoFar};
+use ledgerstone_journal::qldb::source::{BlockSource, ExportError, ReadSoFar, check_redactions};
 use ledgerstone_journal::recovery::{genesis_of, origin_of};
 use ledgerstone_journal::{
     CommitError, CommitFuture, Committed, CreateOptions, Import, Ledger, OpenOptions, Publish, PublishedBlock, Sequence,
@@ -36,11 +37,13 @@ use crate::database::{Database, DatabaseOptions, open_error, read_error};
 use crate::error::{QueryError, Result, SqlState};
 use crate::instance::{InstanceOptions, check_name, io_error, key_error};
 use crate::transaction::Transaction;
-use definitions::Definitions;
+use definitions::{Definitions, Sketch};
 pub use digest::{SavedDigest, TreeShape};
 
 /// Blocks that were handed to the journal and are not durable yet.
 const PENDING_MAX: usize = 8_192;
+/// How far the time of an imported block may be ahead: no block can follow before it has come.
+const AHEAD_MS_MAX: i64 = 1_000;
 /// How long to wait between two looks at indexes that are being built.
 const INDEX_WAIT: Duration = Duration::from_millis(20);
 
@@ -91,6 +94,8 @@ pub struct ImportReport {
     pub drops_untold: u64,
     /// Definitions whose text cannot be read.
     pub definitions_unread: u64,
+    /// Revisions whose data was in the export although a later block says that it was redacted. It was left out.
+    pub left_out: u64,
     /// Blocks that an import before this one had written.
     pub resumed_blocks: u64,
 }
@@ -127,6 +132,8 @@ struct Verified {
     digest_shape: Option<TreeShape>,
     definitions: Definitions,
     is_ours: bool,
+    /// What must be left out.
+    redacted: OpenRedactions,
 }
 
 /// Makes a ledger of an export.
@@ -140,11 +147,36 @@ pub fn import(
     if env.storage.exists(&target) {
         return Err(already_there(options.name).into());
     }
-    let verified = verify(source, &mut options)?;
+    let verified = verify(source, &mut options, env.clock.now_ms())?;
     env.storage.create_dir_all(&instance.data).map_err(|e| io_error("make the data directory", &instance.data, e))?;
+    // Two imports of one name would write to one directory.
+    let lock_path = instance.data.join(format!("{}.importing.lock", options.name));
+    let lock = env.storage.lock(&lock_path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => running(options.name),
+        _ => io_error("lock it", &lock_path, error),
+    })?;
+    let made = make(instance, source, verified, &mut options);
+    let removed = env.storage.remove_file(&lock_path).map_err(|e| io_error("remove it", &lock_path, e));
+    drop(lock);
+    let made = made?;
+    removed?;
+    Ok(made)
+}
+
+/// Makes the ledger, once the export is known to hold.
+fn make(
+    instance: &InstanceOptions,
+    source: &dyn BlockSource,
+    verified: Verified,
+    options: &mut ImportOptions<'_>,
+) -> std::result::Result<ImportReport, ImportError> {
+    let (env, target) = (&instance.env, instance.data.join(options.name));
+    if env.storage.exists(&target) {
+        return Err(already_there(options.name).into());
+    }
     let directory = instance.data.join(format!("{}.importing", options.name));
-    let resumed_blocks = prepare(instance, &directory, &verified, &options, source.continues())?;
-    let ledger = write(instance, &directory, source, resumed_blocks, &mut options)?;
+    let resumed_blocks = prepare(instance, &directory, &verified, options, source.continues())?;
+    let (ledger, left_out) = write(instance, &directory, source, (resumed_blocks, verified.redacted.clone()), options)?;
     let (tables, indexes) = define(instance, &directory, options.name, &ledger, &verified)?;
     if env.storage.exists(&target) {
         return Err(already_there(options.name).into());
@@ -164,8 +196,10 @@ pub fn import(
         tables,
         indexes,
         is_ours: verified.is_ours,
-        drops_untold: verified.definitions.drops_untold,
-        definitions_unread: verified.definitions.unread,
+        // An export of our own has the definitions themselves.
+        drops_untold: if verified.is_ours { 0 } else { verified.definitions.drops_untold },
+        definitions_unread: if verified.is_ours { 0 } else { verified.definitions.unread },
+        left_out,
         resumed_blocks,
     })
 }
@@ -175,8 +209,17 @@ fn already_there(name: &str) -> QueryError {
         .hint("An import never overwrites a ledger: give it another name.")
 }
 
+fn running(name: &str) -> QueryError {
+    QueryError::new(SqlState::OBJECT_IN_USE, format!("another import makes ledger \"{name}\" at this moment"))
+        .hint("Wait for it, or give this one another name.")
+}
+
 /// Reads the export and writes nothing.
-fn verify(export: &dyn BlockSource, options: &mut ImportOptions<'_>) -> std::result::Result<Verified, ImportError> {
+fn verify(
+    export: &dyn BlockSource,
+    options: &mut ImportOptions<'_>,
+    now_ms: i64,
+) -> std::result::Result<Verified, ImportError> {
     let mut chain = ChainVerifier::new();
     let mut importer = BlockImporter::new(&system_tables::of_document);
     let mut definitions = Definitions::default();
@@ -186,6 +229,11 @@ fn verify(export: &dyn BlockSource, options: &mut ImportOptions<'_>) -> std::res
         let wrong = |error: ChainError| ExportError::Block { object: object.to_owned(), error };
         chain.block(&block).map_err(wrong)?;
         importer.transaction(&block).map_err(wrong)?;
+        if block.timestamp.epoch_ms() > now_ms.saturating_add(AHEAD_MS_MAX) {
+            let time = to_text(&Value::Timestamp(block.timestamp.clone()));
+            let problem = format!("its time, {time}, has not come yet: no block could follow it; set the clock right");
+            return Err(wrong(ChainError { block: block.sequence_no, problem }));
+        }
         if first.is_none() {
             first = Some(strand_of(&block).map_err(wrong)?);
         }
@@ -200,12 +248,14 @@ fn verify(export: &dyn BlockSource, options: &mut ImportOptions<'_>) -> std::res
         }
         Ok(())
     })?;
+    let open = chain.open_redactions().clone();
     let chain = chain.finish().map_err(|error| ExportError::Block { object: "the export".to_owned(), error })?;
     let (Some(strand), Some(last_hash), Some(qldb_digest)) = (first, last_hash, digests.of_all()) else {
         return Err(ExportError::Incomplete("there is no block in the export".to_owned()).into());
     };
     let digest_shape = digests.compare(read.blocks)?;
-    Ok(Verified { chain, read, strand, last_hash, qldb_digest, digest_shape, definitions, is_ours })
+    let redacted = check_redactions(export, open)?;
+    Ok(Verified { chain, read, strand, last_hash, qldb_digest, digest_shape, definitions, is_ours, redacted })
 }
 
 /// The directory that is written to, with the genesis that says what is imported. Returns how many blocks are in it.
@@ -276,22 +326,25 @@ struct Made {
     vkey: VerifierKey,
 }
 
-/// Reads the export again and commits its blocks from `from` on.
+/// Reads the export again and commits its blocks from `from` on, without the data of what was redacted. Says how many
+/// revisions that were.
 fn write(
     instance: &InstanceOptions,
     directory: &Path,
     export: &dyn BlockSource,
-    from: u64,
+    (from, redacted): (u64, OpenRedactions),
     options: &mut ImportOptions<'_>,
-) -> std::result::Result<Made, ImportError> {
+) -> std::result::Result<(Made, u64), ImportError> {
     let ledger = open_journal(instance, directory)?;
-    let mut importer = BlockImporter::new(&system_tables::of_document);
+    let mut importer = BlockImporter::leaving_out(&system_tables::of_document, redacted);
     let mut pending: VecDeque<CommitFuture> = VecDeque::new();
     let last = match from.checked_sub(1) {
         Some(last) => Some(ledger.read_block(last).map_err(read_error)?),
         None => None,
     };
-    export.blocks(&mut |object, block, so_far| {
+    // Why a block was not written, which is not the export's fault.
+    let mut refused: Option<CommitError> = None;
+    let read = export.blocks(&mut |object, block, so_far| {
         let wrong = |error: ChainError| ExportError::Block { object: object.to_owned(), error };
         let number = block.sequence_no;
         let failed = |problem: String| wrong(ChainError { block: number, problem });
@@ -306,19 +359,27 @@ fn write(
         if pending.len() > PENDING_MAX
             && let Some(oldest) = pending.pop_front()
         {
-            oldest.wait().map_err(|error| failed(error.to_string()))?;
+            oldest.wait().map_err(|error| {
+                let stopped = failed(error.to_string());
+                refused = Some(error);
+                stopped
+            })?;
         }
         if so_far.blocks.is_multiple_of(256) {
             (options.progress)(Progress { step: Step::Writing, done: so_far.done, all: export.all() });
         }
         Ok(())
-    })?;
+    });
+    if let Some(error) = refused {
+        return Err(not_written(&error).into());
+    }
+    read?;
     for future in pending {
-        future.wait().map_err(|error| QueryError::new(SqlState::IO_ERROR, error.to_string()))?;
+        future.wait().map_err(|error| not_written(&error))?;
     }
     let made = Made { id: ledger.ledger_id(), origin: ledger.origin().to_owned(), vkey: ledger.vkey() };
     ledger.close().map_err(close_error)?;
-    Ok(made)
+    Ok((made, importer.left_out))
 }
 
 /// Writes the catalogue as the first native block, unless the export had one, and builds the indexes. Returns how many
@@ -336,10 +397,17 @@ fn define(
     // The last block may be years old.
     database.ledger().accept_clock();
     let is_defined = database.ledger().last_block().map_err(read_error)? >= Some(verified.chain.blocks);
-    if !verified.is_ours && !is_defined {
+    // An export of our own has its definitions in it. That one block says so defines no table.
+    let is_undefined = |sketch: &&Sketch| match (verified.is_ours, sketch.id) {
+        (false, _) => true,
+        (true, Some(id)) => database.catalogue().table_by_id(&id).is_none(),
+        (true, None) => false,
+    };
+    let undefined: Vec<&Sketch> = verified.definitions.tables.iter().filter(is_undefined).collect();
+    if (!verified.is_ours || !undefined.is_empty()) && !is_defined {
         let mut tx = Transaction::begin(&database, false);
         tx.set_origin("", "import");
-        for sketch in &verified.definitions.tables {
+        for sketch in undefined {
             let table = Table {
                 id: sketch.id.unwrap_or_else(|| database.new_document_id()),
                 name: sketch.name.clone(),
@@ -393,6 +461,19 @@ impl Sequence for Nobody {
 
 impl Publish for Nobody {
     fn publish(&mut self, _: PublishedBlock) {}
+}
+
+fn not_written(error: &CommitError) -> QueryError {
+    let code = match error {
+        CommitError::NoSpace { .. } => SqlState::DISK_FULL,
+        _ => SqlState::IO_ERROR,
+    };
+    let said = QueryError::new(code, format!("a block cannot be written: {error}"));
+    match error {
+        // The same again would be refused again.
+        CommitError::Refused(_) | CommitError::TooLarge { .. } => said,
+        _ => said.hint("The blocks before it are kept: the same command goes on behind them."),
+    }
 }
 
 fn close_error(error: ledgerstone_journal::checkpoint::CheckpointError) -> QueryError {

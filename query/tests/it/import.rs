@@ -25,7 +25,7 @@ use ledgerstone_query::work::WorkLimits;
 
 use crate::support::{clerk, open_instance, session, told};
 
-const TARGET: &str = "brought";
+pub const TARGET: &str = "brought";
 
 /// Rows, leaves and checkpoint verify without the ledger.
 #[cfg(feature = "analytics")]
@@ -37,7 +37,7 @@ fn blocks_and_deletions_in_parquet(database: &Database, out: &Path) -> (u64, u64
     (found.blocks, found.deleted)
 }
 
-fn instance_options(dir: &Path) -> InstanceOptions {
+pub fn instance_options(dir: &Path) -> InstanceOptions {
     InstanceOptions {
         env: Env::production(),
         data: dir.join("data"),
@@ -48,24 +48,24 @@ fn instance_options(dir: &Path) -> InstanceOptions {
     }
 }
 
-fn import_from(dir: &Path, export: &Path, digest: Option<SavedDigest>) -> Result<ImportReport, ImportError> {
+pub fn import_from(dir: &Path, export: &Path, digest: Option<SavedDigest>) -> Result<ImportReport, ImportError> {
     let source = Directory(export.to_path_buf());
     let options = ImportOptions { name: TARGET, digest, progress: &mut |_| () };
     import(&instance_options(dir), &JournalExport::open(&source)?, options)
 }
 
-fn session_on(instance: &Arc<Instance>, dialect: Dialect) -> Session {
+pub fn session_on(instance: &Arc<Instance>, dialect: Dialect) -> Session {
     Session::new(instance.clone(), TARGET, clerk(dialect)).unwrap()
 }
 
 /// Every block's struct.
-fn blocks_of(database: &Database) -> Vec<Value> {
+pub fn blocks_of(database: &Database) -> Vec<Value> {
     let count = database.ledger().last_block().unwrap().map_or(0, |last| last + 1);
     (0..count).map(|number| database.ledger().journal_block(number).unwrap().to_value()).collect()
 }
 
 /// Writes an export of a few blocks an object, as Ion text and Ion binary by turns.
-fn write_export(dir: &Path, blocks: &[Value]) {
+pub fn write_export(dir: &Path, blocks: &[Value]) {
     for (n, chunk) in blocks.chunks(7).enumerate() {
         let (first, last) = (n * 7, n * 7 + chunk.len() - 1);
         let folder = dir.join(format!("2026/11/28/{n:02}"));
@@ -78,7 +78,7 @@ fn write_export(dir: &Path, blocks: &[Value]) {
     }
 }
 
-fn verified(dir: &Path) -> VerifyReport {
+pub fn verified(dir: &Path) -> VerifyReport {
     let report = verify_directory(&Env::production(), dir, VerifyOptions::default());
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     report
@@ -225,21 +225,21 @@ fn what_was_imported_can_be_redacted_and_exported_again() {
 }
 
 const STRAND: &str = "JdxjkR9bSYB5jMHWcI464T";
-const PERSON: &str = "7jbhLcBsCYvHIUk5kqKpnQ";
+pub const PERSON: &str = "7jbhLcBsCYvHIUk5kqKpnQ";
 
 /// A journal as QLDB wrote it: four entries a block, two of which nobody knows, and internal revisions as hashes.
 #[derive(Default)]
-struct Qldb {
-    blocks: Vec<JournalBlock>,
+pub struct Qldb {
+    pub blocks: Vec<JournalBlock>,
 }
 
 impl Qldb {
-    fn id(n: usize) -> String {
+    pub fn id(n: usize) -> String {
         format!("{n:0>22}")
     }
 
     /// A block. `time_ms` is the block's; its transaction began 391 ms before.
-    fn block(&mut self, text: &str, table: (&str, &str), time_ms: i64, changes: &[(&str, u64, ShownContent)]) {
+    pub fn block(&mut self, text: &str, table: (&str, &str), time_ms: i64, changes: &[(&str, u64, ShownContent)]) {
         let number = self.blocks.len();
         let tx = Qldb::id(number + 1000);
         let mut revisions: Vec<JournalRevision> = changes
@@ -291,19 +291,19 @@ impl Qldb {
         });
     }
 
-    fn values(&self) -> Vec<Value> {
+    pub fn values(&self) -> Vec<Value> {
         self.blocks.iter().map(JournalBlock::to_value).collect()
     }
 }
 
-fn data(text: &str) -> ShownContent {
+pub fn data(text: &str) -> ShownContent {
     ShownContent::Data(parse(text, &Limits::DOCUMENT).unwrap())
 }
 
 /// 2019-10-25: years before any import.
-const TIME: i64 = 1_572_024_021_009;
+pub const TIME: i64 = 1_572_024_021_009;
 
-fn qldb_ledger() -> Qldb {
+pub fn qldb_ledger() -> Qldb {
     let mut qldb = Qldb::default();
     let person = ("Person", PERSON);
     qldb.block("CREATE TABLE Person", person, TIME, &[]);
@@ -381,7 +381,7 @@ fn a_ledger_as_qldb_wrote_it_is_imported_with_its_times_ids_and_hashes() {
     assert_eq!((report.imported_blocks, report.opaque, report.blocks), (6, 3, 10));
 }
 
-fn refused(qldb: &Qldb) -> String {
+pub fn refused(qldb: &Qldb) -> String {
     let dir = tempfile::tempdir().unwrap();
     write_export(&dir.path().join("export"), &qldb.values());
     let error = import_from(dir.path(), &dir.path().join("export"), None).unwrap_err();

@@ -6,6 +6,7 @@ mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
 mod import;
+mod import_hostile;
 mod index_model;
 mod index_scan;
 mod occ_matrix;

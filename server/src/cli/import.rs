@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::{Limits as IonLimits, Value, parse};
 use ledgerstone_journal::qldb::retired::RetiredLedger;
-use ledgerstone_journal::qldb::source::{BlockSource, Directory, JournalExport, ObjectSource};
+use ledgerstone_journal::qldb::source::{BlockSource, Directory, ExportError, JournalExport, ObjectSource};
+use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_journal::{Env, VerifyOptions, verify_directory};
 use ledgerstone_query::database::Limits;
 use ledgerstone_query::import::{ImportError, ImportOptions, ImportReport, Progress as Far, SavedDigest, Step, import};
@@ -154,6 +155,12 @@ impl Continued {
             (Ok(vkey), Ok(checkpoint)) => (vkey, checkpoint),
             (Err(what), _) | (_, Err(what)) => return refuse(&what),
         };
+        if !self.directory.join(JOURNAL_DIR).is_dir() {
+            return refuse(&format!(
+                "{}: there is no ledger here ({JOURNAL_DIR} is missing)",
+                self.directory.display()
+            ));
+        }
         let mut bar = self.target.bar("verifying", "bytes");
         let mut progress = |done: u64, total: u64| bar.at(done, total);
         let options = VerifyOptions { checkpoint, vkey, progress: Some(&mut progress), ..VerifyOptions::default() };
@@ -248,7 +255,11 @@ fn failed(error: &ImportError) -> ExitCode {
     {
         eprintln!("\n{hint}");
     }
-    ExitCode::from(if matches!(error, ImportError::Export(_)) { 1 } else { 2 })
+    let does_not_hold = match error {
+        ImportError::Export(error) => !matches!(error, ExportError::Source(_) | ExportError::Ledger(_)),
+        _ => false,
+    };
+    ExitCode::from(if does_not_hold { 1 } else { 2 })
 }
 
 /// What nobody can compute or tell from the export.
@@ -257,6 +268,8 @@ fn notes(report: &ImportReport) -> Vec<String> {
     let counts = [
         (chain.hash_only, "revisions of which only the hash was exported: QLDB's own"),
         (chain.redacted, "revisions that were redacted before"),
+        (report.left_out, "revisions that were redacted after they were exported: their data was left out"),
+        (chain.without_statements, "blocks without a statement: what they changed may not be shown either"),
         (
             chain.version_gaps,
             "revisions whose version does not follow from the one before: those between are not there",
@@ -290,7 +303,8 @@ fn json(report: &ImportReport) -> serde_json::Value {
         "directory": report.directory, "ledger": report.ledger.to_string(), "origin": report.origin,
         "vkey": report.vkey.to_string(), "blocks": chain.blocks, "revisions": chain.revisions,
         "tables": report.tables, "indexes": report.indexes, "hashOnlyRevisions": chain.hash_only,
-        "redacted": chain.redacted, "versionGaps": chain.version_gaps,
+        "redacted": chain.redacted, "leftOut": report.left_out,
+        "blocksWithoutStatements": chain.without_statements, "versionGaps": chain.version_gaps,
         "deletions": {"metadata": chain.deleted, "null": chain.deleted_as_null, "nothing": chain.deleted_as_nothing},
         "statements": chain.statements, "digestsNotRecomputed": chain.digests_not_recomputed,
         "repeatedBlocks": report.repeated, "resumedBlocks": report.resumed_blocks, "manifests": report.manifests,

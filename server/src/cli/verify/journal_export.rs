@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ledgerstone_digest::full::DotFrontier;
 use ledgerstone_digest::qldb::chain::{ChainReport, ChainVerifier};
-use ledgerstone_journal::qldb::source::{BlockSource, Directory, ExportError, JournalExport};
+use ledgerstone_journal::qldb::source::{BlockSource, Directory, ExportError, JournalExport, check_redactions};
 
 use super::Given;
 use crate::cli::report::{Check, Finding, Outcome};
@@ -54,7 +54,9 @@ fn verify(source: &Directory, bar: &mut Progress) -> Result<Verified, ExportErro
         }
         Ok(())
     })?;
+    let open = chain.open_redactions().clone();
     let report = chain.finish().map_err(|error| ExportError::Block { object: "the export".to_owned(), error })?;
+    check_redactions(&export, open)?;
     Ok((report, digest.root(), export.manifests))
 }
 
@@ -64,6 +66,7 @@ fn shown(check: &mut Check, report: &ChainReport, manifests: usize) {
         ("revisions", report.revisions),
         ("revisions as hashes", report.hash_only),
         ("redacted", report.redacted),
+        ("blocks without statements", report.without_statements),
         ("deletions", report.deleted + report.deleted_as_null + report.deleted_as_nothing),
         ("version gaps", report.version_gaps),
         ("statements", report.statements),
@@ -74,6 +77,9 @@ fn shown(check: &mut Check, report: &ChainReport, manifests: usize) {
     check.proved(
         "Every document that a statement changed has its revision shown, and what is not shown any more was redacted.",
     );
+    if report.without_statements > 0 {
+        check.not_proved("What the blocks without statements changed: no list of their documents is shown.");
+    }
     if manifests == 0 {
         check.not_proved("That the export is all of the journal: there is no manifest in it.");
     }
