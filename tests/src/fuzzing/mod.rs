@@ -4,6 +4,7 @@
 //! Two drive them. `fuzz/` does with libFuzzer, for hours, outside of the workspace since it needs a nightly toolchain. The
 //! test `fuzzing` does in every run with [`smoke`]: the kept corpus in `fuzz/corpus`, and seeded changes of it.
 
+mod blocks;
 mod changes;
 mod grpc;
 mod proofs;
@@ -13,6 +14,7 @@ mod wire;
 
 use std::path::PathBuf;
 
+pub use blocks::imported;
 pub use changes::Random;
 pub use grpc::REQUESTS;
 
@@ -48,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     target("index_manifest", ledgerstone_query::fuzzing::index_manifest, 8000),
     target("postgres_messages", wire::postgres_messages, 20000),
     target("postgres_startup", wire::postgres_startup, 10000),
+    target("journal_blocks", blocks::journal_blocks, 300),
     target("grpc_requests", grpc::grpc_requests, 20000),
 ];
 
