@@ -28,6 +28,8 @@ pub(super) struct Audit<'a> {
     dir: PathBuf,
     verifier: FullVerifier,
     levels: LevelFiles,
+    /// QLDB's tree, if there are files of it.
+    blocks: Option<LevelFiles>,
     /// The roots at sizes that somebody signed; `None` where the size is no block boundary.
     roots: BTreeMap<u64, Option<Hash>>,
     /// The key that the genesis names.
@@ -55,6 +57,7 @@ impl<'a> Audit<'a> {
             dir: dir.to_owned(),
             verifier: FullVerifier::new(Vec::new()),
             levels: LevelFiles::open(storage, dir, report),
+            blocks: LevelFiles::of_blocks(storage, dir, report),
             roots: sizes.into_iter().map(|size| (size, None)).collect(),
             vkey: None,
         }
@@ -70,6 +73,9 @@ impl<'a> Audit<'a> {
         if whole {
             report.root = Some(self.verifier.frontier().root());
             self.levels.finish(report);
+            if let Some(blocks) = self.blocks {
+                blocks.finish(report);
+            }
             let journal = self.dir.join(JOURNAL_DIR);
             match self.verifier.finish() {
                 Ok(found) => {
@@ -147,6 +153,9 @@ impl Visitor for Audit<'_> {
         let accepted =
             self.verifier.accept(block, &mut |level, index, hash| levels.complete(level, index, hash, report));
         let accepted = accepted.map_err(|failure| failure.to_string())?;
+        if let Some(blocks) = &mut self.blocks {
+            blocks.append(accepted.opening.block_hash, report);
+        }
         self.boundary();
         Ok(Derived { block_leaf: accepted.leaf_entry_hash, block_hash: accepted.opening.block_hash })
     }

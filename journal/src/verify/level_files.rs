@@ -1,4 +1,5 @@
-//! Compares the tree's level files with the leaf hashes that were derived from the journal.
+//! Compares the level files of a tree, the signed one or QLDB's over the blocks, with the hashes that were derived from the
+//! journal.
 //!
 //! The hashes come one by one, those of leaves and of the subtrees that they complete, so memory stays small however long the ledger is. Hashes below the size that
 //! `tree/state` records must be there and right; those beyond it were never synced, so a difference there means only
@@ -9,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::qldb::dot2;
 use ledgerstone_digest::tree::{EMPTY_ROOT, node_hash};
 
 use super::report::VerifyReport;
 use crate::env::{File, OpenMode, Storage};
+use crate::qldb::BLOCK_TREE_DIR;
 use crate::slots::{self, Slot, read_up_to};
 use crate::tree::layout::{HASH_BYTES, LEVEL_STEP, STORED_LEVELS_MAX, count_at, level_path};
 use crate::tree::{STATE_FILE, STATE_MAGIC, TREE_DIR, decode_state};
@@ -20,9 +23,13 @@ use crate::tree::{STATE_FILE, STATE_MAGIC, TREE_DIR, decode_state};
 const REBUILD: &str = "run `ledgerstone doctor` to rebuild the tree from the journal";
 const BUFFER_BYTES: usize = 64 * 1024;
 
+/// How two neighbours of a tree become one.
+type Combine = fn(&Hash, &Hash) -> Hash;
+
 /// The comparison, fed with leaf hashes in order.
 pub(super) struct LevelFiles {
     dir: PathBuf,
+    combine: Combine,
     levels: Vec<Level>,
     /// Leaves so far.
     size: u64,
@@ -47,16 +54,39 @@ struct Level {
 }
 
 impl LevelFiles {
-    /// Opens what is there. A missing `tree` directory is nothing to compare.
+    /// Opens what is there of the signed tree. A missing directory is nothing to compare.
     pub(super) fn open(storage: &dyn Storage, ledger_dir: &Path, report: &mut VerifyReport) -> LevelFiles {
-        let dir = ledger_dir.join(TREE_DIR);
+        LevelFiles::open_in(storage, ledger_dir.join(TREE_DIR), node_hash, report)
+    }
+
+    /// The same of QLDB's tree over the blocks; `None` if nobody has asked for its digest.
+    pub(super) fn of_blocks(storage: &dyn Storage, ledger_dir: &Path, report: &mut VerifyReport) -> Option<LevelFiles> {
+        let dir = ledger_dir.join(BLOCK_TREE_DIR);
+        storage.exists(&dir).then(|| LevelFiles::open_in(storage, dir, |left, right| dot2(*left, *right), report))
+    }
+
+    fn open_in(storage: &dyn Storage, dir: PathBuf, combine: Combine, report: &mut VerifyReport) -> LevelFiles {
         let mut levels = Vec::new();
         for stored in 0..STORED_LEVELS_MAX {
             levels.push(Level::open(storage, level_path(&dir, stored), report));
         }
         let state = read_state(storage, &dir.join(STATE_FILE), report);
         let root_at_state = state.filter(|(size, _)| *size == 0).map(|_| EMPTY_ROOT);
-        LevelFiles { dir, levels, size: 0, edge: [Hash::ZERO; 64], state, root_at_state }
+        LevelFiles { dir, combine, levels, size: 0, edge: [Hash::ZERO; 64], state, root_at_state }
+    }
+
+    /// Compares the next leaf's hash and those of the subtrees that it completes.
+    pub(super) fn append(&mut self, leaf: Hash, report: &mut VerifyReport) {
+        let (mut level, mut index, mut hash) = (0, self.size, leaf);
+        loop {
+            let left = self.edge.get(usize::from(level)).copied().unwrap_or(Hash::ZERO);
+            self.complete(level, index, hash, report);
+            if index & 1 == 0 {
+                return;
+            }
+            hash = (self.combine)(&left, &hash);
+            (level, index) = (level + 1, index >> 1);
+        }
     }
 
     /// Compares a subtree that is complete, leaves included: those of every leaf from the smallest up, leaf by leaf.
@@ -83,7 +113,7 @@ impl LevelFiles {
     fn root(&self) -> Hash {
         let mut subtrees = self.edge.iter().enumerate().filter(|(level, _)| self.size >> level & 1 == 1);
         let smallest = subtrees.next().map_or(EMPTY_ROOT, |(_, hash)| *hash);
-        subtrees.fold(smallest, |right, (_, left)| node_hash(left, &right))
+        subtrees.fold(smallest, |right, (_, left)| (self.combine)(left, &right))
     }
 
     /// Compares what is left: lengths and the recorded root.

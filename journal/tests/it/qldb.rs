@@ -10,6 +10,7 @@ use ledgerstone_digest::qldb::proof::fold;
 use ledgerstone_digest::qldb::{JournalBlock, ledger_digest, merkle};
 use ledgerstone_journal::env::OpenMode;
 use ledgerstone_journal::qldb::BLOCK_TREE_DIR;
+use ledgerstone_journal::verify::{VerifyOptions, verify_directory};
 use ledgerstone_journal::{Env, Ledger, QldbError};
 
 use crate::support::*;
@@ -176,4 +177,30 @@ fn the_blocks_of_a_ledger_hold_when_they_are_read_back() {
     }
     let report = verifier.report();
     assert_eq!((report.blocks, report.revisions, report.version_gaps, report.hash_only), (30, revisions, 0, 0));
+}
+
+#[test]
+fn verifying_a_directory_compares_the_tree_over_the_blocks() {
+    let (env, ledger) = ledger();
+    fill(&ledger, 0, 300);
+    ledger.qldb_digest().unwrap();
+    ledger.close().unwrap();
+    let report = || verify_directory(&env, &dir(), VerifyOptions::default());
+    assert!(report().findings.is_empty(), "{:?}", report().findings);
+    let path = level_0();
+    let file = env.storage.open(&path, OpenMode::Write).unwrap();
+    for at in [0, 32 * 77 + 5, 32 * 299] {
+        let mut byte = [0];
+        file.read_at(&mut byte, at).unwrap();
+        file.write_at(&[byte[0] ^ 4], at).unwrap();
+        let found = report().findings;
+        assert!(found.iter().any(|finding| finding.path == path && finding.what.contains("doctor")), "{at}: {found:?}");
+        file.write_at(&byte, at).unwrap();
+    }
+    assert!(report().findings.is_empty());
+    // A tree that has not followed yet is no fault.
+    let (ledger, _) = open(&env, &dir(), options()).unwrap();
+    fill(&ledger, 300, 320);
+    ledger.close().unwrap();
+    assert!(report().findings.is_empty(), "{:?}", report().findings);
 }

@@ -414,6 +414,8 @@ def permissions_are_those_of_the_policy(binary, folder):
     api = client(server, key="CLERK")
     assert len(api.get_digest(Name="main")["Digest"]) == 32
     refused(lambda: api.describe_ledger(Name="main"), "AccessDeniedException")
+    refused(lambda: api.list_journal_s3_exports_for_ledger(Name="main"), "AccessDeniedException")
+    refused(lambda: api.list_journal_s3_exports(), "AccessDeniedException")
     refused(lambda: api.create_ledger(Name="mine", PermissionsMode="ALLOW_ALL"), "AccessDeniedException")
     refused(lambda: run(server.driver(key="STRANGER"), "SELECT 1 FROM Vehicle"), "AccessDeniedException")
     server.stop()

@@ -6,6 +6,7 @@ The script is what QLDB's users ran over their exports: manifests name the objec
 entriesHash and the block before, entriesHash is the root over entriesHashList, and the list holds the hashes of what is shown.
 """
 
+import base64
 import datetime
 import json
 import os
@@ -25,6 +26,7 @@ ROLE = "arn:aws:iam::000000000000:role/exports"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKIDEXPORTS", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
 
 CASES = []
+LONG = "LEDGERSTONE_TEST_LONG" in os.environ
 
 
 def case(function):
@@ -401,6 +403,22 @@ def s3_that_is_out_of_order_for_a_while_is_waited_for(server, api, buckets):
 
 
 @s3_case
+def s3_that_stays_out_of_order_is_tried_again_later(server, api, buckets):
+    fill(server)
+    end = until_now()
+    buckets.gate.fails = is_data
+    try:
+        export_id = ask(api, "later/", end=end)
+        while f"a journal export waits ledger=\"main\" export={export_id}" not in open(f"{server.folder}/log").read():
+            assert described(api, export_id)["Status"] == "IN_PROGRESS"
+            time.sleep(0.2)
+    finally:
+        buckets.gate.open()
+    wait_for(api, export_id)
+    verify_chain(buckets.exported("later/").blocks())
+
+
+@s3_case
 def a_bucket_that_goes_away_ends_the_export(server, api, buckets):
     end = until_now()
     buckets.s3.create_bucket(Bucket="leaving")
@@ -464,6 +482,42 @@ def the_command_line_exports_to_a_bucket_and_goes_on_there(server, api, buckets)
     finally:
         del server.environment["AWS_ENDPOINT_URL_S3"]
         server.start()
+
+
+@s3_case
+def a_ledger_goes_to_s3_and_comes_back_with_the_same_blocks_and_digest(server, api, buckets):
+    api.create_ledger(Name="round", PermissionsMode="ALLOW_ALL", DeletionProtection=False)
+    transactions, documents = (500, 200) if LONG else (30, 50)
+    with server.driver("round") as driver:
+        run(driver, "CREATE TABLE Person")
+        run(driver, "CREATE INDEX ON Person (n)")
+        places = ", ".join("?" * documents)
+        for t in range(transactions):
+            people = [{"n": t * documents + n, "name": f"Nämé {n}", "tags": ["a", None, {"t": t}]} for n in range(documents)]
+            run(driver, f"INSERT INTO Person << {places} >>", *people)
+        for n in range(0, 90, 3):
+            run(driver, "UPDATE Person SET name = ? WHERE n = ?", "later", n)
+        run(driver, "DELETE FROM Person WHERE n = 1")
+    digest = api.get_digest(Name="round")
+    tip = digest["DigestTipAddress"]["IonText"]
+    wait_for(api, ask(api, "round/", ledger="round", OutputFormat="ION_BINARY"), ledger="round")
+    there = buckets.exported("round/").objects
+    server.environment["AWS_ENDPOINT_URL_S3"] = buckets.gate.url
+    try:
+        moved = ["import", "qldb-export", "s3://journals/round/", "--ledger", "round-2", "--digest-tip", tip]
+        moved += ["--digest", base64.b64encode(digest["Digest"]).decode()]
+        moved += ["--data", f"{server.folder}/data", "--keys", f"{server.folder}/keys"]
+        imported = subprocess.run([server.binary, *moved], capture_output=True, text=True, env=server.environment)
+        assert imported.returncode == 0, imported
+    finally:
+        del server.environment["AWS_ENDPOINT_URL_S3"]
+    with server.driver("round-2") as driver:
+        assert run(driver, "SELECT name FROM Person WHERE n = 3") == [{"name": "later"}]
+        assert len(run(driver, "SELECT n FROM Person")) == transactions * documents - 1
+        run(driver, "INSERT INTO Person ?", {"n": -1})
+    wait_for(api, ask(api, "again/", ledger="round-2", OutputFormat="ION_BINARY"), ledger="round-2")
+    before, after = b"".join(there.values()), b"".join(buckets.exported("again/").objects.values())
+    assert after.startswith(before) and len(after) > len(before), "the same blocks, and new ones behind them"
 
 
 def two_at_once_is_the_limit_of_a_strict_server(binary, folder, buckets):

@@ -31,7 +31,8 @@ use super::verify::ledger_id;
     The formats qldb-… are QLDB's journal exports: objects yyyy/mm/dd/hh/STRAND.FIRST-LAST.ion (or .json) of at most 8 MiB, or\n\
     of one block, and a manifest at each end. JSON cannot be hashed again. Interrupted, the same command goes on where it\n\
     stopped. OUT may be s3://BUCKET/PREFIX then: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION say as whom, and\n\
-    AWS_ENDPOINT_URL_S3 where if it is not AWS itself.\n\n\
+    AWS_ENDPOINT_URL_S3 where if it is not AWS itself.\n\
+    Check one that is in a directory, every hash of it: ledgerstone verify OUT\n\n\
     Examples:\n  \
     ledgerstone export out                                        history of all tables as Parquet\n  \
     ledgerstone export --current --table person out               one table as it is now\n  \
