@@ -535,7 +535,28 @@ def two_at_once_is_the_limit_of_a_strict_server(binary, folder, buckets):
     server.stop()
 
 
-ALONE = [two_at_once_is_the_limit_of_a_strict_server]
+def s3_with_tls_is_believed_by_its_certificate(binary, folder, buckets):
+    own = f"{folder}/own"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=peer"
+    command += f" -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=CA:FALSE -keyout {own}.key -out {own}.pem"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    gate = Gate(buckets.gate.url, tls=(f"{own}.pem", f"{own}.key"))
+    for trusted in [True, False]:
+        roots = {"SSL_CERT_FILE": f"{own}.pem"} if trusted else {}
+        server = Server(binary, f"{folder}/tls-{trusted}", "--s3", gate.url, environment={**ENVIRONMENT, **roots})
+        api = client(server)
+        fill(server)
+        if trusted:
+            wait_for(api, ask(api, "tls/"))
+            verify_chain(buckets.exported("tls/").blocks())
+        else:
+            refused(lambda: ask(api, "untrusted/"), None)
+            assert not [path for _, path in gate.seen if "untrusted" in path], gate.seen
+        server.stop()
+    gate.close()
+
+
+ALONE = [s3_with_tls_is_believed_by_its_certificate, two_at_once_is_the_limit_of_a_strict_server]
 
 
 def a_server_without_s3_says_what_to_start_with(server):

@@ -2,6 +2,7 @@
 
 import http.client
 import http.server
+import ssl
 import threading
 import time
 
@@ -9,7 +10,7 @@ import time
 class Gate:
     """Passes requests on, and keeps those waiting, or fails those, that a rule picks."""
 
-    def __init__(self, url):
+    def __init__(self, url, tls=None):
         gate = self
         self.target = url.removeprefix("http://")
         self.waits = self.fails = lambda method, path: False
@@ -51,7 +52,11 @@ class Gate:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def open(self):
