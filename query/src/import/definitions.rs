@@ -64,9 +64,13 @@ impl Definitions {
             }
             Statement::UndropTable { table_id } => {
                 let id = table_id.text.parse().ok();
-                if let Some(table) = self.tables.iter_mut().find(|table| id.is_some() && table.id == id) {
-                    table.status = TableStatus::Active;
+                let Some(at) = self.tables.iter().position(|table| id.is_some() && table.id == id) else { return };
+                // One name has one table at a time.
+                let name = self.tables[at].name.clone();
+                if let Some(other) = self.active(&name) {
+                    other.status = TableStatus::Inactive;
                 }
+                self.tables[at].status = TableStatus::Active;
             }
             Statement::CreateIndex(create) => {
                 if let Some(table) = self.active(&create.table.name.text)

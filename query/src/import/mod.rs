@@ -177,7 +177,7 @@ fn make(
     let directory = instance.data.join(format!("{}.importing", options.name));
     let resumed_blocks = prepare(instance, &directory, &verified, options, source.continues())?;
     let (ledger, left_out) = write(instance, &directory, source, (resumed_blocks, verified.redacted.clone()), options)?;
-    let (tables, indexes) = define(instance, &directory, options.name, &ledger, &verified)?;
+    let (tables, indexes, unmade) = define(instance, &directory, options.name, &ledger, &verified)?;
     if env.storage.exists(&target) {
         return Err(already_there(options.name).into());
     }
@@ -198,7 +198,7 @@ fn make(
         is_ours: verified.is_ours,
         // An export of our own has the definitions themselves.
         drops_untold: if verified.is_ours { 0 } else { verified.definitions.drops_untold },
-        definitions_unread: if verified.is_ours { 0 } else { verified.definitions.unread },
+        definitions_unread: if verified.is_ours { 0 } else { verified.definitions.unread + unmade },
         left_out,
         resumed_blocks,
     })
@@ -383,14 +383,14 @@ fn write(
 }
 
 /// Writes the catalogue as the first native block, unless the export had one, and builds the indexes. Returns how many
-/// tables and indexes there are.
+/// tables and indexes there are, and how many indexes could not be made of their statements.
 fn define(
     instance: &InstanceOptions,
     directory: &Path,
     name: &str,
     ledger: &Made,
     verified: &Verified,
-) -> Result<(usize, usize)> {
+) -> Result<(usize, usize, u64)> {
     let keys = keys_in(&instance.keys, ledger.id);
     let options = DatabaseOptions { limits: instance.limits, work: instance.work, ..DatabaseOptions::default() };
     let database = Database::open(&instance.env, directory, name, keys, options)?;
@@ -404,6 +404,7 @@ fn define(
         (true, None) => false,
     };
     let undefined: Vec<&Sketch> = verified.definitions.tables.iter().filter(is_undefined).collect();
+    let mut unmade = 0;
     if (!verified.is_ours || !undefined.is_empty()) && !is_defined {
         let mut tx = Transaction::begin(&database, false);
         tx.set_origin("", "import");
@@ -419,7 +420,7 @@ fn define(
                 defined_at: u64::MAX,
                 definition_version: 0,
             };
-            ddl::restore_table(&mut tx, table, &sketch.indexes)?;
+            unmade += ddl::restore_table(&mut tx, table, &sketch.indexes)?;
         }
         tx.commit_blocking()?;
     }
@@ -435,7 +436,7 @@ fn define(
     let tables = catalogue.tables().filter(|table| table.status == TableStatus::Active).count();
     let indexes = catalogue.tables().map(|table| table.indexes.len()).sum();
     database.close()?;
-    Ok((tables, indexes))
+    Ok((tables, indexes, unmade))
 }
 
 fn open_journal(instance: &InstanceOptions, directory: &Path) -> Result<Arc<Ledger>> {

@@ -85,7 +85,7 @@ pub fn verified(dir: &Path) -> VerifyReport {
 }
 
 /// A ledger with everything that a block can hold, a redaction and a rotation of definitions among it.
-fn busy_ledger(dir: &Path) -> Arc<Instance> {
+pub fn busy_ledger(dir: &Path) -> Arc<Instance> {
     let instance = open_instance(dir).unwrap();
     let mut sql = session(&instance, Dialect::Sql);
     let texts = [

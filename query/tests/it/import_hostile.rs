@@ -7,16 +7,18 @@ use ledgerstone_digest::Hash;
 use ledgerstone_digest::block::native_time;
 use ledgerstone_digest::ion::{Limits, Struct, Symbol, Value, ion_hash, parse, to_text};
 use ledgerstone_digest::qldb::{JournalBlock, JournalRevision, ShownContent, block_hash, dot2, entries_hash, merkle};
+use ledgerstone_journal::Env;
+use ledgerstone_journal::qldb::retired::RetiredLedger;
 use ledgerstone_journal::qldb::source::{Directory, JournalExport, ObjectSource, SourceError};
 use ledgerstone_query::import::{ImportError, ImportOptions, ImportReport, import};
 use ledgerstone_query::instance::Instance;
-use ledgerstone_query::session::Dialect;
+use ledgerstone_query::session::{Dialect, Session};
 
 use crate::import::{
-    PERSON, Qldb, TARGET, TIME, data, import_from, instance_options, qldb_ledger, refused, session_on, verified,
-    write_export,
+    PERSON, Qldb, TARGET, TIME, blocks_of, busy_ledger, data, import_from, instance_options, qldb_ledger, refused,
+    session_on, verified, write_export,
 };
-use crate::support::told;
+use crate::support::{session, told};
 
 impl Qldb {
     /// Makes the hashes of all blocks from this one on again, as whoever forges one must.
@@ -352,4 +354,116 @@ fn a_block_may_lie_about_no_hash_in_its_list_of_revisions() {
     let mut qldb = qldb_ledger();
     qldb.blocks[2].block_hash = Hash::ZERO;
     assert!(refused(&qldb).contains("block 2"));
+}
+
+/// Every file below a directory.
+fn files_of(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(files_of(&path)),
+            false => files.push((path.clone(), std::fs::read(&path).unwrap())),
+        }
+    }
+    files
+}
+
+#[test]
+fn what_one_of_our_ledgers_redacted_after_an_export_is_nowhere_in_what_is_imported() {
+    const CANARY: &str = "canary-a91f";
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = busy_ledger(from.path());
+    let database = first.ledger("main").unwrap();
+    let mut s = session(&first, Dialect::PartiQl);
+    let run = |s: &mut Session, text: &str| told(s, text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let document = run(&mut s, &format!("INSERT INTO Vehicle {{'VIN': '{CANARY}', 'n': 1}}"));
+    let document = document[0].split('"').nth(3).unwrap().to_owned();
+    run(&mut s, "UPDATE Vehicle AS v SET v.VIN = 'gone', v.n = 2 WHERE v.n = 1 AND v.VIN LIKE 'canary%'");
+    let before = blocks_of(&database);
+    let table = run(&mut s, "SELECT VALUE tableId FROM information_schema.user_tables WHERE name = 'Vehicle'");
+    let (strand, block) = (database.ledger().strand(), before.len() - 2);
+    let at = format!("`{{strandId:\"{strand}\",sequenceNo:{block}}}`");
+    run(&mut s, &format!("EXEC REDACT_REVISION {at}, '{}', '{document}'", table[0].trim_matches('"')));
+    let after = blocks_of(&database);
+    let mixed: Vec<Value> = before.iter().chain(&after[before.len()..]).cloned().collect();
+    assert!(mixed != after && mixed.iter().any(|block| to_text(block).contains(CANARY)));
+
+    write_export(&to.path().join("export"), &mixed);
+    let report = import_from(to.path(), &to.path().join("export"), None).unwrap();
+    assert_eq!((report.left_out, report.chain.redacted), (1, 1));
+    let second = Instance::open(instance_options(to.path())).unwrap();
+    assert_eq!(blocks_of(&second.ledger(TARGET).unwrap()), after, "as they are since the redaction");
+    second.close().unwrap();
+    assert_eq!(verified(&to.path().join("data").join(TARGET)).redacted, 2);
+    for (path, bytes) in files_of(&to.path().join("data")) {
+        let found = bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
+        assert!(!found, "{} holds it", path.display());
+    }
+}
+
+#[test]
+fn a_ledger_that_was_imported_with_redactions_can_be_brought_on_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    imported(dir.path(), &redacted_ledger(true, PERSON)).unwrap();
+    let instance = Instance::open(instance_options(dir.path())).unwrap();
+    let mut s = session_on(&instance, Dialect::PartiQl);
+    told(&mut s, "UPDATE Person AS p SET p.Name = 'Raul' WHERE p.GovId = 'G1'").unwrap();
+    drop(s);
+    let blocks = blocks_of(&instance.ledger(TARGET).unwrap());
+    instance.close().unwrap();
+    drop(instance);
+
+    // As a retired ledger, and as an export of ours.
+    let (second, third) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let retired = RetiredLedger::open(&Env::production(), &dir.path().join("data").join(TARGET)).unwrap();
+    let options = ImportOptions { name: TARGET, digest: None, progress: &mut |_| () };
+    let report = import(&instance_options(second.path()), &retired, options).unwrap();
+    assert_eq!((report.is_ours, report.left_out, report.chain.redacted), (true, 0, 1));
+    write_export(&third.path().join("export"), &blocks);
+    import_from(third.path(), &third.path().join("export"), None).unwrap();
+    for place in [second.path(), third.path()] {
+        assert_eq!(verified(&place.join("data").join(TARGET)).redacted, 1);
+        let instance = Instance::open(instance_options(place)).unwrap();
+        assert_eq!(blocks_of(&instance.ledger(TARGET).unwrap()), blocks);
+        let mut s = session_on(&instance, Dialect::PartiQl);
+        assert_eq!(told(&mut s, "SELECT VALUE p.Name FROM Person AS p").unwrap()[0], "\"Raul\"");
+    }
+}
+
+#[test]
+fn statements_that_define_nothing_sound_do_not_stop_an_import_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut qldb = qldb_ledger();
+    let (person, id) = (("Person", PERSON), Qldb::id(70));
+    for (n, text) in [
+        "CREATE INDEX ON Person (a + 1)",
+        "CREATE INDEX ON Person (\"_ql_salt\")",
+        "CREATE INDEX ON Nobody (a)",
+        "CREATE TABLE \"_ql_tables\"",
+        "DROP TABLE Person",
+        "CREATE TABLE Person",
+        "CREATE INDEX ON Person (GovId)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        qldb.block(text, person, TIME + 5000 + n as i64, &[]);
+    }
+    let other = ("Person", "0000000000000000000077");
+    qldb.block("INSERT INTO Person ?", other, TIME + 6000, &[(&id, 0, data("{GovId:\"G9\"}"))]);
+    qldb.block(&format!("UNDROP TABLE \"{PERSON}\""), person, TIME + 6001, &[]);
+    let report = imported(dir.path(), &qldb).unwrap();
+    assert!(report.definitions_unread >= 1, "{report:?}");
+    let instance = Instance::open(instance_options(dir.path())).unwrap();
+    let mut s = session_on(&instance, Dialect::PartiQl);
+    for table in [PERSON, "0000000000000000000077"] {
+        let rows = told(
+            &mut s,
+            &format!("SELECT VALUE tableId FROM information_schema.user_tables WHERE tableId = '{table}'"),
+        );
+        assert_eq!(rows.unwrap().len(), 2, "{table}");
+    }
+    instance.close().unwrap();
+    assert_eq!(verified(&dir.path().join("data").join(TARGET)).imported_blocks, 15);
 }

@@ -300,15 +300,19 @@ fn create_index(tx: &mut Transaction, create: &CreateIndex) -> Result<DdlOutcome
 }
 
 /// Makes a table that has its id, its state and its indexes from elsewhere. No rule for names holds: they were given long
-/// ago.
-pub(crate) fn restore_table(tx: &mut Transaction, table: Table, indexes: &[CreateIndex]) -> Result<Id> {
-    let id = put_table(tx, table)?;
+/// ago. Says how many of the indexes are none that could be made.
+pub(crate) fn restore_table(tx: &mut Transaction, table: Table, indexes: &[CreateIndex]) -> Result<u64> {
+    let (id, mut unmade) = (put_table(tx, table)?, 0);
     for create in indexes {
         let Some(table) = tx.catalogue().table_by_id(&id).cloned() else { continue };
-        let paths = create.columns.iter().map(|e| index_path(&table, e)).collect::<Result<Vec<_>>>()?;
-        add_index(tx, id, NewIndex { name: None, suffix: "idx", paths, unique: false, primary: false })?;
+        match create.columns.iter().map(|e| index_path(&table, e)).collect::<Result<Vec<_>>>() {
+            Ok(paths) => {
+                add_index(tx, id, NewIndex { name: None, suffix: "idx", paths, unique: false, primary: false })?;
+            }
+            Err(_) => unmade += 1,
+        }
     }
-    Ok(id)
+    Ok(unmade)
 }
 
 fn join_paths(paths: &[Vec<PathStep>]) -> String {
