@@ -290,7 +290,10 @@ impl BlockHead {
         let tx_id = reader.id("transaction id")?;
         let blind = reader.array("blind")?;
         let block_hash = reader.hash("block hash")?;
-        let previous_leaf = Some(reader.hash("previous block leaf")?).filter(|_| number != 0);
+        let previous_leaf = Some(reader.hash("previous block leaf")?).filter(|hash| number != 0 || *hash != Hash::ZERO);
+        if number == 0 && previous_leaf.is_some() {
+            return Err(WireError("block 0 names a block before it".to_owned()));
+        }
         let count = reader.count(34, "number of statements")?;
         let statements: Vec<StatementInfo> =
             (0..count).map(|_| read_statement(&mut reader, time_ms, texts)).collect::<Result<_, _>>()?;

@@ -89,7 +89,7 @@ fn scan(file: &[u8]) {
 }
 
 /// Whatever looks like frames, with the checksums that they should have; the rest is kept.
-fn with_checksums(bytes: &[u8]) -> Vec<u8> {
+pub fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
     while let Some((kind, after)) = rest.split_first() {
         let Some(kind) = KINDS.into_iter().find(|k| *k as u8 == *kind) else { break };

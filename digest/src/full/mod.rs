@@ -377,8 +377,8 @@ impl Names {
 /// Data and texts that are missing, and the records that say why.
 #[derive(Debug, Default)]
 struct Redactions {
-    /// (block, table, document, version) → position, for data without a record so far.
-    missing: HashMap<RevisionKey, u64>,
+    /// (block, table, document, version) → position, for data without a record so far, and where its record is said to stand.
+    missing: HashMap<RevisionKey, (u64, Option<u64>)>,
     /// Blocks with redacted texts → the position of their leaf.
     texts: HashMap<u64, u64>,
     /// Blocks that records name.
@@ -449,7 +449,7 @@ impl FullVerifier {
         revisions: &[PreparedRevision],
         complete: &mut dyn FnMut(u8, u64, Hash),
     ) -> Result<(), Failure> {
-        for PreparedRevision { leaf, leaf_hash, position, missing, opaque, says, .. } in revisions {
+        for PreparedRevision { leaf, leaf_hash, position, missing, record, opaque, says, .. } in revisions {
             if *position != self.frontier.size() {
                 let text = format!("it stands at position {}", self.frontier.size());
                 let (block, document, version) = (leaf.block, leaf.document_id, leaf.version);
@@ -461,10 +461,10 @@ impl FullVerifier {
             self.report.opaque += u64::from(*opaque);
             if *missing {
                 let key = (leaf.block, leaf.table_id, leaf.document_id, leaf.version);
-                self.redactions.missing.insert(key, *position);
+                self.redactions.missing.insert(key, (*position, *record));
             }
             match says.as_deref() {
-                Some(Says::Redacted(record)) => self.redacted(*position, record),
+                Some(Says::Redacted(record)) => self.redacted(*position, record, *position)?,
                 Some(Says::TableName(name)) => self.names.give(leaf.document_id, name),
                 Some(Says::Rotation(record)) => {
                     self.rotating.push(Rotation { record: (**record).clone(), position: *position, block: leaf.block });
@@ -476,14 +476,21 @@ impl FullVerifier {
         Ok(())
     }
 
-    /// What stands at the position says that the revision was redacted.
-    fn redacted(&mut self, position: u64, record: &RevisionKey) {
-        if self.redactions.missing.remove(record).is_some() {
+    /// What stands at the position says that the revision was redacted. `stored` is where the revision should say that its
+    /// record stands.
+    fn redacted(&mut self, position: u64, record: &RevisionKey, stored: u64) -> Result<(), Failure> {
+        if let Some((at, said)) = self.redactions.missing.remove(record) {
+            if let Some(said) = said.filter(|said| *said != stored) {
+                let &(block, _, document, version) = record;
+                let text = format!("it says that the record of its redaction stands at {said}, not at {stored}");
+                return Err(Failure::Revision { block, position: at, document, version, text });
+            }
             self.report.redacted += 1;
         } else {
             self.report.redactions_open.push(OpenRedaction::new(position, *record));
         }
         self.redactions.blocks.insert(record.0);
+        Ok(())
     }
 
     /// How the block that comes lists documents of a table, once its revisions came. A name that neither was the table's
@@ -526,7 +533,7 @@ impl FullVerifier {
         for record in &block.redacted {
             // QLDB carried redactions out later, so that one could be asked for twice.
             if self.redactions.before_import.insert(*record) {
-                self.redacted(position, record);
+                self.redacted(position, record, 0)?;
             }
         }
         if block.texts_redacted > 0 {
@@ -644,8 +651,8 @@ impl FullVerifier {
                 return Err(Failure::Block { number: found, position: size, text });
             }
         }
-        let withheld = self.redactions.missing.iter().min_by_key(|(_, position)| **position);
-        if let Some((&(block, _, document, version), &position)) = withheld {
+        let withheld = self.redactions.missing.iter().min_by_key(|(_, (position, _))| *position);
+        if let Some((&(block, _, document, version), &(position, _))) = withheld {
             let text = "its data is missing and no record says that it was redacted: it is withheld".into();
             return Err(Failure::Revision { block, position, document, version, text });
         }

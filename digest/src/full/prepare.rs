@@ -67,6 +67,8 @@ pub struct PreparedRevision {
     listed: Option<Hash>,
     /// Only the hash of its data is there.
     pub(super) missing: bool,
+    /// The position where the record of its redaction is said to stand; `None` if nothing is said.
+    pub(super) record: Option<u64>,
     /// Nothing but its QLDB hash is known.
     pub(super) opaque: bool,
     /// What it says, in a table of the system that is read here.
@@ -147,6 +149,13 @@ struct TextHashes {
     field: Hash,
     /// The digest of a statement without parameters.
     digest: Hash,
+}
+
+impl PreparedRevision {
+    /// What is stored says where the record of its redaction stands: 0 if it was redacted before it was imported.
+    pub fn with_record(self, position: u64) -> PreparedRevision {
+        PreparedRevision { record: Some(position), ..self }
+    }
 }
 
 impl Gathered {
@@ -295,6 +304,7 @@ impl Preparer {
             revision_hash,
             listed,
             missing: matches!(revision.data, FullData::Missing(_)),
+            record: None,
             opaque: false,
             says,
         })
@@ -324,6 +334,7 @@ impl Preparer {
             revision_hash: imported.hash(Hash::ZERO, None),
             listed: None,
             missing: false,
+            record: None,
             opaque: true,
             says: None,
         }

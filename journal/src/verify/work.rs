@@ -258,5 +258,9 @@ fn prepare_revision(
     };
     let listing = group.listed.as_ref();
     let listing = listing.map(|l| Listing { table_name: &l.table_name, statements: &l.statements });
-    preparer.revision(heading, &full, listing, position).map_err(|failure| failure.to_string())
+    let prepared = preparer.revision(heading, &full, listing, position).map_err(|failure| failure.to_string())?;
+    Ok(match revision.content {
+        Content::Redacted { record, .. } => prepared.with_record(record),
+        _ => prepared,
+    })
 }

@@ -14,7 +14,7 @@ mod wire;
 
 use std::path::PathBuf;
 
-pub use blocks::imported;
+pub use blocks::{imported, unnoticed};
 pub use changes::Random;
 pub use grpc::REQUESTS;
 

@@ -68,6 +68,17 @@ fn every_block_of_the_corpus_is_imported() {
     }
 }
 
+/// Whoever can write to the disk can make checksums and hashes of batches again, but not what leaves commit to.
+#[test]
+fn no_byte_of_an_imported_ledger_can_be_changed_unnoticed() {
+    let step = if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() { 1 } else { 5 };
+    for (name, bytes) in fuzzing::corpus("journal_blocks").iter().filter(|(name, _)| !name.ends_with("binary")) {
+        let (unnoticed, asked) = fuzzing::unnoticed(bytes, step);
+        println!("{name}: {asked} bytes");
+        assert!(asked > 300 && unnoticed.is_empty(), "{name}: of {asked} {unnoticed:#?}");
+    }
+}
+
 /// Changes of receipts reach what the verifier does with each kind only from one of that kind.
 #[test]
 fn the_corpus_has_a_receipt_of_every_kind_and_each_is_what_its_name_says() {
