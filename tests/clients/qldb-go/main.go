@@ -619,6 +619,18 @@ func toBinary(value string) []byte {
 	return []byte(out.String())
 }
 
+// What went wrong, if anything did.
+func hold(work func(place), p place) (problem any) {
+	defer func() { problem = recover() }()
+	work(p)
+	return nil
+}
+
+func closed(problem any) bool {
+	text := fmt.Sprint(problem)
+	return strings.Contains(text, "StatusCode: 200") && strings.Contains(text, "use of closed network connection")
+}
+
 func main() {
 	binary, folder := os.Args[1], os.Args[2]
 	s := newServer(binary, filepath.Join(folder, "open"))
@@ -629,17 +641,19 @@ func main() {
 	}
 	failed := 0
 	for _, one := range cases {
-		func() {
-			defer func() {
-				if problem := recover(); problem != nil {
-					failed++
-					fmt.Printf("FAILED %s\n       %v\n", one.name, problem)
-				} else {
-					fmt.Println("ok    ", one.name)
-				}
-			}()
-			one.work(p)
-		}()
+		problem := hold(one.work, p)
+		// The driver cancels a request's context when it has the answer's head, and where the machine is busy that closes the
+		// connection before its body is read. The whole answer had been sent in one write.
+		if closed(problem) {
+			fmt.Println("again ", one.name, "(the driver closed its connection while it read)")
+			problem = hold(one.work, p)
+		}
+		if problem != nil {
+			failed++
+			fmt.Printf("FAILED %s\n       %v\n", one.name, problem)
+		} else {
+			fmt.Println("ok    ", one.name)
+		}
 	}
 	s.stop(syscall.SIGTERM)
 	p.impatient.stop(syscall.SIGTERM)

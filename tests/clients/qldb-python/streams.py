@@ -81,9 +81,9 @@ class Read:
         self.details = [r["payload"] for r in self.records if r["recordType"] == "REVISION_DETAILS"]
 
     def reaches(self, last):
-        """Whether everything of the block is there, and of those before it that have come."""
+        """Whether everything up to the block is there: shards are read one after the other, so the last may come first."""
         listed = {bytes(one["hash"]) for block in self.blocks.values() for one in block["revisionSummaries"] if "documentId" in one}
-        return last in self.blocks and listed <= {bytes(one["revision"]["hash"]) for one in self.details}
+        return set(range(last + 1)) <= set(self.blocks) and listed <= {bytes(one["revision"]["hash"]) for one in self.details}
 
     def revisions(self, table):
         """By their hashes: what came twice is there once."""
