@@ -467,7 +467,7 @@ impl Stated {
         // than one form.
         let time_ms = if leaf.imported { tx_time_ms(content) } else { Some(block.time_ms) };
         let is_hash = match leaf.imported && leaf.deleted {
-            true => DeletionForm::ALL.into_iter().any(|form| form.hash(revision_hash) == self.revision_hash),
+            true => DeletionForm::of(revision_hash, self.revision_hash).is_some(),
             false => self.revision_hash == revision_hash,
         };
         let compared = [

@@ -5,7 +5,7 @@
 
 use crate::hash::Hash;
 use crate::id::Id;
-use crate::qldb::{Entries, ImportedRevision, block_hash};
+use crate::qldb::{Entries, ImportedRevision, block_hash, revision_hash};
 
 /// 16 random bytes that make a commitment unguessable. One for each revision leaf and each block leaf.
 pub type Blind = [u8; 16];
@@ -218,6 +218,21 @@ impl GenesisLeaf {
 }
 
 impl RevisionLeaf {
+    /// The leaf of an imported revision of which only QLDB's hash is known.
+    pub fn opaque(block: u64, blind: &Blind, revision_hash: &Hash) -> RevisionLeaf {
+        RevisionLeaf {
+            deleted: false,
+            opaque: true,
+            imported: true,
+            table_id: Id::ZERO,
+            document_id: Id::ZERO,
+            version: 0,
+            block,
+            supersedes: None,
+            commitment: opaque_commitment(blind, revision_hash),
+        }
+    }
+
     /// The entry's bytes.
     pub fn encode(&self) -> [u8; REVISION_LENGTH] {
         let flags = if self.deleted { FLAG_DELETED } else { 0 }
@@ -355,21 +370,15 @@ impl RevisionContent {
 }
 
 impl RevisionPlace {
-    /// The leaf of an imported revision. Of an opaque one the place says no more than the block.
-    pub fn imported_leaf(self, content: &RevisionContent, imported: &ImportedRevision) -> RevisionLeaf {
-        match imported.opaque {
-            None => RevisionLeaf { imported: true, ..self.leaf(content) },
-            Some(hash) => RevisionLeaf {
-                deleted: false,
-                opaque: true,
-                imported: true,
-                table_id: Id::ZERO,
-                document_id: Id::ZERO,
-                version: 0,
-                block: self.block,
-                supersedes: None,
-                commitment: opaque_commitment(&content.blind, &hash),
-            },
+    /// The leaf and QLDB's hash of a revision, made here or imported. Of an opaque one the place says no more than the block.
+    pub fn leaf_and_hash(self, content: &RevisionContent, imported: Option<&ImportedRevision>) -> (RevisionLeaf, Hash) {
+        let (metadata, data) = (content.metadata_hash, content.data_hash);
+        match imported {
+            None => (self.leaf(content), revision_hash(metadata, data)),
+            Some(ImportedRevision { opaque: Some(hash), .. }) => {
+                (RevisionLeaf::opaque(self.block, &content.blind, hash), *hash)
+            }
+            Some(imported) => (RevisionLeaf { imported: true, ..self.leaf(content) }, imported.hash(metadata, data)),
         }
     }
 

@@ -4,7 +4,7 @@
 use ledgerstone_digest::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, StatementInfo, TransactionInfo};
 use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::leaf::{BlockLeaf, BlockOpening, RevisionContent, RevisionLeaf, RevisionPlace};
-use ledgerstone_digest::qldb::{Entries, ImportedBlock, ImportedRevision, revision_hash};
+use ledgerstone_digest::qldb::{Entries, ImportedBlock, ImportedRevision};
 use ledgerstone_digest::tree::leaf_hash;
 use ledgerstone_digest::{Hash, Id};
 
@@ -73,11 +73,7 @@ impl<'a> BlockDeriver<'a> {
     pub fn revisions(&mut self, revisions: &[RevisionFacts]) {
         let facts = self.facts;
         let derive = |revision: &RevisionFacts, hasher: &mut Hasher| {
-            let (leaf, metadata) = revision_leaf(&facts, revision, hasher);
-            let hash = match &revision.imported {
-                None => revision_hash(metadata, revision.data_hash),
-                Some(imported) => imported.hash(metadata, revision.data_hash),
-            };
+            let (leaf, hash) = revision_leaf(&facts, revision, hasher);
             (hash, leaf_hash(&leaf.encode()), leaf)
         };
         let derived: Vec<_> = match are_many(revisions) {
@@ -105,15 +101,7 @@ impl<'a> BlockDeriver<'a> {
         let info_hash = info.ion_hash_with(self.hasher);
         let origin_hash = origin.ion_hash_with(self.hasher);
         let redaction_hash = redaction.map(|r| r.ion_hash());
-        let hashes = &self.revision_hashes;
-        let entries = match imported {
-            None => Entries::native(hashes, info_hash, origin_hash, redaction_hash),
-            Some(ImportedBlock { entries, has_transaction_info, has_origin_info }) => {
-                let info = has_transaction_info.then_some(info_hash);
-                let origin = has_origin_info.then_some(origin_hash);
-                Entries::imported(entries, hashes, info, origin, redaction_hash)?
-            }
-        };
+        let entries = Entries::of(imported, &self.revision_hashes, info_hash, origin_hash, redaction_hash)?;
         let revisions = self.revision_hashes.len() as u32;
         let opening = BlockOpening::new(self.facts.previous_leaf, self.facts.previous_block_hash, entries);
         let leaf = BlockLeaf {
@@ -139,11 +127,12 @@ impl<'a> BlockDeriver<'a> {
     }
 }
 
-/// A revision's leaf and IH(metadata).
+/// A revision's leaf and QLDB's hash of it.
 pub(crate) fn revision_leaf(block: &BlockFacts, revision: &RevisionFacts, hasher: &mut Hasher) -> (RevisionLeaf, Hash) {
     let tx_time_ms = revision.imported.map_or(block.time_ms, |imported| imported.tx_time_ms);
-    let metadata = Metadata { id: revision.document_id, version: revision.version, tx_time_ms, tx_id: block.tx_id }
-        .ion_hash_with(hasher);
+    let metadata_hash =
+        Metadata { id: revision.document_id, version: revision.version, tx_time_ms, tx_id: block.tx_id }
+            .ion_hash_with(hasher);
     let place = RevisionPlace {
         table_id: revision.table_id,
         document_id: revision.document_id,
@@ -151,12 +140,8 @@ pub(crate) fn revision_leaf(block: &BlockFacts, revision: &RevisionFacts, hasher
         block: block.number,
         supersedes: revision.supersedes,
     };
-    let content = RevisionContent { blind: revision.blind, metadata_hash: metadata, data_hash: revision.data_hash };
-    let leaf = match &revision.imported {
-        None => place.leaf(&content),
-        Some(imported) => place.imported_leaf(&content, imported),
-    };
-    (leaf, metadata)
+    let content = RevisionContent { blind: revision.blind, metadata_hash, data_hash: revision.data_hash };
+    place.leaf_and_hash(&content, revision.imported.as_ref())
 }
 
 /// `transactionInfo` of these statements and revisions, in the order of the revisions.

@@ -7,7 +7,7 @@ use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Hasher, Value};
 use ledgerstone_digest::leaf::{RevisionContent, RevisionLeaf, RevisionPlace};
-use ledgerstone_digest::qldb::{self, ImportedBlock, ImportedRevision};
+use ledgerstone_digest::qldb::{ImportedBlock, ImportedRevision};
 
 use crate::transaction::Listed;
 
@@ -70,10 +70,7 @@ impl StoredRevision {
             supersedes: self.supersedes,
         };
         let content = RevisionContent { blind: self.blind, metadata_hash, data_hash };
-        match &self.imported {
-            None => (place.leaf(&content), qldb::revision_hash(metadata_hash, data_hash)),
-            Some(imported) => (place.imported_leaf(&content, imported), imported.hash(metadata_hash, data_hash)),
-        }
+        place.leaf_and_hash(&content, self.imported.as_ref())
     }
 }
 

@@ -158,6 +158,23 @@ impl PreparedRevision {
     }
 }
 
+impl PreparedRevision {
+    /// An imported revision of which only QLDB's hash is known.
+    fn opaque(leaf: RevisionLeaf, revision_hash: Hash, position: u64) -> PreparedRevision {
+        PreparedRevision {
+            leaf,
+            leaf_hash: tree::leaf_hash(&leaf.encode()),
+            position,
+            revision_hash,
+            listed: None,
+            missing: false,
+            record: None,
+            opaque: true,
+            says: None,
+        }
+    }
+}
+
 impl Gathered {
     /// The next revision.
     pub fn push(&mut self, revision: &PreparedRevision) {
@@ -244,8 +261,9 @@ impl Preparer {
             text,
         };
         match (block.imported.is_some(), &revision.imported) {
-            (true, Some(imported)) if imported.opaque.is_some() => {
-                return Ok(self.opaque(block, revision, imported, position));
+            (true, Some(ImportedRevision { opaque: Some(hash), .. })) => {
+                let leaf = RevisionLeaf::opaque(block.number, &revision.blind, hash);
+                return Ok(PreparedRevision::opaque(leaf, *hash, position));
             }
             (true, Some(_)) | (false, None) => {}
             _ => return Err(fail("imported and native revisions in one block".into())),
@@ -292,10 +310,7 @@ impl Preparer {
             supersedes: revision.supersedes,
         };
         let content = RevisionContent { blind: revision.blind, metadata_hash, data_hash };
-        let (leaf, revision_hash) = match &revision.imported {
-            None => (place.leaf(&content), qldb::revision_hash(metadata_hash, data_hash)),
-            Some(imported) => (place.imported_leaf(&content, imported), imported.hash(metadata_hash, data_hash)),
-        };
+        let (leaf, revision_hash) = place.leaf_and_hash(&content, revision.imported.as_ref());
         let listed = self.listed(block, revision, listing).map_err(fail)?;
         Ok(PreparedRevision {
             leaf,
@@ -308,36 +323,6 @@ impl Preparer {
             opaque: false,
             says,
         })
-    }
-
-    /// An imported revision of which only QLDB's hash is known.
-    fn opaque(
-        &mut self,
-        block: &Heading<'_>,
-        revision: &FullRevision<'_>,
-        imported: &ImportedRevision,
-        position: u64,
-    ) -> PreparedRevision {
-        let place = RevisionPlace {
-            table_id: Id::ZERO,
-            document_id: Id::ZERO,
-            version: 0,
-            block: block.number,
-            supersedes: None,
-        };
-        let content = RevisionContent { blind: revision.blind, metadata_hash: Hash::ZERO, data_hash: None };
-        let leaf = place.imported_leaf(&content, imported);
-        PreparedRevision {
-            leaf,
-            leaf_hash: tree::leaf_hash(&leaf.encode()),
-            position,
-            revision_hash: imported.hash(Hash::ZERO, None),
-            listed: None,
-            missing: false,
-            record: None,
-            opaque: true,
-            says: None,
-        }
     }
 
     /// The block of these revisions, all of them in order. What was gathered is of no further use then.
@@ -382,15 +367,8 @@ impl Preparer {
             }
         });
         let redaction_hash = block.redaction_info.map(RedactionInfo::ion_hash);
-        let entries = match block.imported {
-            None => Entries::native(&gathered.hashes, info_hash, block.origin_info_hash, redaction_hash),
-            Some(imported) => {
-                let info = imported.has_transaction_info.then_some(info_hash);
-                let origin = imported.has_origin_info.then_some(block.origin_info_hash);
-                Entries::imported(&imported.entries, &gathered.hashes, info, origin, redaction_hash)
-                    .map_err(|part| fail(format!("entriesHashList does not hold the hash of {part}")))?
-            }
-        };
+        let entries = Entries::of(block.imported, &gathered.hashes, info_hash, block.origin_info_hash, redaction_hash)
+            .map_err(|part| fail(format!("entriesHashList does not hold the hash of {part}")))?;
         let leaf = BlockLeaf {
             imported: block.imported.is_some(),
             strand: block.strand,

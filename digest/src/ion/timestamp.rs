@@ -121,7 +121,7 @@ impl Timestamp {
     }
 
     /// The first instant of a year, at year precision.
-    pub(super) fn first_of(year: u16) -> Self {
+    pub fn first_of(year: u16) -> Self {
         Timestamp {
             year,
             month: 1,

@@ -6,7 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{DeletionForm, JournalBlock, JournalRevision, ShownContent, dot2, entries_hash, merkle, statement_digest};
+use super::{
+    DeletionForm, JournalBlock, JournalRevision, ShownContent, ShownRevision, dot2, entries_hash, merkle,
+    statement_digest,
+};
 use crate::block::{BlockError, RedactionInfo, TransactionInfo};
 use crate::ion::{Struct, Value, ion_hash};
 use crate::verifier::check_data;
@@ -202,7 +205,8 @@ impl ChainVerifier {
                 self.report.hash_only += 1;
                 continue;
             };
-            self.revision_hash(revision).map_err(at)?;
+            let deletion = check_revision(revision).map_err(at)?;
+            self.count(seen, deletion);
             let (id, version) = seen.identity(&block.transaction_id).map_err(|error| at(error.to_string()))?;
             if !shown.insert(id) {
                 return Err(at(format!("document {id} for the second time")));
@@ -230,27 +234,14 @@ impl ChainVerifier {
         Ok(())
     }
 
-    fn revision_hash(&mut self, revision: &JournalRevision) -> Result<(), String> {
-        let Some(shown) = &revision.shown else { return Ok(()) };
-        check_revision(revision)?;
-        match &shown.content {
-            ShownContent::Data(_) => {}
-            ShownContent::DataHash(_) => self.report.redacted += 1,
-            ShownContent::Deleted => {
-                let metadata = ion_hash(&shown.metadata);
-                let form = DeletionForm::ALL.into_iter().find(|form| form.hash(metadata) == revision.hash);
-                self.count_deletion(form.unwrap_or_default());
-            }
+    fn count(&mut self, shown: &ShownRevision, deletion: Option<DeletionForm>) {
+        self.report.redacted += u64::from(matches!(shown.content, ShownContent::DataHash(_)));
+        match deletion {
+            None => {}
+            Some(DeletionForm::Metadata) => self.report.deleted += 1,
+            Some(DeletionForm::Null) => self.report.deleted_as_null += 1,
+            Some(DeletionForm::Nothing) => self.report.deleted_as_nothing += 1,
         }
-        Ok(())
-    }
-
-    fn count_deletion(&mut self, form: DeletionForm) {
-        *match form {
-            DeletionForm::Metadata => &mut self.report.deleted,
-            DeletionForm::Null => &mut self.report.deleted_as_null,
-            DeletionForm::Nothing => &mut self.report.deleted_as_nothing,
-        } += 1;
     }
 
     fn statements(&mut self, block: &JournalBlock) -> Result<(), String> {
@@ -289,26 +280,31 @@ pub fn transaction_info_hash(info: &Value) -> Result<Hash, BlockError> {
 pub fn check_block(block: &JournalBlock) -> Result<(), ChainError> {
     let revisions = block.revisions.iter().enumerate();
     let mut revisions =
-        revisions.map(|(i, r)| check_revision(r).map_err(|problem| format!("revisions[{i}]: {problem}")));
+        revisions.map(|(i, r)| check_revision(r).map(drop).map_err(|problem| format!("revisions[{i}]: {problem}")));
     let checked = check_hashes(block).and_then(|()| revisions.try_for_each(|checked| checked));
     checked.map_err(|problem| ChainError { block: block.sequence_no, problem })
 }
 
-fn check_revision(revision: &JournalRevision) -> Result<(), String> {
-    let Some(shown) = &revision.shown else { return Ok(()) };
+/// The revision has its hash; of a deletion it says in which form.
+fn check_revision(revision: &JournalRevision) -> Result<Option<DeletionForm>, String> {
+    let Some(shown) = &revision.shown else { return Ok(None) };
     let metadata = ion_hash(&shown.metadata);
-    let found = revision.hash;
-    let holds = match &shown.content {
+    let data = match &shown.content {
         ShownContent::Data(data) => {
             // The hash is the same with metadata and data in each other's place.
             check_data(data).map_err(|error| error.to_string())?;
-            dot2(metadata, ion_hash(data)) == found
+            Some(ion_hash(data))
         }
-        ShownContent::DataHash(hash) => dot2(metadata, *hash) == found,
-        // QLDB's rule for deletions was never published.
-        ShownContent::Deleted => DeletionForm::ALL.into_iter().any(|form| form.hash(metadata) == found),
+        ShownContent::DataHash(hash) => Some(*hash),
+        ShownContent::Deleted => None,
     };
-    if holds { Ok(()) } else { Err("metadata and data do not have this hash".to_owned()) }
+    let wrong = || "metadata and data do not have this hash".to_owned();
+    match data {
+        Some(data) if dot2(metadata, data) == revision.hash => Ok(None),
+        Some(_) => Err(wrong()),
+        // QLDB's rule for deletions was never published.
+        None => DeletionForm::of(metadata, revision.hash).map(Some).ok_or_else(wrong),
+    }
 }
 
 fn check_hashes(block: &JournalBlock) -> Result<(), String> {

@@ -58,6 +58,11 @@ impl DeletionForm {
     /// All of them.
     pub const ALL: [DeletionForm; 3] = [DeletionForm::Metadata, DeletionForm::Null, DeletionForm::Nothing];
 
+    /// The form in which a deletion with this metadata has this hash; `None` if it has it in none.
+    pub fn of(metadata: Hash, revision_hash: Hash) -> Option<DeletionForm> {
+        DeletionForm::ALL.into_iter().find(|form| form.hash(metadata) == revision_hash)
+    }
+
     /// The hash of a deletion with this metadata.
     pub fn hash(self, metadata: Hash) -> Hash {
         match self {
@@ -79,22 +84,18 @@ impl ImportedRevision {
         };
         let metadata = Metadata::from_value(&shown.metadata)?;
         let deletion = match shown.content {
-            ShownContent::Deleted => {
-                let hash = ion_hash(&shown.metadata);
-                DeletionForm::ALL.into_iter().find(|form| form.hash(hash) == revision.hash)
-            }
+            ShownContent::Deleted => DeletionForm::of(ion_hash(&shown.metadata), revision.hash),
             _ => None,
         };
         let deletion = deletion.unwrap_or_default();
         Ok((ImportedRevision { tx_time_ms: metadata.tx_time_ms, opaque: None, deletion }, Some(metadata)))
     }
 
-    /// QLDB's hash of the revision; `data` is IH(data), `None` for a deletion.
-    pub fn hash(&self, metadata: Hash, data: Option<Hash>) -> Hash {
-        match (self.opaque, data) {
-            (Some(hash), _) => hash,
-            (None, None) => self.deletion.hash(metadata),
-            (None, data) => revision_hash(metadata, data),
+    /// QLDB's hash of the revision, which is not opaque; `data` is IH(data), `None` for a deletion.
+    pub(crate) fn hash(&self, metadata: Hash, data: Option<Hash>) -> Hash {
+        match data {
+            None => self.deletion.hash(metadata),
+            data => revision_hash(metadata, data),
         }
     }
 }

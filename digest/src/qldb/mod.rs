@@ -101,9 +101,26 @@ impl Entries {
         }
     }
 
+    /// The entries of a block: native, or with QLDB's list if it was imported. The error names the part that is not in the
+    /// list.
+    pub fn of(
+        imported: Option<&ImportedBlock>,
+        revision_hashes: &[Hash],
+        transaction_info: Hash,
+        origin_info: Hash,
+        redaction_info: Option<Hash>,
+    ) -> Result<Self, &'static str> {
+        let Some(ImportedBlock { entries, has_transaction_info, has_origin_info }) = imported else {
+            return Ok(Entries::native(revision_hashes, transaction_info, origin_info, redaction_info));
+        };
+        let transaction_info = has_transaction_info.then_some(transaction_info);
+        let origin_info = has_origin_info.then_some(origin_info);
+        Entries::imported(entries, revision_hashes, transaction_info, origin_info, redaction_info)
+    }
+
     /// The entries of an imported block, each part looked for in QLDB's list; or the name of the part that is not in it.
     /// A part that the block does not have is `None`.
-    pub fn imported(
+    fn imported(
         list: &[Hash],
         revision_hashes: &[Hash],
         transaction_info: Option<Hash>,

@@ -149,7 +149,7 @@ fn zone(a: &[Datum], from_zoned: bool) -> Result<Datum> {
     Ok(Some(Value::Timestamp(datetime::from_micros(micros_at(a, 1)?.saturating_add(shift), !from_zoned)?)))
 }
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",

@@ -3,22 +3,9 @@
 
 use ledgerstone_digest::ion::{Fraction, Precision, Timestamp};
 
+use super::time::MONTHS;
 use crate::error::{QueryError, Result, SqlState};
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 /// Digits of a fraction of a second at most.
 const FRACTION_DIGITS_MAX: usize = 9;
 
@@ -92,7 +79,7 @@ fn fraction_digits(t: &Timestamp) -> impl Iterator<Item = char> {
 pub fn parse(text: &str, pattern: &str) -> Result<Timestamp> {
     let fail =
         || QueryError::new(SqlState::INVALID_DATETIME, format!("{text:?} does not match the pattern {pattern:?}"));
-    let mut found = Found { t: EARLIEST, afternoon: None, rest: text };
+    let mut found = Found { t: Timestamp::first_of(1), afternoon: None, rest: text };
     for part in parts(pattern)? {
         let read = match part {
             Part::Text(expected) => found.rest.strip_prefix(expected).map(|after| found.rest = after),
@@ -114,18 +101,6 @@ pub fn parse(text: &str, pattern: &str) -> Result<Timestamp> {
     }
     t.validated().map_err(|_| fail())
 }
-
-const EARLIEST: Timestamp = Timestamp {
-    year: 1,
-    month: 1,
-    day: 1,
-    hour: 0,
-    minute: 0,
-    second: 0,
-    fraction: Fraction::NONE,
-    precision: Precision::Year,
-    offset_minutes: None,
-};
 
 /// What was read so far.
 struct Found<'a> {
