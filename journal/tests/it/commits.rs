@@ -180,7 +180,8 @@ fn a_large_block_is_replayed_in_pieces_from_anywhere() {
 /// Commits until the committing thread does all the work itself, as it does once it has been alone for a while.
 fn until_alone(ledger: &Ledger, hooks: &Hooks) -> u64 {
     let me = std::thread::current().id();
-    for n in 0..10_000 {
+    // Other tests may hold the one place there is for somebody alone, and a busy machine looks like a slow disk.
+    for n in 0..1_000_000 {
         commit(ledger, n, 10).unwrap();
         if hooks.0.lock().unwrap().publishers.last() == Some(&me) {
             return n + 1;
@@ -190,7 +191,6 @@ fn until_alone(ledger: &Ledger, hooks: &Hooks) -> u64 {
 }
 
 fn with_threads(sim: &Sim) -> (std::sync::Arc<Ledger>, Hooks) {
-    // So large that no next segment is prepared meanwhile.
     create_sized(&sim.env(), &dir(), 8 << 20);
     let mut options = options();
     options.threads = true;

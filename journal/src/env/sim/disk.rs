@@ -22,6 +22,8 @@ pub(super) struct Disk {
     pub rng: SeededRng,
     pub nodes: HashMap<Inode, Node>,
     next: Inode,
+    /// The name each file was last opened by or given.
+    pub paths: HashMap<Inode, String>,
     /// Changes of names that no directory sync has confirmed, oldest first. Each is all or nothing.
     pub names: Vec<Vec<(Inode, String, Option<Inode>)>>,
     /// Handles of an earlier life are dead.
@@ -116,6 +118,7 @@ impl Disk {
             rng: SeededRng::new(seed),
             nodes: HashMap::from([(ROOT, root)]),
             next: ROOT + 1,
+            paths: HashMap::new(),
             names: Vec::new(),
             epoch: 0,
             locks: HashMap::new(),
@@ -282,10 +285,11 @@ impl Disk {
         }
     }
 
-    pub fn fails(&mut self, path: &str, of_kind: impl Fn(&Fault) -> Option<&String>) -> bool {
+    pub fn fails(&mut self, inode: Inode, of_kind: impl Fn(&Fault) -> Option<&String>) -> bool {
         if self.quiet {
             return false;
         }
+        let path = self.path_of(inode);
         let found = self.faults.iter().position(|f| of_kind(f).is_some_and(|part| path.contains(part.as_str())));
         found.map(|at| self.faults.remove(at)).is_some()
     }
@@ -311,11 +315,11 @@ impl Disk {
     }
 
     /// Where a write of a file goes when it is confirmed.
-    pub fn arrival(&mut self, path: &str, inode: Inode, offset: u64) -> Arrives {
-        if self.fails(path, |f| if let Fault::Lose(part) = f { Some(part) } else { None }) {
+    pub fn arrival(&mut self, inode: Inode, offset: u64) -> Arrives {
+        if self.fails(inode, |f| if let Fault::Lose(part) = f { Some(part) } else { None }) {
             return Arrives::Never;
         }
-        if !self.fails(path, |f| if let Fault::Misdirect(part) = f { Some(part) } else { None }) {
+        if !self.fails(inode, |f| if let Fault::Misdirect(part) = f { Some(part) } else { None }) {
             return Arrives::There;
         }
         let length = self.file(inode).map_or(0, |file| file.durable.len() as u64);
@@ -344,6 +348,17 @@ impl Disk {
             file.confirm(change, counts);
         }
         Ok(())
+    }
+
+    /// The name a file was last opened by or given.
+    pub fn path_of(&self, inode: Inode) -> &str {
+        self.paths.get(&inode).map_or("", String::as_str)
+    }
+
+    /// [`Disk::note`] of something that happened to a file.
+    pub fn note_file(&mut self, inode: Inode, number: u64, bytes: &[u8]) {
+        let path = self.paths.get(&inode).cloned().unwrap_or_default();
+        self.note(&path, number, bytes);
     }
 
     /// Mixes an operation into the trace.

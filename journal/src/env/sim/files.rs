@@ -11,7 +11,6 @@ use crate::env::{Entry, EntryKind, File, Lock, OpenMode, Storage};
 struct SimFile {
     disk: SimDisk,
     inode: Inode,
-    path: String,
     epoch: u64,
 }
 
@@ -29,7 +28,7 @@ impl SimFile {
 
     fn readable(&self, disk: &mut Disk, buffer: &[u8], offset: u64) -> io::Result<()> {
         disk.interrupted()?;
-        if disk.fails(&self.path, |f| if let Fault::Read(part) = f { Some(part) } else { None }) {
+        if disk.fails(self.inode, |f| if let Fault::Read(part) = f { Some(part) } else { None }) {
             disk.counts.read_errors += 1;
             return Err(io::Error::other("simulated read error"));
         }
@@ -57,7 +56,7 @@ impl File for SimFile {
             let from = (offset as usize).min(bytes.len());
             let n = wanted.min(bytes.len() - from);
             buffer[..n].copy_from_slice(&bytes[from..from + n]);
-            if n > 0 && disk.fails(&self.path, |f| if let Fault::Flip(part) = f { Some(part) } else { None }) {
+            if n > 0 && disk.fails(self.inode, |f| if let Fault::Flip(part) = f { Some(part) } else { None }) {
                 disk.counts.flips_in_transit += 1;
                 let at = disk.rng.below(n as u64) as usize;
                 buffer[at] ^= 1 << disk.rng.below(8);
@@ -79,7 +78,7 @@ impl File for SimFile {
                 return Err(stopped);
             }
             disk.interrupted()?;
-            if disk.fails(&self.path, |f| if let Fault::Write(part) = f { Some(part) } else { None }) {
+            if disk.fails(self.inode, |f| if let Fault::Write(part) = f { Some(part) } else { None }) {
                 disk.counts.write_errors += 1;
                 return Err(io::Error::other("simulated write error"));
             }
@@ -88,8 +87,8 @@ impl File for SimFile {
             disk.counts.short_writes += u64::from(most < bytes.len());
             let n = room_for(disk, self.inode, offset, &bytes[..most])?;
             let bytes = &bytes[..n];
-            disk.note(&self.path, offset, bytes);
-            let arrives = disk.arrival(&self.path, self.inode, offset);
+            disk.note_file(self.inode, offset, bytes);
+            let arrives = disk.arrival(self.inode, offset);
             disk.file(self.inode)?.change(Change::Write { offset, bytes: bytes.to_vec(), arrives });
             Ok(n)
         })
@@ -98,7 +97,7 @@ impl File for SimFile {
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.with(|disk| {
             disk.tick()?;
-            disk.note(&self.path, length, b"length");
+            disk.note_file(self.inode, length, b"length");
             disk.file(self.inode)?.change(Change::Length(length));
             Ok(())
         })
@@ -126,11 +125,11 @@ impl File for SimFile {
         self.with(|disk| {
             disk.tick_write()?;
             disk.counts.syncs += 1;
-            if disk.skips_sync(&self.path) {
+            if disk.skips_sync(self.inode) {
                 return Ok(());
             }
-            let fails = disk.fails(&self.path, |f| if let Fault::Sync(part) = f { Some(part) } else { None });
-            disk.note(&self.path, u64::from(fails), b"sync");
+            let fails = disk.fails(self.inode, |f| if let Fault::Sync(part) = f { Some(part) } else { None });
+            disk.note_file(self.inode, u64::from(fails), b"sync");
             disk.sync(self.inode, fails)?;
             if fails {
                 disk.counts.sync_errors += 1;
@@ -189,7 +188,8 @@ impl Storage for SimDisk {
             }
         };
         let epoch = disk.epoch;
-        Ok(Arc::new(SimFile { disk: self.clone(), inode, path: path.to_string_lossy().into_owned(), epoch }))
+        disk.paths.insert(inode, path.to_string_lossy().into_owned());
+        Ok(Arc::new(SimFile { disk: self.clone(), inode, epoch }))
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>> {
@@ -231,6 +231,8 @@ impl Storage for SimDisk {
         disk.tick()?;
         let inode = disk.find(from).ok_or(io::ErrorKind::NotFound)?;
         let (old, new) = (disk.split(from)?, disk.split(to)?);
+        // A file that is open goes by its new name.
+        disk.paths.insert(inode, to.to_string_lossy().into_owned());
         disk.rename_all(vec![(old.0, old.1, None), (new.0, new.1, Some(inode))]);
         Ok(())
     }

@@ -294,7 +294,8 @@ impl SimDisk {
 }
 
 impl Disk {
-    fn skips_sync(&self, path: &str) -> bool {
+    fn skips_sync(&self, inode: disk::Inode) -> bool {
+        let path = self.path_of(inode);
         self.faults.iter().any(|fault| matches!(fault, Fault::SkipSyncs(part) if path.contains(part.as_str())))
     }
 }
@@ -328,6 +329,16 @@ mod tests {
         let bytes = read_file(&disk, Path::new(PATH), 9000).unwrap();
         assert_eq!(bytes.len(), 9000);
         assert!(bytes.iter().all(|b| *b == 1 || *b == 2));
+    }
+
+    #[test]
+    fn faults_find_an_open_file_by_its_new_name() {
+        let (disk, file) = disk(1);
+        disk.rename(Path::new(PATH), Path::new("/d/g")).unwrap();
+        disk.inject(Fault::Sync("/d/f".to_owned()));
+        file.sync_data().unwrap();
+        disk.inject(Fault::Sync("/d/g".to_owned()));
+        assert!(file.sync_data().is_err());
     }
 
     #[test]
