@@ -256,6 +256,11 @@ impl Ledger {
         self.prover().consistency(from, to)
     }
 
+    /// The root of the tree of the first `size` leaves, at most the newest signed size.
+    pub fn root(&self, size: u64) -> Result<Hash, ReceiptError> {
+        self.prover().root(size)
+    }
+
     /// The audit path (RFC 9162) of one leaf in the tree of `size` leaves, at most the newest signed size.
     pub fn audit_path(&self, position: u64, size: u64) -> Result<Vec<Hash>, ReceiptError> {
         self.published("position", position)?;

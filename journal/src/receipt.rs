@@ -122,6 +122,12 @@ impl Prover<'_> {
         Ok(proof)
     }
 
+    /// The root of the tree of the first `size` leaves, none of which can change any more.
+    pub fn root(&self, size: u64) -> Result<Hash, ReceiptError> {
+        self.signed(size)?;
+        Ok(self.notary.tree().root_at(size)?)
+    }
+
     /// The audit path of one leaf (RFC 9162).
     pub fn audit_path(&self, position: u64, size: u64) -> Result<Vec<Hash>, ReceiptError> {
         self.signed(size)?;

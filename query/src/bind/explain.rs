@@ -187,6 +187,7 @@ impl Writer<'_> {
             Source::Cte { .. } => self.line(indent, format!("WITH query {label}")),
             Source::Virtual { table, .. } => self.line(indent, format!("Catalogue {}", table.name())),
             Source::Function { .. } => self.line(indent, format!("Function {label}")),
+            Source::Changes(changes) => self.line(indent, format!("Changes of {}", changes.table.name)),
             Source::Collection { .. } => self.line(indent, format!("Elements of {label}")),
             Source::Unpivot { .. } => self.line(indent, format!("Fields of {label}")),
         }

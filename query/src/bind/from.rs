@@ -155,7 +155,7 @@ impl Binder<'_> {
             let oid = found.oid();
             let source = Source::Virtual { table: found, first };
             if self.partiql {
-                return self.virtual_value(source, first, columns, alias, name);
+                return self.virtual_value(source, first, columns, alias, name, vec![]);
             }
             let tree = self.column_source(source, first, columns, alias, name.name.text.clone(), vec![])?;
             if let Some(oid) = oid
@@ -376,7 +376,7 @@ impl Binder<'_> {
 
     // Sources whose rows are columns
 
-    fn column_source(
+    pub(super) fn column_source(
         &mut self,
         source: Source,
         first: u32,
@@ -423,13 +423,14 @@ impl Binder<'_> {
     }
 
     /// PartiQL: a virtual table's rows as structs.
-    fn virtual_value(
+    pub(super) fn virtual_value(
         &mut self,
         source: Source,
         first: u32,
         columns: Vec<(Arc<str>, SqlType)>,
         alias: &Alias,
         name: &TableName,
+        needs: Vec<u32>,
     ) -> Result<Tree> {
         let fields = columns.iter().enumerate();
         let fields = fields.map(|(i, (n, _))| (Ex::text(n.clone()), Ex::slot(first + i as u32))).collect();
@@ -448,7 +449,7 @@ impl Binder<'_> {
             span: name.name.span,
         };
         self.level().items.push(item);
-        Ok(Tree::Leaf(Leaf { slots: slots_of(&source), source, label: alias_name, needs: vec![] }))
+        Ok(Tree::Leaf(Leaf { slots: slots_of(&source), source, label: alias_name, needs }))
     }
 
     // Lists
@@ -510,6 +511,9 @@ impl Binder<'_> {
         if &*function == "history" {
             return self.history_source(arguments, alias, name.name.span);
         }
+        if matches!(&*function, "diff" | "changes") {
+            return self.changes_source(name, arguments, &*function == "diff", alias);
+        }
         let (calls, columns) = if table::is_table_function(&function) {
             let (call, columns) = self.table_call(&function, arguments, name.name.span)?;
             let columns: Vec<(Arc<str>, SqlType)> = columns.into_iter().map(|(n, t)| (Arc::from(n), t)).collect();
@@ -569,17 +573,7 @@ impl Binder<'_> {
                 QueryError::new(SqlState::TOO_MANY_ARGUMENTS, "history takes a table and two times at most").at(span)
             );
         }
-        let found = match &table.kind {
-            ExprKind::Name(name) => {
-                self.find_table(&TableName { schema: None, name: name.clone() }, Action::HistoryFunction)
-            }
-            ExprKind::Literal(value) if value.as_text().is_some() => {
-                let text = value.as_text().unwrap_or_default();
-                self.table_by_text(text, table.span)
-            }
-            _ => Err(QueryError::new(SqlState::UNDEFINED_TABLE, "history needs the name or the id of a table")
-                .at(table.span)),
-        }?;
+        let found = self.table_argument(table, "history")?;
         let mut bounds = Vec::new();
         for e in times {
             let bound = self.expr(e)?;
@@ -588,6 +582,24 @@ impl Binder<'_> {
         let mut bounds = bounds.into_iter();
         let view = ViewPlan::History { from: bounds.next(), to: bounds.next() };
         self.table_source(found, view, Rows::History, alias, Arc::from("history"), span)
+    }
+
+    /// The table that a function is about, by name or, as a string, by id or name.
+    pub(super) fn table_argument(&mut self, table: &Expr, function: &str) -> Result<Arc<Table>> {
+        match &table.kind {
+            ExprKind::Name(name) => {
+                self.find_table(&TableName { schema: None, name: name.clone() }, Action::HistoryFunction)
+            }
+            ExprKind::Literal(value) if value.as_text().is_some() => {
+                let text = value.as_text().unwrap_or_default();
+                self.table_by_text(text, table.span)
+            }
+            _ => Err(QueryError::new(
+                SqlState::UNDEFINED_TABLE,
+                format!("{function} needs the name or the id of a table"),
+            )
+            .at(table.span)),
+        }
     }
 
     fn table_by_text(&mut self, text: &str, span: Span) -> Result<Arc<Table>> {

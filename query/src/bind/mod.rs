@@ -3,6 +3,7 @@
 
 mod access;
 mod call;
+mod changes;
 mod dml;
 mod explain;
 mod expr;

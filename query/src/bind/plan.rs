@@ -294,6 +294,8 @@ pub(crate) enum Source {
         first: u32,
         ordinality: Option<u32>,
     },
+    /// What happened to a table between two moments.
+    Changes(Box<ChangesSource>),
     /// PartiQL: each element of a collection, or the value itself once.
     Collection {
         expr: Ex,
@@ -322,6 +324,19 @@ pub(crate) struct TableSource {
     pub slot: u32,
     pub view: ViewPlan,
     pub access: Access,
+}
+
+/// `diff(t, from, to)` and `changes(t, from, to)`.
+#[derive(Debug)]
+pub(crate) struct ChangesSource {
+    pub table: Arc<Table>,
+    pub from: Ex,
+    /// Absent: the transaction's snapshot.
+    pub to: Option<Ex>,
+    pub first: u32,
+    pub arity: usize,
+    /// One row per document that is another one in the end, not one per revision.
+    pub net: bool,
 }
 
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! it is what every other executor is measured against.
 
 mod arithmetic;
+mod changes;
 pub mod copy;
 mod distinct;
 mod dml;

@@ -103,6 +103,14 @@ impl Run<'_> {
                 let rows = table.rows(self.tx, self.call.session)?;
                 push_rows(rows, tuple, *first, sink)
             }
+            Source::Changes(changes) => {
+                let snapshot = tuple.clone();
+                self.changes(changes, &Env { row: &snapshot, outer }, &mut |row| {
+                    self.tick()?;
+                    place(tuple, changes.first, row);
+                    sink(tuple)
+                })
+            }
             Source::Function { calls, first, ordinality } => {
                 self.functions(calls, *first, *ordinality, tuple, outer, sink)
             }
@@ -535,6 +543,7 @@ pub(crate) fn slots_of(source: &Source) -> Vec<u32> {
         Source::Query { query, first, .. } => range(*first, query.arity),
         Source::Cte { first, arity, .. } => range(*first, *arity),
         Source::Virtual { table, first } => range(*first, table.columns().len()),
+        Source::Changes(changes) => range(changes.first, changes.arity),
         Source::Function { calls, first, ordinality } => {
             let mut slots = range(*first, calls.iter().map(|c| c.arity).sum());
             slots.extend(ordinality);

@@ -18,6 +18,7 @@ pub mod window;
 
 pub(crate) use pattern::{like, regex};
 pub(crate) use pg_catalog::reg_name;
+pub(crate) use proof::proof_error;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Int, Value};

@@ -195,7 +195,7 @@ fn text(text: String) -> Result<Datum> {
     Ok(Some(Value::string(text)))
 }
 
-fn proof_error(error: ReceiptError) -> QueryError {
+pub(crate) fn proof_error(error: ReceiptError) -> QueryError {
     match error {
         ReceiptError::Read(error) => crate::database::read_error(error),
         ReceiptError::Range(_) | ReceiptError::NotSigned { .. } => {

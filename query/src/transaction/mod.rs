@@ -251,6 +251,11 @@ impl Transaction {
         self.reader(view)?.range(table, index, &low, &high, descending)
     }
 
+    /// Records that a whole table was read up to the snapshot, by other ways than those here.
+    pub(crate) fn note_table_read(&self, table: Id) {
+        self.shared.reads().table(table);
+    }
+
     /// All documents, in order of document id (near enough the order of insertion).
     pub fn scan(&self, table: &Table, view: View) -> Result<Docs> {
         self.reader(view)?.scan(table)

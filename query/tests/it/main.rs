@@ -2,6 +2,7 @@
 
 #[cfg(feature = "analytics")]
 mod analytics_same;
+mod changes;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;

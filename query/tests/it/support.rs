@@ -50,7 +50,11 @@ impl Memory {
 
     /// A session that speaks SQL.
     pub fn session(&self) -> Session {
-        Session::over(self.database.clone(), clerk(Dialect::Sql))
+        self.session_of(Dialect::Sql)
+    }
+
+    pub fn session_of(&self, dialect: Dialect) -> Session {
+        Session::over(self.database.clone(), clerk(dialect))
     }
 
     /// Closes the ledger and opens it again: everything derived is made anew.
