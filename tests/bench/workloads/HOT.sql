@@ -1,0 +1,1 @@
+update vehicle_registration set pending_penalty = pending_penalty + 1 where vin = 'V1';
