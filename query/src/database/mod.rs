@@ -251,6 +251,11 @@ impl Database {
         self.ledger.close().map_err(|error| QueryError::new(SqlState::IO_ERROR, error.to_string()))
     }
 
+    /// How many statements that met a conflict the sequencer has run again on pending state.
+    pub fn run_again_count(&self) -> u64 {
+        self.state.run_again_count()
+    }
+
     /// Without threads: takes a step of what goes on beside the sessions. False if nothing does.
     pub fn step(&self) -> bool {
         self.tasks.step()

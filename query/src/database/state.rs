@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ledgerstone_digest::id::Id;
@@ -44,7 +44,14 @@ pub struct State {
     duplicates: Mutex<HashSet<Id>>,
     /// Held while a block is taken in.
     taking_in: Mutex<()>,
+    /// Conflicts over documents were met lately: for so many transactions still, what is pending is noted, and statements
+    /// come with the means to be run again.
+    hot: AtomicU32,
+    run_again: AtomicU64,
 }
+
+/// See [`State::is_hot`].
+const HOT_TRANSACTIONS: u32 = 2_000;
 
 /// What a block is taken in with beside itself: the data of a revision before it, from the journal; nothing if it was
 /// redacted.
@@ -100,12 +107,47 @@ impl State {
             redacted_to: AtomicU64::new(0),
             duplicates: Mutex::new(duplicates),
             taking_in: Mutex::default(),
+            hot: AtomicU32::new(0),
+            run_again: AtomicU64::new(0),
         })
     }
 
     /// The end of the newest block taken in.
     pub fn published(&self) -> u64 {
         self.published.load(Ordering::Acquire)
+    }
+
+    /// A snapshot opened from now on is at least this.
+    pub fn published_before(&self) -> u64 {
+        self.published_before.load(Ordering::Acquire)
+    }
+
+    /// Whether transactions were in each other's way over single documents lately.
+    pub fn is_hot(&self) -> bool {
+        self.hot.load(Ordering::Relaxed) > 0
+    }
+
+    /// A conflict over a document was met. Called by the sequencer alone.
+    pub fn heat_up(&self) {
+        self.hot.store(HOT_TRANSACTIONS, Ordering::Relaxed);
+    }
+
+    /// Another transaction has passed. Answers whether it was still hot. Called by the sequencer alone.
+    pub fn cool_down(&self) -> bool {
+        let hot = self.hot.load(Ordering::Relaxed);
+        if hot > 0 {
+            self.hot.store(hot - 1, Ordering::Relaxed);
+        }
+        hot > 0
+    }
+
+    pub fn note_run_again(&self) {
+        self.run_again.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many statements the sequencer has run again on pending state.
+    pub fn run_again_count(&self) -> u64 {
+        self.run_again.load(Ordering::Relaxed)
     }
 
     /// The newest block's time. Later blocks have it or a later one.

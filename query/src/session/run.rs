@@ -1,7 +1,7 @@
 //! Running statements: texts with several, prepared ones, and what is run again after a conflict.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ledgerstone_digest::Id;
 use ledgerstone_digest::ion::{Struct, Value};
@@ -18,7 +18,7 @@ use crate::bind::{self, PlanContext};
 use crate::error::{QueryError, SqlState};
 use crate::exec::{self, Outcome};
 use crate::plan_cache::PlanCache;
-use crate::transaction::Transaction;
+use crate::transaction::{Again, Transaction};
 use crate::types::SqlType;
 
 /// A text whose statements are run one after another.
@@ -198,7 +198,12 @@ impl Session {
             let outcome = match self.run_in(&mut tx, job, false) {
                 Ok(answer) if tx.has_writes() || self.info.door == Door::Qldb => {
                     let answers = vec![self.answered.take()];
-                    self.commit(tx, answers).await.map(|()| answer)
+                    let again = match attempt > 0 || self.database.state().is_hot() {
+                        true => self.offer_again(&mut tx, job)?,
+                        false => None,
+                    };
+                    let anew = |answer| again.and_then(Redone::answer).unwrap_or(answer);
+                    self.commit(tx, answers).await.map(|()| anew(answer))
                 }
                 other => other,
             };
@@ -215,6 +220,34 @@ impl Session {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Gives a small statement the means to be run again by the sequencer, on pending state, should it meet a conflict there.
+    fn offer_again(&mut self, tx: &mut Transaction, job: Job<'_>) -> Result<Option<Redone>, QueryError> {
+        let (visited, written) = tx.visited();
+        let small = visited <= AGAIN_DOCUMENTS_MAX && written <= AGAIN_DOCUMENTS_MAX;
+        let changes = matches!(job.parsed.statement, Statement::Update(_) | Statement::Delete(_));
+        if !small || !changes || self.info.door == Door::Qldb || self.info.settings.client_token().is_some() {
+            return Ok(None);
+        }
+        let plan = self.plan(tx, job, false)?;
+        let redone = Redone { plan: Arc::clone(&plan), outcome: Arc::default() };
+        let (outcome, info, strict) = (Arc::clone(&redone.outcome), self.info.clone(), self.strict);
+        let (database, text) = (Arc::clone(&self.database), Arc::<str>::from(job.own_text()));
+        let parameters = job.parameters.to_vec();
+        tx.set_again(Again(Box::new(move || {
+            let mut tx = Transaction::begin_on_pending(&database);
+            tx.set_origin(&info.user, info.door.name());
+            if strict {
+                tx.set_strict();
+            }
+            tx.begin_statement(&text, &noted(&parameters))?;
+            let answer = exec::run(&plan, &mut tx, &parameters, &info)?;
+            let transaction = tx.prepare_again()?;
+            *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            Ok(transaction)
+        })));
+        Ok(Some(redone))
     }
 
     /// In the open transaction, which a conflict ends.
@@ -489,6 +522,23 @@ fn defined(columns: Arc<[ResultColumn]>, command: &'static str, table: Id) -> Re
 /// Parameters as the statement log takes them: NULL is Ion's null.
 pub(super) fn noted(parameters: &[Option<Value>]) -> Vec<Value> {
     parameters.iter().map(|value| value.clone().unwrap_or(Value::NULL)).collect()
+}
+
+/// A statement that visits or changes more documents is run again by its own session only.
+const AGAIN_DOCUMENTS_MAX: u64 = 4;
+
+/// What a statement answered that the sequencer ran again.
+struct Redone {
+    plan: Arc<Plan>,
+    outcome: Arc<Mutex<Option<Outcome>>>,
+}
+
+impl Redone {
+    /// Its answer, if it was run again.
+    fn answer(self) -> Option<Response> {
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        outcome.map(|outcome| respond(&self.plan, outcome))
+    }
 }
 
 /// See [`Prepared::with_its_nulls`].

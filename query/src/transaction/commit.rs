@@ -105,13 +105,15 @@ impl Transaction {
             writes: Vec::with_capacity(order.len()),
             definitions: self.definitions.iter().copied().collect(),
             names: self.names.iter().cloned().collect(),
+            again: self.again.take(),
         };
         if mutation::is_on(Mutation::ForgetRead) {
             payload.reads.documents.clear();
         }
         let mut revisions = Vec::with_capacity(order.len());
         for (_, _, table_id, id, own) in order {
-            if own.base.is_some() {
+            // What is pending was read where nothing can come between.
+            if own.base.as_ref().is_some_and(|base| base.position < self.snapshot()) {
                 payload.reads.documents.insert((table_id, id));
             }
             let table = table_of(&catalogue, table_id)?;
@@ -135,6 +137,11 @@ impl Transaction {
             imported: None,
             payload: Box::new(payload),
         }))
+    }
+
+    /// [`Transaction::prepare`] for the sequencer, which has this in place of what met a conflict.
+    pub(crate) fn prepare_again(mut self) -> Result<Option<ledgerstone_journal::Transaction>> {
+        self.prepare()
     }
 
     fn write_of(&self, table: &Table, id: Id, own: &Own) -> Write {

@@ -12,7 +12,9 @@ use std::sync::{Arc, PoisonError};
 use ledgerstone_digest::id::Id;
 use ledgerstone_journal::{CommitError, Committed, Sequence};
 
+use super::Doc;
 use super::payload::Payload;
+use super::pending::PendingDocs;
 use super::read_set::ReadSet;
 use crate::catalogue::Catalogue;
 use crate::database::state::State;
@@ -41,6 +43,7 @@ pub struct RecentWrites {
     holders: HashMap<(Id, Key), (u64, Option<Id>)>,
     /// Client tokens of transactions that are not published yet.
     tokens: HashMap<Arc<str>, u64>,
+    pending: PendingDocs,
 }
 
 #[derive(Debug, Clone)]
@@ -139,6 +142,12 @@ impl RecentWrites {
     /// Who holds a key, if it was written lately.
     pub fn holder(&self, index: Id, key: &Key) -> Option<Option<Id>> {
         self.holders.get(&(index, key.clone())).map(|(_, holder)| *holder)
+    }
+
+    /// A document as its last writer leaves it, if that stands at or after `snapshot` and is noted.
+    pub fn pending(&self, table: Id, id: Id, snapshot: u64) -> Option<&Arc<Doc>> {
+        let written_at = self.documents.get(&(table, id)).copied().filter(|position| *position >= snapshot)?;
+        self.pending.get(table, id, written_at)
     }
 
     /// Takes in what a transaction writes at a position.
@@ -269,6 +278,7 @@ impl RecentWrites {
             }
         }
         self.newest = self.newest.min(published.saturating_sub(1));
+        self.pending.clear();
     }
 }
 
@@ -321,6 +331,38 @@ impl Validator {
     }
 }
 
+impl Validator {
+    /// A conflict: the statement is run again here, on what is pending, if it came with the means. Whatever that does not
+    /// settle is a conflict as before.
+    fn run_again(
+        &self,
+        transaction: &mut ledgerstone_journal::Transaction,
+        changed: &Changed,
+    ) -> Result<(), CommitError> {
+        let conflict = |changed: &Changed| CommitError::Conflict(changed.describe(&self.state.newest_catalogue()));
+        if matches!(changed, Changed::Document { .. }) {
+            self.state.heat_up();
+        }
+        let again = transaction.payload.downcast_mut::<Payload>().and_then(|payload| payload.again.take());
+        let Some(again) = again else { return Err(conflict(changed)) };
+        // An error that pending state causes may not be told before that state is durable: the session finds it itself.
+        let Ok(Some(anew)) = (again.0)() else { return Err(conflict(changed)) };
+        let Some(payload) = anew.payload.downcast_ref::<Payload>() else { return Err(conflict(changed)) };
+        {
+            let recent = self.state.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(changed) = recent.changed_since(payload.snapshot.at(), &payload.reads) {
+                return Err(conflict(&changed));
+            }
+            if self.state.check_unique(&recent, payload).is_err() {
+                return Err(conflict(changed));
+            }
+        }
+        self.state.note_run_again();
+        *transaction = anew;
+        Ok(())
+    }
+}
+
 impl Sequence for Validator {
     fn validate(&mut self, transaction: &mut ledgerstone_journal::Transaction) -> Result<(), CommitError> {
         let Some(payload) = transaction.payload.downcast_ref::<Payload>() else {
@@ -332,7 +374,8 @@ impl Sequence for Validator {
         }
         let recent = self.state.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(changed) = recent.changed_since(payload.snapshot.at(), &payload.reads) {
-            return Err(CommitError::Conflict(changed.describe(&self.state.newest_catalogue())));
+            drop(recent);
+            return self.run_again(transaction, &changed);
         }
         if let Some(token) = &transaction.origin.client_token {
             let published = || self.state.rows.token(token).map_err(|error| refused(error.into()));
@@ -347,6 +390,10 @@ impl Sequence for Validator {
         let Some(payload) = transaction.payload.downcast_ref::<Payload>() else { return };
         let mut recent = self.state.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.take_in(payload, transaction.origin.client_token.as_ref(), committed.block_position);
+        if self.state.cool_down() {
+            recent.pending.take_in(transaction, payload, committed);
+        }
+        recent.pending.forget(self.state.published_before());
         self.since_pruned += 1;
         if self.since_pruned >= PRUNE_EVERY {
             self.since_pruned = 0;

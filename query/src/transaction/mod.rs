@@ -5,6 +5,7 @@ pub mod conflict;
 mod doc;
 mod overlay;
 pub(crate) mod payload;
+mod pending;
 mod read;
 pub mod read_set;
 pub(crate) mod redact;
@@ -33,6 +34,7 @@ use crate::database::{Database, TOKEN_BYTES_MAX};
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::{IndexError, Key, Rows};
 use overlay::Overlay;
+pub(crate) use payload::Again;
 use read_set::ReadSet;
 use strict::Strict;
 
@@ -60,6 +62,8 @@ pub struct Transaction {
     strict: Option<Strict>,
     /// Where the running statement's writes begin.
     statement_mark: usize,
+    /// What the sequencer does if it meets a conflict.
+    again: Option<Again>,
 }
 
 /// What iterators keep of a transaction.
@@ -70,6 +74,8 @@ pub(crate) struct Shared {
     reads: Mutex<ReadSet>,
     /// Documents visited so far, each time anew.
     visited: AtomicU64,
+    /// It runs on the sequencer's thread and reads documents as pending transactions leave them.
+    on_pending: bool,
 }
 
 /// A place in a transaction to go back to.
@@ -80,8 +86,9 @@ pub struct Savepoint {
 }
 
 impl Shared {
-    fn new(database: &Arc<Database>, snapshot: OpenSnapshot) -> Arc<Shared> {
+    fn new(database: &Arc<Database>, snapshot: OpenSnapshot, on_pending: bool) -> Arc<Shared> {
         Arc::new(Shared {
+            on_pending,
             database: database.clone(),
             snapshot: Arc::new(snapshot),
             started_ms: database.now_ms(),
@@ -101,14 +108,32 @@ impl Shared {
     fn reads(&self) -> MutexGuard<'_, ReadSet> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The document as a pending transaction leaves it, if this reads such documents.
+    fn pending(&self, table: Id, id: Id) -> Option<Arc<Doc>> {
+        if !self.on_pending {
+            return None;
+        }
+        let recent = self.database.state().recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.pending(table, id, self.snapshot()).cloned()
+    }
 }
 
 impl Transaction {
     /// Starts at the newest snapshot.
     pub fn begin(database: &Arc<Database>, read_only: bool) -> Transaction {
+        Transaction::begin_with(database, read_only, false)
+    }
+
+    /// Starts on the sequencer's thread, on top of what is pending there.
+    pub(crate) fn begin_on_pending(database: &Arc<Database>) -> Transaction {
+        Transaction::begin_with(database, false, true)
+    }
+
+    fn begin_with(database: &Arc<Database>, read_only: bool, on_pending: bool) -> Transaction {
         let (snapshot, catalogue) = database.open_snapshot();
         Transaction {
-            shared: Shared::new(database, snapshot),
+            shared: Shared::new(database, snapshot, on_pending),
             id: Id(database.random16()),
             read_only,
             validate_reads: false,
@@ -123,6 +148,7 @@ impl Transaction {
             redaction: None,
             strict: None,
             statement_mark: 0,
+            again: None,
         }
     }
 
@@ -130,7 +156,7 @@ impl Transaction {
     pub fn begin_at(database: &Arc<Database>, snapshot: u64) -> Transaction {
         let mut tx = Transaction::begin(database, true);
         let (snapshot, catalogue) = database.state().open_snapshot(|| snapshot);
-        tx.shared = Shared::new(database, snapshot);
+        tx.shared = Shared::new(database, snapshot, false);
         tx.catalogues = vec![catalogue];
         tx
     }
@@ -151,6 +177,11 @@ impl Transaction {
         }
         self.client_token = Some(token.into());
         Ok(())
+    }
+
+    /// What makes this transaction anew if the sequencer meets a conflict.
+    pub(crate) fn set_again(&mut self, again: Again) {
+        self.again = Some(again);
     }
 
     /// Judge the reads at commit even if nothing was written, as the QLDB drivers expect.
@@ -468,6 +499,12 @@ impl Transaction {
         }
         if self.overlay.get(&table.id, &doc.id).is_some() {
             return Ok(None);
+        }
+        if let Some(pending) = self.shared.pending(table.id, doc.id) {
+            return match pending.position == doc.position {
+                true => Ok(Some(pending)),
+                false => Err(QueryError::internal(format!("document {} was not read as it is pending", doc.id))),
+            };
         }
         // Writing over anything but the current revision would make two successors.
         match self.database().state().rows.document(table.id, doc.id, self.snapshot())? {

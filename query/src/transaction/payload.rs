@@ -1,6 +1,7 @@
 //! What travels with a transaction to the sequencer and the publisher: what it read, and what its writes mean for
 //! indexes.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
@@ -8,6 +9,7 @@ use ledgerstone_digest::ion::Value;
 
 use super::read_set::ReadSet;
 use crate::database::state::OpenSnapshot;
+use crate::error::Result;
 use crate::index::Key;
 
 /// Query's own part of a journal transaction.
@@ -22,6 +24,19 @@ pub struct Payload {
     pub definitions: Vec<Id>,
     /// Names of tables and indexes given or taken away.
     pub names: Vec<Arc<str>>,
+    /// Makes the transaction anew, for a statement that is one by itself and meets a conflict.
+    pub again: Option<Again>,
+}
+
+/// Runs a statement again on the sequencer's thread, where nothing can come between what it reads and its place. It reads
+/// pending documents, and answers a transaction whose other reads are still to be judged, or `None` if nothing would be
+/// written.
+pub struct Again(pub Box<dyn FnOnce() -> Result<Option<ledgerstone_journal::Transaction>> + Send>);
+
+impl fmt::Debug for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Again")
+    }
 }
 
 /// What one revision changes.

@@ -75,6 +75,9 @@ impl<'a> Reader<'a> {
             return Ok(own.data.is_some().then(|| self.tx.own_doc(table.id, id, own)));
         }
         if self.current {
+            if let Some(pending) = self.tx.shared.pending(table.id, id) {
+                return Ok(pending.data.is_some().then(|| (*pending).clone()));
+            }
             self.tx.shared.reads().document(table.id, id);
         }
         let position = self.state().rows.document(table.id, id, self.at)?;
@@ -108,7 +111,7 @@ impl<'a> Reader<'a> {
             };
             if published {
                 if let Some(row) = found.next() {
-                    docs.push(self.published(table, row.id, row.position)?);
+                    docs.extend(self.published(table, row.id, row.position)?);
                 }
             } else if let Some((_, id)) = own.next()
                 && let Some(entry) = overlay.and_then(|o| o.documents.get(id))
@@ -221,13 +224,18 @@ impl<'a> Reader<'a> {
         self.tx.database().state()
     }
 
-    fn published(&self, table: &Table, id: Id, position: u64) -> Result<Doc> {
+    /// A document that the index names; `None` if a pending transaction deletes it. Its keys are those of the snapshot:
+    /// that no pending transaction changes them is judged with the key that was looked up.
+    fn published(&self, table: &Table, id: Id, position: u64) -> Result<Option<Doc>> {
         if self.current {
+            if let Some(pending) = self.tx.shared.pending(table.id, id) {
+                return Ok(pending.data.is_some().then(|| (*pending).clone()));
+            }
             self.tx.shared.reads().document(table.id, id);
         }
         let doc = self.tx.database().read(position)?;
         check_not_redacted(&self.tx.shared, self.current)?;
-        Ok((*doc).clone())
+        Ok(Some((*doc).clone()))
     }
 
     fn is_own_index(&self, index: &Index) -> bool {

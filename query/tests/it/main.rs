@@ -6,6 +6,7 @@ mod changes;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
+mod hot_rows;
 mod import;
 mod import_hostile;
 mod index_model;

@@ -50,7 +50,7 @@ class Transactions:
 
     def run(self, repeat):
         for workload in [w for w in self.options.workloads if w in OLTP]:
-            for clients in [32] if workload == "HOT" and 32 in self.options.clients else self.options.clients:
+            for clients in self.options.clients:
                 for system in turns(self.options.systems, repeat):
                     if workload == "W5" and system == "postgres-plain":
                         continue

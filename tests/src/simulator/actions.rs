@@ -21,6 +21,7 @@ pub const ACTIONS: &[&str] = &[
     "action: index written",
     "action: transaction committed",
     "action: conflict",
+    "action: statement run again on pending state",
     "action: rollback",
     "action: savepoint",
     "action: checkpoint",

@@ -401,6 +401,7 @@ impl World {
         }
         if let Some(database) = self.database.take() {
             self.recorded = self.recorded.max(database.ledger().newest_checkpoint().checkpoint.size);
+            self.coverage.add("action: statement run again on pending state", database.run_again_count());
         }
     }
 
