@@ -94,7 +94,7 @@ fn fill(session: &mut Session, clock: &Told, vehicles: u64, revisions: u64) -> R
             } else {
                 run(session, &update, &[Some(penalty), Some(owner), Some(vin)])?;
             }
-            if number % PROGRESS == 0 || number == total {
+            if number.is_multiple_of(PROGRESS) || number == total {
                 let rate = number as f64 / begun.elapsed().as_secs_f64();
                 eprintln!("{number} of {total} revisions, {rate:.0}/s");
             }
