@@ -134,6 +134,18 @@ limits! {
     grpc_session_idle_seconds: 600, 1, 86_400, "seconds";
     /// One gRPC request: a statement and its parameters.
     grpc_request_bytes: 64 << 20, 1_024, 1 << 29, "bytes";
+    /// Open sessions of Flight SQL, and as many transactions.
+    flight_sessions: 1_000, 1, 1 << 20, "sessions";
+    /// A Flight SQL session, or a prepared statement, that is not used this long is closed.
+    flight_session_idle_seconds: 3_600, 1, 604_800, "seconds";
+    /// A Flight SQL transaction in which nothing is asked for this long is rolled back.
+    flight_transaction_idle_seconds: 600, 1, 86_400, "seconds";
+    /// Prepared statements of all Flight SQL clients.
+    flight_statements: 10_000, 1, 1 << 20, "statements";
+    /// Results of Flight SQL that are being fetched, or wait for it.
+    flight_results: 1_000, 1, 1 << 20, "results";
+    /// A result of Flight SQL that nobody begins to fetch for this long is dropped.
+    flight_result_seconds: 300, 1, 86_400, "seconds";
     /// Streams of blocks on the gRPC digest service, at once.
     grpc_block_streams: 64, 1, 1 << 16, "streams";
     /// Journal streams over HTTP that are open at once.

@@ -5,6 +5,7 @@ mod arn;
 mod aws;
 mod cli;
 mod config;
+mod flight;
 mod following;
 mod grpc;
 mod http;

@@ -104,7 +104,33 @@ impl Session {
     }
 }
 
+/// What a statement is about, beside documents and definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concern {
+    Data,
+    /// It begins or ends a transaction.
+    Transaction,
+    /// It changes what later statements of the session find: settings, savepoints.
+    Session,
+}
+
 impl Prepared {
+    /// For doors where a statement may have no session, or whose transactions have calls of their own.
+    pub fn concern(&self) -> Concern {
+        match self.statements.first().map(|parsed| &parsed.statement) {
+            Some(Statement::Begin { .. } | Statement::Commit | Statement::Rollback) => Concern::Transaction,
+            Some(
+                Statement::Savepoint(_)
+                | Statement::ReleaseSavepoint(_)
+                | Statement::RollbackToSavepoint(_)
+                | Statement::Set { .. }
+                | Statement::SetTransaction { .. }
+                | Statement::Reset { .. },
+            ) => Concern::Session,
+            _ => Concern::Data,
+        }
+    }
+
     /// Refuses what begins or ends transactions, changes the session, or is more than one transaction.
     fn in_a_transaction(self: Arc<Self>) -> Result<Arc<Self>, QueryError> {
         let Some(parsed) = self.statements.first() else { return Ok(self) };

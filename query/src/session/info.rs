@@ -15,6 +15,8 @@ use crate::permission::Permit;
 pub enum Door {
     Postgres,
     Grpc,
+    /// Arrow Flight SQL.
+    Flight,
     Qldb,
     Embedded,
 }
@@ -25,6 +27,7 @@ impl Door {
         match self {
             Door::Postgres => "postgres",
             Door::Grpc => "grpc",
+            Door::Flight => "flight",
             Door::Qldb => "qldb",
             Door::Embedded => "embedded",
         }

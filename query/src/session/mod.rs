@@ -26,6 +26,7 @@ use std::sync::Arc;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::Committed;
 
+pub use control::Concern;
 pub use copy_in::CopyIn;
 pub use info::{Cancel, CancelReason, Dialect, Door, SessionInfo};
 pub use response::{CopyOut, Response, RowStream, command_tag};

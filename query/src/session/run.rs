@@ -101,6 +101,11 @@ impl Session {
         Ok(answers)
     }
 
+    /// Whether a text can be parsed. Other than [`Session::prepare`] it leaves an open transaction as it is.
+    pub fn check_syntax(&self, text: &Arc<str>) -> Result<(), QueryError> {
+        self.parse(self.info.dialect, text).map(drop)
+    }
+
     /// Parses and binds one statement. The types of parameters may be given, one by one or not at all.
     pub fn prepare(
         &mut self,

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::aws::{Credentials, CredentialsError, Endpoint, EndpointError, Roots, region_from_environment};
 use crate::config::{ConfigError, Limits, ServeConfig, TlsFiles, parse_address};
+use crate::flight;
 use crate::grpc;
 use crate::http::{self, HttpState};
 use crate::kinesis::{self, Kinesis, Streams};
@@ -39,7 +40,7 @@ pub struct Serve {
     /// Where PostgreSQL clients connect.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7432")]
     postgres: String,
-    /// Where HTTP clients connect: gRPC, health, metrics.
+    /// Where HTTP clients connect: gRPC, Flight SQL, health, metrics.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7430")]
     http: String,
     /// Access keys for QLDB drivers: lines of a key id, a secret, and the user it stands for. Without it anybody on this
@@ -260,7 +261,8 @@ async fn listen(
         runtime: pg::runtime(),
         shutdown: stopped.clone(),
     };
-    let state = HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics), grpc, qldb };
+    let flight = flight::Limits::of(&config.limits);
+    let state = HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics), grpc, flight, qldb };
     let mut http = tokio::spawn(http::serve(state, http, stopped.clone()));
     let scrubbing = scrub::run(Arc::clone(&instance), Arc::clone(&metrics), config.limits, stopped.clone());
     let scrubber = tokio::spawn(scrubbing);
@@ -318,7 +320,7 @@ fn welcome(config: &ServeConfig, postgres: std::net::SocketAddr, http: std::net:
   keys      {keys} (keep them, and keep them apart from the data)
   ledgers   {names}
   postgres  {postgres}{open}
-  http      http://{http}/healthz and /metrics; gRPC, and the endpoint of QLDB's drivers
+  http      http://{http}/healthz and /metrics; gRPC, Flight SQL, and the endpoint of QLDB's drivers
 
 Type next:
   psql -h {host} -p {port} main

@@ -38,11 +38,15 @@ pub struct Answer {
     _leave: Leave,
 }
 
-/// Stops the statement it belongs to, and no later one of the same session.
-struct Leave {
+/// Stops the statement it belongs to when it is dropped, and no later one of the same session.
+pub struct Leave {
     cancel: Cancel,
-    running: Arc<Mutex<bool>>,
+    running: Running,
 }
+
+/// Says whether the statement runs.
+#[derive(Clone, Default)]
+pub struct Running(Arc<Mutex<bool>>);
 
 /// What a statement has done, before its rows are sent.
 struct Ran {
@@ -55,8 +59,7 @@ struct Ran {
 pub fn start(session: InUse, request: v1::ExecuteRequest, limits: Limits) -> Result<Answer, Status> {
     let parameters = decode_parameters(&request.parameters, limits.parameters).map_err(status::of_error)?;
     let (sender, messages) = channel(MESSAGES_WAITING);
-    let running = Arc::new(Mutex::new(false));
-    let leave = Leave { cancel: session.cancel().clone(), running: Arc::clone(&running) };
+    let (leave, running) = Leave::of(session.cancel());
     tokio::spawn(async move {
         if let Err(status) = run_and_send(&session, request, parameters, &running, &sender).await {
             // A client that has gone hears nothing.
@@ -70,7 +73,7 @@ async fn run_and_send(
     in_use: &InUse,
     request: v1::ExecuteRequest,
     parameters: Vec<Option<Value>>,
-    running: &Mutex<bool>,
+    running: &Running,
     sender: &Sender<Result<v1::ExecuteResponse, Status>>,
 ) -> Result<(), Status> {
     let rows_max = match request.rows_per_chunk_max as usize {
@@ -79,14 +82,14 @@ async fn run_and_send(
     };
     let ran = {
         let mut session = in_use.session().await?;
-        set(running, true);
+        running.set(true);
         let ran = if sender.is_closed() {
             Err(QueryError::new(SqlState::QUERY_CANCELED, "the client went away"))
         } else {
             run(&mut session, &request, &parameters).await
         };
         // Before the session is let go: from here on the next statement must not be stopped.
-        set(running, false);
+        running.set(false);
         ran.map_err(|error| status::of_query(&error, &request.statement))?
     };
     let (tag, sent) = match ran.response {
@@ -196,8 +199,18 @@ fn part(part: Part) -> v1::ExecuteResponse {
     v1::ExecuteResponse { part: Some(part) }
 }
 
-fn set(running: &Mutex<bool>, to: bool) {
-    *running.lock().unwrap_or_else(PoisonError::into_inner) = to;
+impl Leave {
+    /// For a statement that is to run in the session of this flag.
+    pub fn of(cancel: &Cancel) -> (Leave, Running) {
+        let running = Running::default();
+        (Leave { cancel: cancel.clone(), running: running.clone() }, running)
+    }
+}
+
+impl Running {
+    pub fn set(&self, to: bool) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
 }
 
 impl Stream for Answer {
@@ -210,7 +223,7 @@ impl Stream for Answer {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running.0.lock().unwrap_or_else(PoisonError::into_inner);
         if *running {
             self.cancel.cancel(CancelReason::Request);
         }

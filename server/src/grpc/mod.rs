@@ -37,10 +37,12 @@ use ledgerstone_query::session::Runtime;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config;
-pub use caller::Anyone;
-pub use caller::Gate;
-pub use passwords::Passwords;
-use sessions::Registry;
+pub use caller::{Anyone, Caller, Gate};
+pub use execute::Leave;
+pub use ledger::{blocking, name_or_main};
+pub use passwords::{Passwords, basic};
+pub use sessions::{InUse, Registry};
+pub use status::{HINT_KEY, SQLSTATE_KEY, of_query};
 
 /// The largest answer: a receipt of a whole transaction may come near it.
 const ANSWER_BYTES_MAX: usize = (256 << 20) + (1 << 16);
@@ -66,6 +68,8 @@ pub struct Limits {
     pub sessions: usize,
     /// A session in which nothing is asked for this long is closed, its transaction rolled back.
     pub session_idle: Duration,
+    /// The same of a session with an open transaction.
+    pub transaction_idle: Duration,
     /// Bytes of one request: statement and parameters. Checked before anything is allocated for it.
     pub request_bytes: usize,
     /// Parameters of one statement.
@@ -82,9 +86,11 @@ impl Limits {
     /// As the server was told.
     pub fn of(limits: &config::Limits) -> Self {
         let size = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        let session_idle = Duration::from_secs(limits.grpc_session_idle_seconds);
         Limits {
             sessions: size(limits.grpc_sessions),
-            session_idle: Duration::from_secs(limits.grpc_session_idle_seconds),
+            session_idle,
+            transaction_idle: session_idle,
             request_bytes: size(limits.grpc_request_bytes),
             parameters: usize::from(u16::MAX),
             statement_ms: limits.statement_seconds.saturating_mul(1_000),

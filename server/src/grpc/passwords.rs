@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use ledgerstone_digest::Hash;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -13,6 +15,11 @@ use tonic::metadata::MetadataMap;
 use super::caller::{Caller, Gate};
 use crate::pg::Users;
 
+/// Flight's client in Go leaves the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 /// The longest header that is looked at.
 const HEADER_BYTES_MAX: usize = 4_096;
 
@@ -64,15 +71,17 @@ impl Gate for Passwords {
 }
 
 /// `Basic base64(user:password)`.
-fn basic(text: &str) -> Option<(String, String)> {
+pub fn basic(text: &str) -> Option<(String, String)> {
     let (scheme, encoded) = text.split_once(' ')?;
-    let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let decoded = BASE64.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+
     use super::*;
     use crate::pg::users_line;
 
@@ -95,6 +104,8 @@ mod tests {
         // Again after it is remembered, and with a password that shares its hash's input otherwise.
         for _ in 0..2 {
             assert_eq!(admit(sent("ada:pass:word")).unwrap().name.as_deref(), Some("ada"));
+            let bare = Some(format!("Basic {}", STANDARD_NO_PAD.encode("ada:pass:word")));
+            assert_eq!(admit(bare).unwrap().name.as_deref(), Some("ada"));
             for wrong in [
                 None,
                 sent("ada:"),

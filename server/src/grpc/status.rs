@@ -11,9 +11,9 @@ use ledgerstone_query::error::{QueryError, SqlState};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
-const SQLSTATE_KEY: &str = "ledgerstone-sqlstate";
+pub const SQLSTATE_KEY: &str = "ledgerstone-sqlstate";
 const DETAIL_KEY: &str = "ledgerstone-detail-bin";
-const HINT_KEY: &str = "ledgerstone-hint-bin";
+pub const HINT_KEY: &str = "ledgerstone-hint-bin";
 const POSITION_KEY: &str = "ledgerstone-position";
 /// Peers refuse long headers, and the message is escaped in its own: three bytes for one at worst.
 const TEXT_BYTES_MAX: usize = 1_500;

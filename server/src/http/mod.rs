@@ -1,4 +1,4 @@
-//! The HTTP port: health, metrics, gRPC and QLDB's session API; tiles join them on the same listener.
+//! The HTTP port: health, metrics, gRPC, Flight SQL and QLDB's session API; tiles join them on the same listener.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use ledgerstone_query::instance::Instance;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::grpc;
 use crate::metrics::{LedgerMetrics, Metrics};
 use crate::qldb;
+use crate::{flight, grpc};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -22,15 +22,17 @@ pub struct HttpState {
     pub instance: Arc<Instance>,
     pub metrics: Arc<Metrics>,
     pub grpc: grpc::Options,
+    pub flight: flight::Limits,
     pub qldb: qldb::Options,
 }
 
 /// The routes of the port.
 pub fn router(state: HttpState) -> Router {
     let grpc = grpc::routes(Arc::clone(&state.instance), state.grpc.clone());
+    let flight = flight::routes(Arc::clone(&state.instance), state.grpc.clone(), state.flight);
     let qldb = qldb::routes(Arc::clone(&state.instance), state.qldb.clone());
     let own = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(state);
-    own.merge(grpc).merge(qldb)
+    own.merge(grpc).merge(flight).merge(qldb)
 }
 
 /// Serves until told to stop.
