@@ -19,9 +19,9 @@ use crate::bind::plan::Datum;
 use crate::value::{datetime, numeric};
 
 /// Digits of a Decimal128.
-const DIGITS: u8 = 38;
+pub(super) const DIGITS: u8 = 38;
 /// Magnitude up to which 2³¹ summands cannot leave a Decimal128.
-const SUMMAND_MAX: u128 = 1 << 95;
+pub(super) const SUMMAND_MAX: u128 = 1 << 95;
 /// Largest coefficient of 38 digits.
 const COEFFICIENT_MAX: u128 = 10_u128.pow(38) - 1;
 
@@ -53,7 +53,7 @@ enum Kind {
 }
 
 /// How the times of a column are written, as far as all of them agree.
-mod shape {
+pub(super) mod shape {
     pub const DAY: u8 = 1;
     pub const LOCAL: u8 = 2;
     pub const ZONED: u8 = 4;
@@ -308,6 +308,11 @@ impl ColumnBuilder {
 }
 
 impl Reader {
+    /// `ints`: what is held as a decimal is an integer; `shape`: how times are written.
+    pub fn new(ints: bool, shape: u8) -> Reader {
+        Reader { ints, shape }
+    }
+
     /// The value at a place; `Err` if the array is of no type a column has.
     pub fn value(&self, array: &ArrayRef, row: usize) -> Result<Datum, String> {
         if row >= array.len() {
@@ -347,7 +352,7 @@ impl Reader {
     }
 }
 
-fn time_of(micros: i64, shape: u8) -> Option<Timestamp> {
+pub(super) fn time_of(micros: i64, shape: u8) -> Option<Timestamp> {
     const DAY: i64 = 86_400_000_000;
     match shape {
         shape::DAY if micros % DAY == 0 => datetime::date_from_days(micros.div_euclid(DAY)).ok(),

@@ -21,6 +21,7 @@ use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFuncti
 use datafusion::physical_expr::expressions::{binary, case, col, is_null, lit};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -33,7 +34,7 @@ use super::decode::{Batches, column_name, row_name};
 use super::memory::EngineMemory;
 use super::shape::{Aggregate, Function, Joins, SortColumn};
 use crate::ast::JoinKind;
-use crate::session::Cancel;
+use crate::session::{Cancel, Trace};
 use crate::work::Pool;
 
 pub(super) type Operation = Arc<dyn ExecutionPlan>;
@@ -230,7 +231,12 @@ fn column(column: usize, input: &Operation) -> EngineResult<Arc<dyn PhysicalExpr
 }
 
 /// Runs a plan to its end. Its thread has no async runtime around it, so no operator hands work to the server's.
-pub(super) fn run(plan: &Operation, pool: &Arc<Pool>, memory: usize) -> Result<Vec<RecordBatch>, Stop> {
+pub(super) fn run(
+    plan: &Operation,
+    pool: &Arc<Pool>,
+    memory: usize,
+    trace: Option<&Trace>,
+) -> Result<Vec<RecordBatch>, Stop> {
     let outcome = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("analytics".to_owned());
         match thread.spawn_scoped(scope, || run_here(plan, EngineMemory::new(Arc::clone(pool), memory))) {
@@ -238,6 +244,10 @@ pub(super) fn run(plan: &Operation, pool: &Arc<Pool>, memory: usize) -> Result<V
             Err(_) => Err(Stop::Fallback("no thread for the engine")),
         }
     });
+    if let (Some(trace), Ok(_)) = (trace, &outcome) {
+        let told = DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string();
+        told.lines().for_each(|line| trace.note(line));
+    }
     if let Err(Stop::Fallback(why)) = &outcome {
         tracing::debug!(why, "DataFusion gave up");
     }

@@ -7,20 +7,28 @@
 //! statement means. Rows and groups come out in the document executor's order, too: each carries its row number.
 
 mod column;
+mod compute;
 mod decode;
 mod engine;
+mod leaf;
 mod memory;
+mod parallel;
+mod partial;
+mod scan;
 mod shape;
+mod sorted;
+mod vector;
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, Int64Array};
 use arrow::record_batch::RecordBatch;
 
-use crate::bind::plan::{Datum, GroupPlan, SelectPlan};
+use crate::bind::plan::{At, Datum, DistinctPlan, DocPart, Ex, GroupPlan, SelectPlan, SortExpr, ViewPlan};
 use crate::catalogue::Table;
 use crate::error::{QueryError, Result, SqlState};
-use crate::exec::{Row, Run};
+use crate::exec::{Env, Flow, Row, Run, Slot, Tuple};
 use crate::function::aggregate::Accumulator;
 use crate::session::{SETTING_ANALYTIC_DOCUMENTS, SETTING_EXECUTOR, Settings};
 use crate::transaction::Transaction;
@@ -36,6 +44,14 @@ static GIVEN_BACK: AtomicU64 = AtomicU64::new(0);
 /// How many query levels DataFusion has answered, and how many it has given back, since the process began.
 pub fn counters() -> (u64, u64) {
     (ANSWERED.load(Ordering::Relaxed), GIVEN_BACK.load(Ordering::Relaxed))
+}
+
+/// Query levels that columns have answered.
+static BY_COLUMNS: AtomicU64 = AtomicU64::new(0);
+
+/// How many query levels columns have answered since the process began.
+pub fn answered_by_columns() -> u64 {
+    BY_COLUMNS.load(Ordering::Relaxed)
 }
 
 /// A group: its keys, and its aggregates finished.
@@ -68,6 +84,7 @@ enum Mode {
     Auto { documents: usize },
     Document,
     DataFusion,
+    Columns,
 }
 
 impl Mode {
@@ -75,6 +92,7 @@ impl Mode {
         match settings.get(SETTING_EXECUTOR) {
             Some("document") => Mode::Document,
             Some("datafusion") => Mode::DataFusion,
+            Some("columns") => Mode::Columns,
             _ => {
                 let documents = settings.get(SETTING_ANALYTIC_DOCUMENTS).and_then(|text| text.parse().ok());
                 Mode::Auto { documents: documents.unwrap_or(usize::MAX) }
@@ -85,7 +103,7 @@ impl Mode {
     fn allows(self, select: &SelectPlan, count: &dyn Fn(&Table) -> usize) -> bool {
         match self {
             Mode::Document => false,
-            Mode::DataFusion => true,
+            Mode::DataFusion | Mode::Columns => true,
             Mode::Auto { documents } => shape::scanned(select, count) >= documents.max(1),
         }
     }
@@ -98,7 +116,189 @@ pub(crate) fn group(run: &Run<'_>, select: &SelectPlan, group: &GroupPlan) -> Re
         return Ok(None);
     }
     let Some(shape) = shape::group(select, group) else { return Ok(None) };
+    if let Some(groups) = scanned_groups(run, select, &shape)? {
+        return Ok(Some(groups));
+    }
     attempt(run, || run_group(run, select, &shape))
+}
+
+/// Whether columns may answer, and what they scan.
+fn columns<'p>(run: &Run<'_>, select: &'p SelectPlan) -> Option<scan::Level<'p>> {
+    if run.partiql {
+        return None;
+    }
+    level_by_columns(select, run.tx, Mode::of(&run.call.session.settings))
+}
+
+fn level_by_columns<'p>(select: &'p SelectPlan, _tx: &Transaction, mode: Mode) -> Option<scan::Level<'p>> {
+    if mode != Mode::Columns {
+        return None;
+    }
+    scan::Level::of(select)
+}
+
+/// The rows of a level's table.
+fn pieces<'r>(run: &Run<'r>, level: &scan::Level<'_>) -> Result<scan::Documents<'r>, Stop> {
+    let env = Env { row: &[], outer: None };
+    let docs = match &level.table.view {
+        ViewPlan::History { from, to } => {
+            let (from, to) = run.interval((from.as_ref(), to.as_ref()), &env)?;
+            run.tx.history(&level.table.table, None, from, to)?
+        }
+        view => match run.view(view, &env)? {
+            Some(view) => run.tx.scan(&level.table.table, view)?,
+            None => return Err(Stop::Fallback("no rows")),
+        },
+    };
+    scan::Documents::of(docs, run)
+}
+
+fn by_columns<T>(run: &Run<'_>, work: impl FnOnce() -> Result<(T, usize), Stop>) -> Result<Option<T>> {
+    let answer = attempt(run, work)?;
+    if answer.is_some() {
+        BY_COLUMNS.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(answer)
+}
+
+/// The groups of a level that only scans one table.
+fn scanned_groups(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<Option<Vec<Group>>> {
+    let Some(level) = columns(run, select) else { return Ok(None) };
+    let Some(inputs) = level.inputs(scan::expressions(shape)) else { return Ok(None) };
+    by_columns(run, || scan::group(run, &level, shape, &pieces(run, &level)?, &inputs))
+}
+
+/// The distinct rows of such a level, or the first of its sorted ones.
+fn scanned_rows(
+    run: &Run<'_>,
+    select: &SelectPlan,
+    shape: &Shape<'_>,
+    most: Option<usize>,
+) -> Result<Option<Vec<Row>>> {
+    let Some(level) = columns(run, select) else { return Ok(None) };
+    let Some(inputs) = level.inputs(scan::expressions(shape)) else { return Ok(None) };
+    match (&shape.top, most) {
+        (Top::Distinct { .. }, _) => {
+            let groups = by_columns(run, || scan::group(run, &level, shape, &pieces(run, &level)?, &inputs))?;
+            Ok(groups.map(|groups| groups.into_iter().map(|(keys, _)| keys).collect()))
+        }
+        (Top::Sort { .. }, Some(most)) if most <= sorted::ROWS_MAX => {
+            let first = sorted::First { select, most };
+            by_columns(run, || scan::first(run, &level, &first, &pieces(run, &level)?, &inputs))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Hands over the rows of a level that neither groups nor has windows, in the order of positions, each with what it is to
+/// be sorted by. `false`: the document executor has to, and nothing was handed over.
+pub(crate) fn stream(
+    run: &Run<'_>,
+    select: &SelectPlan,
+    limited: bool,
+    sink: &mut dyn FnMut(Row, Vec<Datum>) -> Result<Flow>,
+) -> Result<bool> {
+    let Some(level) = columns(run, select) else { return Ok(false) };
+    let Some((outputs, inputs)) = streams(select, &level, limited) else { return Ok(false) };
+    streamed(run, &level, &outputs, &inputs, &mut |_, made, row| {
+        let mut values: Row = made.vectors.iter().map(|vector| vector.value(row)).collect();
+        let keys = values.split_off(select.output.len().min(values.len()));
+        sink(values, keys)
+    })
+}
+
+/// What a level that only streams computes and reads; `None`: it does more, or the document executor is as good.
+fn streams<'p>(
+    select: &'p SelectPlan,
+    level: &scan::Level<'_>,
+    limited: bool,
+) -> Option<(Vec<&'p Ex>, Vec<compute::Input>)> {
+    let plain = select.having.is_none() && select.windows.is_empty() && select.series.is_empty();
+    if !plain || select.output.is_empty() || matches!(select.distinct, DistinctPlan::On(_)) {
+        return None;
+    }
+    if limited && level.filters.is_empty() && (select.order.is_empty() || select.ordered) {
+        return None;
+    }
+    let mut outputs: Vec<&Ex> = select.output.iter().collect();
+    if !select.ordered {
+        outputs.extend(select.order.iter().filter_map(|key| match &key.expr {
+            SortExpr::Expr(ex) => Some(ex),
+            SortExpr::Output(at) => select.output.get(*at),
+        }));
+    }
+    let inputs = level.inputs(outputs.iter().copied())?;
+    Some((outputs, inputs))
+}
+
+/// Hands over the documents that pass the filters of a level, which alone are computed by columns.
+pub(crate) fn documents(
+    run: &Run<'_>,
+    select: &SelectPlan,
+    sink: &mut dyn FnMut(&mut Tuple) -> Result<Flow>,
+) -> Result<bool> {
+    let Some(level) = columns(run, select) else { return Ok(false) };
+    if level.filters.is_empty() {
+        return Ok(false);
+    }
+    let slot = level.table.slot;
+    let place = |part: DocPart| Ex::Doc { at: At { depth: 0, slot }, part };
+    let places: Vec<Ex> = scan::PLACE_PARTS.iter().map(|part| place(*part)).collect();
+    let Some(inputs) = level.inputs(&places) else { return Ok(false) };
+    let outputs: Vec<&Ex> = places.iter().collect();
+    let mut tuple: Tuple = vec![Slot::Empty; select.width];
+    streamed(run, &level, &outputs, &inputs, &mut |pieces, made, row| {
+        let parts: Vec<Datum> = made.vectors.iter().map(|vector| vector.value(row)).collect();
+        let at = made.chosen.as_ref().map_or(row, |chosen| chosen.value(row) as usize);
+        let doc = match pieces.document(made.piece, at, &parts) {
+            Ok(doc) => doc,
+            Err(Stop::Error(error)) => return Err(error),
+            Err(Stop::Fallback(why)) => return Err(QueryError::internal(why)),
+        };
+        if let Some(place) = tuple.get_mut(slot as usize) {
+            *place = Slot::Doc(Rc::new(doc));
+        }
+        sink(&mut tuple)
+    })
+}
+
+/// Runs a stream. Once a row was handed over there is no way back to the document executor.
+fn streamed(
+    run: &Run<'_>,
+    level: &scan::Level<'_>,
+    outputs: &[&Ex],
+    inputs: &[compute::Input],
+    sink: &mut dyn FnMut(&dyn scan::Pieces, &scan::Made, usize) -> Result<Flow>,
+) -> Result<bool> {
+    let mut begun = false;
+    let outcome = pieces(run, level).and_then(|pieces| {
+        scan::stream(run, level, outputs, &pieces, inputs, &mut |made| {
+            for row in 0..made.rows {
+                run.tick()?;
+                begun = true;
+                if sink(&pieces, made, row)? == Flow::Stop {
+                    return Ok(Flow::Stop);
+                }
+            }
+            Ok(Flow::More)
+        })
+    });
+    match outcome {
+        Ok(()) => {
+            ANSWERED.fetch_add(1, Ordering::Relaxed);
+            BY_COLUMNS.fetch_add(1, Ordering::Relaxed);
+            Ok(true)
+        }
+        Err(Stop::Error(error)) if begun => Err(error),
+        Err(Stop::Fallback(why)) if begun => Err(QueryError::internal(format!("the scan by columns has ended: {why}"))
+            .hint("SET ledgerstone.executor = document runs the statement without columns.")),
+        Err(stop) => {
+            run.check_cancelled()?;
+            tracing::debug!(?stop, "the document executor answers instead");
+            GIVEN_BACK.fetch_add(1, Ordering::Relaxed);
+            Ok(false)
+        }
+    }
 }
 
 /// The level's rows without duplicates, in the order they first came, or sorted with `most` of them. `None`: the document
@@ -108,20 +308,30 @@ pub(crate) fn rows(run: &Run<'_>, select: &SelectPlan, most: Option<usize>) -> R
         return Ok(None);
     }
     let Some(shape) = shape::rows(select) else { return Ok(None) };
+    if let Some(rows) = scanned_rows(run, select, &shape, most)? {
+        return Ok(Some(rows));
+    }
+    if columns(run, select).is_some() && matches!(shape.top, Top::Sort { .. }) {
+        // They are streamed into the document executor's sort, which can put them on the disk.
+        return Ok(None);
+    }
     attempt(run, || run_rows(run, select, &shape, most))
 }
 
-/// What EXPLAIN says of a level: the engine's operators, innermost last. `None`: it stays with the document executor.
+/// What EXPLAIN says of a level: which executor has a part in it, and which part. `None`: it stays with the document executor.
 pub(crate) fn describe(
     select: &SelectPlan,
     limited: bool,
     partiql: bool,
     tx: &Transaction,
     settings: &Settings,
-) -> Option<String> {
+) -> Option<(&'static str, String)> {
     let mode = Mode::of(settings);
     if partiql || !mode.allows(select, &|t| tx.database().document_count(t.id)) {
         return None;
+    }
+    if let Some(text) = describe_columns(select, limited, tx, mode) {
+        return Some(("columns", text));
     }
     let shape = match &select.group {
         Some(group) => shape::group(select, group)?,
@@ -134,12 +344,36 @@ pub(crate) fn describe(
         Top::Sort { .. } => "sorts",
     };
     let join = if shape.leaves.len() > 1 { "hash joins of " } else { "" };
-    Some(format!("DataFusion {operator} {join}{}", shape::leaf_labels(&shape, select).join(", ")))
+    Some(("datafusion", format!("DataFusion {operator} {join}{}", shape::leaf_labels(&shape, select).join(", "))))
+}
+
+/// The part that columns would take over of a level.
+fn describe_columns(select: &SelectPlan, limited: bool, tx: &Transaction, mode: Mode) -> Option<String> {
+    let level = level_by_columns(select, tx, mode)?;
+    let shape = match &select.group {
+        Some(group) => shape::group(select, group),
+        None => shape::rows(select),
+    };
+    let of = format!("{} by columns ({} filters)", level.label, level.filters.len());
+    if let Some(shape) = &shape
+        && level.inputs(scan::expressions(shape)).is_some()
+    {
+        match (&shape.top, limited) {
+            (Top::Group { .. }, _) => return Some(format!("Columns group {of}")),
+            (Top::Distinct { .. }, _) => return Some(format!("Columns remove duplicates of {of}")),
+            (Top::Sort { .. }, true) => return Some(format!("Columns find the first of {of}")),
+            (Top::Sort { .. }, false) => {}
+        }
+    }
+    if select.group.is_none() && streams(select, &level, limited).is_some() {
+        return Some(format!("Columns scan {of}"));
+    }
+    (!level.filters.is_empty() && level.inputs([]).is_some()).then(|| format!("Columns filter {of}"))
 }
 
 /// Under a limit the document executor stops early, or keeps only the first rows.
 fn worth(mode: Mode, limited: bool) -> bool {
-    mode == Mode::DataFusion || !limited
+    matches!(mode, Mode::DataFusion | Mode::Columns) || !limited
 }
 
 fn chosen(run: &Run<'_>, select: &SelectPlan) -> bool {
@@ -173,9 +407,26 @@ fn attempt<T>(run: &Run<'_>, work: impl FnOnce() -> Result<(T, usize), Stop>) ->
 
 /// Decodes every leaf.
 fn leaves(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<Vec<Batches>, Stop> {
-    let source = Rows { run, select, shape };
-    let leaves: Result<Vec<Batches>, Stop> = (0..shape.leaves.len()).map(|leaf| source.batches(leaf)).collect();
-    let leaves = leaves?;
+    let rows = Rows { run, select, shape };
+    let scans = leaf::Scans { run, select, shape };
+    let by_columns = Mode::of(&run.call.session.settings) == Mode::Columns;
+    let mut leaves: Vec<Batches> = Vec::new();
+    for leaf in 0..shape.leaves.len() {
+        let before = run.memory_used();
+        let scanned = if by_columns { scans.batches(leaf) } else { Err(Stop::Fallback("by rows")) };
+        leaves.push(match scanned {
+            Ok(batches) => {
+                BY_COLUMNS.fetch_add(1, Ordering::Relaxed);
+                batches
+            }
+            // Where the columns are short of something the rows may not be, and an error is the document executor's.
+            Err(_) => {
+                run.check_cancelled()?;
+                run.release_to(before);
+                rows.batches(leaf)?
+            }
+        });
+    }
     let most = (1_usize << engine::row_bits(leaves.len())) - 1;
     if leaves.iter().any(|leaf| leaf.rows >= most) {
         return Err(Stop::Fallback("too many rows to number"));
@@ -193,7 +444,7 @@ fn run_group(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<(V
     let cancel = &run.call.session.cancel;
     let input = engine::joins(&shape.joins, &mut leaves, cancel)?;
     let plan = engine::group(input, keys, aggregates, &leaves)?;
-    let batches = engine::run(&plan, run.memory.pool(), memory_left(run))?;
+    let batches = engine::run(&plan, run.memory.pool(), memory_left(run), run.call.session.trace.as_deref())?;
     let readers = readers(&leaves);
     let before = run.memory_used();
     let mut groups: Vec<(i64, Vec<Datum>, Vec<Datum>)> = Vec::new();
@@ -269,7 +520,7 @@ fn made_rows(run: &Run<'_>, shape: &Shape<'_>, most: Option<usize>, leaves: &mut
             let plan = engine::group(input, keys, &[], leaves)?;
             let readers = readers(leaves);
             let mut rows: Vec<(i64, Row)> = Vec::new();
-            for batch in &engine::run(&plan, run.memory.pool(), memory_left(run))? {
+            for batch in &engine::run(&plan, run.memory.pool(), memory_left(run), run.call.session.trace.as_deref())? {
                 for row in 0..batch.num_rows() {
                     run.tick()?;
                     let mut out = Vec::with_capacity(keys.len());
@@ -285,7 +536,7 @@ fn made_rows(run: &Run<'_>, shape: &Shape<'_>, most: Option<usize>, leaves: &mut
         }
         Top::Sort { keys, rows, arity } => {
             let plan = engine::sort(input, keys, leaves.len(), most)?;
-            let batches = engine::run(&plan, run.memory.pool(), memory_left(run))?;
+            let batches = engine::run(&plan, run.memory.pool(), memory_left(run), run.call.session.trace.as_deref())?;
             carried(run, shape, rows, *arity, &batches)
         }
     }

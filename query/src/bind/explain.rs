@@ -10,7 +10,7 @@ use crate::transaction::Transaction;
 pub(super) fn lines(plan: &Plan, tx: &Transaction, session: &SessionInfo) -> Vec<String> {
     let mut out = vec!["Executor: documents".to_owned()];
     let partiql = plan.dialect == Dialect::PartiQl;
-    let mut writer = Writer { out: &mut out, tx, session, partiql, outermost: true, analytic: false };
+    let mut writer = Writer { out: &mut out, tx, session, partiql, outermost: true, analytic: None };
     match &plan.body {
         Body::Query(query) => writer.query(query, 0),
         Body::Insert(insert) => {
@@ -42,10 +42,10 @@ pub(super) fn lines(plan: &Plan, tx: &Transaction, session: &SessionInfo) -> Vec
             writer.query(step, 1);
         }
     }
-    if writer.analytic
+    if let Some(executor) = writer.analytic
         && let Some(first) = out.first_mut()
     {
-        "Executor: datafusion".clone_into(first);
+        *first = format!("Executor: {executor}");
     }
     out
 }
@@ -57,8 +57,8 @@ struct Writer<'o> {
     partiql: bool,
     /// Not under a query level whose row it may read.
     outermost: bool,
-    /// DataFusion has a part in it.
-    analytic: bool,
+    /// The other executor that has a part in it.
+    analytic: Option<&'static str>,
 }
 
 impl Writer<'_> {
@@ -105,8 +105,10 @@ impl Writer<'_> {
         let settings = &self.session.settings;
         let found = crate::analytics::describe(select, limited, self.partiql, self.tx, settings);
         let found = found.filter(|_| self.outermost);
-        self.analytic |= found.is_some();
-        found
+        if let Some((executor, _)) = &found {
+            self.analytic = Some(executor);
+        }
+        found.map(|(_, text)| text)
     }
 
     #[cfg(not(feature = "analytics"))]

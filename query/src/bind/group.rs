@@ -57,6 +57,7 @@ impl Binder<'_> {
     /// unless the keys determine it because a primary key is among them.
     pub(super) fn place_groups(&mut self, places: Vec<(&mut Ex, Span)>, group: &mut GroupPlan) -> Result<()> {
         let source_slots = self.source_slots();
+        let forms = forms_of(&group.keys);
         for (ex, span) in places {
             let mut extra: Vec<(Ex, u32)> = Vec::new();
             walk(ex, &mut |e| {
@@ -66,7 +67,7 @@ impl Binder<'_> {
                     }
                     return false;
                 }
-                if let Some((_, slot)) = group.keys.iter().find(|(k, _)| k == e) {
+                if let Some((_, slot)) = group.keys.iter().chain(&forms).find(|(k, _)| k == e) {
                     *e = Ex::slot(*slot);
                     return false;
                 }
@@ -143,4 +144,23 @@ impl Binder<'_> {
             format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"),
         )
     }
+}
+
+/// How a key reads where columns in it that are keys by themselves have their slots already: `GROUP BY a, a + b`.
+fn forms_of(keys: &[(Ex, u32)]) -> Vec<(Ex, u32)> {
+    let mut forms = Vec::new();
+    for (key, slot) in keys {
+        let mut form = key.clone();
+        walk(&mut form, &mut |e| match keys.iter().find(|(other, s)| s != slot && other == e) {
+            Some((_, other)) => {
+                *e = Ex::slot(*other);
+                false
+            }
+            None => true,
+        });
+        if form != *key {
+            forms.push((form, *slot));
+        }
+    }
+    forms
 }

@@ -37,6 +37,8 @@ use scope::Level;
 pub use plan::Datum;
 #[cfg(feature = "analytics")]
 pub(crate) use walk::own_slots as slots_read;
+#[cfg(feature = "analytics")]
+pub(crate) use walk::walk as each_part;
 
 /// The most columns a result may have, as in PostgreSQL.
 pub const COLUMNS_MAX: usize = 1664;

@@ -23,7 +23,9 @@ pub use run::{RECURSION_ROWS_MAX, Row};
 
 pub(crate) use arithmetic::symbol;
 #[cfg(feature = "analytics")]
-pub(crate) use run::{Env, Slot, Tuple};
+pub(crate) use eval::{doc_part, field};
+#[cfg(feature = "analytics")]
+pub(crate) use run::{Env, Slot, Tuple, bytes_of_row};
 pub(crate) use run::{Flow, Run};
 pub(crate) use source::slots_of;
 pub(crate) use window::default_frame;

@@ -252,11 +252,7 @@ impl Run<'_> {
             None => Sorter::new(self, &select.order, needed),
         });
         let mut flow = Flow::More;
-        let mut emit = |tuple: &mut Tuple| -> Result<Flow> {
-            let env = Env { row: tuple, outer };
-            let Some(row) = self.output_row(select, &env)? else { return Ok(Flow::More) };
-            let (key, mut values) = self.distinct_key(select, &row, &env)?;
-            let keys = if sorter.is_some() { self.sort_keys(&select.order, &row, &env)? } else { Vec::new() };
+        let mut take = |row: Row, (key, mut values): (Option<Key>, Row), keys: Vec<Datum>| -> Result<Flow> {
             match (&mut sorter, key) {
                 (Some(sorter), Some(key)) if on.is_some() => sorter.push_with(keys, row, Some(key))?,
                 (sorter, key) => match (key.map_or(Ok(Seen::First), |key| distinct.see(key))?, sorter) {
@@ -272,7 +268,25 @@ impl Run<'_> {
             }
             Ok(flow)
         };
-        self.level(select, outer, &mut |tuple| self.expand(select, outer, tuple, &mut emit))?;
+        #[cfg(feature = "analytics")]
+        let streamed = outer.is_none()
+            && select.group.is_none()
+            && crate::analytics::stream(self, select, needed.is_some(), &mut |row, keys| {
+                let key = matches!(select.distinct, DistinctPlan::Yes).then(|| row_key(&row));
+                take(row, (key, Vec::new()), keys)
+            })?;
+        #[cfg(not(feature = "analytics"))]
+        let streamed = false;
+        if !streamed {
+            let mut emit = |tuple: &mut Tuple| -> Result<Flow> {
+                let env = Env { row: tuple, outer };
+                let Some(row) = self.output_row(select, &env)? else { return Ok(Flow::More) };
+                let key = self.distinct_key(select, &row, &env)?;
+                let keys = if sorts { self.sort_keys(&select.order, &row, &env)? } else { Vec::new() };
+                take(row, key, keys)
+            };
+            self.level(select, outer, &mut |tuple| self.expand(select, outer, tuple, &mut emit))?;
+        }
         if flow == Flow::More {
             self.settle(select, distinct, &mut sorter, sink)?;
         }
@@ -391,6 +405,10 @@ impl Run<'_> {
     }
 
     pub(crate) fn filtered(&self, select: &SelectPlan, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<()> {
+        #[cfg(feature = "analytics")]
+        if outer.is_none() && crate::analytics::documents(self, select, sink)? {
+            return Ok(());
+        }
         let mut passes = |tuple: &mut Tuple| -> Result<Flow> {
             if self.passes(&select.filter, &Env { row: tuple, outer })? { sink(tuple) } else { Ok(Flow::More) }
         };
@@ -410,7 +428,7 @@ impl Run<'_> {
             .collect()
     }
 
-    pub(super) fn compare_keys(&self, order: &[SortKey], a: &[Datum], b: &[Datum]) -> Ordering {
+    pub(crate) fn compare_keys(&self, order: &[SortKey], a: &[Datum], b: &[Datum]) -> Ordering {
         for (key, (a, b)) in order.iter().zip(a.iter().zip(b)) {
             let ordering = match (self.is_absent(a), self.is_absent(b)) {
                 (true, true) => Ordering::Equal,

@@ -210,27 +210,10 @@ impl Run<'_> {
             set(tuple, slot, Slot::Doc(Rc::new(doc)));
             sink(tuple)
         };
-        let view = match &source.view {
-            ViewPlan::History { from, to } => {
-                return self.history(source, (from.as_ref(), to.as_ref()), tuple, outer, &mut push);
-            }
-            ViewPlan::Current => View::Current,
-            ViewPlan::AsOfTime(at) => {
-                let at = self.eval(at, &Env { row: tuple, outer })?;
-                let Some(ms) = millis(at.as_ref())? else { return Ok(Flow::More) };
-                View::AsOf(self.tx.position_at_time(ms)?)
-            }
-            ViewPlan::AsOfBlock(at) => {
-                let at = self.eval(at, &Env { row: tuple, outer })?;
-                let Some(block) = at.as_ref().and_then(Value::as_i64).and_then(|b| u64::try_from(b).ok()) else {
-                    return Err(QueryError::new(
-                        SqlState::INVALID_PARAMETER_VALUE,
-                        "AS OF BLOCK needs a block number, 0 or more",
-                    ));
-                };
-                View::AsOf(self.tx.position_at_block(block)?)
-            }
-        };
+        if let ViewPlan::History { from, to } = &source.view {
+            return self.history(source, (from.as_ref(), to.as_ref()), tuple, outer, &mut push);
+        }
+        let Some(view) = self.view(&source.view, &Env { row: tuple, outer })? else { return Ok(Flow::More) };
         let table = &source.table;
         match &source.access {
             Access::Scan => push_docs(self.tx.scan(table, view)?, tuple, &mut push),
@@ -296,6 +279,41 @@ impl Run<'_> {
         }
     }
 
+    /// The view of a table that is no history; `None`: it is AS OF no time, so there are no rows.
+    pub(crate) fn view(&self, view: &ViewPlan, env: &Env<'_>) -> Result<Option<View>> {
+        Ok(Some(match view {
+            ViewPlan::History { .. } => return Err(QueryError::internal("a history has no single view")),
+            ViewPlan::Current => View::Current,
+            ViewPlan::AsOfTime(at) => match millis(self.eval(at, env)?.as_ref())? {
+                Some(ms) => View::AsOf(self.tx.position_at_time(ms)?),
+                None => return Ok(None),
+            },
+            ViewPlan::AsOfBlock(at) => {
+                let at = self.eval(at, env)?;
+                let Some(block) = at.as_ref().and_then(Value::as_i64).and_then(|b| u64::try_from(b).ok()) else {
+                    return Err(QueryError::new(
+                        SqlState::INVALID_PARAMETER_VALUE,
+                        "AS OF BLOCK needs a block number, 0 or more",
+                    ));
+                };
+                View::AsOf(self.tx.position_at_block(block)?)
+            }
+        }))
+    }
+
+    /// The ends of a history in milliseconds, as far as it has some.
+    pub(crate) fn interval(
+        &self,
+        (from, to): (Option<&Ex>, Option<&Ex>),
+        env: &Env<'_>,
+    ) -> Result<(Option<i64>, Option<i64>)> {
+        let time = |ex: Option<&Ex>| match ex {
+            Some(ex) => millis(self.eval(ex, env)?.as_ref()),
+            None => Ok(None),
+        };
+        Ok((time(from)?, time(to)?))
+    }
+
     fn history(
         &self,
         source: &TableSource,
@@ -304,13 +322,7 @@ impl Run<'_> {
         outer: Option<&Env<'_>>,
         push: &mut dyn FnMut(&mut Tuple, Doc) -> Result<Flow>,
     ) -> Result<Flow> {
-        let time = |ex: Option<&Ex>, tuple: &Tuple| -> Result<Option<i64>> {
-            match ex {
-                Some(ex) => millis(self.eval(ex, &Env { row: tuple, outer })?.as_ref()),
-                None => Ok(None),
-            }
-        };
-        let (from, to) = (time(from, tuple)?, time(to, tuple)?);
+        let (from, to) = self.interval((from, to), &Env { row: tuple, outer })?;
         let ids = match &source.access {
             Access::Scan => return push_docs(self.tx.history(&source.table, None, from, to)?, tuple, push),
             Access::Ids(ids) => self.document_ids(ids, tuple, outer)?,

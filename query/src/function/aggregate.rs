@@ -184,11 +184,11 @@ impl Accumulator {
         Accumulator { kind: kind.clone(), seen: distinct.then(HashSet::new), count: 0, state: State::None }
     }
 
-    /// As if it had taken `count` values that together make `value`: their sum, the least of them and so on.
+    /// As if it had taken `count` values that together make these: their sums, the least of them and so on.
     #[cfg(feature = "analytics")]
-    pub(crate) fn resumed(kind: &AggregateKind, count: u64, value: Datum) -> Result<Self> {
+    pub(crate) fn resumed(kind: &AggregateKind, count: u64, values: impl IntoIterator<Item = Value>) -> Result<Self> {
         let mut accumulator = Accumulator::new(kind, false);
-        if let Some(value) = value {
+        for value in values {
             accumulator.keep(value, None)?;
         }
         accumulator.count = count;

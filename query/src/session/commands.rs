@@ -7,7 +7,7 @@ use ledgerstone_digest::ion::Value;
 
 use super::response::{Response, RowStream};
 use super::run::Job;
-use super::{Mark, Session, SettingError, Settings, Work, commit_report};
+use super::{Mark, Session, SettingError, Settings, Trace, Work, commit_report};
 use crate::ast::{SetValue, Statement};
 use crate::bind::plan::ResultColumn;
 use crate::error::{QueryError, SqlState};
@@ -255,7 +255,12 @@ impl Session {
         let mut lines = plan.explain_lines(tx, &self.info);
         if analyze {
             let started = Instant::now();
-            let answer = self.run_plan(tx, job, &plan)?;
+            let trace = Arc::new(Trace::default());
+            self.info.trace = Some(Arc::clone(&trace));
+            let answer = self.run_plan(tx, job, &plan);
+            self.info.trace = None;
+            let answer = answer?;
+            lines.extend(trace.take());
             let tag = match answer {
                 Response::Rows { mut rows, .. } => {
                     while rows.next_chunk()?.is_some() {}

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::settings::Settings;
+use super::trace::Trace;
 use crate::database::Database;
 use crate::instance::Instance;
 use crate::permission::Permit;
@@ -73,6 +74,8 @@ pub struct SessionInfo {
     pub statement_time_ms: i64,
     /// Ask often (every thousand rows or so) in anything that may take long.
     pub cancel: Cancel,
+    /// Takes what operators say of themselves, if somebody wants to know.
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl SessionInfo {
@@ -91,6 +94,7 @@ impl SessionInfo {
             transaction_time_ms: 0,
             statement_time_ms: 0,
             cancel: Cancel::default(),
+            trace: None,
         }
     }
 }

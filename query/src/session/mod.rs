@@ -19,6 +19,7 @@ mod response;
 mod run;
 mod runtime;
 pub mod settings;
+mod trace;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use response::{CopyOut, Response, RowStream, command_tag};
 pub use run::Batch;
 pub use runtime::{Inline, Pause, Runtime};
 pub use settings::{SETTING_ANALYTIC_DOCUMENTS, SETTING_EXECUTOR, SettingError, Settings};
+pub use trace::Trace;
 
 use answers::KeptAnswer;
 use replay::Replay;
@@ -202,6 +204,7 @@ impl Session {
             transaction_time_ms: 0,
             statement_time_ms: 0,
             cancel: options.cancel,
+            trace: None,
         };
         let mut session = Session {
             instance,

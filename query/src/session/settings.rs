@@ -107,7 +107,7 @@ const PARAMETERS: &[Parameter] = &[
     parameter(
         SETTING_EXECUTOR,
         "auto",
-        OneOf(&["auto", "document", "datafusion"]),
+        OneOf(&["auto", "document", "datafusion", "columns"]),
         false,
         "Executor of what groups, sorts or joins.",
     ),

@@ -31,7 +31,7 @@ pub struct Payload {
 /// Runs a statement again on the sequencer's thread, where nothing can come between what it reads and its place. It reads
 /// pending documents, and answers a transaction whose other reads are still to be judged, or `None` if nothing would be
 /// written.
-pub struct Again(pub Box<dyn FnOnce() -> Result<Option<ledgerstone_journal::Transaction>> + Send>);
+pub struct Again(pub Box<dyn FnOnce() -> Result<Option<ledgerstone_journal::Transaction>> + Send + Sync>);
 
 impl fmt::Debug for Again {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,6 @@
-//! Two executors, one meaning: random tables, documents and statements, each run by the document executor and by
-//! DataFusion, and compared to the last digit: values, types, scales, NULLs, errors, and the order of rows.
+//! Two executors, one meaning: random tables, documents and statements, each run by the document executor, by DataFusion
+//! over rows, and by columns, and compared to the last digit: values, types, scales, NULLs, errors, and the order of rows
+//! as far as SQL fixes it (over rows: wholly).
 //!
 //! `LEDGERSTONE_SEED=n` replays a seed; `LEDGERSTONE_TEST_LONG=1` runs ten times as many.
 
@@ -14,8 +15,9 @@ use ledgerstone_query::session::{
 };
 use ledgerstone_query::sql;
 use ledgerstone_query::transaction::{Transaction, View};
+use ledgerstone_query::value::compare;
 
-use crate::support::{Memory, create_table, record, table};
+use crate::support::{Memory, create_table, record, table, told};
 
 /// Ledgers, and statements on each: 2,000 in all.
 const SEEDS: u64 = 20;
@@ -28,6 +30,7 @@ fn datafusion_answers_as_the_document_executor_does() {
         Err(_) => (0..SEEDS * if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() { 10 } else { 1 }).collect(),
     };
     let before = analytics::counters();
+    let by_columns = analytics::answered_by_columns();
     let mut run = 0;
     for seed in seeds {
         run += one_ledger(seed);
@@ -37,6 +40,9 @@ fn datafusion_answers_as_the_document_executor_does() {
     println!("{run} statements; DataFusion answered {answered} query levels and gave {given_back} back");
     assert!(answered * 3 > run as u64, "DataFusion has hardly been tried");
     assert!(given_back > 0, "nothing was ever given back");
+    let by_columns = analytics::answered_by_columns() - by_columns;
+    println!("columns answered {by_columns} query levels");
+    assert!(by_columns * 8 > run as u64, "columns have hardly been tried");
 }
 
 #[test]
@@ -86,6 +92,35 @@ fn a_cancelled_statement_stops() {
     assert_eq!(error.code.0, "57014");
 }
 
+#[test]
+fn explain_says_what_columns_do_and_analyze_what_it_took() {
+    let memory = Memory::new(4);
+    let mut s = memory.session();
+    told(&mut s, "CREATE TABLE t (k int PRIMARY KEY, g int, s text); SET ledgerstone.executor = columns").unwrap();
+    told(&mut s, "INSERT INTO t SELECT i, i % 7, 's' || i % 3 FROM generate_series(1, 500) AS i").unwrap();
+    let mut explained = |text: &str, analyze: bool| {
+        let analyze = if analyze { " ANALYZE" } else { "" };
+        told(&mut s, &format!("EXPLAIN{analyze} {text}")).unwrap()
+    };
+    let group = "SELECT s, count(*) FROM t WHERE g > 3 GROUP BY s";
+    assert_eq!(explained(group, false)[..2], ["Executor: columns", "Columns group t by columns (1 filters)"]);
+    for (text, part) in [
+        ("SELECT DISTINCT s FROM t", "Columns remove duplicates of t"),
+        ("SELECT k FROM t ORDER BY s LIMIT 3", "Columns find the first of t"),
+        ("SELECT k FROM t WHERE g = 1", "Columns scan t"),
+        ("SELECT k, rank() OVER (ORDER BY s) FROM t WHERE g = 1", "Columns filter t"),
+    ] {
+        let lines = explained(text, false);
+        assert!(lines.iter().any(|line| line.trim_start().starts_with(part)), "{text}: {lines:?}");
+    }
+    let lines = explained(group, true);
+    let has = |part: &str| assert!(lines.iter().any(|line| line.contains(part)), "{part}: {lines:#?}");
+    has("Computed 3 groups of ");
+    has("Filtered by 1 conditions: 213 rows passed");
+    has("Scanned t by columns: 500 rows in ");
+    has("Execution Time");
+}
+
 type Columns = &'static [(&'static str, &'static str, &'static str)];
 
 const COLUMNS: Columns = &[
@@ -114,18 +149,20 @@ fn insert(tx: &mut Transaction, name: &str, value: Value) {
 }
 
 fn answer(tx: &mut Transaction, text: &str, session: &SessionInfo) -> Result<Vec<String>, QueryError> {
+    Ok(rows(tx, text, session)?.iter().map(|row| shown(row)).collect())
+}
+
+fn shown(row: &[Option<Value>]) -> String {
+    let show = |d: &Option<Value>| d.as_ref().map_or("∅".to_owned(), to_text);
+    row.iter().map(show).collect::<Vec<_>>().join(" | ")
+}
+
+fn rows(tx: &mut Transaction, text: &str, session: &SessionInfo) -> Result<Vec<exec::Row>, QueryError> {
     let parsed = sql::parse(text)?;
     let mut ctx = PlanContext { tx, text, dialect: Dialect::Sql, parameter_types: &[], session };
     let plan = bind::plan(&mut ctx, &parsed[0].statement)?;
     match exec::run(&plan, tx, &[], session)? {
-        Outcome::Rows { rows } => Ok(rows
-            .all()?
-            .iter()
-            .map(|row| {
-                let show = |d: &Option<Value>| d.as_ref().map_or("∅".to_owned(), to_text);
-                row.iter().map(show).collect::<Vec<_>>().join(" | ")
-            })
-            .collect()),
+        Outcome::Rows { rows } => rows.all(),
         Outcome::Affected { .. } => panic!("not a query"),
     }
 }
@@ -157,8 +194,13 @@ fn one_ledger(seed: u64) -> usize {
     }
     let documents = session(&[(SETTING_EXECUTOR, "document")]);
     let engine = session(&[(SETTING_EXECUTOR, "datafusion")]);
+    let columns = session(&[(SETTING_EXECUTOR, "columns")]);
     for n in 0..STATEMENTS {
-        let text = pick.statement(&blocks);
+        let statement = pick.statement(&blocks);
+        let text = statement.text();
+        if let Err(why) = same_by_columns(&mut tx, &statement, &documents, &columns) {
+            panic!("LEDGERSTONE_SEED={seed}, statement {n}: {text}\n{why}");
+        }
         let expected = answer(&mut tx, &text, &documents);
         let found = answer(&mut tx, &text, &engine);
         let same = match (&expected, &found) {
@@ -177,6 +219,75 @@ fn one_ledger(seed: u64) -> usize {
         }
     }
     STATEMENTS
+}
+
+/// Compares what SQL fixes: the rows, without ORDER BY as a bag; their order by the keys that the statement shows; under a
+/// LIMIT their number, and that each is a row of the whole answer.
+fn same_by_columns(
+    tx: &mut Transaction,
+    statement: &Statement,
+    documents: &SessionInfo,
+    columns: &SessionInfo,
+) -> Result<(), String> {
+    let expected = rows(tx, &statement.text(), documents);
+    let found = rows(tx, &statement.text(), columns);
+    let told = |answer: &Result<Vec<exec::Row>, QueryError>| match answer {
+        Ok(rows) => rows.iter().map(|row| shown(row)).collect::<Vec<_>>().join("\n  "),
+        Err(error) => format!("{error:?}"),
+    };
+    let differs = || format!("documents:\n  {}\ncolumns:\n  {}", told(&expected), told(&found));
+    let (expected, found) = match (&expected, &found) {
+        (Ok(expected), Ok(found)) => (expected, found),
+        (Err(a), Err(b)) if a.code == b.code && a.message == b.message => return Ok(()),
+        _ => return Err(differs()),
+    };
+    let bag = |rows: &[exec::Row]| {
+        let mut bag: Vec<String> = rows.iter().map(|row| shown(row)).collect();
+        bag.sort();
+        bag
+    };
+    if statement.limit.is_empty() {
+        if bag(expected) != bag(found) {
+            return Err(differs());
+        }
+    } else {
+        // What is not computed under the limit may be an error.
+        let all = rows(tx, &statement.body, documents).ok();
+        let mut all = bag(all.as_ref().unwrap_or(expected));
+        let known = bag(found).iter().all(|row| match all.binary_search(row) {
+            Ok(at) => {
+                all.remove(at);
+                true
+            }
+            Err(_) => false,
+        });
+        if !known || expected.len() != found.len() {
+            return Err(differs());
+        }
+    }
+    let in_order = expected.iter().zip(found).all(|(a, b)| {
+        let same = |key: &usize| match (&a[*key], &b[*key]) {
+            (Some(a), Some(b)) => compare::compare(a, b).is_eq(),
+            (a, b) => a.is_none() == b.is_none(),
+        };
+        statement.keys.iter().all(same)
+    });
+    if in_order { Ok(()) } else { Err(differs()) }
+}
+
+/// A statement in parts.
+struct Statement {
+    /// Without its LIMIT.
+    body: String,
+    limit: String,
+    /// The columns that its answer is sorted by.
+    keys: Vec<usize>,
+}
+
+impl Statement {
+    fn text(&self) -> String {
+        format!("{}{}", self.body, self.limit)
+    }
 }
 
 /// How the values of a ledger are.
@@ -274,25 +385,44 @@ impl Pick {
         }
     }
 
-    fn statement(&mut self, blocks: &[u64]) -> String {
+    fn statement(&mut self, blocks: &[u64]) -> Statement {
         let joins = self.below(3) == 0;
         let (from, names): (String, &[&str]) =
             if joins { self.joined(blocks) } else { (self.source(blocks, "x"), &["x"]) };
         let filter = match self.below(3) {
-            0 => format!(" WHERE {}", self.condition(names[0])),
+            0 | 1 => format!(" WHERE {}", self.condition(names[0])),
             _ => String::new(),
         };
-        match self.below(10) {
+        match self.below(14) {
+            10 => {
+                // What columns cannot compute is computed over the documents that they have chosen.
+                let outputs = self.list(names, 2);
+                let window = format!("count(*) OVER (PARTITION BY {}.g)", names[0]);
+                let body = format!("SELECT {outputs}, {window} FROM {from}{filter}");
+                Statement { body, limit: String::new(), keys: Vec::new() }
+            }
+            11..=13 => {
+                let outputs = self.list(names, 4);
+                let body = format!("SELECT {outputs} FROM {from}{filter}");
+                Statement { body, limit: self.limit(), keys: Vec::new() }
+            }
             0..=5 => self.grouped(&from, &filter, names),
             6 => {
                 let outputs = self.list(names, 3);
-                let order = if self.below(2) == 0 { String::new() } else { format!(" ORDER BY 1{}", self.direction()) };
-                format!("SELECT DISTINCT {outputs} FROM {from}{filter}{order}{}", self.limit())
+                let (order, keys) = self.order();
+                let body = format!("SELECT DISTINCT {outputs} FROM {from}{filter}{order}");
+                Statement { body, limit: self.limit(), keys }
             }
             7 => {
                 // A level inside another one.
                 let inner = self.grouped(&from, &filter, names);
-                format!("SELECT count(*) FROM ({inner}) q")
+                let limit = if inner.keys.is_empty() { String::new() } else { inner.limit };
+                // Which rows an inner LIMIT keeps is open, how many is not.
+                Statement {
+                    body: format!("SELECT count(*) FROM ({}{limit}) q", inner.body),
+                    limit: String::new(),
+                    keys: vec![0],
+                }
             }
             _ => {
                 let outputs = self.list(names, 4);
@@ -301,7 +431,12 @@ impl Pick {
                 let name = names[0];
                 let star = self.of(&["", ", x.*"]);
                 let star = if name == "x" { star } else { "" };
-                format!("SELECT {outputs}{star} FROM {from}{filter} ORDER BY {key}{d}, 1{e}{}", self.limit())
+                let (key, keys) = match self.below(2) {
+                    0 => (key, Vec::new()),
+                    _ => ("1".to_owned(), vec![0]),
+                };
+                let body = format!("SELECT {outputs}{star} FROM {from}{filter} ORDER BY {key}{d}, 1{e}");
+                Statement { body, limit: self.limit(), keys }
             }
         }
     }
@@ -335,7 +470,7 @@ impl Pick {
         (format!("{two} {} {z} ON {}", kind(self), on(self, "y", "z")), &["x", "y", "z"])
     }
 
-    fn grouped(&mut self, from: &str, filter: &str, names: &[&str]) -> String {
+    fn grouped(&mut self, from: &str, filter: &str, names: &[&str]) -> Statement {
         let keys: Vec<String> = (0..self.below(3)).map(|_| self.scalar(names)).collect();
         let aggregates: Vec<String> = (0..=self.below(4)).map(|_| self.aggregate(names)).collect();
         let mut text = format!("SELECT {} FROM {from}{filter}", [keys.clone(), aggregates].concat().join(", "));
@@ -345,11 +480,16 @@ impl Pick {
         if self.below(4) == 0 {
             text.push_str(" HAVING count(*) > 1");
         }
-        if self.below(3) == 0 {
-            text.push_str(&format!(" ORDER BY 1{}", self.direction()));
+        let (order, keys) = if self.below(3) == 0 { self.order() } else { Default::default() };
+        text.push_str(&order);
+        Statement { body: text, limit: self.limit(), keys }
+    }
+
+    fn order(&mut self) -> (String, Vec<usize>) {
+        match self.below(2) {
+            0 => (String::new(), Vec::new()),
+            _ => (format!(" ORDER BY 1{}", self.direction()), vec![0]),
         }
-        text.push_str(&self.limit());
-        text
     }
 
     fn direction(&mut self) -> &'static str {
@@ -374,7 +514,19 @@ impl Pick {
 
     fn scalar(&mut self, names: &[&str]) -> String {
         let column = self.column(names, &["g", "i8", "n", "f", "s", "b", "d", "t", "g", "s", "k"]);
-        match self.below(12) {
+        match self.below(24) {
+            12 => format!("date_trunc('month', {}.t)", self.of(names)),
+            13 => format!("date_trunc('{}', {}.d)", self.of(&["week", "year", "quarter"]), self.of(names)),
+            14 => {
+                format!("extract({} from {}.t)", self.of(&["year", "month", "dow", "second", "epoch"]), self.of(names))
+            }
+            15 => format!("{}.n {} {}.g", self.of(names), self.of(&["+", "-", "*"]), self.of(names)),
+            16 => format!("{}.i8 {} {}.g", self.of(names), self.of(&["+", "-", "*"]), self.of(names)),
+            17 => format!("{0}.s || {0}.g::text", self.of(names)),
+            18 => format!("coalesce({0}.n, {0}.g, 0)", self.of(names)),
+            19 => format!("({})", self.condition(names[0])),
+            20 => format!("CASE WHEN {} THEN {column} END", self.condition(names[0])),
+            21 => format!("length({}.s)", self.of(names)),
             0 => format!("{}.g % 3", self.of(names)),
             1 => format!("coalesce({}.s, 'none')", self.of(names)),
             2 => format!("{}.n * 2", self.of(names)),
@@ -411,8 +563,47 @@ impl Pick {
     }
 
     fn condition(&mut self, name: &str) -> String {
-        let condition =
-            self.of(&["@.g > 0", "@.s LIKE 'a%'", "@.b", "@.n IS NOT NULL", "@.k % 2 = 0", "@.d < '2020-02-01'"]);
+        const SIMPLE: &[&str] = &[
+            "@.g > 0",
+            "@.s LIKE 'a%'",
+            "@.s ILIKE '%A_'",
+            "@.b",
+            "NOT @.b",
+            "@.n IS NOT NULL",
+            "@.s IS NULL",
+            "@.k % 2 = 0",
+            "10 / @.g > 2",
+            "@.d < '2020-02-01'",
+            "@.d = @.d",
+            "@.t >= '2020-01-31T10:00:00Z'",
+            "@.t < @.d",
+            "@.n > 1",
+            "@.n BETWEEN -1.25 AND 2.5",
+            "@.n = @.g",
+            "@.g <> @.n",
+            "@.i8 > @.g",
+            "@.f < 0.5",
+            "@.f = @.f",
+            "@.f > @.n",
+            "@.s IN ('a', 'zz', 'é')",
+            "@.g NOT IN (1, 2, NULL)",
+            "@.n IN (1.25, 0, 2.50)",
+            "@.s >= 'aa'",
+            "'b' > @.s",
+            "upper(@.s) = 'A'",
+            "@.b IS DISTINCT FROM (@.g > 0)",
+            "@.b IS TRUE",
+            "coalesce(@.b, @.g > 1)",
+            "@.n + @.g > 2",
+            "NULL",
+        ];
+        let one = self.of(SIMPLE);
+        let condition = match self.below(5) {
+            0 => format!("{one} AND {}", self.of(SIMPLE)),
+            1 => format!("({one} OR {})", self.of(SIMPLE)),
+            2 => format!("NOT ({one} AND ({} OR {}))", self.of(SIMPLE), self.of(SIMPLE)),
+            _ => one.to_owned(),
+        };
         condition.replace('@', name)
     }
 }
