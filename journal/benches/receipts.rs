@@ -140,6 +140,7 @@ fn insert(n: u64) -> Transaction {
             supersedes: None,
             data: Some(Arc::new(data)),
             data_hash: None,
+            salt: None,
             listed: Some(Listed { table_name: "car".into(), statements: vec![0] }),
         }],
         origin: OriginInfo { user: "clerk".into(), door: "embedded".into(), client_token: None, signature: None },

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use ledgerstone_digest::block::{OriginInfo, RedactedRevision, RedactionInfo, StatementInfo, StatementText};
-use ledgerstone_digest::ion::{Hasher, Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with};
+use ledgerstone_digest::ion::{Hasher, Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with_more};
 use ledgerstone_digest::qldb::{DeletionForm, ImportedBlock, ImportedRevision};
 use ledgerstone_digest::verifier::{Broken, DataNames};
 use ledgerstone_digest::{Hash, Id};
@@ -369,6 +369,7 @@ impl<'a> RevisionFrame<'a> {
     pub(crate) fn put(
         &self,
         data: Option<&Value>,
+        more: Option<(&str, &[u8])>,
         dictionary: &mut Dictionary,
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
@@ -410,7 +411,7 @@ impl<'a> RevisionFrame<'a> {
                 scratch.extend_from_slice(&data_hash.0);
                 put_varint(scratch, *record);
             }
-            (Content::Data(_), Some(value)) => encode_with(value, dictionary, scratch),
+            (Content::Data(_), Some(value)) => encode_with_more(value, more, dictionary, scratch),
             (Content::Data(bytes), None) => scratch.extend_from_slice(bytes),
         }
         put_frame(out, FrameKind::Revision, scratch);
@@ -787,7 +788,7 @@ mod tests {
 
     fn reread(revision: &RevisionFrame<'_>) -> Result<(), WireError> {
         let mut out = Vec::new();
-        revision.put(None, &mut Dictionary::default(), &mut Vec::new(), &mut out);
+        revision.put(None, None, &mut Dictionary::default(), &mut Vec::new(), &mut out);
         RevisionFrame::decode(read_frame(&out)?.payload).map(drop)
     }
 

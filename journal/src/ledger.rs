@@ -413,7 +413,7 @@ fn hash_documents(revisions: &mut [NewRevision]) {
     let hashes = spread(revisions, |part| {
         let mut hasher = Hasher::new();
         let hash = |revision: &NewRevision| match (&revision.data, revision.data_hash) {
-            (Some(data), None) => Some(hasher.value(data)),
+            (Some(data), None) => Some(hasher.value_with(data, revision.salt_field())),
             (_, known) => known,
         };
         part.iter().map(hash).collect()

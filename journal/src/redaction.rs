@@ -482,7 +482,7 @@ impl<'a> Rewriting<'a> {
                 revision.content = Content::Redacted { data_hash: ion_hash(value), record: *record };
                 data = None;
             }
-            revision.put(data.as_ref(), &mut self.dictionary, &mut self.scratch, out);
+            revision.put(data.as_ref(), None, &mut self.dictionary, &mut self.scratch, out);
             at += frame.length;
         }
         Ok(at)

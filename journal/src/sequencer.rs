@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::{Hasher, ion_hash};
+use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::rotation::RotationRecord;
 use ledgerstone_digest::{Hash, Id};
 
@@ -347,7 +347,9 @@ impl Sequencer {
             version: revision.version,
             supersedes: revision.supersedes,
             blind: *blind,
-            data_hash: revision.data.as_ref().map(|d| revision.data_hash.unwrap_or_else(|| ion_hash(d))),
+            data_hash: revision.data.as_ref().map(|data| {
+                revision.data_hash.unwrap_or_else(|| Hasher::new().value_with(data, revision.salt_field()))
+            }),
             imported: None,
         };
         let mut of_revisions: Vec<RevisionFacts> = transaction.revisions.iter().zip(&blinds).map(of_revision).collect();
@@ -465,7 +467,7 @@ impl Sequencer {
                 },
                 imported: imported.map(|imported| imported.revision),
             };
-            frame.put(revision.data.as_deref(), &mut self.dictionary, &mut self.scratch, frames);
+            frame.put(revision.data.as_deref(), revision.salt_field(), &mut self.dictionary, &mut self.scratch, frames);
             ends.push(frames.len());
             if frames.len() > limit {
                 return;

@@ -67,6 +67,9 @@ pub struct ImportedContent {
     pub redacted: Option<Hash>,
 }
 
+/// The field that makes the hash of a document tell nothing of a document that somebody guesses.
+pub const SALT_FIELD: &str = "_ql_salt";
+
 /// A revision to be made.
 #[derive(Debug, Clone)]
 pub struct NewRevision {
@@ -78,11 +81,20 @@ pub struct NewRevision {
     pub supersedes: Option<u64>,
     /// A struct; `None` makes the revision a deletion.
     pub data: Option<Arc<Value>>,
-    /// The Ion Hash of `data`, if the caller has it; otherwise it is computed on the submitting thread.
+    /// Stored and hashed as the last field of the data, [`SALT_FIELD`]; the data has no such field then.
+    pub salt: Option<Arc<[u8]>>,
+    /// The Ion Hash of `data` with its salt, if the caller has it; otherwise it is computed on the submitting thread.
     /// Whoever changes `data` in [`Sequence::validate`] sets this too, or `None`.
     pub data_hash: Option<Hash>,
     /// How `transactionInfo.documents` lists it; `None` for revisions of system tables.
     pub listed: Option<Listed>,
+}
+
+impl NewRevision {
+    /// The field that its data has beside what is in `data`.
+    pub(crate) fn salt_field(&self) -> Option<(&str, &[u8])> {
+        self.salt.as_deref().map(|salt| (SALT_FIELD, salt))
+    }
 }
 
 /// The entry of a document in `transactionInfo.documents`.
@@ -152,6 +164,6 @@ pub struct PublishedRevision {
     pub version: u64,
     pub supersedes: Option<u64>,
     pub deleted: bool,
-    /// `None` if deleted or redacted.
+    /// `None` if deleted or redacted. Read back from the journal it has its salt.
     pub data: Option<Arc<Value>>,
 }

@@ -82,6 +82,23 @@ pub fn encode_with(value: &Value, symbols: &mut impl SymbolTable, out: &mut Vec<
     }
 }
 
+/// [`encode_with`] of a struct with a blob as its last field; of anything else, of the value.
+pub fn encode_with_more(value: &Value, more: Option<(&str, &[u8])>, symbols: &mut impl SymbolTable, out: &mut Vec<u8>) {
+    let (Value::Struct(s), Some((name, blob))) = (value, more) else { return encode_with(value, symbols, out) };
+    let at = begin(out);
+    for (name, value) in &s.fields {
+        let number = number_of(name, symbols);
+        write_var_uint(u64::from(number), out);
+        encode_with(value, symbols, out);
+    }
+    let number = symbols.intern(name);
+    write_var_uint(u64::from(number), out);
+    let inner = begin(out);
+    out.extend_from_slice(blob);
+    end(out, inner, 0xA0);
+    end(out, at, 0xD0);
+}
+
 /// Exponent and coefficient; nothing for `0d0`. Ion Hash uses the same bytes.
 pub(super) fn write_decimal_body(decimal: &Decimal, out: &mut Vec<u8>) {
     if decimal.exponent() == 0 && decimal.is_zero() && !decimal.is_negative_zero() {
@@ -280,5 +297,32 @@ fn sign_magnitude(out: &mut Vec<u8>, at: usize, negative: bool) {
         Some(_) => out.insert(at, sign),
         None if negative => out.push(sign),
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ion::{Hasher, Limits, ion_hash, parse};
+
+    #[test]
+    fn a_blob_beside_a_struct_is_its_last_field() {
+        let name = "_ql_salt";
+        for text in
+            ["{}", "{a:1,b:{c:[1,{d:\"x\"}]},a:2}", "{'a long name':\"and a text of more than fourteen bytes\"}"]
+        {
+            let value = parse(text, &Limits::DOCUMENT).unwrap();
+            let mut whole = value.clone();
+            let Value::Struct(fields) = &mut whole else { panic!("{text}") };
+            fields.fields.push((Symbol::from(name), Value::blob([7; 16])));
+            let more = Some((name, &[7_u8; 16][..]));
+            assert_eq!(Hasher::new().value_with(&value, more), ion_hash(&whole), "{text}");
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            encode_with_more(&value, more, &mut Collector::default(), &mut one);
+            encode_with(&whole, &mut Collector::default(), &mut other);
+            assert_eq!(one, other, "{text}");
+        }
+        let list = parse("[1]", &Limits::DOCUMENT).unwrap();
+        assert_eq!(Hasher::new().value_with(&list, Some((name, &[1]))), ion_hash(&list));
     }
 }

@@ -74,6 +74,19 @@ impl Hasher {
         self.finish()
     }
 
+    /// The hash of a struct with a blob as one field more; of anything else, that of the value.
+    pub fn value_with(&mut self, value: &Value, more: Option<(&str, &[u8])>) -> Hash {
+        let (Value::Struct(s), Some((name, blob))) = (value, more) else { return self.value(value) };
+        self.start();
+        self.put_struct(|fields| {
+            for (name, value) in &s.fields {
+                fields.symbol_field(name, value);
+            }
+            fields.blob_field(name, blob);
+        });
+        self.finish()
+    }
+
     /// The hash of a string.
     pub fn string(&mut self, text: &str) -> Hash {
         self.start();

@@ -20,7 +20,7 @@ mod value;
 
 pub use check::{LimitsExceeded, check};
 pub use decode::{BinaryError, BinaryProblem, decode, decode_many, decode_with};
-pub use encode::{encode, encode_with};
+pub use encode::{encode, encode_with, encode_with_more};
 pub use hash::{FieldWriter, Hasher, ion_hash, ion_hash_binary, ion_hash_string};
 pub use json::to_json;
 pub use number::IntError;

@@ -144,6 +144,7 @@ impl<'a> BlockImporter<'a> {
             supersedes,
             data: data.map(|data| Arc::new(data.clone())),
             data_hash: None,
+            salt: None,
             listed: listed.map(|d| Listed { table_name: Arc::clone(&d.table_name), statements: d.statements.clone() }),
         };
         Ok((new, ImportedContent { revision: imported, redacted }))
@@ -195,6 +196,7 @@ fn opaque() -> NewRevision {
         supersedes: None,
         data: None,
         data_hash: None,
+        salt: None,
         listed: None,
     }
 }

@@ -64,6 +64,7 @@ fn record(ledger: &Ledger, version: u64) -> NewRevision {
         supersedes: before.filter(|_| version > 0),
         data: None,
         data_hash: None,
+        salt: None,
         listed: None,
     }
 }

@@ -108,6 +108,7 @@ pub fn first(n: u64, size: usize) -> NewRevision {
         supersedes: None,
         data: Some(document(n, size)),
         data_hash: None,
+        salt: None,
         listed: Some(Listed { table_name: "t".into(), statements: vec![0] }),
     }
 }

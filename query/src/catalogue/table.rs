@@ -10,7 +10,7 @@ use crate::index::Key;
 use crate::types::SqlType;
 
 /// The salt's field (CONTRACT section 5): reserved, and hidden in user views.
-pub const SALT_FIELD: &str = "_ql_salt";
+pub use ledgerstone_journal::SALT_FIELD;
 /// Top-level fields that exactly make a document's metadata: no document may have just these (CONTRACT section 2).
 pub const METADATA_FIELDS: [&str; 4] = ["id", "version", "txTime", "txId"];
 

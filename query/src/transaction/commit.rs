@@ -13,7 +13,6 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_journal::mutation::{self, Mutation};
 use ledgerstone_journal::{CommitError, Committed, Listed, NewRevision};
 
-use super::doc::with_salt;
 use super::overlay::Own;
 use super::payload::{KeyChange, Payload, Write};
 use super::{Transaction, body_digest, conflict};
@@ -178,10 +177,6 @@ fn table_of(catalogue: &Catalogue, id: Id) -> Result<Arc<Table>> {
 }
 
 fn revision_of(table: &Table, id: Id, own: &Own, write: &Write) -> NewRevision {
-    let data = match (&write.data, &write.salt) {
-        (Some(data), Some(salt)) => Some(Arc::new(with_salt(data, salt))),
-        (data, _) => data.clone(),
-    };
     NewRevision {
         table_id: table.id,
         document_id: id,
@@ -189,7 +184,8 @@ fn revision_of(table: &Table, id: Id, own: &Own, write: &Write) -> NewRevision {
         supersedes: own.base.as_ref().map(|b| b.position),
         // The journal computes it before anything else, on this thread, and on several if there is much to do.
         data_hash: None,
-        data,
+        data: write.data.clone(),
+        salt: write.salt.clone(),
         listed: (!table.id.is_system())
             .then(|| Listed { table_name: table.name.clone(), statements: own.statements.clone() }),
     }

@@ -141,6 +141,7 @@ fn a_record_of_a_redaction_that_names_no_revision_makes_an_export_false() {
             supersedes: None,
             data: Some(Arc::new(record.to_value())),
             data_hash: None,
+            salt: None,
             listed: None,
         };
         let target = RedactedRevision { strand, sequence_no: block, table_id, document_id, version };

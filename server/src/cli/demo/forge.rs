@@ -108,6 +108,7 @@ fn revision_again(revision: &StoredRevision, lie: &Lie) -> Result<NewRevision, S
         supersedes: revision.supersedes,
         data,
         data_hash: None,
+        salt: None,
         listed: revision.listed.clone(),
     })
 }
