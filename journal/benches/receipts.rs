@@ -15,33 +15,13 @@ use ledgerstone_digest::receipt::Receipt;
 use ledgerstone_digest::verifier::{Expectation, Trust, verify, verify_signatures};
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::recovery::origin_of;
-use ledgerstone_journal::{
-    CommitError, Committed, CreateOptions, Env, Ledger, Listed, NewRevision, OpenOptions, Publish, PublishedBlock,
-    Sequence, Transaction,
-};
+use ledgerstone_journal::{CreateOptions, Env, Ledger, Listed, NewRevision, OpenOptions, Transaction, Unjudged};
 
 const LEDGER: Id = Id([1; 16]);
 const TABLE: Id = Id([2; 16]);
 /// Transactions under way while the ledger is filled.
 const IN_FLIGHT: usize = 512;
 const ROUNDS: u64 = 2_000;
-
-/// Takes every transaction.
-struct Takes;
-
-impl Sequence for Takes {
-    fn validate(&mut self, _: &mut Transaction) -> Result<(), CommitError> {
-        Ok(())
-    }
-
-    fn sequenced(&mut self, _: &Transaction, _: &Committed) {}
-
-    fn dropped(&mut self) {}
-}
-
-impl Publish for Takes {
-    fn publish(&mut self, _: PublishedBlock) {}
-}
 
 fn main() -> Result<(), Box<dyn Error>> {
     // `cargo test --benches` runs benches as well, to see that they work: a small tree is enough for that.
@@ -55,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let key = || SigningKey::from_seed(&origin_of("ledger.example", LEDGER), &[7; 32]);
     let env = Env::production();
     Ledger::create(&env, &dir, &CreateOptions::new(LEDGER, "ledger.example", key()?))?;
-    let ledger = Ledger::open(&env, &dir, OpenOptions::new(key()?))?.start(Box::new(Takes), Box::new(Takes));
+    let ledger = Ledger::open(&env, &dir, OpenOptions::new(key()?))?.start(Box::new(Unjudged), Box::new(Unjudged));
     let mut pending = VecDeque::new();
     // A leaf for the row and one for its block, and the genesis.
     for n in 0..leaves / 2 {

@@ -82,6 +82,6 @@ pub use sequencer::STAGED_ABOVE_BYTES;
 pub use stored::{StoredBlock, StoredRevision};
 pub use transaction::{
     Committed, ImportedContent, ImportedTransaction, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision,
-    Rotation, SALT_FIELD, Sequence, Transaction,
+    Rotation, SALT_FIELD, Sequence, Transaction, Unjudged,
 };
 pub use verify::{VerifyOptions, VerifyReport, verify_directory};

@@ -144,6 +144,24 @@ pub trait Publish: Send {
     fn publish(&mut self, block: PublishedBlock);
 }
 
+/// Takes every transaction as it comes and shows blocks to nobody: for blocks that were judged before, and for tools.
+#[derive(Debug, Clone, Copy)]
+pub struct Unjudged;
+
+impl Sequence for Unjudged {
+    fn validate(&mut self, _: &mut Transaction) -> Result<(), CommitError> {
+        Ok(())
+    }
+
+    fn sequenced(&mut self, _: &Transaction, _: &Committed) {}
+
+    fn dropped(&mut self) {}
+}
+
+impl Publish for Unjudged {
+    fn publish(&mut self, _: PublishedBlock) {}
+}
+
 /// A durable block, or a piece of one that is replayed.
 pub struct PublishedBlock {
     pub committed: Committed,

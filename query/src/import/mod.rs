@@ -28,9 +28,7 @@ use ledgerstone_journal::keys::{KeyDirectory, keys_in};
 use ledgerstone_journal::qldb::import::{BlockImporter, strand_of};
 use ledgerstone_journal::qldb::source::{BlockSource, ExportError, ReadSoFar, check_redactions};
 use ledgerstone_journal::recovery::{genesis_of, origin_of};
-use ledgerstone_journal::{
-    CommitError, CommitFuture, Committed, CreateOptions, Import, Ledger, OpenOptions, Publish, PublishedBlock, Sequence,
-};
+use ledgerstone_journal::{CommitError, CommitFuture, CreateOptions, Import, Ledger, OpenOptions, Unjudged};
 
 use crate::catalogue::{IndexStatus, Table, TableStatus, ddl, system_tables};
 use crate::database::{Database, DatabaseOptions, open_error, read_error};
@@ -444,24 +442,7 @@ fn open_journal(instance: &InstanceOptions, directory: &Path) -> Result<Arc<Ledg
     let keys = keys_in(&instance.keys, id);
     let options = OpenOptions { transaction_revisions_max: u64::from(u32::MAX), ..OpenOptions::new(keys) };
     let recovered = Ledger::open(&instance.env, directory, options).map_err(open_error)?;
-    Ok(recovered.start(Box::new(Nobody), Box::new(Nobody)))
-}
-
-/// Nobody reads the ledger while it is imported.
-struct Nobody;
-
-impl Sequence for Nobody {
-    fn validate(&mut self, _: &mut ledgerstone_journal::Transaction) -> std::result::Result<(), CommitError> {
-        Ok(())
-    }
-
-    fn sequenced(&mut self, _: &ledgerstone_journal::Transaction, _: &Committed) {}
-
-    fn dropped(&mut self) {}
-}
-
-impl Publish for Nobody {
-    fn publish(&mut self, _: PublishedBlock) {}
+    Ok(recovered.start(Box::new(Unjudged), Box::new(Unjudged)))
 }
 
 fn not_written(error: &CommitError) -> QueryError {

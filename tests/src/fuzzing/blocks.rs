@@ -15,10 +15,7 @@ use ledgerstone_journal::fuzzing::with_checksums;
 use ledgerstone_journal::qldb::import::{BlockImporter, strand_of};
 use ledgerstone_journal::recovery::origin_of;
 use ledgerstone_journal::segment::{PAGE_BYTES, SegmentHeader, segment_path};
-use ledgerstone_journal::{
-    CommitError, Committed, CreateOptions, Env, Import, Ledger, OpenOptions, Publish, PublishedBlock, Sequence,
-    Transaction, VerifyOptions, verify_directory,
-};
+use ledgerstone_journal::{CreateOptions, Env, Import, Ledger, OpenOptions, Unjudged, VerifyOptions, verify_directory};
 use ledgerstone_query::catalogue::system_tables::of_document;
 
 const LIMITS: Limits = Limits { bytes_max: 1 << 20, depth_max: 272, values_max: 1 << 18 };
@@ -87,7 +84,8 @@ fn make(blocks: &[&JournalBlock], open: OpenRedactions) -> Env {
         CreateOptions { import: Some(Import { strand, facts }), ..CreateOptions::new(LEDGER, PREFIX, key.clone()) };
     Ledger::create(&env, dir, &create).expect("a new ledger");
     let options = OpenOptions { threads: false, ..OpenOptions::new(key) };
-    let ledger = Ledger::open(&env, dir, options).expect("it was just made").start(Box::new(Nobody), Box::new(Nobody));
+    let ledger =
+        Ledger::open(&env, dir, options).expect("it was just made").start(Box::new(Unjudged), Box::new(Unjudged));
     let mut importer = BlockImporter::leaving_out(&of_document, open.clone());
     for block in blocks {
         let transaction = importer.transaction(block).expect("it was taken before");
@@ -175,20 +173,4 @@ fn sign_again(blocks: &mut [JournalBlock]) {
         }
         previous = Some(block.block_hash);
     }
-}
-
-struct Nobody;
-
-impl Sequence for Nobody {
-    fn validate(&mut self, _: &mut Transaction) -> Result<(), CommitError> {
-        Ok(())
-    }
-
-    fn sequenced(&mut self, _: &Transaction, _: &Committed) {}
-
-    fn dropped(&mut self) {}
-}
-
-impl Publish for Nobody {
-    fn publish(&mut self, _: PublishedBlock) {}
 }

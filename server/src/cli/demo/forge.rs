@@ -11,8 +11,7 @@ use ledgerstone_digest::note::SigningKey;
 use ledgerstone_digest::qldb::statement_digest;
 use ledgerstone_journal::env::Clock;
 use ledgerstone_journal::{
-    CommitError, Committed, CreateOptions, Env, Ledger, NewRevision, OpenOptions, Publish, PublishedBlock, Sequence,
-    StoredBlock, StoredRevision, Transaction,
+    CreateOptions, Env, Ledger, NewRevision, OpenOptions, StoredBlock, StoredRevision, Transaction, Unjudged,
 };
 
 /// What is to have been otherwise.
@@ -42,7 +41,7 @@ pub fn forge(
 ) -> Result<Forged, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let source = Ledger::open(&Env::production(), from, manual(key)).map_err(|error| text(&error))?;
-    let source = source.start(Box::new(Willing), Box::new(Willing));
+    let source = source.start(Box::new(Unjudged), Box::new(Unjudged));
     let origin = source.origin().to_owned();
     let prefix = origin.rsplit_once('/').map_or("", |(prefix, _)| prefix).to_owned();
     let clock = Arc::new(Replayed(AtomicI64::new(source.created_ms())));
@@ -54,7 +53,7 @@ pub fn forge(
     Ledger::create(&env, to, &CreateOptions::new(source.ledger_id(), &prefix, forger()?))
         .map_err(|error| text(&error))?;
     let target = Ledger::open(&env, to, manual(forger()?)).map_err(|error| text(&error))?;
-    let target = target.start(Box::new(Willing), Box::new(Willing));
+    let target = target.start(Box::new(Unjudged), Box::new(Unjudged));
     let mut blocks = 0;
     for block in source.blocks(0) {
         let block = block.map_err(|error| text(&error))?;
@@ -136,23 +135,6 @@ fn changed(value: &Value, lie: &Lie) -> Value {
         Value::List(items) => Value::List(items.iter().map(|item| changed(item, lie)).collect()),
         other => other.clone(),
     }
-}
-
-/// Accepts everything.
-struct Willing;
-
-impl Sequence for Willing {
-    fn validate(&mut self, _: &mut Transaction) -> Result<(), CommitError> {
-        Ok(())
-    }
-
-    fn sequenced(&mut self, _: &Transaction, _: &Committed) {}
-
-    fn dropped(&mut self) {}
-}
-
-impl Publish for Willing {
-    fn publish(&mut self, _: PublishedBlock) {}
 }
 
 /// The time of the block that is being written again.
