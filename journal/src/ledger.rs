@@ -212,6 +212,20 @@ impl Ledger {
         failed.into_iter().chain((from..end).map(|number| self.read_block(number)))
     }
 
+    /// The published revisions at positions from `from` on to before `to`, in order, a block after the other.
+    pub fn revisions_between<E: From<ReadError>>(
+        &self,
+        from: u64,
+        to: u64,
+        each: &mut dyn FnMut(StoredRevision) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let end = self.snapshot();
+        if to > end {
+            return Err(ReadError::Beyond { what: "position", number: to, end }.into());
+        }
+        self.journal.pieces_between(from, to, &mut |_, revisions, _| revisions.into_iter().try_for_each(&mut *each))
+    }
+
     /// A signed checkpoint of at least everything durable now.
     pub fn checkpoint(&self) -> Result<Signed, CheckpointError> {
         self.notary.checkpoint()

@@ -6,6 +6,8 @@ pub mod analytics;
 pub mod ast;
 pub mod bind;
 pub mod catalogue;
+#[cfg(feature = "analytics")]
+pub mod columns;
 #[cfg(test)]
 mod compact;
 pub mod database;

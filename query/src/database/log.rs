@@ -38,6 +38,8 @@ pub(crate) struct Journal {
     pub ledger: Arc<Ledger>,
     pub tasks: Arc<Tasks>,
     pub state: Arc<State>,
+    #[cfg(feature = "analytics")]
+    pub columns: Arc<crate::columns::ColumnStore>,
 }
 
 impl Log for Journal {
@@ -70,11 +72,15 @@ impl Log for Journal {
         // Writing segments again takes its time, and blocks.
         let (done, answer) = oneshot::channel();
         let (ledger, state) = (self.ledger.clone(), self.state.clone());
+        #[cfg(feature = "analytics")]
+        let columns = self.columns.clone();
         let task = async move {
             let outcome = redacted(ledger.redact(transaction));
             if outcome.is_ok() {
-                // Keys hold what documents say.
+                // Keys hold what documents say, and so do columns.
                 state.purge_rows();
+                #[cfg(feature = "analytics")]
+                columns.purge();
             }
             // Nobody may be waiting any more.
             let _ = done.send(outcome);

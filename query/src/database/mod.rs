@@ -40,6 +40,8 @@ pub(crate) use log::Log;
 pub(crate) use state::{State, unique_violation};
 
 use crate::catalogue::{Catalogue, IndexStatus};
+#[cfg(feature = "analytics")]
+use crate::columns::{ColumnOptions, ColumnStore};
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::Rows;
 use crate::index::disk::{IndexOptions, Upkeep};
@@ -66,6 +68,8 @@ pub struct Database {
     upkeep: Mutex<Option<Upkeep>>,
     answers: Answers,
     workspace: Arc<Workspace>,
+    #[cfg(feature = "analytics")]
+    columns: Arc<ColumnStore>,
 }
 
 /// The longest client token, in bytes.
@@ -88,6 +92,9 @@ pub struct DatabaseOptions {
     pub threads: bool,
     /// What of the row index is kept in memory.
     pub index: IndexOptions,
+    /// What of the columns is kept in memory.
+    #[cfg(feature = "analytics")]
+    pub columns: ColumnOptions,
     /// What statements may keep while they work, unless the ledger shares that with others.
     pub work: WorkLimits,
 }
@@ -132,6 +139,8 @@ impl Default for DatabaseOptions {
             index_build_documents: 256,
             threads: true,
             index: IndexOptions::default(),
+            #[cfg(feature = "analytics")]
+            columns: ColumnOptions::default(),
             work: WorkLimits::default(),
         }
     }
@@ -199,15 +208,35 @@ impl Database {
         let validator = Box::new(Validator::new(state.clone()));
         let ledger = recovered.start(validator, Box::new(Publisher(state.clone())));
         let tasks = Arc::new(Tasks::new(options.threads));
-        let log: Arc<dyn Log> =
-            Arc::new(Journal { ledger: ledger.clone(), tasks: tasks.clone(), state: state.clone() });
+        #[cfg(feature = "analytics")]
+        let columns = Arc::new(ColumnStore::new(ledger.clone(), state.clone(), options.columns));
+        let log: Arc<dyn Log> = Arc::new(Journal {
+            ledger: ledger.clone(),
+            tasks: tasks.clone(),
+            state: state.clone(),
+            #[cfg(feature = "analytics")]
+            columns: columns.clone(),
+        });
         let upkeep = options.threads.then(|| Upkeep::start(state.rows.clone())).transpose();
         let upkeep = Mutex::new(upkeep.map_err(|error| {
             QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
         })?);
         let (name, env, plans, answers) = (name.into(), env.clone(), PlanCache::default(), Answers::default());
-        let database =
-            Arc::new(Database { name, env, options, state, log, ledger, tasks, plans, upkeep, answers, workspace });
+        let database = Arc::new(Database {
+            name,
+            env,
+            options,
+            state,
+            log,
+            ledger,
+            tasks,
+            plans,
+            upkeep,
+            answers,
+            workspace,
+            #[cfg(feature = "analytics")]
+            columns,
+        });
         database.complete_indexes()?;
         Ok(database)
     }
@@ -230,6 +259,12 @@ impl Database {
     /// Where statements put what does not fit in their memory.
     pub(crate) fn workspace(&self) -> &Arc<Workspace> {
         &self.workspace
+    }
+
+    /// The documents as columns, for what reads many of them.
+    #[cfg(feature = "analytics")]
+    pub fn columns(&self) -> &Arc<ColumnStore> {
+        &self.columns
     }
 
     /// What statements have taken for their work.

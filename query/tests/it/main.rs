@@ -3,6 +3,8 @@
 #[cfg(feature = "analytics")]
 mod analytics_same;
 mod changes;
+#[cfg(feature = "analytics")]
+mod columns_model;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;

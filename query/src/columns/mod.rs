@@ -1,0 +1,153 @@
+//! The columns of a ledger's documents, derived from its journal (DESIGN section 7, "Columns"; docs/architecture.md,
+//! "Columns").
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `field` | one field as an array from which every value comes back exactly |
+//! | `piece` | a run of revisions of one table, as columns |
+//! | `scan` | which rows a view sees, and what a reader is handed |
+//! | `tail` | the pieces of each table, and what superseded their rows |
+//! | `store` | from the journal to the pieces |
+//!
+//! Ask [`Database::columns`](crate::database::Database::columns) for the [`ColumnStore`], and it for a [`Scan`]. A scan is
+//! exact: it has every revision of its table that stands before its snapshot, the last one committed included, and no
+//! other. It never reads the index, and what it answers does not depend on what is in memory or in files.
+//!
+//! What the store cannot say it does not guess: a field that is [`Field::NotKept`] in some partition, or an error, sends
+//! the reader to the journal, that is to the document executor.
+
+mod field;
+mod piece;
+mod scan;
+mod store;
+mod tail;
+
+use ledgerstone_digest::id::Id;
+use ledgerstone_journal::ReadError;
+
+pub use field::{FieldColumn, Form, time_shape};
+pub use scan::{Batch, Field, Partition, Scan};
+pub use store::ColumnStore;
+
+use crate::database::read_error;
+use crate::error::{QueryError, SqlState};
+
+/// Which revisions a scan sees. All of them look only at what stands before the scan's snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnView {
+    /// What is current at the snapshot: no deletions.
+    Current,
+    /// What was current at this position, which is at most the snapshot: no deletions.
+    AsOf(u64),
+    /// Every revision, deletions included, that was active at any time between two positions: it stands before `to` and
+    /// nothing before `from` supersedes it. The whole history is from 0 to the snapshot.
+    History { from: u64, to: u64 },
+}
+
+/// What is asked of a table.
+#[derive(Debug, Clone)]
+pub struct ScanRequest {
+    pub table: Id,
+    /// A published snapshot, so a block's end: revisions at positions before it are seen. Take the transaction's.
+    pub snapshot: u64,
+    pub view: ColumnView,
+    /// Top-level fields that are needed, by their exact names, once each.
+    pub fields: Vec<String>,
+    /// Metadata that is needed.
+    pub meta: Vec<Meta>,
+}
+
+/// What a revision has beside its document. Arrays without nulls, unless something else is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Meta {
+    /// Where it stands in the ledger: `UInt64`, ascending within a scan.
+    Position,
+    /// The document's id: `FixedSizeBinary(16)`.
+    DocumentId,
+    /// `UInt64`.
+    Version,
+    /// `FixedSizeBinary(16)`.
+    TxId,
+    /// `Int64`: milliseconds since 1970, which is all a txTime has. An imported revision's need not ascend with positions.
+    TxTime,
+    /// The number of its block: `UInt64`.
+    Block,
+    /// The position of the revision that it supersedes: `UInt64`, null if there is none.
+    Supersedes,
+    /// [`Presence`] as `UInt8`.
+    Presence,
+}
+
+impl Meta {
+    /// In the order of their numbers.
+    pub const ALL: [Meta; 8] = [
+        Meta::Position,
+        Meta::DocumentId,
+        Meta::Version,
+        Meta::TxId,
+        Meta::TxTime,
+        Meta::Block,
+        Meta::Supersedes,
+        Meta::Presence,
+    ];
+}
+
+/// What became of a revision's data. All fields are null unless there is data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Presence {
+    Data = 0,
+    /// The revision deletes its document. No current or AS OF view sees it.
+    Deleted = 1,
+    /// The data has been redacted. Views see the revision all the same, as the document executor does; whoever reads
+    /// what is current asks afterwards whether its snapshot can still be read.
+    Redacted = 2,
+}
+
+/// How much the columns of a ledger may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnOptions {
+    /// Memory for columns, in bytes. A ledger whose columns take more answers its scans by rows.
+    pub memory_bytes_max: usize,
+    /// Rows after which a piece takes no more.
+    pub piece_rows: usize,
+}
+
+impl Default for ColumnOptions {
+    fn default() -> Self {
+        ColumnOptions { memory_bytes_max: 2 << 30, piece_rows: 64 << 10 }
+    }
+}
+
+/// Why columns do not answer. The journal still does: run the statement in the document executor, unless it was stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ColumnError {
+    /// The caller said so.
+    #[error("the scan was stopped")]
+    Stopped,
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the columns would take more than {limit} bytes of memory")]
+    Memory { limit: usize },
+    /// A mistake of this program.
+    #[error("columns: {0}")]
+    Internal(String),
+}
+
+impl From<arrow::error::ArrowError> for ColumnError {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        ColumnError::Internal(error.to_string())
+    }
+}
+
+impl From<ColumnError> for QueryError {
+    fn from(error: ColumnError) -> Self {
+        let code = match error {
+            ColumnError::Read(error) => return read_error(error),
+            ColumnError::Stopped => SqlState::QUERY_CANCELED,
+            ColumnError::Memory { .. } => SqlState::INSUFFICIENT_RESOURCES,
+            ColumnError::Internal(_) => SqlState::INTERNAL,
+        };
+        QueryError::new(code, error.to_string())
+    }
+}
