@@ -1,4 +1,4 @@
-//! `ledgerstone import`: makes a ledger of another system's export (docs/migrate-from-qldb.md, "Bringing the ledger").
+//! `ledgerstone import`: rows of files (`load`), or a ledger of another system's export (docs/migrate-from-qldb.md, "Bringing the ledger").
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +16,7 @@ use ledgerstone_query::import::{ImportError, ImportOptions, ImportReport, Progre
 use ledgerstone_query::instance::InstanceOptions;
 use ledgerstone_query::work::WorkLimits;
 
+use super::load;
 use super::report::{Outcome, conclude};
 use super::terminal::{Progress, Style, say, thousands};
 use super::verify::{of_report, read_note, read_vkey};
@@ -29,6 +30,14 @@ pub struct Import {
 
 #[derive(Debug, clap::Subcommand)]
 enum From {
+    /// Put the rows of CSV files into a table of a running server.
+    Csv(load::Csv),
+    /// Put the objects of JSON files into a table of a running server.
+    Json(load::Json),
+    /// Put the structs of Ion files into a table of a running server.
+    Ion(load::Ion),
+    /// Put the rows of Parquet files into a table of a running server.
+    Parquet(load::Parquet),
     /// Make a ledger of a QLDB journal export, every block as it was.
     QldbExport(QldbExport),
     /// Go on with a ledger whose key is lost: a new one begins with its blocks and names its last checkpoint.
@@ -110,6 +119,10 @@ struct QldbExport {
 impl Import {
     pub fn run(self) -> ExitCode {
         match self.from {
+            From::Csv(arguments) => arguments.run(),
+            From::Json(arguments) => arguments.run(),
+            From::Ion(arguments) => arguments.run(),
+            From::Parquet(arguments) => arguments.run(),
             From::QldbExport(arguments) => arguments.run(),
             From::Ledger(arguments) => arguments.run(),
         }

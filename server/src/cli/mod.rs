@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod export;
 mod import;
+mod load;
 mod passwd;
 mod report;
 mod restore;
@@ -44,7 +45,7 @@ enum Command {
     Verify(verify::Verify),
     /// Write rows to Parquet, or blocks as QLDB exported them.
     Export(export::Export),
-    /// Make a ledger of another system's export.
+    /// Bring in rows of files, or make a ledger of another system's export.
     Import(import::Import),
     /// Copy a ledger's journal, from a running server too, and verify the copy.
     Backup(backup::Backup),

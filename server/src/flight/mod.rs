@@ -35,6 +35,8 @@ mod status;
 mod types;
 mod who;
 
+pub use parameters::value as read_value;
+
 use std::sync::Arc;
 use std::time::Duration;
 

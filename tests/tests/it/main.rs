@@ -16,6 +16,7 @@ mod hostile;
 mod hostile_values;
 mod import;
 mod kill;
+mod load;
 mod pg_copy;
 mod pg_export;
 mod pg_limits;
