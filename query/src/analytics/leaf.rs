@@ -58,8 +58,8 @@ impl ColumnSource for Scans<'_, '_> {
             columns.push(Taken { number: *number, role: want.role, what: &want.what, form: None, arrays: Vec::new() });
         }
         let mut lengths = Vec::new();
-        let pieces = super::pieces(self.run, &level)?;
-        scan::stream(self.run, &level, &outputs, &pieces, &inputs, &mut |made| {
+        let pieces = super::pieces(self.run, &level, &inputs)?;
+        scan::stream(self.run, &level, &outputs, &*pieces, &inputs, &mut |made| {
             self.run.check_cancelled()?;
             let mut vectors = made.vectors.as_slice();
             for column in &mut columns {

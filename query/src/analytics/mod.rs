@@ -17,6 +17,7 @@ mod partial;
 mod scan;
 mod shape;
 mod sorted;
+mod stored;
 mod vector;
 
 use std::rc::Rc;
@@ -27,11 +28,12 @@ use arrow::record_batch::RecordBatch;
 
 use crate::bind::plan::{At, Datum, DistinctPlan, DocPart, Ex, GroupPlan, SelectPlan, SortExpr, ViewPlan};
 use crate::catalogue::Table;
+use crate::columns::ColumnView;
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::{Env, Flow, Row, Run, Slot, Tuple};
 use crate::function::aggregate::Accumulator;
 use crate::session::{SETTING_ANALYTIC_DOCUMENTS, SETTING_EXECUTOR, Settings};
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, View};
 use crate::work::unpack;
 use column::Reader;
 use decode::{Batches, ColumnSource, Rows};
@@ -130,27 +132,51 @@ fn columns<'p>(run: &Run<'_>, select: &'p SelectPlan) -> Option<scan::Level<'p>>
     level_by_columns(select, run.tx, Mode::of(&run.call.session.settings))
 }
 
-fn level_by_columns<'p>(select: &'p SelectPlan, _tx: &Transaction, mode: Mode) -> Option<scan::Level<'p>> {
-    if mode != Mode::Columns {
+fn level_by_columns<'p>(select: &'p SelectPlan, tx: &Transaction, mode: Mode) -> Option<scan::Level<'p>> {
+    if tx.is_on_pending() {
         return None;
     }
-    scan::Level::of(select)
+    let level = scan::Level::of(select)?;
+    let table = level.table.table.id;
+    let chosen = match mode {
+        Mode::Columns => true,
+        Mode::Auto { documents } => {
+            let own = matches!(level.table.view, ViewPlan::Current) && tx.has_written(table);
+            !own && tx.database().document_count(table) >= documents.max(1)
+        }
+        Mode::Document | Mode::DataFusion => false,
+    };
+    chosen.then_some(level)
 }
 
-/// The rows of a level's table.
-fn pieces<'r>(run: &Run<'r>, level: &scan::Level<'_>) -> Result<scan::Documents<'r>, Stop> {
+/// The rows of a level's table: from the column store or, if the transaction has changed it, from its documents.
+fn pieces<'r>(
+    run: &Run<'r>,
+    level: &scan::Level<'_>,
+    inputs: &[compute::Input],
+) -> Result<Box<dyn scan::Pieces + 'r>, Stop> {
     let env = Env { row: &[], outer: None };
-    let docs = match &level.table.view {
+    let table = &level.table.table;
+    let view = match &level.table.view {
         ViewPlan::History { from, to } => {
             let (from, to) = run.interval((from.as_ref(), to.as_ref()), &env)?;
-            run.tx.history(&level.table.table, None, from, to)?
+            let (from, to) = run.tx.history_between(table, None, from, to)?;
+            ColumnView::History { from, to }
         }
         view => match run.view(view, &env)? {
-            Some(view) => run.tx.scan(&level.table.table, view)?,
             None => return Err(Stop::Fallback("no rows")),
+            Some(View::Current) if run.tx.has_written(table.id) => {
+                let docs = run.tx.scan(table, View::Current)?;
+                return Ok(Box::new(scan::Documents::of(docs, run)?));
+            }
+            Some(View::Current) => {
+                run.tx.note_table_read(table.id);
+                ColumnView::Current
+            }
+            Some(View::AsOf(at)) => ColumnView::AsOf(at),
         },
     };
-    scan::Documents::of(docs, run)
+    Ok(Box::new(stored::Stored::open(run, level, view, inputs)?))
 }
 
 fn by_columns<T>(run: &Run<'_>, work: impl FnOnce() -> Result<(T, usize), Stop>) -> Result<Option<T>> {
@@ -165,7 +191,7 @@ fn by_columns<T>(run: &Run<'_>, work: impl FnOnce() -> Result<(T, usize), Stop>)
 fn scanned_groups(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<Option<Vec<Group>>> {
     let Some(level) = columns(run, select) else { return Ok(None) };
     let Some(inputs) = level.inputs(scan::expressions(shape)) else { return Ok(None) };
-    by_columns(run, || scan::group(run, &level, shape, &pieces(run, &level)?, &inputs))
+    by_columns(run, || scan::group(run, &level, shape, &*pieces(run, &level, &inputs)?, &inputs))
 }
 
 /// The distinct rows of such a level, or the first of its sorted ones.
@@ -179,12 +205,12 @@ fn scanned_rows(
     let Some(inputs) = level.inputs(scan::expressions(shape)) else { return Ok(None) };
     match (&shape.top, most) {
         (Top::Distinct { .. }, _) => {
-            let groups = by_columns(run, || scan::group(run, &level, shape, &pieces(run, &level)?, &inputs))?;
+            let groups = by_columns(run, || scan::group(run, &level, shape, &*pieces(run, &level, &inputs)?, &inputs))?;
             Ok(groups.map(|groups| groups.into_iter().map(|(keys, _)| keys).collect()))
         }
         (Top::Sort { .. }, Some(most)) if most <= sorted::ROWS_MAX => {
             let first = sorted::First { select, most };
-            by_columns(run, || scan::first(run, &level, &first, &pieces(run, &level)?, &inputs))
+            by_columns(run, || scan::first(run, &level, &first, &*pieces(run, &level, &inputs)?, &inputs))
         }
         _ => Ok(None),
     }
@@ -200,11 +226,20 @@ pub(crate) fn stream(
 ) -> Result<bool> {
     let Some(level) = columns(run, select) else { return Ok(false) };
     let Some((outputs, inputs)) = streams(select, &level, limited) else { return Ok(false) };
+    let sorts = !select.order.is_empty() && !select.ordered;
+    if limited && !sorts && !is_cheap(run) {
+        return Ok(false);
+    }
     streamed(run, &level, &outputs, &inputs, &mut |_, made, row| {
         let mut values: Row = made.vectors.iter().map(|vector| vector.value(row)).collect();
         let keys = values.split_off(select.output.len().min(values.len()));
         sink(values, keys)
     })
+}
+
+/// The document executor may find the few rows that are wanted early, unless columns are there already.
+fn is_cheap(run: &Run<'_>) -> bool {
+    Mode::of(&run.call.session.settings) == Mode::Columns || run.tx.database().columns().position() > 1
 }
 
 /// What a level that only streams computes and reads; `None`: it does more, or the document executor is as good.
@@ -238,7 +273,7 @@ pub(crate) fn documents(
     sink: &mut dyn FnMut(&mut Tuple) -> Result<Flow>,
 ) -> Result<bool> {
     let Some(level) = columns(run, select) else { return Ok(false) };
-    if level.filters.is_empty() {
+    if level.filters.is_empty() || !is_cheap(run) && select.group.is_none() && select.windows.is_empty() {
         return Ok(false);
     }
     let slot = level.table.slot;
@@ -271,12 +306,12 @@ fn streamed(
     sink: &mut dyn FnMut(&dyn scan::Pieces, &scan::Made, usize) -> Result<Flow>,
 ) -> Result<bool> {
     let mut begun = false;
-    let outcome = pieces(run, level).and_then(|pieces| {
-        scan::stream(run, level, outputs, &pieces, inputs, &mut |made| {
+    let outcome = pieces(run, level, inputs).and_then(|pieces| {
+        scan::stream(run, level, outputs, &*pieces, inputs, &mut |made| {
             for row in 0..made.rows {
                 run.tick()?;
                 begun = true;
-                if sink(&pieces, made, row)? == Flow::Stop {
+                if sink(&*pieces, made, row)? == Flow::Stop {
                     return Ok(Flow::Stop);
                 }
             }
@@ -304,7 +339,7 @@ fn streamed(
 /// The level's rows without duplicates, in the order they first came, or sorted with `most` of them. `None`: the document
 /// executor has to.
 pub(crate) fn rows(run: &Run<'_>, select: &SelectPlan, most: Option<usize>) -> Result<Option<Vec<Row>>> {
-    if !chosen(run, select) || !worth(Mode::of(&run.call.session.settings), most.is_some()) {
+    if !chosen(run, select) {
         return Ok(None);
     }
     let Some(shape) = shape::rows(select) else { return Ok(None) };
@@ -313,6 +348,9 @@ pub(crate) fn rows(run: &Run<'_>, select: &SelectPlan, most: Option<usize>) -> R
     }
     if columns(run, select).is_some() && matches!(shape.top, Top::Sort { .. }) {
         // They are streamed into the document executor's sort, which can put them on the disk.
+        return Ok(None);
+    }
+    if !worth(Mode::of(&run.call.session.settings), most.is_some()) {
         return Ok(None);
     }
     attempt(run, || run_rows(run, select, &shape, most))
@@ -354,7 +392,7 @@ fn describe_columns(select: &SelectPlan, limited: bool, tx: &Transaction, mode: 
         Some(group) => shape::group(select, group),
         None => shape::rows(select),
     };
-    let of = format!("{} by columns ({} filters)", level.label, level.filters.len());
+    let of = format!("{} ({} filters)", level.label, level.filters.len());
     if let Some(shape) = &shape
         && level.inputs(scan::expressions(shape)).is_some()
     {
@@ -409,7 +447,7 @@ fn attempt<T>(run: &Run<'_>, work: impl FnOnce() -> Result<(T, usize), Stop>) ->
 fn leaves(run: &Run<'_>, select: &SelectPlan, shape: &Shape<'_>) -> Result<Vec<Batches>, Stop> {
     let rows = Rows { run, select, shape };
     let scans = leaf::Scans { run, select, shape };
-    let by_columns = Mode::of(&run.call.session.settings) == Mode::Columns;
+    let by_columns = matches!(Mode::of(&run.call.session.settings), Mode::Columns | Mode::Auto { .. });
     let mut leaves: Vec<Batches> = Vec::new();
     for leaf in 0..shape.leaves.len() {
         let before = run.memory_used();

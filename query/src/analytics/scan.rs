@@ -70,6 +70,10 @@ pub(super) trait Pieces: Sync {
     fn open<'s>(&'s self, piece: usize, inputs: &'s [Input]) -> Result<Option<Box<dyn Piece + 's>>, Stop>;
     /// The whole document of a row, of which [`PLACE_PARTS`] are known.
     fn document(&self, piece: usize, row: usize, parts: &[Datum]) -> Result<Doc, Stop>;
+    /// Asked behind what was read: whether it may be given out.
+    fn check(&self) -> Result<(), Stop> {
+        Ok(())
+    }
 }
 
 /// What has to be known of a row to find its document.
@@ -79,6 +83,10 @@ pub(super) const PLACE_PARTS: [DocPart; 2] = [DocPart::Position, DocPart::Succes
 pub(super) trait Piece: Load {
     fn rows(&self) -> usize;
     fn as_load(&self) -> &dyn Load;
+    /// The rows that the scan sees; `None`: all.
+    fn visible(&self) -> Option<&UInt32Array> {
+        None
+    }
 }
 
 /// The groups of a level, and the bytes they take.
@@ -365,6 +373,10 @@ impl Threads<'_, '_> {
                 let batch = Batch::new(opened.rows(), inputs, opened.as_load());
                 effort.pieces.fetch_add(1, Ordering::Relaxed);
                 effort.rows.fetch_add(batch.rows, Ordering::Relaxed);
+                let batch = match opened.visible() {
+                    Some(visible) => batch.select(visible)?,
+                    None => batch,
+                };
                 let batch = evaluator.passing(filters, batch)?;
                 let filtered = Instant::now();
                 effort.passed.fetch_add(batch.rows, Ordering::Relaxed);
@@ -389,6 +401,7 @@ impl Threads<'_, '_> {
             },
             |(_, state, _)| state,
         )
+        .and_then(|states| pieces.check().map(|()| states))
         .map(|states| {
             effort.threads.fetch_max(states.len(), Ordering::Relaxed);
             states.into_iter().flatten().collect()
@@ -469,7 +482,7 @@ impl Piece for DocumentPiece<'_> {
     }
 }
 
-fn part_of(doc: &Doc, input: &Input, tx: &Transaction) -> Result<Datum, Stop> {
+pub(super) fn part_of(doc: &Doc, input: &Input, tx: &Transaction) -> Result<Datum, Stop> {
     match input {
         Input::Field { name, any_case } => {
             let value = doc.data.as_deref().and_then(|data| field(data, name, *any_case));

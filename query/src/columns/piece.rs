@@ -47,6 +47,10 @@ impl Piece {
         &self.meta[meta as usize]
     }
 
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, ..)| &**name)
+    }
+
     /// First and last position.
     pub fn range(&self) -> (u64, u64) {
         let positions = self.positions.values();

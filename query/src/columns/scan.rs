@@ -88,6 +88,11 @@ impl Partition {
         self.piece.left_out && self.piece.field(field).is_none()
     }
 
+    /// Whether some document here has a field whose name differs from this one in case only.
+    pub fn has_other_case(&self, field: &str) -> bool {
+        self.piece.left_out || self.piece.names().any(|name| name != field && name.eq_ignore_ascii_case(field))
+    }
+
     /// The rows.
     pub fn read(&self) -> Result<Batch, ColumnError> {
         let (piece, request) = (&self.piece, &self.request);

@@ -282,6 +282,36 @@ impl Transaction {
         self.reader(view)?.range(table, index, &low, &high, descending)
     }
 
+    /// The positions between which a history's revisions were active, recorded as read like the history itself.
+    #[cfg(feature = "analytics")]
+    pub(crate) fn history_between(
+        &self,
+        table: &Table,
+        document: Option<Id>,
+        from_ms: Option<i64>,
+        to_ms: Option<i64>,
+    ) -> Result<(u64, u64)> {
+        self.reader(View::Current)?.history_between(table, document, from_ms, to_ms)
+    }
+
+    /// Whether it runs on the sequencer's thread, where nothing is to take long.
+    #[cfg(feature = "analytics")]
+    pub(crate) fn is_on_pending(&self) -> bool {
+        self.shared.on_pending
+    }
+
+    /// Whether it has changes of its own in a table.
+    #[cfg(feature = "analytics")]
+    pub(crate) fn has_written(&self, table: Id) -> bool {
+        self.overlay.table(&table).is_some_and(|own| !own.documents.is_empty())
+    }
+
+    /// Whether what a view shows has not been redacted meanwhile.
+    #[cfg(feature = "analytics")]
+    pub(crate) fn check_readable(&self, view: View) -> Result<()> {
+        read::check_readable(&self.shared, view)
+    }
+
     /// Records that a whole table was read up to the snapshot, by other ways than those here.
     pub(crate) fn note_table_read(&self, table: Id) {
         self.shared.reads().table(table);

@@ -171,13 +171,14 @@ impl<'a> Reader<'a> {
         Ok(Docs::of(&self.tx.shared, inner))
     }
 
-    pub fn history(
+    /// The positions between which revisions were active, and the read that asking for them is.
+    pub fn history_between(
         &self,
         table: &Table,
         document: Option<Id>,
         from_ms: Option<i64>,
         to_ms: Option<i64>,
-    ) -> Result<Docs> {
+    ) -> Result<(u64, u64)> {
         let database = self.tx.database();
         let to = match to_ms {
             Some(ms) => self.tx.position_at_time(ms)?,
@@ -198,6 +199,17 @@ impl<'a> Reader<'a> {
                 None => self.tx.shared.reads().table(table.id),
             }
         }
+        Ok((from, to))
+    }
+
+    pub fn history(
+        &self,
+        table: &Table,
+        document: Option<Id>,
+        from_ms: Option<i64>,
+        to_ms: Option<i64>,
+    ) -> Result<Docs> {
+        let (from, to) = self.history_between(table, document, from_ms, to_ms)?;
         let inner = HistoryDocs {
             shared: self.tx.shared.clone(),
             table: table.id,
@@ -259,6 +271,11 @@ impl<'a> Reader<'a> {
             error => Err(error.into()),
         }
     }
+}
+
+/// Whether a view may still be read: asked after a scan by other ways than those here.
+pub(super) fn check_readable(shared: &Shared, view: View) -> Result<()> {
+    check_not_redacted(shared, view == View::Current)
 }
 
 /// A snapshot for which a redacted revision is the current one cannot be read any more: what is gone would be missing,
