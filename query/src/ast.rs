@@ -662,8 +662,11 @@ pub struct ColumnDefinition {
     pub default: Option<Expr>,
     /// The default's text as written, which the catalogue stores.
     pub default_text: Option<Arc<str>>,
-    /// The check and its text.
-    pub checks: Vec<(Expr, Arc<str>)>,
+    /// What the primary key and the unique constraint are called, if they have been given names.
+    pub primary_key_name: Option<Name>,
+    pub unique_name: Option<Name>,
+    /// The check, its text, and its name if it has been given one.
+    pub checks: Vec<(Expr, Arc<str>, Option<Name>)>,
     /// `GENERATED … AS IDENTITY` and `serial`.
     pub identity: bool,
 }

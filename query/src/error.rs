@@ -2,6 +2,7 @@
 //! A "Error Codes" and chapter 55.8 "Error and Notice Message Fields"). Every door shows the same error in its own way.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ledgerstone_digest::ion::{BinaryProblem, TextProblem};
 
@@ -22,6 +23,16 @@ pub struct QueryError {
     pub hint: Option<String>,
     /// Where in the statement text.
     pub span: Option<Span>,
+    /// What a constraint is about, so that nobody has to read it out of the message.
+    pub about: Option<Box<About>>,
+}
+
+/// The table, and the column or constraint, that an error is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    pub table: Arc<str>,
+    pub column: Option<Arc<str>>,
+    pub constraint: Option<Arc<str>>,
 }
 
 /// A five-character SQLSTATE.
@@ -134,7 +145,7 @@ impl SqlState {
 
 impl QueryError {
     pub fn new(code: SqlState, message: impl Into<String>) -> Self {
-        QueryError { code, message: message.into(), detail: None, hint: None, span: None }
+        QueryError { code, message: message.into(), detail: None, hint: None, span: None, about: None }
     }
 
     /// The text is not a statement (42601).
@@ -200,6 +211,18 @@ impl QueryError {
     #[must_use]
     pub fn at(mut self, span: Span) -> Self {
         self.span.get_or_insert(span);
+        self
+    }
+
+    #[must_use]
+    pub fn about_column(mut self, table: &Arc<str>, column: &Arc<str>) -> Self {
+        self.about = Some(Box::new(About { table: table.clone(), column: Some(column.clone()), constraint: None }));
+        self
+    }
+
+    #[must_use]
+    pub fn about_constraint(mut self, table: &Arc<str>, constraint: &Arc<str>) -> Self {
+        self.about = Some(Box::new(About { table: table.clone(), column: None, constraint: Some(constraint.clone()) }));
         self
     }
 

@@ -44,6 +44,9 @@ pub enum SqlType {
     Oid,
     /// An oid that is shown as the name of what it numbers.
     Reg(Reg),
+    /// `indkey` and its kin in the catalogue: an array inside a statement, numbers with blanks between on the way out.
+    Int2Vector,
+    OidVector,
     Void,
 }
 
@@ -164,6 +167,8 @@ impl SqlType {
             "ion" | "any" => SqlType::Ion,
             "name" => SqlType::Name,
             "oid" => SqlType::Oid,
+            "int2vector" => SqlType::Int2Vector,
+            "oidvector" => SqlType::OidVector,
             "void" => SqlType::Void,
             "regoper" | "regcollation" | "regconfig" | "regdictionary" => {
                 return Err(QueryError::unsupported(format!("the type {bare}")).at(name.span));
@@ -196,6 +201,15 @@ impl SqlType {
             SqlType::Array(of) => format!("_{}", of.catalogue_name()),
             SqlType::Ion => "jsonb".into(),
             other => other.to_string(),
+        }
+    }
+
+    /// What an expression of this type works with: the catalogue's vectors are arrays.
+    pub fn in_expressions(self) -> SqlType {
+        match self {
+            SqlType::Int2Vector => SqlType::Array(Box::new(SqlType::Int2)),
+            SqlType::OidVector => SqlType::Array(Box::new(SqlType::Oid)),
+            other => other,
         }
     }
 
@@ -255,6 +269,7 @@ impl SqlType {
             (SqlType::Interval, Value::String(s)) => matches!(datetime::parse_interval(s), Ok(Some(_))),
             (SqlType::Bytea, Value::Blob(_)) => true,
             (SqlType::Uuid, Value::String(s)) => text::parse_uuid(s).is_some_and(|uuid| uuid == **s),
+            (SqlType::Int2Vector | SqlType::OidVector, Value::List(_)) => self.clone().in_expressions().accepts(value),
             (SqlType::Array(of), Value::List(items)) => {
                 items.iter().all(|i| i.is_null() || of.accepts(i) || matches!(i, Value::List(_)) && self.accepts(i))
             }
@@ -292,6 +307,8 @@ impl fmt::Display for SqlType {
             SqlType::Name => f.write_str("name"),
             SqlType::Oid => f.write_str("oid"),
             SqlType::Reg(reg) => f.write_str(reg.name()),
+            SqlType::Int2Vector => f.write_str("int2vector"),
+            SqlType::OidVector => f.write_str("oidvector"),
             SqlType::Void => f.write_str("void"),
         }
     }

@@ -175,7 +175,12 @@ impl Binder<'_> {
             .at(span)
             .hint("Put it in FROM."));
         }
-        let (call, columns) = self.table_call(name, arguments, span)?;
+        let (mut call, mut columns) = self.table_call(name, arguments, span)?;
+        if let table::TableFunction::ExpandArray { whole } = &mut call.function {
+            *whole = true;
+            call.arity = 1;
+            columns = vec![("_pg_expandarray", SqlType::Ion)];
+        }
         let [(_, ty)] = columns.as_slice() else {
             return Err(QueryError::unsupported(format!("{name} in a select list")).at(span).hint("Put it in FROM."));
         };

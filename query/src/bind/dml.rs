@@ -148,10 +148,10 @@ impl Binder<'_> {
                 let text = column.and_then(|c| c.default_text.clone());
                 *e = match text {
                     Some(text) => parse_expression(&text)?,
-                    None if column.is_some_and(|c| c.identity) => {
-                        return Err(QueryError::unsupported("DEFAULT for an identity column")
-                            .at(e.span)
-                            .hint("Leave the column out of the list."));
+                    None if let Some(column) = column.filter(|c| c.identity) => {
+                        let quoted = |name: &str| format!("'{}'", name.replace('\'', "''"));
+                        let (table, column) = (quoted(&table.name), quoted(&column.name));
+                        parse_expression(&format!("ledgerstone_next_identity({table}, {column})"))?
                     }
                     None => Expr { kind: ExprKind::Literal(Value::NULL), span: e.span },
                 };

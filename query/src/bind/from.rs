@@ -6,7 +6,7 @@ use ledgerstone_digest::ion::Value;
 
 use super::Binder;
 use super::plan::{Access, At, DocPart, Ex, Source, TableSource, ViewPlan};
-use super::query::renamed;
+use super::query::{CteName, renamed};
 use super::scope::{Column, Item};
 use super::types::{CastContext, Typed};
 use super::walk::own_slots;
@@ -137,12 +137,23 @@ impl Binder<'_> {
         self.named_source(&TableName { schema: None, name: first.clone() }, as_of, alias, path.span)
     }
 
+    /// A common table that reads the queries around its own makes every query between depend on them. How many levels
+    /// up from here its own query's surroundings begin.
+    fn reads_outside(&mut self, cte: &CteName) -> usize {
+        for (between, level) in self.levels.iter_mut().skip(cte.levels).enumerate() {
+            let seen_from_here = cte.outer.iter().map(|at| At { depth: at.depth + between as u16, slot: at.slot });
+            super::query::merge_outer(&mut level.outer, seen_from_here.collect());
+        }
+        self.levels.len().saturating_sub(cte.levels)
+    }
+
     fn named_source(&mut self, name: &TableName, as_of: Option<&AsOf>, alias: &Alias, span: Span) -> Result<Tree> {
         if name.schema.is_none()
             && let Some(cte) = self.cte_names.iter().rev().find(|c| c.name == name.name.text).cloned()
         {
             let first = self.level().slots(cte.columns.len());
-            let source = Source::Cte { id: cte.id, first, arity: cte.columns.len() };
+            let up = self.reads_outside(&cte);
+            let source = Source::Cte { id: cte.id, first, arity: cte.columns.len(), up };
             if self.partiql {
                 return self.value_source(source, first, alias, cte.name, vec![]);
             }

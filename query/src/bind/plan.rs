@@ -103,6 +103,8 @@ pub(crate) struct Cte {
     pub step: Option<Arc<QueryPlan>>,
     /// UNION ALL between base and step.
     pub all: bool,
+    /// It reads rows of the queries around the one it belongs to.
+    pub outside: bool,
 }
 
 /// A query: a body, and for bodies other than SELECT its own order; then LIMIT and OFFSET.
@@ -284,6 +286,8 @@ pub(crate) enum Source {
         id: usize,
         first: u32,
         arity: usize,
+        /// How many levels up those begin that the common table may read.
+        up: usize,
     },
     Virtual {
         table: Arc<dyn VirtualTable>,

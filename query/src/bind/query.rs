@@ -22,6 +22,9 @@ pub(crate) struct CteName {
     pub name: Arc<str>,
     pub id: usize,
     pub columns: Vec<OutputColumn>,
+    /// How many levels were around the query it belongs to, and which of their slots it reads.
+    pub levels: usize,
+    pub outer: Vec<At>,
 }
 
 impl Binder<'_> {
@@ -344,7 +347,7 @@ pub(super) fn empty_select() -> SelectPlan {
     }
 }
 
-fn merge_outer(into: &mut Vec<At>, more: Vec<At>) {
+pub(super) fn merge_outer(into: &mut Vec<At>, more: Vec<At>) {
     for at in more {
         if !into.contains(&at) {
             into.push(at);

@@ -168,7 +168,7 @@ impl Binder<'_> {
             Found::Column(ex, ty) => (ex, ty),
             Found::Whole(at) => self.whole_row(depth, at)?,
         };
-        Ok(Typed::new(self.place(ex, depth), ty))
+        Ok(Typed::new(self.place(ex, depth), ty.in_expressions()))
     }
 
     fn whole_row(&self, depth: usize, at: usize) -> Result<(Ex, SqlType)> {
@@ -229,7 +229,7 @@ impl Binder<'_> {
     pub fn resolve_qualified(&mut self, depth: usize, item: &Item, name: &Name) -> Result<Typed> {
         if let Some(column) = item.columns.iter().find(|c| same_name(&c.name, name)) {
             let ex = self.place(column.ex.clone(), depth);
-            return Ok(Typed::new(ex, column.ty.clone()));
+            return Ok(Typed::new(ex, column.ty.clone().in_expressions()));
         }
         if item.open
             && let Some(whole) = item.whole.clone()

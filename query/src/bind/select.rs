@@ -153,7 +153,8 @@ impl Binder<'_> {
     fn select_item(&mut self, item: &SelectItem, out: &mut Vec<OutputItem>) -> Result<()> {
         match item {
             SelectItem::Expr { expr, alias } => {
-                let bound = self.expr(expr)?;
+                let mut bound = self.expr(expr)?;
+                self.keep_vector(&mut bound);
                 let name = match alias {
                     Some(alias) => alias.text.clone(),
                     None if self.partiql => {
@@ -210,6 +211,16 @@ impl Binder<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A vector of the catalogue that is selected as it is stays one.
+    fn keep_vector(&mut self, bound: &mut Typed) {
+        let Some(array @ SqlType::Array(_)) = &bound.ty else { return };
+        let columns = self.level().items.iter().flat_map(|i| &i.columns);
+        let mut vectors = columns.filter(|c| matches!(c.ty, SqlType::Int2Vector | SqlType::OidVector));
+        if let Some(column) = vectors.find(|c| c.ex == bound.ex && c.ty.clone().in_expressions() == *array) {
+            bound.ty = Some(column.ty.clone());
+        }
     }
 
     fn through_keys(&mut self, ex: Ex) -> Ex {

@@ -10,11 +10,8 @@ use crate::error::{QueryError, Result, SqlState};
 
 impl Binder<'_> {
     pub(super) fn common_table(&mut self, table: &CommonTable, recursive: bool) -> Result<()> {
-        // A WITH query sees no columns of the queries around it.
-        let levels = std::mem::take(&mut self.levels);
-        let bound = self.common_table_alone(table, recursive);
-        self.levels = levels;
-        let name = bound?;
+        // Of the query it belongs to it sees nothing, of those around that one all: their levels are there already.
+        let name = self.common_table_alone(table, recursive)?;
         self.cte_names.push(name);
         Ok(())
     }
@@ -30,8 +27,10 @@ impl Binder<'_> {
         let (query, columns) = self.query(&table.query)?;
         let columns = renamed(columns, &table.columns)?;
         let id = self.ctes.len();
-        self.ctes.push(Cte { name: name.clone(), query: Arc::new(query), step: None, all: true });
-        Ok(CteName { name, id, columns })
+        let cte = CteName { name: name.clone(), id, columns, levels: self.levels.len(), outer: query.outer.clone() };
+        let outside = !cte.outer.is_empty();
+        self.ctes.push(Cte { name, query: Arc::new(query), step: None, all: true, outside });
+        Ok(cte)
     }
 
     fn recursive_table(&mut self, table: &CommonTable, all: bool, left: &SetExpr, right: &SetExpr) -> Result<CteName> {
@@ -42,12 +41,14 @@ impl Binder<'_> {
         let (base, columns) = self.set_expr(left)?;
         let columns = renamed(columns, &table.columns)?;
         let id = self.ctes.len();
-        self.ctes.push(Cte { name: name.clone(), query: Arc::new(base), step: None, all });
-        let cte = CteName { name: name.clone(), id, columns: columns.clone() };
+        let (levels, mut outer) = (self.levels.len(), base.outer.clone());
+        self.ctes.push(Cte { name: name.clone(), query: Arc::new(base), step: None, all, outside: false });
+        let mut cte = CteName { name: name.clone(), id, columns: columns.clone(), levels, outer: vec![] };
         self.cte_names.push(cte.clone());
         let step = self.set_expr(right);
         self.cte_names.pop();
         let (mut step, step_columns) = step?;
+        let read_outside = step.outer.clone();
         if step_columns.len() != columns.len() {
             return Err(QueryError::new(
                 SqlState::SYNTAX_ERROR,
@@ -82,12 +83,15 @@ impl Binder<'_> {
                     order: vec![],
                 },
                 columns.len(),
-                vec![],
+                read_outside.clone(),
             );
         }
+        super::query::merge_outer(&mut outer, read_outside);
         if let Some(cte) = self.ctes.get_mut(id) {
             cte.step = Some(Arc::new(step));
+            cte.outside = !outer.is_empty();
         }
+        cte.outer = outer;
         Ok(cte)
     }
 }

@@ -199,6 +199,7 @@ impl Table {
                 column.name, self.name
             ),
         )
+        .about_column(&self.name, &column.name)
     }
 
     /// The error for a document that a check constraint refuses (23514).
@@ -208,6 +209,7 @@ impl Table {
             format!("new row for relation \"{}\" violates check constraint \"{}\"", self.name, check.name),
         )
         .detail(format!("The constraint is CHECK ({}).", check.text))
+        .about_constraint(&self.name, &check.name)
     }
 }
 

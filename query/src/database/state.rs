@@ -231,7 +231,7 @@ impl State {
     fn unique_violation(&self, write: &Write, index: Id) -> QueryError {
         let catalogue = self.newest_catalogue();
         match (catalogue.index(&index), &write.data) {
-            (Some((_, index)), Some(data)) => unique_violation(index, data),
+            (Some((table, index)), Some(data)) => unique_violation(&table.name, index, data),
             _ => QueryError::new(SqlState::UNIQUE_VIOLATION, "duplicate key value violates unique constraint"),
         }
     }
@@ -498,7 +498,7 @@ fn keys_before(table: Option<&Arc<Table>>, revision: &PublishedRevision, past: P
 }
 
 /// The error for a second document with a unique key (23505), as PostgreSQL words it.
-pub fn unique_violation(index: &crate::catalogue::Index, document: &Value) -> QueryError {
+pub fn unique_violation(table: &Arc<str>, index: &crate::catalogue::Index, document: &Value) -> QueryError {
     let values: Vec<String> = index
         .paths
         .iter()
@@ -509,6 +509,7 @@ pub fn unique_violation(index: &crate::catalogue::Index, document: &Value) -> Qu
         format!("duplicate key value violates unique constraint \"{}\"", index.name),
     )
     .detail(format!("Key ({})=({}) already exists.", index.paths_text(), values.join(", ")))
+    .about_constraint(table, &index.name)
 }
 
 fn short_text(value: &Value) -> String {

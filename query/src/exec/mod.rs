@@ -34,7 +34,7 @@ use result::Collector;
 
 use crate::bind::plan::{Body, Datum, Plan, QueryPlan};
 use crate::error::{QueryError, Result, SqlState};
-use crate::function::reg_name;
+use crate::function::{Call, reg_name};
 use crate::session::SessionInfo;
 use crate::transaction::Transaction;
 
@@ -63,7 +63,8 @@ pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &Sessio
             let mut outcome = dml::run(plan, tx, params, session)?;
             tx.check_unique()?;
             if let Outcome::Affected { returning: Some(rows), .. } = &mut outcome {
-                rows.iter_mut().for_each(|row| name_oids(plan, session, row));
+                let call = Run::new(plan, tx, params, session).call;
+                rows.iter_mut().for_each(|row| name_oids(plan, &call, row));
             }
             Ok(outcome)
         }
@@ -82,7 +83,7 @@ fn run_query(
     run.check_cancelled()?;
     let mut rows = Collector::new(&run);
     run.query(query, None, None, &mut |mut row| {
-        name_oids(plan, session, &mut row);
+        name_oids(plan, &run.call, &mut row);
         run.tick()?;
         rows.push(row)?;
         Ok(Flow::More)
@@ -91,12 +92,12 @@ fn run_query(
 }
 
 /// Oids of `regclass` and its kin become names on their way out.
-fn name_oids(plan: &Plan, session: &SessionInfo, row: &mut Row) {
+fn name_oids(plan: &Plan, call: &Call<'_>, row: &mut Row) {
     for (at, reg) in &plan.reg_columns {
         if let Some(Some(value)) = row.get_mut(*at)
             && let Some(oid) = value.as_i64()
         {
-            *value = Value::string(reg_name(session, *reg, oid));
+            *value = Value::string(reg_name(call, *reg, oid));
         }
     }
 }

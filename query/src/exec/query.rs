@@ -448,26 +448,29 @@ impl Run<'_> {
         Ordering::Equal
     }
 
-    /// A CTE's rows, computed on first use.
-    pub(super) fn cte(&self, id: usize) -> Result<Rc<ResultRows>> {
+    /// A CTE's rows, computed on first use; each time anew if it reads the rows of the queries `outside`.
+    pub(super) fn cte(&self, id: usize, outside: Option<&Env<'_>>) -> Result<Rc<ResultRows>> {
         if let Some(rows) = self.cte_rows(id) {
             return Ok(rows);
         }
         let cte = self.plan.ctes.get(id).ok_or_else(|| QueryError::internal("unknown WITH query"))?;
         let rows = match &cte.step {
-            None => self.spooled(&cte.query, None)?,
-            Some(step) => ResultRows::of(self.recursive(id, cte, step)?),
+            None => self.spooled(&cte.query, outside)?,
+            Some(step) => ResultRows::of(self.recursive(id, cte, step, outside)?),
         };
         let rows = Rc::new(rows);
-        self.set_cte(id, rows.clone());
+        match cte.outside {
+            true => self.forget_cte(id),
+            false => self.set_cte(id, rows.clone()),
+        }
         Ok(rows)
     }
 
-    fn recursive(&self, id: usize, cte: &Cte, step: &QueryPlan) -> Result<Vec<Row>> {
+    fn recursive(&self, id: usize, cte: &Cte, step: &QueryPlan, outside: Option<&Env<'_>>) -> Result<Vec<Row>> {
         let mut seen: HashSet<Key> = HashSet::new();
         let mut fresh = |row: &Row| cte.all || seen.insert(row_key(row));
         let mut all: Vec<Row> = Vec::new();
-        let mut working: Vec<Row> = self.query_rows(&cte.query, None)?.into_iter().filter(|r| fresh(r)).collect();
+        let mut working: Vec<Row> = self.query_rows(&cte.query, outside)?.into_iter().filter(|r| fresh(r)).collect();
         while !working.is_empty() {
             self.check_cancelled()?;
             if all.len() + working.len() > RECURSION_ROWS_MAX {
@@ -478,7 +481,7 @@ impl Run<'_> {
             }
             let shared = Rc::new(ResultRows::of(working));
             self.set_cte(id, shared.clone());
-            working = self.query_rows(step, None)?.into_iter().filter(|r| fresh(r)).collect();
+            working = self.query_rows(step, outside)?.into_iter().filter(|r| fresh(r)).collect();
             all.extend(shared.first().cloned());
         }
         Ok(all)

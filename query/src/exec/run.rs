@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
             tx,
             plan,
             params,
-            call: Call { session, transaction_id: tx.id(), partiql },
+            call: Call { session, tx, transaction_id: tx.id(), partiql },
             partiql,
             memory: tx.database().workspace().memory(),
             ticks: Cell::new(0),
@@ -208,6 +208,12 @@ impl<'a> Run<'a> {
     /// Sets a CTE's rows; recursion sets its working table so.
     pub fn set_cte(&self, id: usize, rows: Rc<ResultRows>) {
         remember(&self.ctes, id, rows);
+    }
+
+    pub fn forget_cte(&self, id: usize) {
+        if let Some(rows) = self.ctes.borrow_mut().get_mut(id) {
+            *rows = None;
+        }
     }
 }
 

@@ -92,8 +92,9 @@ impl Run<'_> {
                 })?;
                 Ok(flow)
             }
-            Source::Cte { id, first, .. } => {
-                let rows = self.cte(*id)?;
+            Source::Cte { id, first, up, .. } => {
+                let outside = (1..*up).fold(outer, |env, _| env.and_then(|env| env.outer));
+                let rows = self.cte(*id, outside)?;
                 rows.each(&mut |row| {
                     place(tuple, *first, row);
                     sink(tuple)

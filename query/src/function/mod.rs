@@ -26,11 +26,14 @@ use ledgerstone_digest::ion::{Int, Value};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
+use crate::transaction::Transaction;
 use crate::types::SqlType;
 
 /// What a function may know beside its arguments.
 pub struct Call<'a> {
     pub session: &'a SessionInfo,
+    /// Whose catalogue it is: what a transaction has defined is there for it alone.
+    pub tx: &'a Transaction,
     pub transaction_id: Id,
     pub partiql: bool,
 }

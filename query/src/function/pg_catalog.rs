@@ -1,6 +1,6 @@
 //! What clients of PostgreSQL ask about its catalogue (PostgreSQL's documentation, 9.26), and what names are as OIDs.
 //!
-//! They see the newest definitions, not those a transaction has just made.
+//! They see the definitions that the transaction sees, its own included.
 
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use super::{Arg, Call, Returns, Scalar, int_at, lenient, some_bool, some_int, so
 use crate::bind::plan::Datum;
 use crate::catalogue::Catalogue;
 use crate::catalogue::virtual_tables::{
-    INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, constraint_definition, format_type, index_definition, procedure_oid,
-    quoted, relation_name, relation_named, role_oid, type_oid, type_procedures,
+    INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, Relation, column_of_sequence, constraint_definition, format_type,
+    index_definition, procedure_oid, quoted, relation_name, relation_named, relation_with, role_oid, sequence_name,
+    type_oid, type_procedures,
 };
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
@@ -39,7 +40,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         Ok(regrole(c.session, text_at(a, 0)?).unwrap_or_default())
     }),
     strict("ledgerstone_reg_name", &[TEXT, OID], R_TEXT, |c, a| match Reg::named(text_at(a, 0)?) {
-        Some(reg) => some_text(reg_name(c.session, reg, int_at(a, 1)?)),
+        Some(reg) => some_text(reg_name(c, reg, int_at(a, 1)?)),
         None => Ok(None),
     }),
     strict("ledgerstone_regnamespace", &[TEXT], R_OID, |_, a| regnamespace(text_at(a, 0)?)),
@@ -84,7 +85,22 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("pg_get_function_arguments", &[ANY], R_TEXT, null),
     variadic("pg_get_function_identity_arguments", &[ANY], R_TEXT, null),
     variadic("pg_get_partkeydef", &[ANY], R_TEXT, null),
-    variadic("pg_get_serial_sequence", &[ANY], R_TEXT, null),
+    strict("pg_get_serial_sequence", &[TEXT, TEXT], R_TEXT, serial_sequence),
+    strict("nextval", &[TEXT], super::ty::R_INT8, |c, a| next_value(c, relation_called(c, text_at(a, 0)?)?)),
+    strict("nextval", &[OID], super::ty::R_INT8, |c, a| {
+        let oid = oid_at(a, 0)?;
+        let relation = relation_with(&catalogue(c), oid);
+        next_value(c, relation.ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", &oid.to_string()))?)
+    }),
+    // What DEFAULT stands for in an identity column.
+    strict("ledgerstone_next_identity", &[TEXT, TEXT], super::ty::R_INT8, |c, a| {
+        let (table, column) = (text_at(a, 0)?, text_at(a, 1)?);
+        let found = catalogue(c).table(table).cloned();
+        match found.as_ref().and_then(|table| Some((table, table.column(column)?))) {
+            Some((table, column)) => some_int(c.tx.next_identity(table, column)?),
+            None => Err(missing(SqlState::UNDEFINED_TABLE, "relation", table)),
+        }
+    }),
     variadic("pg_get_statisticsobjdef_columns", &[ANY], R_TEXT, null),
     variadic("obj_description", &[ANY], R_TEXT, null),
     variadic("col_description", &[ANY], R_TEXT, null),
@@ -159,11 +175,7 @@ fn oid_at(a: &[Datum], i: usize) -> Result<u32> {
 }
 
 fn catalogue(c: &Call<'_>) -> Arc<Catalogue> {
-    catalogue_of(c.session)
-}
-
-fn catalogue_of(session: &SessionInfo) -> Arc<Catalogue> {
-    session.database.as_ref().map(|d| d.catalogue()).unwrap_or_default()
+    c.tx.catalogue()
 }
 
 fn indexdef(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
@@ -179,10 +191,41 @@ fn regclass(c: &Call<'_>, written: &str) -> Result<Datum> {
     if let Ok(oid) = written.trim().parse::<u32>() {
         return some_int(i64::from(oid));
     }
+    some_int(i64::from(relation_called(c, written)?.oid()))
+}
+
+fn relation_called(c: &Call<'_>, written: &str) -> Result<Relation> {
     let (schema, name) = names(written);
-    match relation_named(&catalogue(c), schema.as_deref(), &name) {
-        Some(relation) => some_int(i64::from(relation.oid())),
-        None => Err(missing(SqlState::UNDEFINED_TABLE, "relation", written)),
+    relation_named(&catalogue(c), schema.as_deref(), &name)
+        .ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", written))
+}
+
+/// `pg_get_serial_sequence(table, column)`: the table as it is written in a statement, the column as it is.
+fn serial_sequence(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
+    let (written, wanted) = (text_at(a, 0)?, text_at(a, 1)?);
+    let table = match relation_called(c, written)? {
+        Relation::Table(table) => table,
+        _ => return Ok(None),
+    };
+    match table.column(wanted) {
+        Some(column) if column.identity => {
+            some_text(format!("public.{}", quoted(&sequence_name(&table.name, &column.name))))
+        }
+        Some(_) => Ok(None),
+        None => Err(QueryError::new(
+            SqlState::UNDEFINED_COLUMN,
+            format!("column \"{wanted}\" of relation \"{}\" does not exist", table.name),
+        )),
+    }
+}
+
+fn next_value(c: &Call<'_>, relation: Relation) -> Result<Datum> {
+    match column_of_sequence(&relation) {
+        Some((table, column)) => some_int(c.tx.next_identity(table, column)?),
+        None => Err(QueryError::new(
+            SqlState::WRONG_OBJECT_TYPE,
+            format!("\"{}\" is not a sequence", relation_name(&catalogue(c), relation.oid()).unwrap_or_default()),
+        )),
     }
 }
 
@@ -210,11 +253,11 @@ fn regrole(session: &SessionInfo, written: &str) -> Result<Datum> {
 }
 
 /// The name an oid of this kind is shown as; the number itself if it numbers nothing.
-pub(crate) fn reg_name(session: &SessionInfo, reg: Reg, oid: i64) -> String {
+pub(crate) fn reg_name(c: &Call<'_>, reg: Reg, oid: i64) -> String {
     let Ok(number) = u32::try_from(oid) else { return oid.to_string() };
     let name = match (reg, number) {
         (_, 0) => Some("-".to_owned()),
-        (Reg::Class, _) => relation_name(&catalogue_of(session), number),
+        (Reg::Class, _) => relation_name(&catalogue(c), number),
         (Reg::Type, _) => Some(format_type(number, None)).filter(|name| name != "???"),
         (Reg::Proc, _) => {
             let known = super::names().map(str::to_owned).chain(type_procedures());
@@ -222,7 +265,7 @@ pub(crate) fn reg_name(session: &SessionInfo, reg: Reg, oid: i64) -> String {
         }
         (Reg::Namespace, _) => NAMESPACES.iter().find(|(oid, _)| *oid == number).map(|(_, name)| (*name).to_owned()),
         (Reg::Procedure | Reg::Operator, _) => None,
-        (Reg::Role, _) => [OWNER_NAME, &session.user].into_iter().find(|name| role_oid(name) == number).map(quoted),
+        (Reg::Role, _) => [OWNER_NAME, &c.session.user].into_iter().find(|name| role_oid(name) == number).map(quoted),
     };
     name.unwrap_or_else(|| oid.to_string())
 }

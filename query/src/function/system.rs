@@ -49,6 +49,13 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
             None => Err(unknown_setting(name)),
         }
     }),
+    strict("set_config", &[TEXT, TEXT, BOOL], R_TEXT, |c, a| {
+        let (name, value) = (text_at(a, 0)?, text_at(a, 1)?);
+        let mut settings = c.session.settings.clone();
+        settings.set(name, value)?;
+        c.session.wishes.add((name.to_owned(), value.to_owned(), bool_at(a, 2)?));
+        some_text(settings.get(name).unwrap_or_default())
+    }),
     variadic("greatest", &[ANY], Returns::Same(0), |_, a| Ok(best(a, std::cmp::Ordering::Greater))),
     variadic("least", &[ANY], Returns::Same(0), |_, a| Ok(best(a, std::cmp::Ordering::Less))),
     strict("ledgerstone_pad", &[TEXT, INT4], R_TEXT, |_, a| {

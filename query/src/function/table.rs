@@ -1,6 +1,6 @@
 //! Functions that return rows: in FROM, or in a select list (PostgreSQL's documentation, 9.25).
 
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::ion::{Struct, Value};
 
 use super::{Call, pattern};
 use crate::bind::plan::Datum;
@@ -19,6 +19,10 @@ pub enum TableFunction {
     },
     GenerateSubscripts,
     Unnest,
+    /// `_pg_expandarray` of `information_schema`, which pgjdbc asks of: elements and their numbers, or both as one value.
+    ExpandArray {
+        whole: bool,
+    },
     JsonElements {
         text: bool,
     },
@@ -29,6 +33,8 @@ pub enum TableFunction {
     RegexpSplit,
     RegexpMatches,
     StringToTable,
+    /// The words that the front end knows.
+    Keywords,
     /// No rows: what there are none of here, such as partitions.
     Nothing,
 }
@@ -46,6 +52,7 @@ pub fn is_table_function(name: &str) -> bool {
         "generate_series"
             | "generate_subscripts"
             | "unnest"
+            | "_pg_expandarray"
             | "jsonb_array_elements"
             | "json_array_elements"
             | "jsonb_array_elements_text"
@@ -59,6 +66,7 @@ pub fn is_table_function(name: &str) -> bool {
             | "regexp_split_to_table"
             | "regexp_matches"
             | "string_to_table"
+            | "pg_get_keywords"
             | "pg_partition_tree"
             | "pg_partition_ancestors"
             | "pg_options_to_table"
@@ -84,6 +92,12 @@ pub fn resolve(name: &str, types: &[Option<SqlType>]) -> Option<Resolved> {
             };
             done(TableFunction::Unnest, vec![None], vec![("unnest", of)])
         }
+        ("_pg_expandarray", 1) => match first? {
+            SqlType::Array(of) => {
+                done(TableFunction::ExpandArray { whole: false }, vec![None], vec![("x", *of), ("n", SqlType::Int4)])
+            }
+            _ => None,
+        },
         ("jsonb_array_elements" | "json_array_elements", 1) => done(
             TableFunction::JsonElements { text: false },
             vec![Some(SqlType::Jsonb)],
@@ -117,6 +131,10 @@ pub fn resolve(name: &str, types: &[Option<SqlType>]) -> Option<Resolved> {
         ),
         ("string_to_table", 2) => {
             done(TableFunction::StringToTable, vec![Some(SqlType::Text); 2], vec![("string_to_table", SqlType::Text)])
+        }
+        ("pg_get_keywords", 0) => {
+            let columns = vec![("word", SqlType::Text), ("catcode", SqlType::Text), ("catdesc", SqlType::Text)];
+            done(TableFunction::Keywords, vec![], columns)
         }
         ("pg_partition_tree", 1) => {
             let relation = || SqlType::Reg(Reg::Class);
@@ -174,6 +192,16 @@ fn series(types: &[Option<SqlType>]) -> Option<Resolved> {
 /// A row of a table function.
 pub type FunctionRow = Vec<Datum>;
 
+/// Every word that the parser knows as one, and whether a name may be it.
+fn keywords() -> impl Iterator<Item = FunctionRow> {
+    use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
+    ALL_KEYWORDS.iter().zip(ALL_KEYWORDS_INDEX).map(|(word, keyword)| {
+        let reserved = RESERVED_FOR_COLUMN_ALIAS.contains(keyword) || RESERVED_FOR_TABLE_ALIAS.contains(keyword);
+        let (code, about) = if reserved { ("R", "reserved") } else { ("U", "unreserved") };
+        vec![Some(Value::string(word.to_ascii_lowercase())), Some(Value::string(code)), Some(Value::string(about))]
+    })
+}
+
 /// The rows, made one by one.
 pub fn rows(
     function: TableFunction,
@@ -185,11 +213,14 @@ pub fn rows(
     if partiql_null || arguments.iter().any(Option::is_none) {
         return none();
     }
+    if function == TableFunction::Keywords {
+        return Ok(Box::new(keywords().map(Ok)));
+    }
     let mut values = arguments.into_iter().flatten();
     let Some(first) = values.next() else { return none() };
     let one = |v: Value| Ok(vec![Some(v)]);
     match function {
-        TableFunction::Nothing => none(),
+        TableFunction::Nothing | TableFunction::Keywords => none(),
         TableFunction::GenerateSeriesInt => {
             let stop = values.next().and_then(|v| v.as_i64()).unwrap_or_default();
             let step = values.next().and_then(|v| v.as_i64()).unwrap_or(1);
@@ -229,6 +260,19 @@ pub fn rows(
                 other => return Err(not_a_list(&other)),
             };
             Ok(Box::new(items.into_iter().map(|v| Ok(vec![(!v.is_null()).then_some(v)]))))
+        }
+        TableFunction::ExpandArray { whole } => {
+            let items = match first {
+                Value::List(items) => flatten(items),
+                other => return Err(not_a_list(&other)),
+            };
+            Ok(Box::new(items.into_iter().zip(1..).map(move |(x, n)| {
+                let n = Value::int(n);
+                Ok(match whole {
+                    true => vec![Some(Value::Struct(Struct::from_fields([("x", x), ("n", n)])))],
+                    false => vec![(!x.is_null()).then_some(x), Some(n)],
+                })
+            })))
         }
         TableFunction::JsonElements { text: as_text } => match first {
             Value::List(items) => {

@@ -26,6 +26,7 @@ use ledgerstone_journal::{Env, Keys};
 use crate::database::{Database, DatabaseOptions, Limits};
 use crate::error::{QueryError, Result, SqlState};
 use crate::permission::{Action, Permit, Policy, Resource};
+use crate::session::Sessions;
 use crate::work::{Pool, WorkLimits};
 use beside::Beside;
 pub use journal_exports::{EXPORTS_MAX, ExportJob, ExportState, LISTED_MS};
@@ -50,6 +51,7 @@ pub struct Instance {
     exports: OnceLock<PathBuf>,
     policy: OnceLock<Arc<dyn Policy>>,
     pool: Arc<Pool>,
+    sessions: Arc<Sessions>,
 }
 
 /// Where the ledgers are and what holds for all of them.
@@ -93,6 +95,7 @@ impl Instance {
             exports: OnceLock::new(),
             policy: OnceLock::new(),
             pool,
+            sessions: Arc::default(),
         });
         let names = instance.names()?;
         if names.is_empty() {
@@ -111,6 +114,11 @@ impl Instance {
             Some(error) if none => Err(error),
             _ => Ok(instance),
         }
+    }
+
+    /// Who is connected.
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
     }
 
     /// Lets `COPY … TO 'name'` write below this directory, which is made if need be. It must lie apart from data and keys.

@@ -59,6 +59,17 @@ impl Session {
         Ok(Response::Done { tag: "SET".to_owned() })
     }
 
+    /// What `set_config` asked for in the statement that has just ended.
+    pub(super) fn grant_wishes(&mut self) -> Result<(), QueryError> {
+        for (name, value, local) in self.info.wishes.take() {
+            // Outside of a transaction block, what is local has ended with the statement.
+            if !local || matches!(self.work, Work::Explicit(_)) {
+                self.change_setting(local, |settings, _| settings.set(&name, &value))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn reset(&mut self, name: Option<&str>) -> Result<Response, QueryError> {
         self.change_setting(false, |settings, base| match name {
             Some(name) => settings.reset(name, base),
@@ -305,6 +316,12 @@ fn setting_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_string(),
         other => crate::value::text::format_untyped(other),
+    }
+}
+
+impl From<SettingError> for QueryError {
+    fn from(error: SettingError) -> QueryError {
+        refused(error)
     }
 }
 

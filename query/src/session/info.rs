@@ -1,8 +1,8 @@
 //! What a statement may know about the session it runs in: who asks, through which door, with which settings, and
 //! whether it has been told to stop.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::settings::Settings;
@@ -72,6 +72,8 @@ pub struct SessionInfo {
     pub transaction_time_ms: i64,
     /// `statement_timestamp()`.
     pub statement_time_ms: i64,
+    /// What `set_config` has asked for in the statement that runs.
+    pub wishes: Wishes,
     /// Ask often (every thousand rows or so) in anything that may take long.
     pub cancel: Cancel,
     /// Takes what operators say of themselves, if somebody wants to know.
@@ -93,9 +95,28 @@ impl SessionInfo {
             permit: None,
             transaction_time_ms: 0,
             statement_time_ms: 0,
+            wishes: Wishes::default(),
             cancel: Cancel::default(),
             trace: None,
         }
+    }
+}
+
+/// A setting that a function has asked for: name, value, and whether for the transaction only.
+pub type Wish = (String, String, bool);
+
+/// Settings that functions ask for; the session takes them when the statement has ended well.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes(Arc<Mutex<Vec<Wish>>>);
+
+impl Wishes {
+    pub fn add(&self, wish: Wish) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(wish);
+    }
+
+    /// What was asked for since the last time.
+    pub fn take(&self) -> Vec<Wish> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

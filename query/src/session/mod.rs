@@ -12,6 +12,7 @@ mod copy_file;
 pub mod copy_format;
 mod copy_in;
 pub mod info;
+mod listed;
 mod permitted;
 mod procedure;
 mod replay;
@@ -30,6 +31,7 @@ use ledgerstone_journal::Committed;
 pub use control::Concern;
 pub use copy_in::CopyIn;
 pub use info::{Cancel, CancelReason, Dialect, Door, SessionInfo};
+pub use listed::Sessions;
 pub use response::{CopyOut, Response, RowStream, command_tag};
 pub use run::Batch;
 pub use runtime::{Inline, Pause, Runtime};
@@ -133,6 +135,8 @@ pub struct Session {
     notices: Vec<Notice>,
     /// What the last statement answered, if its transaction has a client token.
     answered: Option<KeptAnswer>,
+    /// Where others see it.
+    place: Option<listed::Place>,
 }
 
 /// Transactions across statements.
@@ -203,8 +207,15 @@ impl Session {
             permit: None,
             transaction_time_ms: 0,
             statement_time_ms: 0,
+            wishes: info::Wishes::default(),
             cancel: options.cancel,
             trace: None,
+        };
+        let place = match &instance {
+            Some(instance) if info.process_id != 0 => {
+                Some(instance.sessions().enter(info.process_id, &info.ledger, &info.user, now_ms()))
+            }
+            _ => None,
         };
         let mut session = Session {
             instance,
@@ -219,6 +230,7 @@ impl Session {
             unreported: false,
             notices: Vec::new(),
             answered: None,
+            place,
         };
         session.follow_settings();
         session
@@ -289,6 +301,9 @@ impl Session {
     }
 
     fn follow_settings(&mut self) {
+        if let Some(place) = &self.place {
+            place.is_called(self.info.settings.get("application_name").unwrap_or_default());
+        }
         self.info.dialect = match self.info.settings.get("ledgerstone.dialect") {
             Some("partiql") => Dialect::PartiQl,
             _ => Dialect::Sql,

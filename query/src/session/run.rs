@@ -149,9 +149,19 @@ impl Session {
             Some(open) => open.began_ms,
             None => self.info.statement_time_ms,
         };
-        let answer = self.dispatch(job, alone).await;
+        if let Some(place) = &self.place {
+            place.begins(self.info.statement_time_ms);
+        }
+        let mut answer = self.dispatch(job, alone).await;
+        match &answer {
+            Ok(_) => answer = self.grant_wishes().and(answer),
+            Err(_) => drop(self.info.wishes.take()),
+        }
         if answer.is_err() {
             self.fail();
+        }
+        if let Some(place) = &self.place {
+            place.ended(self.transaction_status());
         }
         answer
     }

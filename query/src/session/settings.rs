@@ -75,7 +75,7 @@ const PARAMETERS: &[Parameter] = &[
     parameter("application_name", "", Anything, true, "Name of the application, for logs."),
     parameter("bytea_output", "hex", OneOf(&["hex"]), false, "Output format for bytea."),
     parameter("check_function_bodies", "on", Bool, false, "No effect: there are no stored functions."),
-    parameter("client_encoding", "UTF8", OneOf(&["utf8", "utf-8", "unicode"]), true, "Client's character set."),
+    parameter("client_encoding", "UTF8", OneOf(&["utf8", "unicode"]), true, "Client's character set."),
     parameter("client_min_messages", "notice", Anything, false, "Least level of messages sent to the client."),
     parameter("datestyle", "ISO, MDY", OneOf(&["iso", "iso, mdy", "iso, dmy", "iso, ymd"]), true, "Date format."),
     parameter("default_table_access_method", "heap", OneOf(&["heap"]), false, "No effect."),
@@ -113,6 +113,8 @@ const PARAMETERS: &[Parameter] = &[
     ),
     parameter("lock_timeout", "0", Duration, false, "No effect: nothing waits for locks."),
     parameter("max_identifier_length", "63", Nothing, false, "Longest name."),
+    parameter("max_index_keys", "32", Nothing, false, "Most columns of an index."),
+    parameter("max_prepared_transactions", "0", Nothing, false, "There are no prepared transactions."),
     parameter("password_encryption", "scram-sha-256", OneOf(&["scram-sha-256"]), false, "How passwords are kept."),
     parameter("row_security", "off", OneOf(&["off", "on"]), false, "No effect: there are no row policies."),
     parameter("search_path", "\"$user\", public", Anything, false, "Schemas; there is one, public."),
@@ -240,7 +242,12 @@ impl Parameter {
                 None => Err(invalid("Use on or off.".to_owned())),
             },
             OneOf(values) => {
-                let lower = value.trim().to_ascii_lowercase();
+                let lower = match self.name {
+                    // Encodings are named with or without signs: 'utf-8' in quotes too, which asyncpg sends.
+                    "client_encoding" => value.chars().filter(char::is_ascii_alphanumeric).collect::<String>(),
+                    _ => value.trim().to_owned(),
+                };
+                let lower = lower.to_ascii_lowercase();
                 if !values.contains(&lower.as_str()) {
                     return Err(invalid(format!("Supported: {}.", values.join(", "))));
                 }

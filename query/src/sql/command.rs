@@ -115,6 +115,15 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// A name, or one that stands in quotes as if it were a text, as drivers write the formats of COPY.
+    fn name_or_string(&mut self, what: &str) -> Result<Name> {
+        let span = self.here();
+        match self.token() {
+            Some(Token::SingleQuotedString(_)) => Ok(Name::exact(self.string(what)?.to_ascii_lowercase(), true, span)),
+            _ => self.name(what),
+        }
+    }
+
     fn table_name(&mut self) -> Result<TableName> {
         let name = self.name("a table name")?;
         if self.sign(&Token::Period) {
@@ -626,7 +635,7 @@ fn copy_options(c: &mut Cursor) -> Result<CopyOptions> {
         let option = c.name("an option of COPY")?;
         match &*option.text {
             "format" => {
-                let format = c.name("text, csv or parquet")?;
+                let format = c.name_or_string("text, csv or parquet")?;
                 options.format = Some(copy_format(&format)?);
             }
             "header" => {

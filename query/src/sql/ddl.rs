@@ -92,6 +92,8 @@ impl Converter {
             unique: false,
             default: None,
             default_text: None,
+            primary_key_name: None,
+            unique_name: None,
             checks: Vec::new(),
             identity: serial,
         };
@@ -107,6 +109,7 @@ impl Converter {
     fn column_option(&mut self, option: sql::ColumnOptionDef, column: &mut ColumnDefinition) -> Result<()> {
         use sql::ColumnOption as O;
         let span = column.name.span;
+        let label = option.name.map(name);
         match option.option {
             O::Null => {}
             O::NotNull => column.not_null = true,
@@ -117,16 +120,18 @@ impl Converter {
             O::PrimaryKey(key) => {
                 plain_key(key.index_type.is_some(), &key.index_options, key.characteristics.as_ref(), span)?;
                 column.primary_key = true;
+                column.primary_key_name = label;
             }
             O::Unique(key) => {
                 plain_key(key.index_type.is_some(), &key.index_options, key.characteristics.as_ref(), span)?;
                 refuse(key.nulls_distinct == sql::NullsDistinctOption::NotDistinct, "NULLS NOT DISTINCT", span)?;
                 column.unique = true;
+                column.unique_name = label;
             }
             O::Check(sql::CheckConstraint { name: _, expr, enforced }) => {
                 refuse(enforced.is_some(), "[NOT] ENFORCED", span)?;
                 let text = expr.to_string().into();
-                column.checks.push((self.expr(*expr)?, text));
+                column.checks.push((self.expr(*expr)?, text, label));
             }
             O::Generated {
                 generated_as,

@@ -198,9 +198,9 @@ fn judge_among_own(catalogue: &Catalogue, payload: &Payload) -> Result<()> {
         for change in write.changes.iter().filter(|c| c.claims) {
             let Some(key) = &change.new else { continue };
             if claimed.insert((change.index, key), write.id).is_some() {
-                let index = catalogue.index(&change.index).map(|(_, i)| i);
+                let index = catalogue.index(&change.index);
                 return Err(match (index, &write.data) {
-                    (Some(index), Some(data)) => crate::database::unique_violation(index, data),
+                    (Some((table, index)), Some(data)) => crate::database::unique_violation(&table.name, index, data),
                     _ => QueryError::new(SqlState::UNIQUE_VIOLATION, "duplicate key value violates unique constraint"),
                 });
             }

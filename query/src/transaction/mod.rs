@@ -608,7 +608,7 @@ impl Transaction {
                 let Some((_, key)) = own.keys().iter().find(|(i, _)| *i == index.id) else { continue };
                 if self.holder_of(table, index, key, id)?.is_some() {
                     self.shared.reads().key(table.id, index.id, key);
-                    return Err(crate::database::unique_violation(index, data));
+                    return Err(crate::database::unique_violation(&table.name, index, data));
                 }
             }
         }

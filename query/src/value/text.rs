@@ -21,6 +21,9 @@ pub fn format(value: &Value, ty: &SqlType) -> String {
         (SqlType::TimestampTz, Value::Timestamp(t)) => datetime::format_timestamp(datetime::to_micros(t), true),
         (SqlType::Float4, Value::Float(f)) => format_float4(*f as f32),
         (SqlType::Array(of), Value::List(items)) => format_array(items, of),
+        (SqlType::Int2Vector | SqlType::OidVector, Value::List(items)) => {
+            items.iter().map(format_untyped).collect::<Vec<_>>().join(" ")
+        }
         (SqlType::Char(n), Value::String(s)) => pad(s, *n),
         (_, v) => format_untyped(v),
     }
@@ -254,6 +257,11 @@ pub fn parse(text: &str, ty: &SqlType, now_micros: i64) -> Result<Value> {
         SqlType::Jsonb => json::parse(text, true)?,
         SqlType::Uuid => Value::string(parse_uuid(trimmed).ok_or_else(invalid)?),
         SqlType::Array(of) => parse_array(text, of, now_micros)?,
+        SqlType::Int2Vector | SqlType::OidVector => {
+            let of = if *ty == SqlType::Int2Vector { SqlType::Int2 } else { SqlType::Oid };
+            let items = trimmed.split_ascii_whitespace().map(|item| parse(item, &of, now_micros));
+            Value::List(items.collect::<Result<_, _>>()?)
+        }
         SqlType::Void => Value::NULL,
     })
 }

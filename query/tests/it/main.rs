@@ -31,4 +31,5 @@ mod store_instance;
 mod store_model;
 mod strict;
 mod support;
+mod tools;
 mod virtual_tables;

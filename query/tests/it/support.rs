@@ -152,6 +152,8 @@ pub fn create_table(table: &str, columns: &[(&str, &str, &str)]) -> Statement {
         unique: flags.contains('u'),
         default: None,
         default_text: None,
+        primary_key_name: None,
+        unique_name: None,
         checks: Vec::new(),
         identity: flags.contains('i'),
     };

@@ -17,7 +17,7 @@ const DEFINITIONS: [&str; 3] = [
     "create unique index t_nn on t (name)",
 ];
 
-fn ledger() -> Memory {
+pub fn ledger() -> Memory {
     let memory = Memory::new(11);
     for text in DEFINITIONS {
         for parsed in ledgerstone_query::sql::parse(text).unwrap() {
@@ -29,7 +29,7 @@ fn ledger() -> Memory {
 }
 
 /// The rows, with `|` between cells.
-fn ask(memory: &Memory, statement: &str, dialect: Dialect) -> Result<Vec<String>, QueryError> {
+pub fn ask(memory: &Memory, statement: &str, dialect: Dialect) -> Result<Vec<String>, QueryError> {
     let mut session = SessionInfo::embedded("main", dialect);
     session.database = Some(memory.database.clone());
     session.user = "reader".into();
@@ -57,7 +57,7 @@ fn ask(memory: &Memory, statement: &str, dialect: Dialect) -> Result<Vec<String>
     Ok(out)
 }
 
-fn sql(memory: &Memory, statement: &str) -> Vec<String> {
+pub fn sql(memory: &Memory, statement: &str) -> Vec<String> {
     ask(memory, statement, Dialect::Sql).unwrap_or_else(|e| panic!("{}", e.render(statement)))
 }
 

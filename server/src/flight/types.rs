@@ -83,6 +83,8 @@ pub fn data_type(ty: &SqlType) -> DataType {
         | SqlType::Json
         | SqlType::Jsonb
         | SqlType::Ion
+        | SqlType::Int2Vector
+        | SqlType::OidVector
         | SqlType::Void => DataType::Utf8,
     }
 }

@@ -68,7 +68,10 @@ pub fn write_binary(value: &Value, ty: &SqlType, out: &mut Vec<u8>) -> Result<()
             out.push(1);
             write_text(value, ty, out);
         }
-        (SqlType::Array(element), Value::List(items)) => put_array(items, element, out)?,
+        (SqlType::Array(element), Value::List(items)) => put_array(items, element, 1, out)?,
+        // Their numbering begins at 0 (PostgreSQL's int2vector and oidvector).
+        (SqlType::Int2Vector, Value::List(items)) => put_array(items, &SqlType::Int2, 0, out)?,
+        (SqlType::OidVector, Value::List(items)) => put_array(items, &SqlType::Oid, 0, out)?,
         (SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name | SqlType::Json | SqlType::Void, _) => {
             write_text(value, ty, out);
         }
@@ -137,6 +140,8 @@ pub fn read_binary(bytes: &[u8], ty: &SqlType, now_micros: i64) -> Result<Value,
             _ => return Err(invalid()),
         },
         SqlType::Array(element) => read_array(bytes, element, now_micros)?,
+        SqlType::Int2Vector => read_array(bytes, &SqlType::Int2, now_micros)?,
+        SqlType::OidVector => read_array(bytes, &SqlType::Oid, now_micros)?,
         SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name | SqlType::Json | SqlType::Void => {
             read_text(bytes, ty, now_micros)?
         }
@@ -236,7 +241,7 @@ fn numeric_text(bytes: &[u8]) -> Option<String> {
 }
 
 /// `array_send`, one dimension, or as many as the lists are nested evenly.
-fn put_array(items: &[Value], element: &SqlType, out: &mut Vec<u8>) -> Result<(), QueryError> {
+fn put_array(items: &[Value], element: &SqlType, first: i32, out: &mut Vec<u8>) -> Result<(), QueryError> {
     let mut dimensions = Vec::new();
     let mut level = items;
     while !items.is_empty() {
@@ -256,7 +261,7 @@ fn put_array(items: &[Value], element: &SqlType, out: &mut Vec<u8>) -> Result<()
     out.extend_from_slice(&types::oid(element).to_be_bytes());
     for length in &dimensions {
         out.extend_from_slice(&(*length as i32).to_be_bytes());
-        out.extend_from_slice(&1_i32.to_be_bytes());
+        out.extend_from_slice(&first.to_be_bytes());
     }
     for leaf in leaves {
         super::message::put_column(out, |out| {

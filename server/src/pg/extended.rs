@@ -307,6 +307,8 @@ impl Connection<'_> {
     pub(super) fn fail_extended(&mut self, error: &QueryError, text: &str) {
         self.session.fail();
         self.report(error, text);
+        // At once, as PostgreSQL does: a client that asked for a Flush waits for it, and that message is skipped.
+        self.flush = true;
         self.extended.skipping = true;
     }
 

@@ -172,6 +172,15 @@ impl Outbound {
             if let Some(position) = error.position(text).filter(|_| known && !text.is_empty()) {
                 notice_field(body, b'P', &position.to_string());
             }
+            if let Some(about) = &error.about {
+                notice_field(body, b's', "public");
+                notice_field(body, b't', &about.table);
+                for (code, name) in [(b'c', &about.column), (b'n', &about.constraint)] {
+                    if let Some(name) = name {
+                        notice_field(body, code, name);
+                    }
+                }
+            }
             body.push(0);
         });
     }

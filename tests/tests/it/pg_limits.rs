@@ -74,6 +74,19 @@ fn until_ready(stream: &mut TcpStream) -> String {
 }
 
 #[test]
+fn an_error_is_sent_before_the_sync_to_a_client_that_flushes() {
+    let server = Server::start();
+    let mut stream = raw(&server);
+    stream.write_all(&frame(b'P', b"\0SELEC 1\0\0\0")).unwrap();
+    stream.write_all(&frame(b'H', b"")).unwrap();
+    let mut kind = [0];
+    stream.read_exact(&mut kind).unwrap();
+    assert_eq!(kind, *b"E");
+    stream.write_all(&frame(b'S', b"")).unwrap();
+    assert!(until_ready(&mut stream).contains("42601"));
+}
+
+#[test]
 fn text_that_is_not_utf8_is_a_statement_error_and_the_connection_goes_on() {
     let server = Server::start();
     let mut stream = raw(&server);

@@ -106,7 +106,7 @@ fn add_column(tx: &mut Transaction, table: &Table, definition: &ColumnDefinition
     } else {
         put_table(tx, changed)?;
     }
-    for (check, _) in definition.checks.iter().filter(|_| !empty) {
+    for (check, _, _) in definition.checks.iter().filter(|_| !empty) {
         if is_violated(tx, table, check)? {
             let message = format!("check constraint on column \"{}\" is violated by some row", definition.name.text);
             return Err(QueryError::new(SqlState::CHECK_VIOLATION, message).at(check.span));

@@ -243,7 +243,7 @@ fn check_own_documents(tx: &Transaction, table: &Table, new: &NewIndex, name: &A
     let mut seen = BTreeSet::new();
     for data in tx.own_documents(table) {
         if index.key_is_complete(&data) && !seen.insert(index.key_of(&data)) {
-            return Err(crate::database::unique_violation(&index, &data));
+            return Err(crate::database::unique_violation(&table.name, &index, &data));
         }
     }
     Ok(())

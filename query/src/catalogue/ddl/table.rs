@@ -116,8 +116,8 @@ pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
         let message = format!("column \"{}\" cannot be of type void", definition.name.text);
         return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(definition.ty.span));
     }
-    if let SqlType::Reg(reg) = ty {
-        return Err(QueryError::unsupported(format!("a column of type {}", reg.name()))
+    if matches!(ty, SqlType::Reg(_) | SqlType::Int2Vector | SqlType::OidVector) {
+        return Err(QueryError::unsupported(format!("a column of type {ty}"))
             .at(definition.ty.span)
             .hint("Use text for names, or oid."));
     }
@@ -138,13 +138,21 @@ pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
 pub(super) fn add_column_constraints(tx: &mut Transaction, table: Id, definition: &ColumnDefinition) -> Result<()> {
     let columns = || vec![definition.name.clone()];
     if definition.primary_key {
-        add_constraint(tx, table, &TableConstraint::PrimaryKey { name: None, columns: columns() })?;
+        add_constraint(
+            tx,
+            table,
+            &TableConstraint::PrimaryKey { name: definition.primary_key_name.clone(), columns: columns() },
+        )?;
     }
     if definition.unique {
-        add_constraint(tx, table, &TableConstraint::Unique { name: None, columns: columns() })?;
+        add_constraint(
+            tx,
+            table,
+            &TableConstraint::Unique { name: definition.unique_name.clone(), columns: columns() },
+        )?;
     }
-    for (expr, text) in &definition.checks {
-        add_check(tx, table, None, Some(&definition.name.text), (expr, text))?;
+    for (expr, text, name) in &definition.checks {
+        add_check(tx, table, name.as_ref(), Some(&definition.name.text), (expr, text))?;
     }
     match &definition.default {
         Some(default) => super::evaluate::default_is_sound(tx, default, &definition.ty),

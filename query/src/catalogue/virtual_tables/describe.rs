@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::oids::{check_constraint_oid, key_constraint_oid, relation_oid};
+use super::oids::{check_constraint_oid, key_constraint_oid, relation_oid, sequence_oid};
 use super::{Computed, all, shapes};
-use crate::catalogue::{Catalogue, Index, PathStep, Table, path_text};
+use crate::catalogue::{Catalogue, Column, Index, PathStep, Table, path_text};
 use crate::types::SqlType;
 
 /// What has a row in `pg_class`.
 pub(crate) enum Relation {
     Table(Arc<Table>),
     Index(Arc<Table>, Arc<Index>),
+    /// The counter of an identity column: the column's place among its table's.
+    Sequence(Arc<Table>, usize),
     Virtual(&'static Computed),
 }
 
@@ -19,6 +21,7 @@ impl Relation {
         match self {
             Relation::Table(table) => relation_oid(&table.id),
             Relation::Index(_, index) => relation_oid(&index.id),
+            Relation::Sequence(table, at) => sequence_oid(&table.id, column_name(table, *at)),
             Relation::Virtual(table) => table.oid,
         }
     }
@@ -30,6 +33,7 @@ pub(super) fn relations(catalogue: &Catalogue) -> Vec<Relation> {
     for table in catalogue.active_tables() {
         out.push(Relation::Table(table.clone()));
         out.extend(table.indexes.iter().map(|i| Relation::Index(table.clone(), i.clone())));
+        out.extend(sequences(table));
     }
     out.extend(all().iter().map(|t| Relation::Virtual(t)));
     out
@@ -44,17 +48,52 @@ pub(crate) fn relation_named(catalogue: &Catalogue, schema: Option<&str>, name: 
     if schema.is_some_and(|s| s != "public") {
         return None;
     }
-    match catalogue.table(name) {
-        Some(table) => Some(Relation::Table(table.clone())),
-        None => catalogue.index_by_name(name).map(|(t, i)| Relation::Index(t.clone(), i.clone())),
+    if let Some(table) = catalogue.table(name) {
+        return Some(Relation::Table(table.clone()));
     }
+    if let Some((table, index)) = catalogue.index_by_name(name) {
+        return Some(Relation::Index(table.clone(), index.clone()));
+    }
+    catalogue.active_tables().flat_map(sequences).find(|sequence| match sequence {
+        Relation::Sequence(table, at) => sequence_name(&table.name, column_name(table, *at)) == name,
+        _ => false,
+    })
+}
+
+/// The counters of a table's identity columns.
+fn sequences(table: &Arc<Table>) -> impl Iterator<Item = Relation> + '_ {
+    let identities = table.columns.iter().enumerate().filter(|(_, column)| column.identity);
+    identities.map(|(at, _)| Relation::Sequence(table.clone(), at))
+}
+
+/// What PostgreSQL calls the sequence of an identity column.
+pub(crate) fn sequence_name(table: &str, column: &str) -> String {
+    format!("{table}_{column}_seq")
+}
+
+fn column_name(table: &Table, at: usize) -> &str {
+    table.columns.get(at).map_or("", |column| &column.name)
+}
+
+/// The identity column whose counter this is.
+pub(crate) fn column_of_sequence(relation: &Relation) -> Option<(&Arc<Table>, &Column)> {
+    match relation {
+        Relation::Sequence(table, at) => table.columns.get(*at).map(|column| (table, column)),
+        _ => None,
+    }
+}
+
+/// A relation by its oid.
+pub(crate) fn relation_with(catalogue: &Catalogue, oid: u32) -> Option<Relation> {
+    relations(catalogue).into_iter().find(|relation| relation.oid() == oid)
 }
 
 /// The name a relation's oid is shown as: with its schema unless that is searched, in quotes where a statement needs them.
 pub(crate) fn relation_name(catalogue: &Catalogue, oid: u32) -> Option<String> {
-    Some(match relations(catalogue).into_iter().find(|relation| relation.oid() == oid)? {
+    Some(match relation_with(catalogue, oid)? {
         Relation::Table(table) => quoted(&table.name),
         Relation::Index(_, index) => quoted(&index.name),
+        Relation::Sequence(table, at) => quoted(&sequence_name(&table.name, column_name(&table, at))),
         Relation::Virtual(table) if table.schema == shapes::PG => quoted(table.name),
         Relation::Virtual(table) => format!("{}.{}", table.schema, quoted(table.name)),
     })

@@ -29,7 +29,7 @@ fn tables(facts: &Facts<'_>, rows: &mut Rows<'_>) {
         let (schema, name, kind) = match &relation {
             Relation::Table(table) => ("public", table.name.clone(), "BASE TABLE"),
             Relation::Virtual(table) => (table.schema, table.name.into(), "VIEW"),
-            Relation::Index(..) => continue,
+            Relation::Index(..) | Relation::Sequence(..) => continue,
         };
         rows.push([
             ("table_catalog", ledger(facts)),
@@ -60,7 +60,7 @@ fn columns(facts: &Facts<'_>, rows: &mut Rows<'_>) {
                     column(facts, rows, &Column::new(table.schema, table.name, name, at, ty));
                 }
             }
-            Relation::Index(..) => {}
+            Relation::Index(..) | Relation::Sequence(..) => {}
         }
     }
 }

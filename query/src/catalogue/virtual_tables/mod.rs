@@ -20,7 +20,10 @@ use crate::session::SessionInfo;
 use crate::transaction::Transaction;
 use crate::types::SqlType;
 
-pub(crate) use describe::{constraint_definition, index_definition, quoted, relation_name, relation_named};
+pub(crate) use describe::{
+    Relation, column_of_sequence, constraint_definition, index_definition, quoted, relation_name, relation_named,
+    relation_with, sequence_name,
+};
 pub(crate) use oids::{INFORMATION_SCHEMA, OWNER_NAME, format_type, procedure_oid, role_oid, type_oid};
 pub(crate) use pg_catalog::{NAMESPACES, type_procedures};
 
@@ -67,6 +70,13 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// A row in which everything else is NULL.
+    fn push_known<const N: usize>(&mut self, cells: [(&str, Datum); N]) {
+        let defaults = std::mem::replace(&mut self.defaults, vec![None; self.columns.len()]);
+        self.push(cells);
+        self.defaults = defaults;
+    }
+
     fn push<const N: usize>(&mut self, cells: [(&str, Datum); N]) {
         let mut row = self.defaults.clone();
         for (name, value) in cells {

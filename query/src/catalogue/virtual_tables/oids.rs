@@ -61,6 +61,8 @@ pub(crate) static TYPES: &[TypeFacts] = &[
     fact(1184, 1185, ("timestamptz", "timestamp with time zone"), 8, "D", true),
     fact(1186, 1187, ("interval", "interval"), 16, "T", true),
     fact(1700, 1231, ("numeric", "numeric"), -1, "N", false),
+    fact(22, 1006, ("int2vector", "int2vector"), -1, "A", false),
+    fact(30, 1013, ("oidvector", "oidvector"), -1, "A", false),
     fact(2205, 2210, ("regclass", "regclass"), 4, "N", false),
     fact(2206, 2211, ("regtype", "regtype"), 4, "N", false),
     fact(2278, 0, ("void", "void"), 4, "P", false),
@@ -131,6 +133,11 @@ pub(crate) fn check_constraint_oid(table: &Id, name: &str) -> u32 {
 
 pub(crate) fn default_oid(table: &Id, column: &str) -> u32 {
     hashed(&[b"default", &table.0, column.as_bytes()])
+}
+
+/// The OID of an identity column's counter.
+pub(crate) fn sequence_oid(table: &Id, column: &str) -> u32 {
+    hashed(&[b"sequence", &table.0, column.as_bytes()])
 }
 
 pub(crate) fn database_oid(name: &str) -> u32 {

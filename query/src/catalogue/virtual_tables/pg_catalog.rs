@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
 
-use super::describe::{Relation, column_definition, create_index, relations};
+use super::describe::{Relation, column_definition, column_of_sequence, create_index, relations, sequence_name};
 use super::oids::{
     BTREE, DEFAULT_COLLATION, DEFAULT_TABLESPACE, HEAP, INFORMATION_SCHEMA, OWNER, OWNER_NAME, PG_CATALOG, PUBLIC,
     TYPES, TypeFacts, check_constraint_oid, database_oid, default_oid, facts_of, key_constraint_oid, procedure_oid,
@@ -14,6 +14,7 @@ use super::oids::{
 use super::{Computed, Facts, Make, Rows, flag, int, numbers, shapes, text};
 use crate::catalogue::{Index, IndexStatus, PathStep, Table};
 use crate::types::SqlType;
+use crate::value::datetime;
 
 /// Every schema.
 pub(crate) const NAMESPACES: [(u32, &str); 3] =
@@ -38,6 +39,10 @@ pub(super) fn maker(name: &str) -> Option<Make> {
         "pg_tables" => tables,
         "pg_indexes" => indexes,
         "pg_settings" => settings,
+        "pg_sequence" => sequences,
+        "pg_depend" => dependencies,
+        "pg_stat_activity" => activity,
+        "pg_stat_user_tables" => table_statistics,
         _ => return None,
     })
 }
@@ -75,6 +80,18 @@ fn class(facts: &Facts<'_>, rows: &mut Rows<'_>) {
                 ("relispopulated", flag(true)),
                 ("relreplident", text("n")),
             ]),
+            Relation::Sequence(table, at) => rows.push([
+                ("oid", int(oid)),
+                ("relname", table.columns.get(*at).and_then(|c| text(sequence_name(&table.name, &c.name)))),
+                ("relnamespace", int(PUBLIC)),
+                ("relowner", int(OWNER)),
+                ("relfilenode", int(oid)),
+                ("relpersistence", text("p")),
+                ("relkind", text("S")),
+                ("relnatts", int(SEQUENCE_COLUMNS.len() as i64)),
+                ("relispopulated", flag(true)),
+                ("relreplident", text("n")),
+            ]),
             Relation::Virtual(table) => rows.push([
                 ("oid", int(oid)),
                 ("relname", text(table.name)),
@@ -87,6 +104,47 @@ fn class(facts: &Facts<'_>, rows: &mut Rows<'_>) {
                 ("relreplident", text("n")),
             ]),
         }
+    }
+}
+
+/// What every sequence is as a table.
+const SEQUENCE_COLUMNS: [(&str, SqlType); 3] =
+    [("last_value", SqlType::Int8), ("log_cnt", SqlType::Int8), ("is_called", SqlType::Bool)];
+
+/// The counters of identity columns: from 1, by 1, to the greatest value of the column's type.
+fn sequences(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for relation in relations(&facts.catalogue) {
+        let Some((_, column)) = column_of_sequence(&relation) else { continue };
+        let most = match column.ty {
+            SqlType::Int2 => i64::from(i16::MAX),
+            SqlType::Int4 => i64::from(i32::MAX),
+            _ => i64::MAX,
+        };
+        rows.push([
+            ("seqrelid", int(relation.oid())),
+            ("seqtypid", int(type_oid(&column.ty))),
+            ("seqstart", int(1)),
+            ("seqincrement", int(1)),
+            ("seqmax", int(most)),
+            ("seqmin", int(1)),
+            ("seqcache", int(1)),
+        ]);
+    }
+}
+
+/// Which counter is whose: all that depends on something here and has a row of its own for it.
+fn dependencies(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    const PG_CLASS: i64 = 1259;
+    for relation in relations(&facts.catalogue) {
+        let Relation::Sequence(table, at) = &relation else { continue };
+        rows.push([
+            ("classid", int(PG_CLASS)),
+            ("objid", int(relation.oid())),
+            ("refclassid", int(PG_CLASS)),
+            ("refobjid", int(relation_oid(&table.id))),
+            ("refobjsubid", int(*at as i64 + 1)),
+            ("deptype", text("i")),
+        ]);
     }
 }
 
@@ -114,6 +172,11 @@ fn attribute(facts: &Facts<'_>, rows: &mut Rows<'_>) {
                 for (at, path) in index.paths.iter().enumerate() {
                     let (name, ty) = column_definition(table, path);
                     column(rows, oid, at, &name, &ty, More::default());
+                }
+            }
+            Relation::Sequence(..) => {
+                for (at, (name, ty)) in SEQUENCE_COLUMNS.iter().enumerate() {
+                    column(rows, oid, at, name, ty, More { not_null: true, ..More::default() });
                 }
             }
             Relation::Virtual(table) => {
@@ -231,7 +294,7 @@ fn one_type(rows: &mut Rows<'_>, facts: &TypeFacts, array: bool) {
         ("typispreferred", flag(facts.preferred && !array)),
         ("typisdefined", flag(true)),
         ("typdelim", text(",")),
-        ("typelem", int(if array { facts.oid } else { 0 })),
+        ("typelem", int(if array { facts.oid } else { vector_element(facts) })),
         ("typarray", int(if array { 0 } else { facts.array })),
         ("typinput", int(io("in"))),
         ("typoutput", int(io("out"))),
@@ -242,6 +305,15 @@ fn one_type(rows: &mut Rows<'_>, facts: &TypeFacts, array: bool) {
         ("typtypmod", int(-1)),
         ("typcollation", int(if facts.category == "S" { DEFAULT_COLLATION } else { 0 })),
     ]);
+}
+
+/// What the catalogue's vectors are made of.
+fn vector_element(facts: &TypeFacts) -> u32 {
+    match facts.name {
+        "int2vector" => type_oid(&SqlType::Int2),
+        "oidvector" => type_oid(&SqlType::Oid),
+        _ => 0,
+    }
 }
 
 fn index(facts: &Facts<'_>, rows: &mut Rows<'_>) {
@@ -419,6 +491,45 @@ fn indexes(facts: &Facts<'_>, rows: &mut Rows<'_>) {
             ("tablename", text(table.name.clone())),
             ("indexname", text(index.name.clone())),
             ("indexdef", text(create_index(table, index))),
+        ]);
+    }
+}
+
+/// The sessions of this server that came in through the PostgreSQL port.
+fn activity(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    let sessions = facts.session.instance.as_ref().map(|instance| instance.sessions().all());
+    let time = |ms: i64| datetime::from_micros(ms.saturating_mul(1000), true).ok().map(Value::Timestamp);
+    for session in sessions.into_iter().flatten() {
+        rows.push([
+            ("datid", int(database_oid(&session.ledger))),
+            ("datname", text(session.ledger.clone())),
+            ("pid", int(session.process_id)),
+            ("leader_pid", None),
+            ("usesysid", int(role_oid(&session.user))),
+            ("usename", text(session.user.clone())),
+            ("application_name", text(session.application())),
+            ("client_port", None),
+            ("backend_start", time(session.began_ms)),
+            ("query_start", time(session.statement_ms())),
+            ("state", text(session.state())),
+            ("backend_xid", None),
+            ("backend_xmin", None),
+            ("query_id", None),
+            ("backend_type", text("client backend")),
+        ]);
+    }
+}
+
+/// How many documents there are is known; what else PostgreSQL counts is not counted, and NULL.
+fn table_statistics(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for table in facts.catalogue.active_tables() {
+        let documents = facts.tx.database().document_count(table.id);
+        rows.push_known([
+            ("relid", int(relation_oid(&table.id))),
+            ("schemaname", text("public")),
+            ("relname", text(table.name.clone())),
+            ("n_live_tup", int(i64::try_from(documents).unwrap_or(i64::MAX))),
+            ("n_dead_tup", int(0)),
         ]);
     }
 }

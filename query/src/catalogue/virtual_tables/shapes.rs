@@ -1,5 +1,5 @@
 //! Names, OIDs and columns of the tables of `pg_catalog` and `information_schema`, as PostgreSQL 15 has them, with the
-//! types that are not here replaced by the nearest one: `"char"` by text, `int2vector` by `smallint[]`, `regproc` by oid.
+//! types that are not here replaced by the nearest one: `"char"` by text, `regproc` by oid.
 
 /// Schema, name, OID, and columns as `name:type`.
 pub(super) type Shape = (&'static str, &'static str, u32, &'static str);
@@ -41,7 +41,7 @@ pub(super) static SHAPES: &[Shape] = &[
     (PG, "pg_index", 2610, "indexrelid:oid indrelid:oid indnatts:int2 indnkeyatts:int2 indisunique:bool \
          indnullsnotdistinct:bool indisprimary:bool indisexclusion:bool indimmediate:bool \
          indisclustered:bool indisvalid:bool indcheckxmin:bool indisready:bool indislive:bool \
-         indisreplident:bool indkey:int2[] indcollation:oid[] indclass:oid[] indoption:int2[] \
+         indisreplident:bool indkey:int2vector indcollation:oidvector indclass:oidvector indoption:int2vector \
          indexprs:text indpred:text"),
     (PG, "pg_am", 2601, "oid:oid amname:name amhandler:oid amtype:text"),
     (PG, "pg_constraint", 2606, "oid:oid conname:name connamespace:oid contype:text condeferrable:bool condeferred:bool \
@@ -64,7 +64,7 @@ pub(super) static SHAPES: &[Shape] = &[
     (PG, "pg_proc", 1255, "oid:oid proname:name pronamespace:oid proowner:oid prolang:oid procost:float4 prorows:float4 \
          provariadic:oid prosupport:oid prokind:text prosecdef:bool proleakproof:bool proisstrict:bool \
          proretset:bool provolatile:text proparallel:text pronargs:int2 pronargdefaults:int2 \
-         prorettype:oid proargtypes:oid[] proallargtypes:oid[] proargmodes:text[] proargnames:text[] \
+         prorettype:oid proargtypes:oidvector proallargtypes:oid[] proargmodes:text[] proargnames:text[] \
          proargdefaults:text protrftypes:oid[] prosrc:text probin:text prosqlbody:text proconfig:text[] \
          proacl:text[]"),
     (PG, "pg_collation", 3456, "oid:oid collname:name collnamespace:oid collowner:oid collprovider:text collisdeterministic:bool \
@@ -80,7 +80,7 @@ pub(super) static SHAPES: &[Shape] = &[
          stxkeys:int2[] stxkind:text[] stxexprs:text"),
     (PG, "pg_trigger", 2620, "oid:oid tgrelid:oid tgparentid:oid tgname:name tgfoid:oid tgtype:int2 tgenabled:text \
          tgisinternal:bool tgconstrrelid:oid tgconstrindid:oid tgconstraint:oid tgdeferrable:bool \
-         tginitdeferred:bool tgnargs:int2 tgattr:int2[] tgargs:bytea tgqual:text tgoldtable:name \
+         tginitdeferred:bool tgnargs:int2 tgattr:int2vector tgargs:bytea tgqual:text tgoldtable:name \
          tgnewtable:name"),
     (PG, "pg_rewrite", 2618, "oid:oid rulename:name ev_class:oid ev_type:text ev_enabled:text is_instead:bool ev_qual:text \
          ev_action:text"),
@@ -91,8 +91,8 @@ pub(super) static SHAPES: &[Shape] = &[
     (PG, "pg_range", 3541, "rngtypid:oid rngsubtype:oid rngmultitypid:oid rngcollation:oid rngsubopc:oid rngcanonical:oid \
          rngsubdiff:oid"),
     (PG, "pg_enum", 3501, "oid:oid enumtypid:oid enumsortorder:float4 enumlabel:name"),
-    (PG, "pg_partitioned_table", 3350, "partrelid:oid partstrat:text partnatts:int2 partdefid:oid partattrs:int2[] partclass:oid[] \
-         partcollation:oid[] partexprs:text"),
+    (PG, "pg_partitioned_table", 3350, "partrelid:oid partstrat:text partnatts:int2 partdefid:oid partattrs:int2vector partclass:oidvector \
+         partcollation:oidvector partexprs:text"),
     (PG, "pg_sequence", 2224, "seqrelid:oid seqtypid:oid seqstart:int8 seqincrement:int8 seqmax:int8 seqmin:int8 seqcache:int8 \
          seqcycle:bool"),
     (PG, "pg_depend", 2608, "classid:oid objid:oid objsubid:int4 refclassid:oid refobjid:oid refobjsubid:int4 deptype:text"),
@@ -139,6 +139,15 @@ pub(super) static SHAPES: &[Shape] = &[
          substream:bool subtwophasestate:text subdisableonerr:bool subconninfo:text subslotname:name \
          subsynccommit:text subpublications:text[]"),
     (PG, "pg_shdepend", 1214, "dbid:oid classid:oid objid:oid objsubid:int4 refclassid:oid refobjid:oid deptype:text"),
+    (PG, "pg_stat_activity", 11010, "datid:oid datname:name pid:int4 leader_pid:int4 usesysid:oid usename:name application_name:text \
+         client_addr:text client_hostname:text client_port:int4 backend_start:timestamptz xact_start:timestamptz \
+         query_start:timestamptz state_change:timestamptz wait_event_type:text wait_event:text state:text \
+         backend_xid:int8 backend_xmin:int8 query_id:int8 query:text backend_type:text"),
+    (PG, "pg_stat_user_tables", 11011, "relid:oid schemaname:name relname:name seq_scan:int8 seq_tup_read:int8 idx_scan:int8 \
+         idx_tup_fetch:int8 n_tup_ins:int8 n_tup_upd:int8 n_tup_del:int8 n_tup_hot_upd:int8 n_live_tup:int8 \
+         n_dead_tup:int8 n_mod_since_analyze:int8 n_ins_since_vacuum:int8 last_vacuum:timestamptz \
+         last_autovacuum:timestamptz last_analyze:timestamptz last_autoanalyze:timestamptz vacuum_count:int8 \
+         autovacuum_count:int8 analyze_count:int8 autoanalyze_count:int8"),
     (PG, "pg_transform", 3576, "oid:oid trftype:oid trflang:oid trffromsql:oid trftosql:oid"),
     (INFO, "tables", 13009, "table_catalog:name table_schema:name table_name:name table_type:text \
          self_referencing_column_name:name reference_generation:text user_defined_type_catalog:name \
