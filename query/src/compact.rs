@@ -150,7 +150,11 @@ fn column(c: &ColumnDefinition) -> String {
     if let (Some(e), Some(text)) = (&c.default, &c.default_text) {
         let _ = write!(out, " (default {} '{text}')", expr(e));
     }
-    out.push_str(&group("checks", &c.checks, |(e, text)| format!("{} '{text}'", expr(e))));
+    let check = |(e, text, name): &(crate::ast::Expr, std::sync::Arc<str>, Option<crate::ast::Name>)| {
+        let name = name.as_ref().map_or(String::new(), |name| format!("{} ", name.text));
+        format!("{name}{} '{text}'", expr(e))
+    };
+    out.push_str(&group("checks", &c.checks, check));
     out + ")"
 }
 

@@ -1,0 +1,3 @@
+"""SQLAlchemy's dialect suite, whole."""
+
+from sqlalchemy.testing.suite import *  # noqa: F401, F403
