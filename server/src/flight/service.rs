@@ -191,6 +191,8 @@ impl Flight {
     pub async fn sign_in(&self, metadata: &MetadataMap) -> Result<String, Status> {
         let mut who = self.who(metadata)?;
         who.session = None;
+        // The JDBC driver closes a connection without its session.
+        self.keeper.sessions.make_room(self.options.limits.session_idle / 60);
         self.keeper.sessions.check_room()?;
         let session = self.open(&who, who.ledger_or_main(), Cancel::default()).await?;
         Ok(self.keeper.sessions.add(who.signed, session)?.to_string())

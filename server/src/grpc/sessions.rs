@@ -53,6 +53,24 @@ impl<O: Clone + PartialEq + Send + Sync> Registry<O> {
         self.open.check_room().map_err(full)
     }
 
+    /// Closes the session that has been idle longest, if there is no room otherwise and it was idle for so long: some clients
+    /// never close theirs. One with an open transaction stays.
+    pub fn make_room(&self, idle_least: Duration) {
+        if self.open.check_room().is_ok() {
+            return;
+        }
+        let now = Instant::now();
+        let idle = |held: &Held| {
+            let is_idle = held.users.load(Ordering::Acquire) == 0 && !held.is_in_transaction();
+            is_idle.then(|| now.saturating_duration_since(*lock(&held.last_used))).filter(|idle| *idle >= idle_least)
+        };
+        let all = self.open.all();
+        let longest = all.iter().filter_map(|(id, entry)| Some((idle(&entry.held)?, *id))).max();
+        if let Some((_, id)) = longest {
+            self.open.remove_if(id, |entry| idle(&entry.held).is_some());
+        }
+    }
+
     /// Takes a session in and gives its id.
     pub fn add(&self, owner: O, session: Session) -> Result<Id, Status> {
         let held = Held {

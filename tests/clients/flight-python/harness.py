@@ -86,14 +86,6 @@ def refused(call, *texts):
     raise AssertionError("it was not refused")
 
 
-def wait_until(holds, seconds=60):
-    for _ in range(seconds * 20):
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come to be")
-
-
 def hold(cases, *arguments):
     """Runs every case; how many failed."""
     failed = 0
