@@ -212,6 +212,12 @@ impl Ledger {
         failed.into_iter().chain((from..end).map(|number| self.read_block(number)))
     }
 
+    /// H of the entry of the tree at a position; a block is not read for it, unless it is the first after a start.
+    pub fn leaf_hash(&self, position: u64) -> Result<Hash, ReadError> {
+        self.published("position", position)?;
+        self.journal.leaf_entry_hash(position)
+    }
+
     /// The published revisions at positions from `from` on to before `to`, in order, a block after the other.
     pub fn revisions_between<E: From<ReadError>>(
         &self,

@@ -6,8 +6,12 @@
 //! | `field` | one field as an array from which every value comes back exactly |
 //! | `piece` | a run of revisions of one table, as columns |
 //! | `scan` | which rows a view sees, and what a reader is handed |
-//! | `tail` | the pieces of each table, and what superseded their rows |
+//! | `tail` | the revisions of each table, in memory and in files, and what superseded them |
 //! | `store` | from the journal to the pieces |
+//! | `segment`, `successors`, `manifest` | the files: documents, what superseded them, and which there are |
+//! | `files` | what is written when, what a start finds, what is removed |
+//! | `cache` | columns of files that were decoded lately |
+//! | `projector` | the thread that does all this before anybody asks |
 //!
 //! Ask [`Database::columns`](crate::database::Database::columns) for the [`ColumnStore`], and it for a [`Scan`]. A scan is
 //! exact: it has every revision of its table that stands before its snapshot, the last one committed included, and no
@@ -16,21 +20,35 @@
 //! What the store cannot say it does not guess: a field that is [`Field::NotKept`] in some partition, or an error, sends
 //! the reader to the journal, that is to the document executor.
 
+mod cache;
 mod field;
+mod files;
+mod manifest;
 mod piece;
+mod projector;
 mod scan;
+mod segment;
 mod store;
+mod successors;
 mod tail;
+
+use std::path::{Path, PathBuf};
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_journal::ReadError;
+use ledgerstone_journal::env::{help_for, is_full};
 
 pub use field::{FieldColumn, Form, time_shape};
+pub use files::{ColumnReport, check_columns};
+pub(crate) use projector::Projector;
 pub use scan::{Batch, Field, Partition, Scan};
 pub use store::ColumnStore;
 
 use crate::database::read_error;
 use crate::error::{QueryError, SqlState};
+
+/// The directory of the columns inside a ledger's.
+pub const COLUMNS_DIR: &str = "columns";
 
 /// Which revisions a scan sees. All of them look only at what stands before the scan's snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,15 +125,25 @@ pub enum Presence {
 /// How much the columns of a ledger may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ColumnOptions {
-    /// Memory for columns, in bytes. A ledger whose columns take more answers its scans by rows.
+    /// Memory for what is in no file yet, in bytes. A scan that needs more writes files first.
     pub memory_bytes_max: usize,
-    /// Rows after which a piece takes no more.
+    /// Memory for decoded columns of files, in bytes.
+    pub cache_bytes_max: usize,
+    /// Rows after which a piece takes no more; a file has at most twice as many.
     pub piece_rows: usize,
+    /// The thread begins to read the journal, and to write files, when there are so many positions or rows to do: a small
+    /// ledger has no files.
+    pub project_above_positions: u64,
 }
 
 impl Default for ColumnOptions {
     fn default() -> Self {
-        ColumnOptions { memory_bytes_max: 2 << 30, piece_rows: 64 << 10 }
+        ColumnOptions {
+            memory_bytes_max: 256 << 20,
+            cache_bytes_max: 256 << 20,
+            piece_rows: 64 << 10,
+            project_above_positions: 64 << 10,
+        }
     }
 }
 
@@ -129,9 +157,32 @@ pub enum ColumnError {
     Read(#[from] ReadError),
     #[error("the columns would take more than {limit} bytes of memory")]
     Memory { limit: usize },
+    /// A file is not what was written. The next scan makes all columns again from the journal.
+    #[error("{}: offset {offset}: {what}; columns are derived: the next scan makes them again", path.display())]
+    Damaged { path: PathBuf, offset: u64, what: String },
+    /// A file operation failed.
+    #[error("{}: cannot {action}: {cause}", path.display())]
+    File { path: PathBuf, action: &'static str, cause: String, full: bool },
     /// A mistake of this program.
     #[error("columns: {0}")]
     Internal(String),
+}
+
+impl ColumnError {
+    pub(crate) fn damaged(path: &Path, offset: u64, what: &str) -> ColumnError {
+        ColumnError::Damaged { path: path.to_owned(), offset, what: what.to_owned() }
+    }
+
+    pub(crate) fn file(path: &Path, action: &'static str, error: &std::io::Error) -> ColumnError {
+        let (cause, full) = (format!("{error}{}", help_for(error)), is_full(error));
+        ColumnError::File { path: path.to_owned(), action, cause, full }
+    }
+}
+
+impl From<parquet::errors::ParquetError> for ColumnError {
+    fn from(error: parquet::errors::ParquetError) -> Self {
+        ColumnError::Internal(error.to_string())
+    }
 }
 
 impl From<arrow::error::ArrowError> for ColumnError {
@@ -146,6 +197,9 @@ impl From<ColumnError> for QueryError {
             ColumnError::Read(error) => return read_error(error),
             ColumnError::Stopped => SqlState::QUERY_CANCELED,
             ColumnError::Memory { .. } => SqlState::INSUFFICIENT_RESOURCES,
+            ColumnError::Damaged { .. } => SqlState::DATA_CORRUPTED,
+            ColumnError::File { full: true, .. } => SqlState::DISK_FULL,
+            ColumnError::File { .. } => SqlState::IO_ERROR,
             ColumnError::Internal(_) => SqlState::INTERNAL,
         };
         QueryError::new(code, error.to_string())

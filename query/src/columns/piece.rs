@@ -47,8 +47,9 @@ impl Piece {
         &self.meta[meta as usize]
     }
 
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().map(|(name, ..)| &**name)
+    /// Name, column, and how many documents have the field.
+    pub fn fields(&self) -> &[(Arc<str>, FieldColumn, usize)] {
+        &self.fields
     }
 
     /// First and last position.

@@ -1,12 +1,15 @@
 //! What a reader is handed: partitions in position order, each with the rows that the view sees marked.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
+use arrow::array::{ArrayRef, BooleanArray, UInt8Array, UInt64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
-use super::field::FieldColumn;
+use super::field::{FieldColumn, Form};
 use super::piece::Piece;
+use super::segment::Segment;
+use super::successors::Successors;
 use super::tail::NONE;
 use super::{ColumnError, ColumnView, Presence, ScanRequest};
 
@@ -20,10 +23,18 @@ pub struct Scan {
 /// A run of rows of the table, of some thousand to some hundred thousand rows; decoded when it is read.
 #[derive(Debug, Clone)]
 pub struct Partition {
-    pub(super) piece: Arc<Piece>,
-    /// By row, [`NONE`] if there is none.
-    pub(super) successors: Arc<Vec<u64>>,
+    pub(super) source: Source,
     pub(super) request: Arc<ScanRequest>,
+    /// Set when a file is found damaged, so that the next scan makes the columns again.
+    pub(super) broken: Arc<AtomicBool>,
+}
+
+/// Where the rows of a partition are, with what superseded them.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// By row, [`NONE`] if there is none.
+    Memory(Arc<Piece>, Arc<Vec<u64>>),
+    File(Arc<Segment>, Successors),
 }
 
 /// The rows of a partition.
@@ -39,7 +50,8 @@ pub struct Batch {
     pub meta: Vec<ArrayRef>,
     /// Those asked for, in that order.
     pub fields: Vec<Field>,
-    piece: Arc<Piece>,
+    positions: UInt64Array,
+    presence: UInt8Array,
     successors: Arc<Vec<u64>>,
     snapshot: u64,
 }
@@ -65,54 +77,107 @@ impl Scan {
 impl Partition {
     /// Rows, seen and unseen.
     pub fn rows(&self) -> usize {
-        self.piece.rows
+        match &self.source {
+            Source::Memory(piece, _) => piece.rows,
+            Source::File(segment, _) => segment.note.rows as usize,
+        }
     }
 
     /// First and last position.
     pub fn positions(&self) -> (u64, u64) {
-        self.piece.range()
+        match &self.source {
+            Source::Memory(piece, _) => piece.range(),
+            Source::File(segment, _) => segment.note.positions,
+        }
     }
 
     /// Smallest and greatest txTime in milliseconds, for pruning.
     pub fn times_ms(&self) -> (i64, i64) {
-        self.piece.times_ms
+        match &self.source {
+            Source::Memory(piece, _) => piece.times_ms,
+            Source::File(segment, _) => segment.note.times_ms,
+        }
     }
 
-    /// What a field is here, without reading it: enough to plan with.
-    pub fn form(&self, field: &str) -> Option<super::Form> {
-        self.piece.field(field).map(|column| column.form)
+    /// What a field is here, without reading it: enough to plan with. `None`: it has no column.
+    pub fn form(&self, field: &str) -> Option<Form> {
+        match &self.source {
+            Source::Memory(piece, _) => piece.field(field).map(|column| column.form),
+            Source::File(segment, _) => segment.form(field),
+        }
     }
 
-    /// Whether each field asked for is [`Field::NotKept`] here.
+    /// Whether a field is [`Field::NotKept`] here.
     pub fn not_kept(&self, field: &str) -> bool {
-        self.piece.left_out && self.piece.field(field).is_none()
+        self.left_out() && self.form(field).is_none()
     }
 
     /// Whether some document here has a field whose name differs from this one in case only.
     pub fn has_other_case(&self, field: &str) -> bool {
-        self.piece.left_out || self.piece.names().any(|name| name != field && name.eq_ignore_ascii_case(field))
+        let other = |name: &str| name != field && name.eq_ignore_ascii_case(field);
+        self.left_out()
+            || match &self.source {
+                Source::Memory(piece, _) => piece.fields().iter().any(|(name, ..)| other(name)),
+                Source::File(segment, _) => segment.note.fields.iter().any(|note| other(&note.name)),
+            }
     }
 
-    /// The rows.
+    /// Whether reading it means decoding a file, unless that was done lately.
+    pub fn is_in_file(&self) -> bool {
+        matches!(self.source, Source::File(..))
+    }
+
+    /// The rows. An error of a file: the columns are made again by the next scan, and the journal answers this one.
     pub fn read(&self) -> Result<Batch, ColumnError> {
-        let (piece, request) = (&self.piece, &self.request);
-        if self.successors.len() != piece.rows {
-            return Err(ColumnError::Internal("a piece with successors of another number of rows".to_owned()));
+        let batch = self.batch();
+        if let Err(ColumnError::Damaged { .. } | ColumnError::Internal(_)) = batch {
+            self.broken.store(true, Ordering::Release);
         }
-        let selection = seen(piece, &self.successors, request.view, request.snapshot);
-        let fields = request.fields.iter().map(|name| match piece.field(name) {
-            Some(column) => Field::Column(column.clone()),
-            None if piece.left_out => Field::NotKept,
+        batch
+    }
+
+    fn left_out(&self) -> bool {
+        match &self.source {
+            Source::Memory(piece, _) => piece.left_out,
+            Source::File(segment, _) => segment.note.left_out,
+        }
+    }
+
+    fn batch(&self) -> Result<Batch, ColumnError> {
+        let request = &self.request;
+        let (positions, presence, successors, meta, columns) = match &self.source {
+            Source::Memory(piece, successors) => {
+                let meta = request.meta.iter().map(|meta| piece.meta(*meta).clone()).collect();
+                let columns = request.fields.iter().map(|name| piece.field(name).cloned()).collect();
+                (piece.positions.clone(), piece.presence.clone(), successors.clone(), meta, columns)
+            }
+            Source::File(segment, successors) => {
+                // What is asked for first, in one reading of the file.
+                let names: Vec<&str> = request.fields.iter().map(String::as_str).collect();
+                let (positions, presence, meta, columns) = segment.read_rows(&request.meta, &names)?;
+                let successors = successors.by_row(positions.values())?;
+                (positions, presence, successors, meta, columns)
+            }
+        };
+        let rows = self.rows();
+        if successors.len() != rows || positions.len() != rows || presence.len() != rows {
+            return Err(ColumnError::Internal("successors of another number of rows".to_owned()));
+        }
+        let selection = seen(positions.values(), presence.values(), &successors, request);
+        let column = |column| match column {
+            Some(column) => Field::Column(column),
+            None if self.left_out() => Field::NotKept,
             None => Field::Absent,
-        });
+        };
         Ok(Batch {
-            rows: piece.rows,
+            rows,
             selected: selection.count_set_bits(),
             selection: BooleanArray::new(selection, None),
-            meta: request.meta.iter().map(|meta| piece.meta(*meta).clone()).collect(),
-            fields: fields.collect(),
-            piece: piece.clone(),
-            successors: self.successors.clone(),
+            meta,
+            fields: Vec::into_iter(columns).map(column).collect(),
+            positions,
+            presence,
+            successors,
             snapshot: request.snapshot,
         })
     }
@@ -121,7 +186,7 @@ impl Partition {
 impl Batch {
     /// By row, where its revision stands in the ledger.
     pub fn positions(&self) -> &UInt64Array {
-        &self.piece.positions
+        &self.positions
     }
 
     /// By row, the position of the revision that supersedes it; null if none before the snapshot does.
@@ -132,32 +197,30 @@ impl Batch {
 
     /// Whether some revision here has been redacted.
     pub fn has_redacted(&self) -> bool {
-        self.piece.presence.values().contains(&(Presence::Redacted as u8))
+        self.presence.values().contains(&(Presence::Redacted as u8))
     }
 }
 
 /// The rows that a view sees.
-fn seen(piece: &Piece, successors: &[u64], view: ColumnView, snapshot: u64) -> BooleanBuffer {
-    let positions = piece.positions.values();
+fn seen(positions: &[u64], presence: &[u8], successors: &[u64], request: &ScanRequest) -> BooleanBuffer {
+    let snapshot = request.snapshot;
     let rows = || positions.iter().zip(successors);
     let current = |at: u64| {
-        let presence = piece.presence.values().iter();
         let see = |((position, successor), presence): ((&u64, &u64), &u8)| {
             *position < at && at <= *successor && *presence != Presence::Deleted as u8
         };
         rows().zip(presence).map(see).collect()
     };
-    match view {
+    match request.view {
         ColumnView::Current => current(snapshot),
         ColumnView::AsOf(at) => current(at.min(snapshot)),
         ColumnView::History { from, to } => {
             let to = to.min(snapshot);
-            rows()
-                // A successor behind the snapshot is none yet.
-                .map(|(position, successor)| {
-                    *position < to && (*successor >= from || *successor >= snapshot || *successor == NONE)
-                })
-                .collect()
+            // A successor behind the snapshot is none yet.
+            let see = |(position, successor): (&u64, &u64)| {
+                *position < to && (*successor >= from || *successor >= snapshot || *successor == NONE)
+            };
+            rows().map(see).collect()
         }
     }
 }

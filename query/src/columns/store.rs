@@ -2,15 +2,18 @@
 //! all tables. Nothing of this is on the way of a commit.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::redaction::RedactionRecord;
-use ledgerstone_journal::{Ledger, StoredRevision};
+use ledgerstone_journal::{Env, Ledger, StoredRevision};
 
-use super::scan::{Partition, Scan};
-use super::tail::Tail;
-use super::{ColumnError, ColumnOptions, ScanRequest};
+use super::cache::ColumnCache;
+use super::scan::{Partition, Scan, Source};
+use super::tail::{Chunk, Tail};
+use super::{COLUMNS_DIR, ColumnError, ColumnOptions, ScanRequest};
 use crate::database::State;
 use crate::index::Rows;
 
@@ -21,30 +24,73 @@ const COUNT_EVERY: u64 = 2048;
 
 /// The columns of one ledger.
 pub struct ColumnStore {
-    ledger: Arc<Ledger>,
+    pub(super) env: Env,
+    pub(super) dir: PathBuf,
+    pub(super) ledger: Arc<Ledger>,
     state: Arc<State>,
-    options: ColumnOptions,
+    pub(super) options: ColumnOptions,
+    pub(super) cache: Arc<ColumnCache>,
+    /// Held while files are made.
+    pub(super) files: Mutex<()>,
     inner: Mutex<Inner>,
+    /// A file was found damaged by somebody who reads a scan.
+    broken: Arc<AtomicBool>,
+    /// The number of the next file.
+    pub(super) next_number: AtomicU64,
+    /// What `Inner::position` was last, to be asked without waiting.
+    reached: AtomicU64,
 }
 
-struct Inner {
+pub(super) struct Inner {
     /// Everything before this position is in.
-    position: u64,
-    tables: HashMap<Id, Tail>,
+    pub position: u64,
+    pub tables: HashMap<Id, Tail>,
+    /// Successors that came after the files of successors, before `position`, have been read again.
+    pub recovered: bool,
+    /// How often everything was forgotten: what is being written meanwhile is not taken.
+    pub epoch: u64,
+    /// Data that was redacted is still in files.
+    pub purge: bool,
     /// The position at which memory was last counted.
     counted_at: u64,
 }
 
 impl Inner {
-    /// The genesis, at 0, is of no table.
-    fn new() -> Inner {
-        Inner { position: 1, tables: HashMap::new(), counted_at: 0 }
+    fn new(epoch: u64) -> Inner {
+        Inner { position: 1, tables: HashMap::new(), recovered: true, epoch, purge: false, counted_at: 0 }
     }
 }
 
 impl ColumnStore {
-    pub(crate) fn new(ledger: Arc<Ledger>, state: Arc<State>, options: ColumnOptions) -> ColumnStore {
-        ColumnStore { ledger, state, options, inner: Mutex::new(Inner::new()) }
+    /// The columns of the ledger in this directory, with what is in files; what cannot be used is dropped.
+    pub(crate) fn open(
+        env: &Env,
+        ledger_dir: &Path,
+        ledger: Arc<Ledger>,
+        state: Arc<State>,
+        options: ColumnOptions,
+    ) -> ColumnStore {
+        let store = ColumnStore {
+            env: env.clone(),
+            dir: ledger_dir.join(COLUMNS_DIR),
+            ledger,
+            state,
+            cache: Arc::new(ColumnCache::new(options.cache_bytes_max)),
+            options,
+            files: Mutex::default(),
+            inner: Mutex::new(Inner::new(0)),
+            broken: Arc::default(),
+            next_number: AtomicU64::new(1),
+            reached: AtomicU64::new(1),
+        };
+        let mut inner = store.lock();
+        if let Err(error) = store.load(&mut inner) {
+            tracing::warn!(%error, "the columns cannot be used and are made again from the journal when they are needed");
+            store.forget(&mut inner);
+        }
+        store.reached.store(inner.position, Ordering::Release);
+        drop(inner);
+        store
     }
 
     /// The rows of a table as a view at a snapshot sees them, everything committed before the snapshot included. Waits
@@ -54,67 +100,123 @@ impl ColumnStore {
     /// the transaction's own writes. And as after every read of what is current, ask afterwards whether something that the
     /// snapshot sees has been redacted since.
     pub fn scan(&self, request: ScanRequest, stop: &dyn Fn() -> bool) -> Result<Scan, ColumnError> {
+        loop {
+            match self.scan_once(&request, stop) {
+                // What was in memory is in files now, and the journal is read on from there.
+                Err(ColumnError::Memory { .. }) if self.flush()? => {}
+                // The files are gone, and the journal says it again.
+                Err(ColumnError::Damaged { .. }) => return self.scan_once(&request, stop),
+                other => return other,
+            }
+        }
+    }
+
+    fn scan_once(&self, request: &ScanRequest, stop: &dyn Fn() -> bool) -> Result<Scan, ColumnError> {
         let mut inner = self.lock();
         // To the newest, so that redactions behind the snapshot are in as well.
         self.catch_up(&mut inner, self.ledger.snapshot().max(request.snapshot), stop)?;
         let Some(tail) = inner.tables.get_mut(&request.table) else { return Ok(Scan { partitions: Vec::new() }) };
         tail.close(&self.options)?;
-        let request = Arc::new(request);
-        let chunks = tail.chunks.iter().filter(|chunk| chunk.piece.range().0 < request.snapshot);
+        let request = Arc::new(request.clone());
+        let chunks = tail.chunks.iter().filter(|chunk| chunk.range().0 < request.snapshot);
         let partitions = chunks.map(|chunk| Partition {
-            piece: chunk.piece.clone(),
-            successors: chunk.successors.clone(),
+            source: match chunk {
+                Chunk::Memory { piece, successors, .. } => Source::Memory(piece.clone(), successors.clone()),
+                Chunk::File { segment, successors } => Source::File(segment.clone(), successors.clone()),
+            },
             request: request.clone(),
+            broken: self.broken.clone(),
         });
         Ok(Scan { partitions: partitions.collect() })
     }
 
     /// Everything before this position has been read from the journal.
     pub fn position(&self) -> u64 {
-        self.lock().position
+        self.reached.load(Ordering::Acquire)
     }
 
-    /// Memory that columns take, in bytes.
+    /// Memory that columns take, in bytes, without decoded columns of files.
     pub fn memory_bytes(&self) -> usize {
         self.lock().tables.values().map(Tail::bytes).sum()
     }
 
-    /// Takes in what has been committed and takes out what has been redacted; nothing is made that nobody has asked for
-    /// yet. For when a redaction has been carried out.
+    /// Bytes of decoded columns of files; how often a column was there, and how often it was decoded.
+    pub fn cache_counts(&self) -> (usize, u64, u64) {
+        self.cache.counts()
+    }
+
+    /// Rows that are in memory only, and files of documents.
+    pub fn counts(&self) -> (usize, usize) {
+        let inner = self.lock();
+        let files = |tail: &Tail| tail.chunks.iter().filter(|chunk| matches!(chunk, Chunk::File { .. })).count();
+        (inner.tables.values().map(Tail::unwritten).sum(), inner.tables.values().map(files).sum())
+    }
+
+    /// Takes in what has been committed and takes out what has been redacted, from files too; nothing is made that nobody
+    /// has asked for yet. For when a redaction has been carried out.
     pub(crate) fn purge(&self) {
         let mut inner = self.lock();
-        if inner.position > 1
-            && let Err(error) = self.catch_up(&mut inner, self.ledger.snapshot(), &|| false)
-        {
-            tracing::warn!(%error, "the columns in memory are forgotten: what was redacted could not be taken out alone");
-            *inner = Inner::new();
+        if inner.position == 1 {
+            return;
+        }
+        let caught_up = self.catch_up(&mut inner, self.ledger.snapshot(), &|| false);
+        let purge = inner.purge;
+        drop(inner);
+        // While others write, what was frozen then may be written once more without it.
+        let outcome = caught_up.and_then(|()| if purge { self.flush().map(drop) } else { Ok(()) });
+        if outcome.is_err() || self.lock().purge {
+            tracing::warn!(?outcome, "the columns are forgotten: what was redacted could not be taken out alone");
+            self.forget(&mut self.lock());
+        }
+    }
+
+    /// Takes in some revisions. False if there are none left.
+    pub(super) fn step(&self, revisions: u64) -> Result<bool, ColumnError> {
+        let mut inner = self.lock();
+        let to = self.ledger.snapshot();
+        let until = inner.position.saturating_add(revisions);
+        let reached = self.reached.load(Ordering::Acquire);
+        match self.catch_up(&mut inner, to, &|| self.reached.load(Ordering::Acquire) >= until.max(reached + 1)) {
+            Err(ColumnError::Stopped) => Ok(true),
+            other => other.map(|()| false),
         }
     }
 
     fn catch_up(&self, inner: &mut Inner, to: u64, stop: &dyn Fn() -> bool) -> Result<(), ColumnError> {
+        if self.broken.swap(false, Ordering::AcqRel) {
+            self.forget(inner);
+        }
+        let outcome = self.caught_up(inner, to, stop);
+        if let Err(error) = &outcome
+            // Whatever happened in the middle of a revision is not to be gone on from.
+            && matches!(error, ColumnError::Internal(_) | ColumnError::Damaged { .. } | ColumnError::File { .. })
+        {
+            tracing::warn!(%error, "the columns cannot be used and are made again from the journal");
+            self.forget(inner);
+        }
+        self.reached.store(inner.position, Ordering::Release);
+        outcome
+    }
+
+    fn caught_up(&self, inner: &mut Inner, to: u64, stop: &dyn Fn() -> bool) -> Result<(), ColumnError> {
+        if !inner.recovered {
+            self.recover(inner)?;
+            inner.recovered = true;
+        }
         if inner.position >= to {
             return Ok(());
         }
-        let outcome = self.ledger.revisions_between(inner.position, to, &mut |revision| {
+        self.ledger.revisions_between(inner.position, to, &mut |revision| {
             if revision.position.is_multiple_of(STOP_EVERY) {
+                self.reached.store(inner.position, Ordering::Release);
                 self.check(inner, stop)?;
             }
             self.take(inner, &revision)?;
             inner.position = revision.position + 1;
             Ok::<(), ColumnError>(())
-        });
-        match outcome {
-            Ok(()) => {
-                inner.position = to;
-                Ok(())
-            }
-            // Whatever happened in the middle of a revision is not to be gone on from.
-            Err(error @ (ColumnError::Internal(_) | ColumnError::Memory { .. })) => {
-                *inner = Inner::new();
-                Err(error)
-            }
-            Err(error) => Err(error),
-        }
+        })?;
+        inner.position = to;
+        Ok(())
     }
 
     fn check(&self, inner: &mut Inner, stop: &dyn Fn() -> bool) -> Result<(), ColumnError> {
@@ -148,10 +250,20 @@ impl ColumnStore {
         let revisions = revisions.map_err(|error| ColumnError::Internal(error.to_string()))?;
         // Versions count from 0 without gaps.
         let position = usize::try_from(record.version).ok().and_then(|version| revisions.get(version));
-        position.map_or(Ok(()), |position| tail.redact(*position, &self.options))
+        if let Some(position) = position {
+            inner.purge |= tail.redact(*position, &self.options)?;
+        }
+        Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    /// Forgets everything, files included: the journal says it again.
+    pub(super) fn forget(&self, inner: &mut Inner) {
+        *inner = Inner::new(inner.epoch + 1);
+        self.reached.store(1, Ordering::Release);
+        self.remove_files();
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

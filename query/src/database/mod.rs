@@ -41,7 +41,7 @@ pub(crate) use state::{State, unique_violation};
 
 use crate::catalogue::{Catalogue, IndexStatus};
 #[cfg(feature = "analytics")]
-use crate::columns::{ColumnOptions, ColumnStore};
+use crate::columns::{ColumnOptions, ColumnStore, Projector};
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::Rows;
 use crate::index::disk::{IndexOptions, Upkeep};
@@ -70,6 +70,9 @@ pub struct Database {
     workspace: Arc<Workspace>,
     #[cfg(feature = "analytics")]
     columns: Arc<ColumnStore>,
+    /// The thread that makes columns, if there are threads.
+    #[cfg(feature = "analytics")]
+    projector: Mutex<Option<Projector>>,
 }
 
 /// The longest client token, in bytes.
@@ -209,7 +212,7 @@ impl Database {
         let ledger = recovered.start(validator, Box::new(Publisher(state.clone())));
         let tasks = Arc::new(Tasks::new(options.threads));
         #[cfg(feature = "analytics")]
-        let columns = Arc::new(ColumnStore::new(ledger.clone(), state.clone(), options.columns));
+        let columns = Arc::new(ColumnStore::open(env, dir, ledger.clone(), state.clone(), options.columns));
         let log: Arc<dyn Log> = Arc::new(Journal {
             ledger: ledger.clone(),
             tasks: tasks.clone(),
@@ -219,6 +222,12 @@ impl Database {
         });
         let upkeep = options.threads.then(|| Upkeep::start(state.rows.clone())).transpose();
         let upkeep = Mutex::new(upkeep.map_err(|error| {
+            QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
+        })?);
+        #[cfg(feature = "analytics")]
+        let projector = options.threads.then(|| Projector::start(columns.clone())).transpose();
+        #[cfg(feature = "analytics")]
+        let projector = Mutex::new(projector.map_err(|error| {
             QueryError::new(SqlState::INSUFFICIENT_RESOURCES, format!("cannot start a thread: {error}"))
         })?);
         let (name, env, plans, answers) = (name.into(), env.clone(), PlanCache::default(), Answers::default());
@@ -236,6 +245,8 @@ impl Database {
             workspace,
             #[cfg(feature = "analytics")]
             columns,
+            #[cfg(feature = "analytics")]
+            projector,
         });
         database.complete_indexes()?;
         Ok(database)
@@ -278,6 +289,8 @@ impl Database {
         self.workspace.clear();
         // While the directory is still ours. What is published after this is replayed by the next start.
         drop(self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).take());
+        #[cfg(feature = "analytics")]
+        drop(self.projector.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.ledger.drive();
         self.state.freeze_rows();
         if let Err(error) = self.state.rows.tend(&|| true) {

@@ -1,5 +1,5 @@
 //! Scans of columns held against the plainest reading of the journal: random documents, updates, deletions and redactions,
-//! and every view at every snapshot, restarts between them.
+//! and every view at every snapshot; between them files are written, joined and found again by a start.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -241,7 +241,7 @@ fn seeds() -> Vec<u64> {
     match std::env::var("LEDGERSTONE_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() => (0..200).collect(),
-        Err(_) => (0..6).collect(),
+        Err(_) => (0..3).collect(),
     }
 }
 
@@ -251,10 +251,13 @@ fn every_view_at_every_snapshot_is_what_the_journal_says() {
         println!("LEDGERSTONE_SEED={seed}");
         let mut world = World::new(seed);
         for _ in 0..120 {
-            match world.rng.below(12) {
+            match world.rng.below(13) {
                 0..=5 => world.change(),
                 6 if world.rng.one_in(2) => world.redact(),
-                7 if world.rng.one_in(4) => world.reopen(),
+                7 if world.rng.one_in(3) => world.reopen(),
+                8 => {
+                    world.database.columns().flush().unwrap();
+                }
                 _ => world.compare(),
             }
         }
@@ -317,7 +320,7 @@ fn fields_beyond_the_most_are_not_kept_and_say_so() {
 }
 
 #[test]
-fn a_scan_is_stopped_and_one_that_takes_too_much_memory_is_refused() {
+fn a_scan_is_stopped_and_one_that_takes_too_much_memory_writes_files() {
     let memory = Memory::new(3);
     memory.create_schemaless("t");
     memory.run(|tx| {
@@ -345,11 +348,11 @@ fn a_scan_is_stopped_and_one_that_takes_too_much_memory_is_refused() {
     memory.database.close().unwrap();
     let (id, snapshot) = (request().table, request().snapshot);
     drop(memory);
-    let columns = ColumnOptions { memory_bytes_max: 100_000, ..ColumnOptions::default() };
+    let columns = ColumnOptions { memory_bytes_max: 2_000, ..ColumnOptions::default() };
     let options = DatabaseOptions { columns, threads: false, ..DatabaseOptions::default() };
     let small = Database::open(&env, Path::new("/data/main"), "main", key(), options).unwrap();
     let request = ScanRequest { table: id, snapshot, view: ColumnView::Current, fields: Vec::new(), meta: Vec::new() };
-    let refused = small.columns().scan(request, &|| false);
-    assert!(matches!(refused, Err(ColumnError::Memory { limit: 100_000 })), "{refused:?}");
-    assert_eq!(small.columns().memory_bytes(), 0);
+    let scan = small.columns().scan(request, &|| false).unwrap();
+    assert_eq!(scan.rows(), 4_000);
+    assert!(small.columns().counts().1 > 0 && small.columns().memory_bytes() < 500_000, "what there was is in files");
 }

@@ -4,6 +4,8 @@
 mod analytics_same;
 mod changes;
 #[cfg(feature = "analytics")]
+mod columns_files;
+#[cfg(feature = "analytics")]
 mod columns_model;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]

@@ -10,6 +10,7 @@ use ledgerstone_journal::keys::read_key;
 use ledgerstone_journal::qldb::BLOCK_TREE_DIR;
 use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_journal::{Env, VerifyOptions, rebuild_derived, verify_directory};
+use ledgerstone_query::columns::{COLUMNS_DIR, ColumnError, check_columns};
 use ledgerstone_query::index::IndexError;
 use ledgerstone_query::index::disk::{INDEX_DIR, check_index};
 
@@ -19,7 +20,7 @@ use super::verify::{ledger_id, of_report};
 use super::wire::{self, DEFAULT_ADDRESS};
 
 /// Directories inside a ledger's that hold nothing but what the journal says.
-const DERIVED: [&str; 4] = [ledgerstone_journal::tree::TREE_DIR, BLOCK_TREE_DIR, "offsets", INDEX_DIR];
+const DERIVED: [&str; 5] = [ledgerstone_journal::tree::TREE_DIR, BLOCK_TREE_DIR, "offsets", INDEX_DIR, COLUMNS_DIR];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 all is well, 1 something is wrong, 2 something could not be checked.\n\
@@ -32,7 +33,7 @@ pub struct Doctor {
     #[arg(long, value_name = "DIR", default_value = "ledgerstone-keys")]
     keys: PathBuf,
     /// Remove the derived files and make tree and offsets again from the journal; the row index is made again by the next
-    /// start of the server.
+    /// start of the server, columns when they are next asked for.
     #[arg(long)]
     rebuild: bool,
     /// Print one JSON object.
@@ -119,13 +120,15 @@ impl Doctor {
         let mut bar = self.bar(dir, "rebuilding", "leaves");
         let outcome = rebuild_derived(&Env::production(), dir, &mut |done, total| bar.at(done, total));
         drop(bar);
-        let index = dir.join(INDEX_DIR);
-        if outcome.is_ok()
-            && index.exists()
-            && let Err(error) = std::fs::remove_dir_all(&index)
-        {
-            let what = format!("the row index was not removed: {}: {error}", index.display());
-            return Check::new(dir, "a ledger's directory").unchecked(what);
+        for (name, what) in [(INDEX_DIR, "the row index"), (COLUMNS_DIR, "the columns")] {
+            let path = dir.join(name);
+            if outcome.is_ok()
+                && path.exists()
+                && let Err(error) = std::fs::remove_dir_all(&path)
+            {
+                let what = format!("not removed: {what}: {}: {error}", path.display());
+                return Check::new(dir, "a ledger's directory").unchecked(what);
+            }
         }
         match outcome {
             Ok(report) => {
@@ -150,6 +153,7 @@ impl Doctor {
         let options = VerifyOptions { vkey, progress: Some(&mut progress), ..VerifyOptions::default() };
         let mut check = of_report(dir, &verify_directory(&Env::production(), dir, options));
         self.check_index(dir, &mut check);
+        self.check_columns(dir, &mut check);
         check
     }
 
@@ -173,6 +177,32 @@ impl Doctor {
                     _ => (Some(dir.join(INDEX_DIR)), None),
                 };
                 let what = format!("the row index is not what was written: {error}");
+                check.finding(Finding { file, offset, ..Finding::of(Outcome::Broken, what) });
+            }
+        }
+    }
+
+    /// The same of the columns.
+    fn check_columns(&self, dir: &Path, check: &mut Check) {
+        let Some(ledger) = ledger_id(dir) else { return };
+        let mut bar = self.bar(dir, "checking the columns of", "files");
+        let found = check_columns(&Env::production(), dir, ledger, &mut |done, total| bar.at(done, total));
+        drop(bar);
+        match found {
+            Ok(None) => {}
+            Ok(Some(columns)) => check.proved(format!(
+                "The columns are whole: {} revisions in {} segments, for the journal up to position {}.",
+                thousands(columns.rows),
+                thousands(columns.segments),
+                thousands(columns.position)
+            )),
+            Err(error) => {
+                let (file, offset) = match &error {
+                    ColumnError::Damaged { path, offset, .. } => (Some(path.clone()), Some(*offset)),
+                    ColumnError::File { path, .. } => (Some(path.clone()), None),
+                    _ => (Some(dir.join(COLUMNS_DIR)), None),
+                };
+                let what = format!("the columns are not what was written: {error}");
                 check.finding(Finding { file, offset, ..Finding::of(Outcome::Broken, what) });
             }
         }

@@ -1,0 +1,98 @@
+//! The thread that turns what was committed into columns and what is in memory into files, beside everything else: it asks
+//! now and then how much there is, so that a commit has nothing to tell it, and rests longer than it works.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::ColumnError;
+use super::store::ColumnStore;
+
+/// Between two looks at how much there is.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// After a failure.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Revisions read while a scan has to wait.
+const STEP_REVISIONS: u64 = 2048;
+/// It rests so many times as long as it worked.
+const REST: u32 = 4;
+
+/// The thread, until it is dropped.
+pub(crate) struct Projector {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Projector {
+    pub fn start(store: Arc<ColumnStore>) -> std::io::Result<Projector> {
+        let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
+        let for_thread = stop.clone();
+        let thread = std::thread::Builder::new().name("columns".to_owned()).spawn(move || {
+            // A redaction may have been carried out by the start.
+            store.purge();
+            let mut wait = LOOK_EVERY;
+            while !rested(&for_thread, wait) {
+                wait = match store.project(&for_thread) {
+                    Ok(()) => LOOK_EVERY,
+                    Err(error) => {
+                        tracing::warn!(%error, "columns cannot be written; it is tried again");
+                        RETRY_AFTER
+                    }
+                };
+            }
+        })?;
+        Ok(Projector { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Projector {
+    fn drop(&mut self) {
+        *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.stop.1.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the columns ended in a panic");
+        }
+    }
+}
+
+impl ColumnStore {
+    /// Reads what there is of the journal if that is much, and writes files if much is in memory.
+    fn project(&self, stop: &(Mutex<bool>, Condvar)) -> Result<(), ColumnError> {
+        let most = self.options.project_above_positions;
+        if self.ledger.snapshot().saturating_sub(self.position()) >= most {
+            loop {
+                let began = Instant::now();
+                let more = match self.step(STEP_REVISIONS) {
+                    Err(ColumnError::Memory { .. }) => self.flush()?,
+                    other => other?,
+                };
+                if self.counts().0 as u64 >= most {
+                    self.flush()?;
+                }
+                if rested(stop, began.elapsed() * REST) || !more {
+                    break;
+                }
+            }
+        }
+        if self.counts().0 as u64 >= most {
+            self.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits; true if it is to end.
+fn rested((stopped, told): &(Mutex<bool>, Condvar), time: Duration) -> bool {
+    let until = Instant::now() + time;
+    let mut stop = stopped.lock().unwrap_or_else(PoisonError::into_inner);
+    while !*stop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        stop = told.wait_timeout(stop, left).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    *stop
+}
