@@ -16,14 +16,12 @@ use ledgerstone_digest::ion::{Decimal, Int, Timestamp, Value};
 use num_bigint::BigInt;
 
 use crate::bind::plan::Datum;
+use crate::columns::COEFFICIENT_MAX;
+pub(super) use crate::columns::{DIGITS, time_of, time_shape as shape, unscaled};
 use crate::value::{datetime, numeric};
 
-/// Digits of a Decimal128.
-pub(super) const DIGITS: u8 = 38;
 /// Magnitude up to which 2³¹ summands cannot leave a Decimal128.
 pub(super) const SUMMAND_MAX: u128 = 1 << 95;
-/// Largest coefficient of 38 digits.
-const COEFFICIENT_MAX: u128 = 10_u128.pow(38) - 1;
 
 /// What a column is for: it decides which values it can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +48,6 @@ enum Kind {
     Text,
     Time,
     Bytes,
-}
-
-/// How the times of a column are written, as far as all of them agree.
-pub(super) mod shape {
-    pub const DAY: u8 = 1;
-    pub const LOCAL: u8 = 2;
-    pub const ZONED: u8 = 4;
-    pub const MILLIS: u8 = 8;
-    pub const ALL: [u8; 4] = [DAY, LOCAL, ZONED, MILLIS];
 }
 
 /// Takes values and makes arrays of them, one per batch.
@@ -241,11 +230,8 @@ impl ColumnBuilder {
     }
 
     fn push_number(&mut self, d: &Decimal) -> bool {
-        if d.is_negative_zero() || !(-i32::from(DIGITS)..=0).contains(&d.exponent()) {
-            return false;
-        }
-        match d.coefficient().to_i128() {
-            Some(coefficient) => self.push_decimal(coefficient, (-d.exponent()) as i8, false),
+        match unscaled(d) {
+            Some((coefficient, scale)) => self.push_decimal(coefficient, scale, false),
             None => false,
         }
     }
@@ -349,17 +335,6 @@ impl Reader {
             Some(a) => Ok(Some(Value::blob(a.value(row)))),
             None => Err(format!("a column of type {}", array.data_type())),
         }
-    }
-}
-
-pub(super) fn time_of(micros: i64, shape: u8) -> Option<Timestamp> {
-    const DAY: i64 = 86_400_000_000;
-    match shape {
-        shape::DAY if micros % DAY == 0 => datetime::date_from_days(micros.div_euclid(DAY)).ok(),
-        shape::LOCAL => datetime::from_micros(micros, false).ok(),
-        shape::ZONED => datetime::from_micros(micros, true).ok(),
-        shape::MILLIS if micros % 1000 == 0 => datetime::from_millis(micros.div_euclid(1000)).ok(),
-        _ => None,
     }
 }
 

@@ -10,11 +10,11 @@ use arrow::array::{
 };
 use arrow::array::{ArrayRef, Decimal128Array};
 use arrow::compute;
-use ledgerstone_digest::ion::{Decimal, Int, Timestamp, Value};
+use ledgerstone_digest::ion::{Decimal, Int, Value};
 use num_bigint::BigInt;
 
 use super::Stop;
-use super::column::time_of;
+use super::column::{time_of, unscaled};
 use crate::bind::plan::Datum;
 use crate::value::numeric;
 
@@ -126,7 +126,7 @@ impl Vector {
             Vector::Float(a) => Value::Float(a.value(row)),
             Vector::Text(a) => Value::string(a.value(row)),
             Vector::Words(a) => Value::string(a.values().as_string::<i32>().value(a.keys().value(row) as usize)),
-            Vector::Time(a, shape) => Value::Timestamp(time(a.value(row), *shape)?),
+            Vector::Time(a, shape) => Value::Timestamp(time_of(a.value(row), *shape)?),
             Vector::Bytes(a) => Value::blob(a.value(row)),
         })
     }
@@ -184,10 +184,7 @@ pub(super) fn form_of(value: &Value) -> Option<Form> {
     Some(match value {
         Value::Bool(_) => Form::Bool,
         Value::Int(Int::Small(_)) => Form::Int,
-        Value::Decimal(d) if !d.is_negative_zero() && (-38..=0).contains(&d.exponent()) => {
-            d.coefficient().to_i128().filter(|c| c.unsigned_abs() < 10_u128.pow(38))?;
-            Form::Decimal((-d.exponent()) as u8)
-        }
+        Value::Decimal(d) => Form::Decimal(unscaled(d)?.1 as u8),
         Value::Float(_) => Form::Float,
         Value::String(_) => Form::Text,
         Value::Timestamp(t) => {
@@ -202,10 +199,6 @@ pub(super) fn form_of(value: &Value) -> Option<Form> {
 
 fn taken(array: &dyn Array, rows: &UInt32Array) -> Result<ArrayRef, Stop> {
     compute::take(array, rows, None).map_err(Stop::engine)
-}
-
-fn time(micros: i64, shape: u8) -> Option<Timestamp> {
-    time_of(micros, shape)
 }
 
 fn decimal(coefficient: Int, scale: u8) -> Value {

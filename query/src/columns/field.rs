@@ -17,9 +17,9 @@ use super::ColumnError;
 use crate::value::{datetime, numeric};
 
 /// Digits of a Decimal128.
-const DIGITS: u8 = 38;
+pub(crate) const DIGITS: u8 = 38;
 /// Largest coefficient of 38 digits.
-const COEFFICIENT_MAX: u128 = 10_u128.pow(38) - 1;
+pub(crate) const COEFFICIENT_MAX: u128 = 10_u128.pow(38) - 1;
 /// Longer values are left to the journal: an array's offsets have 32 bits.
 const VALUE_BYTES_MAX: usize = 128 << 20;
 
@@ -377,7 +377,7 @@ impl FieldBuilder {
 }
 
 /// The coefficient and the digits behind the point; `None` if it is not exactly what a `Decimal128` holds.
-fn unscaled(d: &Decimal) -> Option<(i128, i8)> {
+pub(crate) fn unscaled(d: &Decimal) -> Option<(i128, i8)> {
     if d.is_negative_zero() || !(-i32::from(DIGITS)..=0).contains(&d.exponent()) {
         return None;
     }
@@ -392,7 +392,8 @@ fn shapes_of(t: &Timestamp) -> u8 {
     time_shape::ALL.into_iter().filter(fits).fold(0, |all, shape| all | shape)
 }
 
-fn time_of(micros: i64, shape: u8) -> Option<Timestamp> {
+/// The time with these microseconds in one way of writing ([`time_shape`]); `None` if it cannot be written so.
+pub(crate) fn time_of(micros: i64, shape: u8) -> Option<Timestamp> {
     const DAY: i64 = 86_400_000_000;
     match shape {
         time_shape::DAY if micros % DAY == 0 => datetime::date_from_days(micros.div_euclid(DAY)).ok(),

@@ -38,6 +38,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_journal::ReadError;
 use ledgerstone_journal::env::{help_for, is_full};
 
+pub(crate) use field::{COEFFICIENT_MAX, DIGITS, time_of, unscaled};
 pub use field::{FieldColumn, Form, time_shape};
 pub use files::{ColumnReport, check_columns};
 pub(crate) use projector::Projector;

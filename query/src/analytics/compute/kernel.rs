@@ -8,11 +8,9 @@ use super::super::column::shape;
 use super::super::vector::{Vector, narrowed};
 use crate::ast::BinaryOp;
 use crate::bind::plan::Comparison;
+use crate::columns::{COEFFICIENT_MAX, DIGITS, unscaled};
 use crate::types::SqlType;
 use crate::value::{cast, compare as values, datetime};
-
-/// Most digits that a product or sum may have.
-const COEFFICIENT_MAX: u128 = 10_u128.pow(38) - 1;
 
 pub(super) fn and(a: &BooleanArray, b: &BooleanArray) -> BooleanArray {
     compute::and_kleene(a, b).unwrap_or_else(|_| BooleanArray::new_null(a.len()))
@@ -159,7 +157,7 @@ pub(super) fn numerics(op: BinaryOp, a: &Vector, b: &Vector) -> Option<Vector> {
     }
     let ((a, x), (b, y)) = (exact(a)?, exact(b)?);
     let scale = if op == BinaryOp::Multiply { x + y } else { x.max(y) };
-    if scale > 38 {
+    if scale > DIGITS {
         return None;
     }
     let (up, down) = match op {
@@ -189,9 +187,9 @@ fn exact(vector: &Vector) -> Option<(Int64Array, u8)> {
     match vector {
         Vector::Decimal(a, scale) => Some((a.clone(), *scale)),
         Vector::Int(a) => Some((a.clone(), 0)),
-        Vector::Same(Some(Value::Decimal(d)), rows) if (-38..=0).contains(&d.exponent()) && !d.is_negative_zero() => {
-            let coefficient = i64::try_from(d.coefficient().to_i128()?).ok()?;
-            Some((Int64Array::from(vec![coefficient; *rows]), (-d.exponent()) as u8))
+        Vector::Same(Some(Value::Decimal(d)), rows) => {
+            let (coefficient, scale) = unscaled(d)?;
+            Some((Int64Array::from(vec![i64::try_from(coefficient).ok()?; *rows]), scale as u8))
         }
         Vector::Same(Some(Value::Int(Int::Small(i))), rows) => Some((Int64Array::from(vec![*i; *rows]), 0)),
         _ => None,
