@@ -152,6 +152,59 @@ pub enum Statement {
     Deallocate {
         name: Option<Name>,
     },
+    /// `DISCARD ALL`: what a session has kept is forgotten.
+    DiscardAll,
+    /// `PREPARE name (types) AS statement`; the statement is this part of the text.
+    Prepare {
+        name: Name,
+        types: Vec<TypeName>,
+        statement: Span,
+    },
+    Execute {
+        name: Name,
+        arguments: Vec<Expr>,
+    },
+    DeclareCursor(Box<DeclareCursor>),
+    /// `FETCH`, and `MOVE`, which shows nothing.
+    Fetch {
+        name: Name,
+        direction: FetchDirection,
+        moves: bool,
+    },
+    /// `None`: all of them.
+    CloseCursor {
+        name: Option<Name>,
+    },
+    Truncate {
+        tables: Vec<TableName>,
+    },
+    Lock {
+        tables: Vec<TableName>,
+    },
+    /// `ANALYZE`, `VACUUM`: what the server does by itself.
+    Maintain {
+        command: &'static str,
+        tables: Vec<TableName>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeclareCursor {
+    pub name: Name,
+    /// `SCROLL`.
+    pub scroll: bool,
+    /// `WITH HOLD`.
+    pub hold: bool,
+    pub query: Query,
+}
+
+/// Where FETCH and MOVE go. `None` is as far as there are rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchDirection {
+    Forward(Option<u64>),
+    Backward(Option<u64>),
+    Absolute(i64),
+    Relative(i64),
 }
 
 /// `schema.name`; the schema is kept apart from nested paths by the front end.
@@ -609,6 +662,8 @@ pub struct Assignment {
 /// SQL's UPDATE and PartiQL's `UPDATE t …` / `FROM t … SET|INSERT INTO|REMOVE`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
+    pub with: Vec<CommonTable>,
+    pub recursive: bool,
     /// The table and whatever is ranged over beside it (PartiQL `FROM t AS a, a.b AS c`, SQL `UPDATE t … FROM …`);
     /// the first one is the table that changes.
     pub from: Vec<From>,
@@ -634,6 +689,8 @@ pub enum Change {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delete {
+    pub with: Vec<CommonTable>,
+    pub recursive: bool,
     /// The table first, then SQL's USING.
     pub from: Vec<From>,
     pub filter: Option<Expr>,
@@ -733,5 +790,7 @@ pub enum CopyPlace {
 pub enum CopyFormat {
     Text,
     Csv,
+    /// PostgreSQL's own.
+    Binary,
     Parquet,
 }

@@ -9,7 +9,7 @@ use ledgerstone_digest::ion::{Int, Precision, Value};
 
 use crate::ast::TypeName;
 use crate::error::{QueryError, SqlState};
-use crate::value::{datetime, json, numeric, text};
+use crate::value::{datetime, json, numeric, text, time_of_day};
 
 /// A type of SQL. `Ion` is any document value: what schemaless tables and PartiQL work with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,6 +31,8 @@ pub enum SqlType {
     /// Blank-padded to this many characters.
     Char(u32),
     Date,
+    /// Without a date: [`crate::value::time_of_day`].
+    Time,
     Timestamp,
     TimestampTz,
     Interval,
@@ -157,6 +159,7 @@ impl SqlType {
                 });
             }
             "date" => SqlType::Date,
+            "time" | "time without time zone" => return precise(name, SqlType::Time),
             "timestamp" | "timestamp without time zone" => return precise(name, SqlType::Timestamp),
             "timestamptz" | "timestamp with time zone" => return precise(name, SqlType::TimestampTz),
             "interval" => return precise(name, SqlType::Interval),
@@ -196,6 +199,7 @@ impl SqlType {
             SqlType::Numeric { .. } => "numeric".into(),
             SqlType::Varchar(_) => "varchar".into(),
             SqlType::Char(_) => "bpchar".into(),
+            SqlType::Time => "time".into(),
             SqlType::Timestamp => "timestamp".into(),
             SqlType::TimestampTz => "timestamptz".into(),
             SqlType::Array(of) => format!("_{}", of.catalogue_name()),
@@ -268,6 +272,9 @@ impl SqlType {
             }
             (SqlType::Interval, Value::String(s)) => matches!(datetime::parse_interval(s), Ok(Some(_))),
             (SqlType::Bytea, Value::Blob(_)) => true,
+            (SqlType::Time, Value::String(s)) => {
+                time_of_day::parse(s).is_ok_and(|micros| time_of_day::format(micros) == **s)
+            }
             (SqlType::Uuid, Value::String(s)) => text::parse_uuid(s).is_some_and(|uuid| uuid == **s),
             (SqlType::Int2Vector | SqlType::OidVector, Value::List(_)) => self.clone().in_expressions().accepts(value),
             (SqlType::Array(of), Value::List(items)) => {
@@ -295,6 +302,7 @@ impl fmt::Display for SqlType {
             SqlType::Varchar(None) => f.write_str("character varying"),
             SqlType::Char(n) => write!(f, "character({n})"),
             SqlType::Date => f.write_str("date"),
+            SqlType::Time => f.write_str("time without time zone"),
             SqlType::Timestamp => f.write_str("timestamp without time zone"),
             SqlType::TimestampTz => f.write_str("timestamp with time zone"),
             SqlType::Interval => f.write_str("interval"),
@@ -327,6 +335,7 @@ const COMMON: &[&str] = &[
     "varchar",
     "char",
     "date",
+    "time",
     "timestamp",
     "timestamptz",
     "interval",

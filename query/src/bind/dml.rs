@@ -113,7 +113,13 @@ impl Binder<'_> {
         if !table.is_declared() {
             return self.insert_fields(names, query);
         }
-        let targets = self.insert_targets(table, names)?;
+        let mut targets = self.insert_targets(table, names)?;
+        // An identity column that is DEFAULT in every row gets its values as if it were not named.
+        let narrowed = values_of(query).and_then(|(rows, _)| without_identities(table, &mut targets, rows, query));
+        let (query, names) = match &narrowed {
+            Some((query, names)) => (query, names.as_slice()),
+            None => (query, names),
+        };
         let types: Vec<SqlType> = targets.iter().filter_map(|t| table.columns.get(*t)).map(|c| c.ty.clone()).collect();
         let (plan, width, span) = match values_of(query) {
             Some((rows, span)) => {
@@ -312,6 +318,16 @@ impl Binder<'_> {
     // UPDATE and DELETE
 
     pub(super) fn update(&mut self, update: &Update) -> Result<Bound> {
+        let named = self.cte_names.len();
+        for table in &update.with {
+            self.common_table(table, update.recursive)?;
+        }
+        let bound = self.update_without_with(update);
+        self.cte_names.truncate(named);
+        bound
+    }
+
+    fn update_without_with(&mut self, update: &Update) -> Result<Bound> {
         self.levels.push(Level::default());
         let (table, slot, trees) = self.target(&update.from)?;
         self.note_table(&table, Action::Update);
@@ -336,6 +352,16 @@ impl Binder<'_> {
     }
 
     pub(super) fn delete(&mut self, delete: &Delete) -> Result<Bound> {
+        let named = self.cte_names.len();
+        for table in &delete.with {
+            self.common_table(table, delete.recursive)?;
+        }
+        let bound = self.delete_without_with(delete);
+        self.cte_names.truncate(named);
+        bound
+    }
+
+    fn delete_without_with(&mut self, delete: &Delete) -> Result<Bound> {
         self.levels.push(Level::default());
         let (table, slot, trees) = self.target(&delete.from)?;
         self.note_table(&table, Action::Delete);
@@ -638,6 +664,39 @@ fn document_id_columns() -> Vec<OutputColumn> {
     vec![(Arc::from("_1"), SqlType::Ion)]
 }
 
+/// VALUES without the identity columns that are DEFAULT in every row, and names for those that are left.
+fn without_identities(
+    table: &Table,
+    targets: &mut Vec<usize>,
+    rows: &[Vec<Expr>],
+    query: &Query,
+) -> Option<(Query, Vec<Name>)> {
+    let is_left_out = |at: usize, target: usize| {
+        let is_default = |row: &Vec<Expr>| row.get(at).is_some_and(|e| matches!(e.kind, ExprKind::Default));
+        table.columns.get(target).is_some_and(|c| c.identity) && rows.iter().all(is_default)
+    };
+    let width = rows.first()?.len();
+    let gone: Vec<usize> = (0..width.min(targets.len())).filter(|at| is_left_out(*at, targets[*at])).collect();
+    if gone.is_empty() || gone.len() == width || rows.iter().any(|row| row.len() != width) {
+        return None;
+    }
+    let kept = |at: usize| !gone.contains(&at);
+    let rows: Vec<Vec<Expr>> = rows
+        .iter()
+        .map(|row| row.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, e)| e.clone()).collect())
+        .collect();
+    targets.truncate(width);
+    let mut at = 0;
+    targets.retain(|_| {
+        at += 1;
+        kept(at - 1)
+    });
+    let names = targets.iter().filter_map(|target| table.columns.get(*target));
+    let names = names.map(|c| Name::exact(c.name.clone(), true, query.span)).collect();
+    let span = query.span;
+    Some((Query { body: SetExpr::Values { rows, span }, ..query.clone() }, names))
+}
+
 /// The rows of a plain VALUES list.
 fn values_of(query: &Query) -> Option<(&[Vec<Expr>], Span)> {
     let plain = query.with.is_empty() && query.order_by.is_empty() && query.limit.is_none() && query.offset.is_none();
@@ -681,7 +740,7 @@ fn literals_typed(query: &Query, types: &[SqlType]) -> Option<Query> {
 }
 
 /// A type as a statement would write it; one without length or precision.
-fn type_name(ty: &SqlType, span: Span) -> TypeName {
+pub(crate) fn type_name(ty: &SqlType, span: Span) -> TypeName {
     let text = ty.to_string();
     let name = text.trim_end_matches("[]");
     let array_depth = u8::from(name.len() < text.len());

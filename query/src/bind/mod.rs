@@ -34,7 +34,9 @@ use plan::{Body, Cte, Plan, ResultColumn, Step};
 use query::CteName;
 use scope::Level;
 
+pub(crate) use dml::type_name;
 pub use plan::Datum;
+pub(crate) use types::unsized_type;
 #[cfg(feature = "analytics")]
 pub(crate) use walk::own_slots as slots_read;
 #[cfg(feature = "analytics")]
@@ -100,6 +102,8 @@ pub(crate) struct Binder<'a> {
     limited: bool,
     /// Variables that range over lists: their slot, the list, and the slot of the element's number.
     element_places: Vec<(u32, plan::Ex, u32)>,
+    /// A function that waits is called.
+    waits: bool,
 }
 
 impl<'a> Binder<'a> {
@@ -118,6 +122,7 @@ impl<'a> Binder<'a> {
             ids: 0,
             limited: false,
             element_places: vec![],
+            waits: false,
         }
     }
 
@@ -145,7 +150,7 @@ impl<'a> Binder<'a> {
             uses: self.uses,
             reads_catalogue: self.reads_catalogue,
             ctes: self.ctes,
-            pace: quick::Pace::default(),
+            pace: quick::Pace { waits: self.waits, ..quick::Pace::default() },
         }
     }
 }

@@ -64,7 +64,7 @@ impl Binder<'_> {
             (Some(x), None) => {
                 let other = match &x {
                     t if t.is_date_or_time() && op == BinaryOp::Subtract => t.clone(),
-                    t if t.is_date_or_time() => SqlType::Interval,
+                    t if t.is_date_or_time() || *t == SqlType::Time && op == BinaryOp::Add => SqlType::Interval,
                     SqlType::Jsonb => SqlType::Text,
                     t => unsized_type(t),
                 };
@@ -87,7 +87,7 @@ impl Binder<'_> {
             return self.number_operator(op, a1, b1, spans);
         }
         let (x, y) = (a1.ex.clone(), b1.ex.clone());
-        use SqlType::{Date, Interval, Jsonb, Timestamp, TimestampTz};
+        use SqlType::{Date, Interval, Jsonb, Time, Timestamp, TimestampTz};
         match (op, &ta, &tb) {
             (BinaryOp::Add | BinaryOp::Subtract, Date, t) if t.is_integer() => {
                 make(Arithmetic::DatePlusDays, x, y, Date)
@@ -108,6 +108,15 @@ impl Binder<'_> {
             }
             (BinaryOp::Add, Interval, TimestampTz) => {
                 make(Arithmetic::TimestampInterval { zoned: true }, y, x, TimestampTz)
+            }
+            (BinaryOp::Add, Time, Interval) | (BinaryOp::Add, Date, Time) => {
+                self.named_call("ledgerstone_time_plus", vec![(a1, spans.0), (b1, spans.1)], spans.0)
+            }
+            (BinaryOp::Add, Interval, Time) | (BinaryOp::Add, Time, Date) => {
+                self.named_call("ledgerstone_time_plus", vec![(b1, spans.1), (a1, spans.0)], spans.0)
+            }
+            (BinaryOp::Subtract, Time, Interval | Time) => {
+                self.named_call("ledgerstone_time_minus", vec![(a1, spans.0), (b1, spans.1)], spans.0)
             }
             (BinaryOp::Add | BinaryOp::Subtract, Interval, Interval) => make(Arithmetic::Interval, x, y, Interval),
             (BinaryOp::Multiply | BinaryOp::Divide, Interval, t) if t.is_number() => {

@@ -27,7 +27,9 @@ enum Speed {
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Runs since the last one that was not quick.
-    quick: AtomicU32,
+    pub(super) quick: AtomicU32,
+    /// It waits: whatever its shape, it is not quick.
+    pub(super) waits: bool,
 }
 
 impl Plan {
@@ -52,7 +54,7 @@ impl Plan {
 
     /// Subqueries name tables of their own, so a plan with more tables than its shape shows is not quick.
     fn speed(&self) -> Speed {
-        if !self.ctes.is_empty() || self.tables.len() > 1 {
+        if self.pace.waits || !self.ctes.is_empty() || self.tables.len() > 1 {
             return Speed::Long;
         }
         match &self.body {

@@ -52,6 +52,7 @@ pub(crate) fn can_cast(from: &SqlType, to: &SqlType, context: CastContext) -> bo
     }
     let assignment = match (from, to) {
         (a, b) if a.is_number() && b.is_number() => true,
+        (Timestamp | TimestampTz | Interval, Time) => true,
         (Timestamp | TimestampTz, Date) | (TimestampTz, Timestamp) => true,
         (_, t) if t.is_text() => true,
         (Array(a), Array(b)) => can_cast(a, b, CastContext::Assignment),

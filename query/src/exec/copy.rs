@@ -21,6 +21,12 @@ pub struct CopyTarget {
     insert: bind::plan::Plan,
 }
 
+/// How a field of a row becomes a value of its type.
+type Read<'r, T> = dyn Fn(&T, &SqlType) -> Result<Value> + 'r;
+
+/// An error, and the column it is in.
+type Misplaced<'s> = (QueryError, Option<&'s str>);
+
 struct Field {
     name: Arc<str>,
     ty: SqlType,
@@ -74,15 +80,39 @@ impl CopyTarget {
         session: &SessionInfo,
     ) -> Result<u64> {
         let now = session.transaction_time_ms.saturating_mul(1000);
-        let mut documents = Vec::with_capacity(rows.len());
-        for (i, row) in rows.iter().enumerate() {
-            let line = first_line + i as u64;
-            documents.push(self.document(row, now).map_err(|e| {
-                let place = format!("COPY {}, line {line}", self.table.name);
-                let detail = e.detail.clone().map_or_else(|| place.clone(), |d| format!("{d} ({place})"));
-                QueryError { detail: Some(detail), ..e }
-            })?);
-        }
+        let parse = |text: &String, ty: &SqlType| text::parse(text, ty, now);
+        let documents = self.documents(rows, first_line, &parse)?;
+        self.insert_documents(documents, tx, session)
+    }
+
+    /// Inserts rows of values that are of the fields' types.
+    pub fn insert_values(
+        &self,
+        rows: &[super::Row],
+        first_line: u64,
+        tx: &mut Transaction,
+        session: &SessionInfo,
+    ) -> Result<u64> {
+        let documents = self.documents(rows, first_line, &|value: &Value, _| Ok(value.clone()))?;
+        self.insert_documents(documents, tx, session)
+    }
+
+    fn documents<T>(&self, rows: &[Vec<Option<T>>], first_line: u64, read: &Read<'_, T>) -> Result<Vec<Value>> {
+        let in_line = |(row, line): (&Vec<Option<T>>, u64)| {
+            self.document(row, read).map_err(|misplaced| {
+                let (error, column) = *misplaced;
+                let mut place = format!("COPY {}, line {line}", self.table.name);
+                if let Some(column) = column {
+                    place.push_str(&format!(", column {column}"));
+                }
+                let detail = error.detail.clone().map_or_else(|| place.clone(), |d| format!("{d} ({place})"));
+                QueryError { detail: Some(detail), ..error }
+            })
+        };
+        rows.iter().zip(first_line..).map(in_line).collect()
+    }
+
+    fn insert_documents(&self, documents: Vec<Value>, tx: &mut Transaction, session: &SessionInfo) -> Result<u64> {
         let outcome = super::run(&self.insert, tx, &[Some(Value::List(documents))], session)?;
         match outcome {
             super::Outcome::Affected { count, .. } => Ok(count),
@@ -90,21 +120,25 @@ impl CopyTarget {
         }
     }
 
-    fn document(&self, row: &[Option<String>], now: i64) -> Result<Value> {
+    /// A row as a document; an error with the column it is in.
+    fn document<'s, T>(&'s self, row: &[Option<T>], read: &Read<'_, T>) -> Result<Value, Box<Misplaced<'s>>> {
         if row.len() != self.columns.len() {
             let what =
                 if row.len() < self.columns.len() { "missing data for column" } else { "extra data after column" };
             let column = self.columns.get(row.len()).or(self.columns.last()).map_or("", |f| &f.name);
-            return Err(QueryError::new(SqlState::BAD_COPY_FORMAT, format!("{what} \"{column}\"")).detail(format!(
+            let error = QueryError::new(SqlState::BAD_COPY_FORMAT, format!("{what} \"{column}\"")).detail(format!(
                 "{} fields are expected, {} were found.",
                 self.columns.len(),
                 row.len()
-            )));
+            ));
+            return Err(Box::new((error, None)));
         }
         let mut fields = Vec::with_capacity(row.len());
         for (field, value) in self.columns.iter().zip(row) {
             let value = match value {
-                Some(value) => storable(text::parse(value, &field.ty, now)?, &field.ty),
+                Some(value) => {
+                    storable(read(value, &field.ty).map_err(|error| Box::new((error, Some(&*field.name))))?, &field.ty)
+                }
                 // An explicit NULL keeps the default away.
                 None if self.table.is_declared() => Value::NULL,
                 None => continue,

@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
 use super::same_kind;
+pub use super::statistics::ORDERED_SET;
+use super::statistics::{Collected, PairKind};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::Key;
@@ -22,15 +24,28 @@ pub enum AggregateKind {
     Avg(Number),
     Min,
     Max,
-    Spread { population: bool, root: bool, float: bool },
+    Spread {
+        population: bool,
+        root: bool,
+        float: bool,
+    },
     StringAgg,
     ArrayAgg,
     BoolAnd,
     BoolOr,
     BitAnd,
     BitOr,
+    BitXor,
     JsonAgg,
     JsonObjectAgg,
+    /// `percentile_cont` and `percentile_disc`: values come in order, the fraction beside each.
+    Percentile {
+        continuous: bool,
+    },
+    /// The most frequent of values that come in order.
+    Mode,
+    /// Of pairs of numbers.
+    Pair(PairKind),
 }
 
 /// How numbers are summed.
@@ -53,9 +68,13 @@ pub const NAMES: &[&str] = &[
     "avg",
     "bit_and",
     "bit_or",
+    "bit_xor",
     "bool_and",
     "bool_or",
+    "corr",
     "count",
+    "covar_pop",
+    "covar_samp",
     "every",
     "json_agg",
     "json_object_agg",
@@ -63,6 +82,18 @@ pub const NAMES: &[&str] = &[
     "jsonb_object_agg",
     "max",
     "min",
+    "mode",
+    "percentile_cont",
+    "percentile_disc",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
     "stddev",
     "stddev_pop",
     "stddev_samp",
@@ -118,14 +149,19 @@ pub fn resolve(name: &str, types: &[Option<SqlType>]) -> Option<(AggregateKind, 
         }
         ("bool_and" | "every", 1) => (BoolAnd, vec![Some(SqlType::Bool)], SqlType::Bool),
         ("bool_or", 1) => (BoolOr, vec![Some(SqlType::Bool)], SqlType::Bool),
-        ("bit_and" | "bit_or", 1) => {
+        ("bit_and" | "bit_or" | "bit_xor", 1) => {
             let ty = first.filter(SqlType::is_integer)?;
-            (if name == "bit_and" { BitAnd } else { BitOr }, keep, ty)
+            let kind = match name {
+                "bit_and" => BitAnd,
+                "bit_or" => BitOr,
+                _ => BitXor,
+            };
+            (kind, keep, ty)
         }
         ("jsonb_agg", 1) => (JsonAgg, keep, SqlType::Jsonb),
         ("json_agg", 1) => (JsonAgg, keep, SqlType::Jsonb),
         ("jsonb_object_agg" | "json_object_agg", 2) => (JsonObjectAgg, vec![Some(SqlType::Text), None], SqlType::Jsonb),
-        _ => return None,
+        _ => return super::statistics::resolve(name, types),
     };
     if matches!(found.0, BoolAnd | BoolOr) && !ion && first_is_not(types, &SqlType::Bool) {
         return None;
@@ -176,6 +212,7 @@ enum State {
     Fields(Vec<(Symbol, Value)>),
     Bool(bool),
     Bits(i64),
+    Collected(Collected),
     Interval(crate::value::datetime::Interval),
 }
 
@@ -204,6 +241,7 @@ impl Accumulator {
                     | AggregateKind::ArrayAgg
                     | AggregateKind::JsonAgg
                     | AggregateKind::JsonObjectAgg
+                    | AggregateKind::Percentile { .. }
             )
     }
 
@@ -307,10 +345,18 @@ impl Accumulator {
                     _ => now,
                 })
             }
-            (BitAnd | BitOr, state) => {
+            (kind @ (Percentile { .. } | Mode | Pair(_)), state) => {
+                let before = match state {
+                    State::Collected(collected) => Some(collected),
+                    _ => None,
+                };
+                State::Collected(Collected::with(before, kind, value, second)?)
+            }
+            (BitAnd | BitOr | BitXor, state) => {
                 let now = value.as_i64().unwrap_or_default();
                 State::Bits(match (&self.kind, state) {
                     (BitAnd, State::Bits(before)) => before & now,
+                    (BitXor, State::Bits(before)) => before ^ now,
                     (_, State::Bits(before)) => before | now,
                     _ => now,
                 })
@@ -324,7 +370,9 @@ impl Accumulator {
         use AggregateKind::*;
         Ok(match (&self.kind, &self.state) {
             (CountStar | Count, _) => Some(Value::int(self.count as i64)),
+            (Pair(PairKind::Count), State::None) => Some(Value::int(0)),
             (_, State::None) => None,
+            (kind, State::Collected(collected)) => collected.finish(kind)?,
             (Sum(number), state) => sum_result(*number, state)?,
             (Avg(number), state) => self.average(*number, state)?,
             (_, State::Best(value)) => Some(value.clone()),
@@ -384,7 +432,7 @@ impl Accumulator {
     }
 }
 
-fn number_to_f64(value: &Value) -> Result<f64> {
+pub(super) fn number_to_f64(value: &Value) -> Result<f64> {
     match value {
         Value::Float(f) => Ok(*f),
         other => Ok(Num::from_value(other)?.to_f64()),

@@ -3,9 +3,11 @@
 use ledgerstone_digest::ion::Value;
 
 use super::ty::{ANY, ARRAY, INT4, R_BOOL, R_INT4, R_TEXT, TEXT};
-use super::{Returns, Scalar, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at, value_at};
+use super::{
+    Call, Returns, Scalar, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at, value_at,
+};
 use crate::bind::plan::Datum;
-use crate::error::Result;
+use crate::error::{QueryError, Result, SqlState};
 use crate::value::compare::compare;
 use crate::value::text::format_untyped;
 
@@ -23,7 +25,14 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("array_lower", &[ARRAY, INT4], R_INT4, |_, a| {
         if list_at(a, 0)?.is_empty() || int_at(a, 1)? != 1 { Ok(None) } else { some_int(1) }
     }),
-    strict("array_ndims", &[ARRAY], R_INT4, |_, a| if list_at(a, 0)?.is_empty() { Ok(None) } else { some_int(1) }),
+    strict("array_ndims", &[ARRAY], R_INT4, |_, a| match dimensions(list_at(a, 0)?).len() {
+        0 => Ok(None),
+        n => some_int(n as i64),
+    }),
+    strict("array_dims", &[ARRAY], R_TEXT, |_, a| match dimensions(list_at(a, 0)?) {
+        none if none.is_empty() => Ok(None),
+        all => some_text(all.iter().map(|n| format!("[1:{n}]")).collect::<String>()),
+    }),
     strict("cardinality", &[ARRAY], R_INT4, |_, a| some_int(list_at(a, 0)?.len() as i64)),
     lenient("array_append", &[ARRAY, ANY], Returns::Same(0), |_, a| {
         let mut items = items(a, 0)?;
@@ -62,11 +71,70 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     lenient("array_to_string", &[ARRAY, TEXT], R_TEXT, |_, a| join(a)),
     lenient("array_to_string", &[ARRAY, TEXT, TEXT], R_TEXT, |_, a| join(a)),
+    lenient("array_positions", &[ARRAY, ANY], Returns::IntArray, positions),
+    lenient("array_replace", &[ARRAY, ANY, ANY], Returns::Same(0), |_, a| {
+        if a.first().is_none_or(Option::is_none) {
+            return Ok(None);
+        }
+        let (old, new) = (element(a, 1), element(a, 2));
+        let replaced = |v: &Value| if same(v, &old) { new.clone() } else { v.clone() };
+        Ok(Some(Value::List(list_at(a, 0)?.iter().map(replaced).collect())))
+    }),
+    lenient("array_fill", &[ANY, ARRAY], Returns::ArrayOf(0), |_, a| {
+        let [length] = list_at(a, 1)? else {
+            return Err(QueryError::unsupported("array_fill() with any but one dimension"));
+        };
+        let length = length.as_i64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= ITEMS_MAX);
+        let Some(length) = length else {
+            let message = format!("an array may have 0 to {ITEMS_MAX} elements here");
+            return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+        };
+        Ok(Some(Value::List(vec![element(a, 0); length])))
+    }),
+    strict("trim_array", &[ARRAY, INT4], Returns::Same(0), |_, a| {
+        let (items, gone) = (list_at(a, 0)?, int_at(a, 1)?);
+        let left = usize::try_from(gone).ok().and_then(|gone| items.len().checked_sub(gone));
+        let Some(left) = left else {
+            let message = format!("number of elements to trim must be between 0 and {}", items.len());
+            return Err(QueryError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, message));
+        };
+        Ok(Some(Value::List(items.iter().take(left).cloned().collect())))
+    }),
+    strict("ledgerstone_array_overlap", &[ARRAY, ARRAY], R_BOOL, |_, a| {
+        let (one, other) = (list_at(a, 0)?, list_at(a, 1)?);
+        some_bool(one.iter().any(|v| !v.is_null() && other.iter().any(|w| same(v, w))))
+    }),
     strict("ledgerstone_array_contains", &[ARRAY, ARRAY], R_BOOL, |_, a| {
         let (all, some) = (list_at(a, 0)?, list_at(a, 1)?);
         some_bool(some.iter().all(|v| !v.is_null() && all.iter().any(|w| same(w, v))))
     }),
 ];
+
+/// Elements that a function makes out of short arguments, at most.
+const ITEMS_MAX: usize = 1 << 20;
+
+/// The lengths of an array's dimensions.
+fn dimensions(items: &[Value]) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    let mut level = items;
+    while !level.is_empty() && lengths.len() < usize::from(crate::types::ARRAY_DEPTH_MAX) {
+        lengths.push(level.len());
+        match level.first() {
+            Some(Value::List(inner)) => level = inner,
+            _ => break,
+        }
+    }
+    lengths
+}
+
+fn positions(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
+    if a.first().is_none_or(Option::is_none) {
+        return Ok(None);
+    }
+    let wanted = element(a, 1);
+    let found = list_at(a, 0)?.iter().zip(1..).filter(|(v, _)| same(v, &wanted)).map(|(_, at)| Value::int(at));
+    Ok(Some(Value::List(found.collect())))
+}
 
 fn items(a: &[Datum], i: usize) -> Result<Vec<Value>> {
     match a.get(i) {

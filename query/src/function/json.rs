@@ -39,14 +39,37 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     variadic("jsonb_extract_path", &[JSONB, TEXT], R_JSONB, |_, a| Ok(extract_path(a))),
     variadic("jsonb_extract_path_text", &[JSONB, TEXT], R_TEXT, |_, a| Ok(extract_path(a).and_then(as_text))),
-    strict("jsonb_exists", &[JSONB, TEXT], R_BOOL, |_, a| {
-        let name = text_at(a, 1)?;
-        some_bool(match value_at(a, 0)?.unannotated() {
-            Value::Struct(s) => s.get(name).is_some(),
-            Value::List(items) | Value::Sexp(items) => items.iter().any(|v| v.as_text() == Some(name)),
-            v => v.as_text() == Some(name),
-        })
+    strict("jsonb_exists", &[JSONB, TEXT], R_BOOL, |_, a| some_bool(has(value_at(a, 0)?, text_at(a, 1)?))),
+    strict("jsonb_exists_any", &[JSONB, ARRAY], R_BOOL, |_, a| {
+        let value = value_at(a, 0)?;
+        some_bool(list_at(a, 1)?.iter().filter_map(Value::as_text).any(|name| has(value, name)))
     }),
+    strict("jsonb_exists_all", &[JSONB, ARRAY], R_BOOL, |_, a| {
+        let value = value_at(a, 0)?;
+        some_bool(list_at(a, 1)?.iter().filter_map(Value::as_text).all(|name| has(value, name)))
+    }),
+    strict("jsonb_delete_path", &[JSONB, ARRAY], R_JSONB, |_, a| {
+        let target = value_at(a, 0)?;
+        if !matches!(target.unannotated(), Value::Struct(_) | Value::List(_)) {
+            return Err(scalar("delete path in"));
+        }
+        Ok(Some(without_path(target, &path_of(a)?)))
+    }),
+    strict("jsonb_object", &[ARRAY], R_JSONB, |_, a| {
+        let items = list_at(a, 0)?;
+        let pairs: Vec<Value> = match items.first() {
+            Some(Value::List(_)) => items.iter().flat_map(|pair| pair_of(pair).to_vec()).collect(),
+            _ => items.to_vec(),
+        };
+        if !pairs.len().is_multiple_of(2) {
+            return Err(QueryError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, "array must have even number of elements"));
+        }
+        let (keys, values): (Vec<_>, Vec<_>) = pairs.chunks_exact(2).map(|p| (p[0].clone(), p[1].clone())).unzip();
+        object_of(&keys, &values)
+    }),
+    strict("jsonb_object", &[ARRAY, ARRAY], R_JSONB, |_, a| object_of(list_at(a, 0)?, list_at(a, 1)?)),
+    strict("row_to_json", &[ANY], R_JSONB, |_, a| Ok(Some(json::canonical(value_at(a, 0)?.clone())))),
+    lenient("jsonb_set_lax", &[JSONB, ARRAY, JSONB], R_JSONB, |_, a| set_lax(a)),
     strict("jsonb_concat", &[JSONB, JSONB], R_JSONB, concat),
     strict("ledgerstone_jsonb_concat", &[JSONB, JSONB], R_JSONB, concat),
     strict("ledgerstone_jsonb_delete", &[JSONB, TEXT], R_JSONB, |_, a| {
@@ -97,6 +120,72 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         Ok(matches!(value.unannotated(), Value::List(_) | Value::Sexp(_)).then(|| value.clone()))
     }),
 ];
+
+/// Whether a name is a field, an element, or the value itself.
+fn has(value: &Value, name: &str) -> bool {
+    match value.unannotated() {
+        Value::Struct(s) => s.get(name).is_some(),
+        Value::List(items) | Value::Sexp(items) => items.iter().any(|v| v.as_text() == Some(name)),
+        v => v.as_text() == Some(name),
+    }
+}
+
+/// The elements of a pair, or none if it is no list.
+fn pair_of(pair: &Value) -> &[Value] {
+    match pair {
+        Value::List(items) => items,
+        _ => &[],
+    }
+}
+
+fn object_of(keys: &[Value], values: &[Value]) -> Result<Datum> {
+    if keys.len() != values.len() {
+        return Err(QueryError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, "mismatched array dimensions"));
+    }
+    let mut fields = Vec::with_capacity(keys.len());
+    for (key, value) in keys.iter().zip(values) {
+        let Some(name) = key.as_text() else {
+            return Err(QueryError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "null value not allowed for object key"));
+        };
+        let value = if value.is_null() { Value::NULL } else { Value::string(format_untyped(value)) };
+        fields.push((Symbol::new(name), value));
+    }
+    Ok(Some(json::canonical(Value::Struct(Struct { fields }))))
+}
+
+/// `jsonb_set` in which NULL is JSON's null.
+fn set_lax(a: &[Datum]) -> Result<Datum> {
+    let (Some(Some(target)), Some(Some(path)), new) = (a.first(), a.get(1), a.get(2)) else { return Ok(None) };
+    let new = new.cloned().flatten().unwrap_or(Value::NULL);
+    set(&[Some(target.clone()), Some(path.clone()), Some(new)], true)
+}
+
+/// The value without what stands at the path; the depth is the path's, which is an array of the statement.
+fn without_path(value: &Value, path: &[&str]) -> Value {
+    let Some((step, rest)) = path.split_first() else { return value.clone() };
+    match value.unannotated() {
+        Value::Struct(s) if rest.is_empty() => without(s, &[step]),
+        Value::Struct(s) => {
+            let inner = |(name, field): &(Symbol, Value)| {
+                let here = name.text() == Some(*step);
+                (name.clone(), if here { without_path(field, rest) } else { field.clone() })
+            };
+            Value::Struct(Struct { fields: s.fields.iter().map(inner).collect() })
+        }
+        Value::List(items) => {
+            let mut items = items.clone();
+            if let Some(at) = step.parse().ok().and_then(|at| index(items.len(), at)) {
+                if rest.is_empty() {
+                    items.remove(at);
+                } else if let Some(item) = items.get_mut(at) {
+                    *item = without_path(item, rest);
+                }
+            }
+            Value::List(items)
+        }
+        _ => value.clone(),
+    }
+}
 
 fn build_object(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     if !a.len().is_multiple_of(2) {

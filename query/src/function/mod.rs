@@ -9,11 +9,13 @@ mod pattern;
 mod pg_catalog;
 pub(crate) mod proof;
 mod qldb;
+mod statistics;
 mod system;
 pub mod table;
 mod text;
 pub mod time;
 mod time_pattern;
+mod volatile;
 pub mod window;
 
 pub(crate) use pattern::{like, regex};
@@ -70,6 +72,7 @@ pub enum Returns {
     /// An array of the argument's type.
     ArrayOf(usize),
     TextArray,
+    IntArray,
 }
 
 /// A scalar function.
@@ -129,6 +132,7 @@ pub(crate) mod ty {
     pub const FLOAT8: Arg = Arg::Type(SqlType::Float8);
     pub const NUMERIC: Arg = Arg::Type(SqlType::NUMERIC);
     pub const DATE: Arg = Arg::Type(SqlType::Date);
+    pub const TIME: Arg = Arg::Type(SqlType::Time);
     pub const TIMESTAMP: Arg = Arg::Type(SqlType::Timestamp);
     pub const TIMESTAMPTZ: Arg = Arg::Type(SqlType::TimestampTz);
     pub const INTERVAL: Arg = Arg::Type(SqlType::Interval);
@@ -151,7 +155,7 @@ pub(crate) mod ty {
     pub const R_JSONB: Returns = Returns::Type(SqlType::Jsonb);
 }
 
-fn families() -> [&'static [Scalar]; 10] {
+fn families() -> [&'static [Scalar]; 11] {
     [
         text::FUNCTIONS,
         math::FUNCTIONS,
@@ -163,6 +167,7 @@ fn families() -> [&'static [Scalar]; 10] {
         system::FUNCTIONS,
         qldb::FUNCTIONS,
         pg_catalog::FUNCTIONS,
+        volatile::FUNCTIONS,
     ]
 }
 
@@ -251,6 +256,7 @@ pub fn implicit_cost(from: &SqlType, to: &SqlType) -> Option<u32> {
     match (from, to) {
         (f, t) if f.is_text() && t.is_text() => Some(1),
         (SqlType::Date, SqlType::Timestamp) => Some(2),
+        (SqlType::Time, SqlType::Interval) => Some(3),
         (SqlType::Date, SqlType::TimestampTz) | (SqlType::Timestamp, SqlType::TimestampTz) => Some(1),
         (SqlType::Int4 | SqlType::Int8 | SqlType::Int2, SqlType::Oid) => Some(2),
         (SqlType::Oid | SqlType::Reg(_), SqlType::Int8) => Some(2),

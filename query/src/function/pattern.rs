@@ -37,6 +37,29 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         let parts = regex(text_at(a, 1)?, false)?.split(text_at(a, 0)?).map(Value::string).collect();
         Ok(Some(Value::List(parts)))
     }),
+    strict("regexp_like", &[TEXT, TEXT, TEXT], R_BOOL, |_, a| {
+        let flags = text_at(a, 2)?;
+        some_bool(regex(text_at(a, 1)?, flags.contains('i'))?.is_match(text_at(a, 0)?))
+    }),
+    strict("regexp_instr", &[TEXT, TEXT], R_INT4, |_, a| {
+        let text = text_at(a, 0)?;
+        some_int(match regex(text_at(a, 1)?, false)?.find(text) {
+            Some(m) => text.get(..m.start()).map_or(0, |t| t.chars().count()) as i64 + 1,
+            None => 0,
+        })
+    }),
+    strict("ledgerstone_similar", &[TEXT, TEXT], R_BOOL, |_, a| {
+        some_bool(regex(&similar(text_at(a, 1)?, Some('\\'))?, false)?.is_match(text_at(a, 0)?))
+    }),
+    strict("ledgerstone_similar", &[TEXT, TEXT, TEXT], R_BOOL, |_, a| {
+        let mut escape = text_at(a, 2)?.chars();
+        let (escape, more) = (escape.next(), escape.next());
+        if more.is_some() {
+            return Err(QueryError::new(SqlState::INVALID_ESCAPE, "invalid escape string")
+                .hint("Escape string must be empty or one character."));
+        }
+        some_bool(regex(&similar(text_at(a, 1)?, escape)?, false)?.is_match(text_at(a, 0)?))
+    }),
     // SUBSTRING(text FROM pattern)
     strict("substring", &[TEXT, TEXT], R_TEXT, |_, a| {
         let Some(found) = regex(text_at(a, 1)?, false)?.captures(text_at(a, 0)?) else { return Ok(None) };
@@ -56,6 +79,44 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         })
     }),
 ];
+
+/// A pattern of SIMILAR TO as a regular expression (PostgreSQL's documentation, 9.7.2).
+fn similar(pattern: &str, escape: Option<char>) -> Result<String> {
+    let mut out = String::from("^(?:");
+    let mut chars = pattern.chars();
+    let mut in_class = false;
+    while let Some(c) = chars.next() {
+        if Some(c) == escape {
+            let Some(literal) = chars.next() else {
+                return Err(QueryError::new(SqlState::INVALID_ESCAPE, "the pattern ends in its escape character"));
+            };
+            out.push_str(&regex_lite::escape(literal.encode_utf8(&mut [0; 4])));
+            continue;
+        }
+        match c {
+            ']' if in_class => {
+                in_class = false;
+                out.push(c);
+            }
+            '\\' => out.push_str("\\\\"),
+            _ if in_class => out.push(c),
+            '[' => {
+                in_class = true;
+                out.push(c);
+            }
+            '%' => out.push_str("(?s:.*)"),
+            '_' => out.push_str("(?s:.)"),
+            '(' => out.push_str("(?:"),
+            '.' | '^' | '$' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out.push_str(")$");
+    Ok(out)
+}
 
 fn replace(text: &str, pattern: &str, by: &str, flags: &str) -> Result<crate::bind::plan::Datum> {
     let regex = regex(pattern, flags.contains('i'))?;

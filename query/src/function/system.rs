@@ -56,6 +56,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         c.session.wishes.add((name.to_owned(), value.to_owned(), bool_at(a, 2)?));
         some_text(settings.get(name).unwrap_or_default())
     }),
+    variadic("num_nulls", &[ANY], R_INT4, |_, a| some_int(a.iter().filter(|v| v.is_none()).count() as i64)),
+    variadic("num_nonnulls", &[ANY], R_INT4, |_, a| some_int(a.iter().flatten().count() as i64)),
     variadic("greatest", &[ANY], Returns::Same(0), |_, a| Ok(best(a, std::cmp::Ordering::Greater))),
     variadic("least", &[ANY], Returns::Same(0), |_, a| Ok(best(a, std::cmp::Ordering::Less))),
     strict("ledgerstone_pad", &[TEXT, INT4], R_TEXT, |_, a| {

@@ -4,7 +4,7 @@ use ledgerstone_digest::ion::{Precision, Value};
 use num_bigint::BigInt;
 
 use super::ty::{
-    ANY, DATE, FLOAT8, INT4, INTERVAL, NUMERIC, R_FLOAT8, R_NUMERIC, R_TEXT, TEXT, TIMESTAMP, TIMESTAMPTZ, of,
+    ANY, DATE, FLOAT8, INT4, INTERVAL, NUMERIC, R_FLOAT8, R_NUMERIC, R_TEXT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of,
 };
 use super::{Call, Returns, Scalar, float_at, int_at, lenient, micros_at, some_text, strict, text_at, value_at, wrong};
 use crate::bind::plan::Datum;
@@ -12,10 +12,12 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
 use crate::value::datetime::{self, Interval};
 use crate::value::numeric::Num;
+use crate::value::time_of_day;
 
 const R_TIMESTAMPTZ: Returns = of(SqlType::TimestampTz);
 const R_TIMESTAMP: Returns = of(SqlType::Timestamp);
 const R_INTERVAL: Returns = of(SqlType::Interval);
+const R_TIME: Returns = of(SqlType::Time);
 const R_DATE: Returns = of(SqlType::Date);
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
@@ -40,6 +42,70 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("date_part", &[TEXT, TIMESTAMP], R_FLOAT8, date_part),
     strict("date_part", &[TEXT, DATE], R_FLOAT8, date_part),
     strict("date_part", &[TEXT, INTERVAL], R_FLOAT8, date_part),
+    strict("extract", &[TEXT, TIME], R_NUMERIC, extract),
+    strict("date_part", &[TEXT, TIME], R_FLOAT8, date_part),
+    strict("localtime", &[], R_TIME, |c, _| some_text(time_of_day::format(of_day(c.now_micros())))),
+    strict("make_time", &[INT4, INT4, FLOAT8], R_TIME, |_, a| {
+        let (hour, minute, seconds) = (int_at(a, 0)?, int_at(a, 1)?, float_at(a, 2)?);
+        if !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0.0..60.0).contains(&seconds) {
+            let text = format!("time field value out of range: {hour}:{minute:02}:{seconds:02}");
+            return Err(QueryError::new(SqlState::DATETIME_OVERFLOW, text));
+        }
+        some_text(time_of_day::format((hour * 60 + minute) * 60_000_000 + (seconds * 1e6).round() as i64))
+    }),
+    strict("make_timestamp", &[INT4, INT4, INT4, INT4, INT4, FLOAT8], R_TIMESTAMP, |_, a| {
+        let (year, month, day) = (int_at(a, 0)?, int_at(a, 1)?, int_at(a, 2)?);
+        let (hour, minute, seconds) = (int_at(a, 3)?, int_at(a, 4)?, float_at(a, 5)?);
+        let day_is = (1..=12).contains(&month) && (1..=datetime::days_in_month(year, month)).contains(&day);
+        if !day_is || !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0.0..60.0).contains(&seconds) {
+            let text = format!("date field value out of range: {year}-{month:02}-{day:02}");
+            return Err(QueryError::new(SqlState::DATETIME_OVERFLOW, text));
+        }
+        let micros = (hour * 60 + minute) * 60_000_000 + (seconds * 1e6).round() as i64;
+        let days = datetime::days_from_civil(year, month, day);
+        Ok(Some(Value::Timestamp(datetime::from_micros(days * datetime::MICROS_PER_DAY + micros, false)?)))
+    }),
+    strict("make_interval", &[INT4], R_INTERVAL, make_interval),
+    strict("make_interval", &[INT4, INT4], R_INTERVAL, make_interval),
+    strict("make_interval", &[INT4, INT4, INT4], R_INTERVAL, make_interval),
+    strict("make_interval", &[INT4, INT4, INT4, INT4], R_INTERVAL, make_interval),
+    strict("make_interval", &[INT4, INT4, INT4, INT4, INT4], R_INTERVAL, make_interval),
+    strict("make_interval", &[INT4, INT4, INT4, INT4, INT4, INT4], R_INTERVAL, make_interval),
+    strict("make_interval", &[INT4, INT4, INT4, INT4, INT4, INT4, FLOAT8], R_INTERVAL, make_interval),
+    strict("ledgerstone_time_plus", &[TIME, INTERVAL], R_TIME, |_, a| {
+        some_text(time_of_day::format(of_day(time_at(a, 0)?.saturating_add(interval(a, 1)?.micros))))
+    }),
+    strict("ledgerstone_time_plus", &[DATE, TIME], R_TIMESTAMP, |_, a| {
+        let micros = micros_at(a, 0)?.saturating_add(time_at(a, 1)?);
+        Ok(Some(Value::Timestamp(datetime::from_micros(micros, false)?)))
+    }),
+    strict("ledgerstone_time_minus", &[TIME, TIME], R_INTERVAL, |_, a| {
+        Ok(Some(Interval { months: 0, days: 0, micros: time_at(a, 0)? - time_at(a, 1)? }.to_value()))
+    }),
+    strict("ledgerstone_time_minus", &[TIME, INTERVAL], R_TIME, |_, a| {
+        some_text(time_of_day::format(of_day(time_at(a, 0)?.saturating_sub(interval(a, 1)?.micros))))
+    }),
+    strict("to_char", &[TIME, TEXT], R_TEXT, |_, a| to_char_time(time_at(a, 0)?, text_at(a, 1)?)),
+    strict("date_trunc", &[TEXT, TIMESTAMPTZ, TEXT], R_TIMESTAMPTZ, |_, a| {
+        // Judges the zone, of which only UTC keeps the meaning of a day.
+        if zone(&[a.get(2).cloned().flatten(), a.get(1).cloned().flatten()], true)?
+            != zone(&[Some(Value::string("UTC")), a.get(1).cloned().flatten()], true)?
+        {
+            return Err(QueryError::unsupported("date_trunc() in another zone than UTC"));
+        }
+        truncate(a, true)
+    }),
+    strict("date_bin", &[INTERVAL, TIMESTAMP, TIMESTAMP], R_TIMESTAMP, |_, a| bin(a, false)),
+    strict("date_bin", &[INTERVAL, TIMESTAMPTZ, TIMESTAMPTZ], R_TIMESTAMPTZ, |_, a| bin(a, true)),
+    strict("justify_hours", &[INTERVAL], R_INTERVAL, |_, a| {
+        let i = interval(a, 0)?;
+        let days = i.micros / datetime::MICROS_PER_DAY;
+        let total = i64::from(i.days) + days;
+        let mut i = Interval { days: narrow(total)?, micros: i.micros % datetime::MICROS_PER_DAY, ..i };
+        even_days(&mut i);
+        Ok(Some(i.to_value()))
+    }),
+    strict("justify_interval", &[INTERVAL], R_INTERVAL, |_, a| Ok(Some(justify(interval(a, 0)?)?.to_value()))),
     strict("age", &[TIMESTAMPTZ, TIMESTAMPTZ], R_INTERVAL, |_, a| {
         Ok(Some(datetime::age(micros_at(a, 0)?, micros_at(a, 1)?).to_value()))
     }),
@@ -103,9 +169,84 @@ fn truncate(a: &[Datum], zoned: bool) -> Result<Datum> {
     Ok(Some(Value::Timestamp(datetime::from_micros(micros, zoned)?)))
 }
 
+/// A `time` as microseconds after midnight.
+fn time_at(a: &[Datum], i: usize) -> Result<i64> {
+    time_of_day::micros_of(text_at(a, i)?)
+}
+
+fn of_day(micros: i64) -> i64 {
+    micros.rem_euclid(datetime::MICROS_PER_DAY)
+}
+
+fn narrow(n: i64) -> Result<i32> {
+    i32::try_from(n).map_err(|_| datetime::interval_overflow())
+}
+
+/// `make_interval(years, months, weeks, days, hours, mins, secs)`, as many as are given.
+fn make_interval(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
+    let part = |i: usize| if i < a.len() { int_at(a, i) } else { Ok(0) };
+    let seconds = if a.len() > 6 { float_at(a, 6)? } else { 0.0 };
+    let micros = (seconds * 1e6).round();
+    if !(-9e17..9e17).contains(&micros) {
+        return Err(datetime::interval_overflow());
+    }
+    // Every part is an int4, so none of these overflows.
+    let micros = (part(4)? * 60 + part(5)?) * 60_000_000 + micros as i64;
+    let (months, days) = (part(0)? * 12 + part(1)?, part(2)? * 7 + part(3)?);
+    Ok(Some(Interval { months: narrow(months)?, days: narrow(days)?, micros }.to_value()))
+}
+
+/// Days and hours of one sign.
+fn even_days(i: &mut Interval) {
+    if i.days > 0 && i.micros < 0 {
+        i.days -= 1;
+        i.micros += datetime::MICROS_PER_DAY;
+    } else if i.days < 0 && i.micros > 0 {
+        i.days += 1;
+        i.micros -= datetime::MICROS_PER_DAY;
+    }
+}
+
+/// `interval_justify_interval`: 24 hours are a day, 30 days a month, and all have one sign.
+fn justify(i: Interval) -> Result<Interval> {
+    let days = i64::from(i.days) + i.micros / datetime::MICROS_PER_DAY;
+    let months = i64::from(i.months) + days / 30;
+    let mut i =
+        Interval { months: narrow(months)?, days: narrow(days % 30)?, micros: i.micros % datetime::MICROS_PER_DAY };
+    if i.months > 0 && (i.days < 0 || i.days == 0 && i.micros < 0) {
+        i.days += 30;
+        i.months -= 1;
+    } else if i.months < 0 && (i.days > 0 || i.days == 0 && i.micros > 0) {
+        i.days -= 30;
+        i.months += 1;
+    }
+    even_days(&mut i);
+    Ok(i)
+}
+
+/// `date_bin`: the beginning of the bin, counted from an origin.
+fn bin(a: &[Datum], zoned: bool) -> Result<Datum> {
+    let (stride, at, origin) = (interval(a, 0)?, micros_at(a, 1)?, micros_at(a, 2)?);
+    if stride.months != 0 {
+        return Err(QueryError::unsupported("timestamps binned into intervals of months or years"));
+    }
+    let stride = i64::from(stride.days).saturating_mul(datetime::MICROS_PER_DAY).saturating_add(stride.micros);
+    if stride <= 0 {
+        return Err(QueryError::new(SqlState::DATETIME_OVERFLOW, "stride must be greater than zero"));
+    }
+    let micros = at - at.saturating_sub(origin).rem_euclid(stride);
+    Ok(Some(Value::Timestamp(datetime::from_micros(micros, zoned)?)))
+}
+
 fn field_of(a: &[Datum]) -> Result<Num> {
     let field = text_at(a, 0)?;
     let found = match value_at(a, 1)? {
+        Value::String(time) => {
+            let of_time = ["hour", "minute", "second", "milliseconds", "microseconds", "epoch"];
+            let known = of_time.contains(&field.to_ascii_lowercase().as_str());
+            let micros = time_of_day::micros_of(time)?;
+            known.then(|| datetime::extract(field, micros)).flatten()
+        }
         Value::Timestamp(t) => match (t.precision, field.to_ascii_lowercase().as_str()) {
             // PostgreSQL gives whole numbers for the epoch of a date.
             (Precision::Day, "epoch") => Some((i128::from(datetime::to_days(t)) * 86_400, 0)),
@@ -275,7 +416,11 @@ fn to_char_number(n: &Num, pattern: &str) -> Result<Datum> {
     let trimmed = shown.trim_start().to_owned();
     let sign = if rounded.is_negative() { "-" } else { "" };
     if !fill {
-        let text = if point { trimmed.trim_end_matches('0').to_owned() } else { trimmed };
+        // Zeros at the end go where the pattern has a 9.
+        let most = fraction.len() - fraction.trim_end_matches('9').len();
+        let zeros = trimmed.len() - trimmed.trim_end_matches('0').len();
+        let gone = if point { zeros.min(most) } else { 0 };
+        let text = trimmed.get(..trimmed.len() - gone).unwrap_or_default();
         return some_text(format!("{sign}{text}"));
     }
     let width = shown.chars().count() + 1;

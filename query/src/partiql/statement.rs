@@ -193,7 +193,14 @@ impl Parser<'_> {
         let from = vec![self.changed_table()?];
         let changes = self.changes()?;
         let filter = self.filter()?;
-        Ok(Statement::Update(Box::new(Update { from, changes, filter, returning: Vec::new() })))
+        Ok(Statement::Update(Box::new(Update {
+            with: Vec::new(),
+            recursive: false,
+            from,
+            changes,
+            filter,
+            returning: Vec::new(),
+        })))
     }
 
     /// `FROM t [AS a] [BY id], … [WHERE …] SET … | INSERT INTO … | REMOVE …`
@@ -206,7 +213,14 @@ impl Parser<'_> {
             return Err(near(start.slice(self.text), start).hint("write SELECT … FROM …: SELECT comes first"));
         }
         let changes = self.changes()?;
-        Ok(Statement::Update(Box::new(Update { from, changes, filter, returning: Vec::new() })))
+        Ok(Statement::Update(Box::new(Update {
+            with: Vec::new(),
+            recursive: false,
+            from,
+            changes,
+            filter,
+            returning: Vec::new(),
+        })))
     }
 
     /// `DELETE FROM t [AS a] [BY id] [WHERE …]`
@@ -215,7 +229,13 @@ impl Parser<'_> {
         self.expect_word("FROM")?;
         let from = vec![self.changed_table()?];
         let filter = self.filter()?;
-        Ok(Statement::Delete(Box::new(Delete { from, filter, returning: Vec::new() })))
+        Ok(Statement::Delete(Box::new(Delete {
+            with: Vec::new(),
+            recursive: false,
+            from,
+            filter,
+            returning: Vec::new(),
+        })))
     }
 
     fn changed_table(&mut self) -> Result<From> {

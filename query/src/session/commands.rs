@@ -8,12 +8,13 @@ use ledgerstone_digest::ion::Value;
 use super::response::{Response, RowStream};
 use super::run::Job;
 use super::{Mark, Session, SettingError, Settings, Trace, Work, commit_report};
-use crate::ast::{SetValue, Statement};
+use crate::ast::{Alias, Delete, Expr, ExprKind, From, PathStep, SetValue, Statement, TableName};
 use crate::bind::plan::ResultColumn;
+use crate::catalogue::ddl::existing_table;
 use crate::error::{QueryError, SqlState};
 use crate::exec::Row;
 use crate::permission::Action;
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, View};
 use crate::types::SqlType;
 
 impl Session {
@@ -123,6 +124,83 @@ impl Session {
         }
     }
 
+    /// LOCK: everything in these tables counts as read, so that whoever changes them first makes the other's commit
+    /// fail. Nobody waits.
+    pub(super) fn lock_tables(&mut self, tables: &[TableName], alone: bool) -> Result<Response, QueryError> {
+        if alone && matches!(self.work, Work::Idle) {
+            let message = "LOCK TABLE can only be used in transaction blocks";
+            return Err(QueryError::new(SqlState::NO_ACTIVE_TRANSACTION, message));
+        }
+        self.join();
+        let (tx, _) = self.take_tx()?;
+        let outcome = tables.iter().try_for_each(|name| {
+            let table = existing_table(&tx, name)?;
+            if let Some(permit) = &self.info.permit {
+                permit.check_table(Action::Select, &table)?;
+            }
+            tx.scan(&table, View::Current).map(|_| ())
+        });
+        if let Some(open) = self.open() {
+            open.tx = Some(tx);
+        }
+        outcome.map(|()| Response::Done { tag: "LOCK TABLE".to_owned() })
+    }
+
+    /// ANALYZE and VACUUM, which have nothing to do.
+    pub(super) fn maintain(&mut self, command: &'static str, tables: &[TableName]) -> Result<Response, QueryError> {
+        if command == "VACUUM" && !matches!(self.work, Work::Idle) {
+            let message = "VACUUM cannot run inside a transaction block";
+            return Err(QueryError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+        }
+        let idle = matches!(self.work, Work::Idle);
+        let tx = if idle { self.begin_transaction(true)? } else { self.take_tx()?.0 };
+        let outcome = tables.iter().try_for_each(|name| existing_table(&tx, name).map(|_| ()));
+        if let Some(open) = self.open() {
+            open.tx = Some(tx);
+        }
+        outcome?;
+        self.notice("NOTICE", "00000", format!("{command} has nothing to do: the server maintains its files itself"));
+        Ok(Response::Done { tag: command.to_owned() })
+    }
+
+    /// TRUNCATE: every document of these tables is deleted. Their history stays.
+    pub(super) fn truncate(
+        &mut self,
+        tx: &mut Transaction,
+        job: Job<'_>,
+        tables: &[TableName],
+    ) -> Result<Response, QueryError> {
+        let mut plans = Vec::with_capacity(tables.len());
+        for name in tables {
+            let base = Expr { kind: ExprKind::Name(name.name.clone()), span: name.name.span };
+            let path = match &name.schema {
+                Some(schema) => Expr {
+                    kind: ExprKind::Path {
+                        base: Box::new(Expr { kind: ExprKind::Name(schema.clone()), span: schema.span }),
+                        steps: vec![PathStep::Field(name.name.clone())],
+                    },
+                    span: name.name.span,
+                },
+                None => base,
+            };
+            let from = vec![From::Path { path, as_of: None, alias: Alias::default() }];
+            let delete = Delete { with: Vec::new(), recursive: false, from, filter: None, returning: Vec::new() };
+            plans.push(self.bind(tx, job, &Statement::Delete(Box::new(delete)))?);
+        }
+        if tx.is_read_only() {
+            let message = "cannot execute TRUNCATE TABLE in a read-only transaction";
+            return Err(QueryError::new(SqlState::READ_ONLY_TRANSACTION, message));
+        }
+        tx.begin_statement(job.own_text(), &[])?;
+        let info = &self.info;
+        let mut outcome = Ok(());
+        let mut work = || {
+            outcome = plans.iter().try_for_each(|plan| crate::exec::run(plan, tx, &[], info).map(|_| ()));
+        };
+        self.runtime.long(&mut work);
+        outcome.map(|()| Response::Done { tag: "TRUNCATE TABLE".to_owned() })
+    }
+
     pub(super) fn show(&mut self, name: &str) -> Result<Response, QueryError> {
         if name.eq_ignore_ascii_case("all") {
             let rows = self.info.settings.all();
@@ -181,6 +259,7 @@ impl Session {
             Statement::ReleaseSavepoint(name) => {
                 let at = find(open, name)?;
                 open.savepoints.truncate(at);
+                self.release_cursors(at);
                 "RELEASE"
             }
             Statement::RollbackToSavepoint(name) => {
@@ -196,6 +275,7 @@ impl Session {
                     self.info.settings = mark.settings.clone();
                 }
                 open.failed = false;
+                self.roll_back_cursors(at);
                 "ROLLBACK"
             }
             _ => return Err(QueryError::internal("not a savepoint statement")),
@@ -319,7 +399,7 @@ fn setting_text(value: &Value) -> String {
     }
 }
 
-impl From<SettingError> for QueryError {
+impl std::convert::From<SettingError> for QueryError {
     fn from(error: SettingError) -> QueryError {
         refused(error)
     }

@@ -14,6 +14,8 @@ pub const ROW_BYTES_MAX: usize = 32 << 20;
 /// How the fields are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
+    /// Values as the protocol's binary format has them: the door reads and writes them, and nothing else here holds.
+    pub binary: bool,
     pub csv: bool,
     pub header: bool,
     pub delimiter: u8,
@@ -44,7 +46,7 @@ impl Layout {
     /// The layout a COPY statement asks for; Parquet is not a stream of rows.
     pub fn of(copy: &crate::ast::Copy) -> Result<Layout, QueryError> {
         let csv = match copy.format {
-            CopyFormat::Text => false,
+            CopyFormat::Text | CopyFormat::Binary => false,
             CopyFormat::Csv => true,
             CopyFormat::Parquet => {
                 return Err(QueryError::unsupported("COPY in Parquet format through the connection"));
@@ -64,6 +66,7 @@ impl Layout {
             ));
         }
         Ok(Layout {
+            binary: copy.format == CopyFormat::Binary,
             csv,
             header: copy.header,
             delimiter: copy.delimiter,
@@ -366,6 +369,7 @@ mod tests {
 
     fn layout(csv: bool) -> Layout {
         Layout {
+            binary: false,
             csv,
             header: false,
             delimiter: if csv { b',' } else { b'\t' },

@@ -15,9 +15,10 @@ use crate::ast::{
 };
 use crate::bind::PlanContext;
 use crate::error::{QueryError, SqlState};
-use crate::exec;
+use crate::exec::{self, Row};
 use crate::permission::Action;
 use crate::transaction::Transaction;
+use crate::types::SqlType;
 
 /// Rows collected before they are inserted.
 const BATCH_ROWS: usize = 4_096;
@@ -27,6 +28,7 @@ const BATCH_BYTES: usize = 4 << 20;
 /// A COPY FROM STDIN in progress.
 pub struct CopyIn {
     reader: Reader,
+    binary: bool,
     target: exec::copy::CopyTarget,
     waiting: Vec<Fields>,
     waiting_bytes: usize,
@@ -40,6 +42,16 @@ impl CopyIn {
     /// How many columns a row has.
     pub fn columns(&self) -> usize {
         self.target.width()
+    }
+
+    /// Whether the input is binary: then it is for the door to read, and rows come by [`Session::copy_rows`].
+    pub fn is_binary(&self) -> bool {
+        self.binary
+    }
+
+    /// The types of a row's values.
+    pub fn types(&self) -> Vec<SqlType> {
+        self.target.fields().map(|(_, ty)| ty.clone()).collect()
     }
 }
 
@@ -97,6 +109,7 @@ impl Session {
             open.tx = Some(tx);
         }
         Ok(CopyIn {
+            binary: layout.binary,
             reader: Reader::new(layout),
             target: started?,
             waiting: Vec::new(),
@@ -144,6 +157,12 @@ impl Session {
         outcome.inspect_err(|_| self.fail())
     }
 
+    /// Takes rows whose values the door has read: columns in order, and the number of the first row, from 1.
+    pub fn copy_rows(&mut self, copy: &mut CopyIn, first: u64, rows: &[Row]) -> Result<(), QueryError> {
+        let outcome = self.feed_rows(copy, first, rows);
+        outcome.inspect_err(|_| self.fail())
+    }
+
     /// The end of the input: commits, if the COPY is a transaction of its own.
     pub async fn copy_finish(&mut self, mut copy: CopyIn) -> Result<Response, QueryError> {
         let outcome = self.finish_copy(&mut copy).await;
@@ -162,6 +181,25 @@ impl Session {
             self.sync().await?;
         }
         Ok(Response::Done { tag: format!("COPY {}", copy.rows) })
+    }
+
+    fn feed_rows(&mut self, copy: &mut CopyIn, first: u64, rows: &[Row]) -> Result<(), QueryError> {
+        if let Some(reason) = self.info.cancel.reason() {
+            return Err(canceled(reason));
+        }
+        let (mut tx, _) = self.take_tx()?;
+        let info = &self.info;
+        let mut outcome = Ok(0);
+        let mut work = || {
+            outcome = copy.target.insert_values(rows, first, &mut tx, info);
+            tx.checked();
+        };
+        self.runtime.long(&mut work);
+        if let Some(open) = self.open() {
+            open.tx = Some(tx);
+        }
+        copy.rows += outcome?;
+        Ok(())
     }
 
     fn feed(&mut self, copy: &mut CopyIn, input: Option<&[u8]>) -> Result<(), QueryError> {

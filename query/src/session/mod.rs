@@ -12,6 +12,7 @@ mod copy_file;
 pub mod copy_format;
 mod copy_in;
 pub mod info;
+mod kept;
 mod listed;
 mod permitted;
 mod procedure;
@@ -34,11 +35,13 @@ pub use info::{Cancel, CancelReason, Dialect, Door, SessionInfo};
 pub use listed::Sessions;
 pub use response::{CopyOut, Response, RowStream, command_tag};
 pub use run::Batch;
+pub(crate) use run::canceled;
 pub use runtime::{Inline, Pause, Runtime};
 pub use settings::{SETTING_ANALYTIC_DOCUMENTS, SETTING_EXECUTOR, SettingError, Settings};
 pub use trace::Trace;
 
 use answers::KeptAnswer;
+use kept::Kept;
 use replay::Replay;
 
 use crate::Parsed;
@@ -137,6 +140,7 @@ pub struct Session {
     answered: Option<KeptAnswer>,
     /// Where others see it.
     place: Option<listed::Place>,
+    kept: Kept,
 }
 
 /// Transactions across statements.
@@ -231,6 +235,7 @@ impl Session {
             notices: Vec::new(),
             answered: None,
             place,
+            kept: Kept::default(),
         };
         session.follow_settings();
         session
@@ -285,6 +290,7 @@ impl Session {
                 if let Work::Implicit(open) = std::mem::replace(&mut self.work, Work::Idle) {
                     self.info.settings = open.settings_before;
                     self.follow_settings();
+                    self.end_cursors(false);
                 }
             }
             Work::Idle => {}
@@ -341,6 +347,7 @@ impl Session {
             (None, Some(tx)) => self.commit(tx, open.answers).await,
             (None, None) => Ok(()),
         };
+        self.end_cursors(outcome.is_ok());
         self.info.settings = match (&outcome, open.settings_after) {
             (Err(_), _) => open.settings_before,
             (Ok(()), Some(after)) => after,
@@ -354,6 +361,7 @@ impl Session {
         if let Work::Implicit(open) | Work::Explicit(open) = std::mem::replace(&mut self.work, Work::Idle) {
             self.info.settings = open.settings_before;
             self.follow_settings();
+            self.end_cursors(false);
         }
     }
 

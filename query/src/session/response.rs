@@ -61,6 +61,14 @@ impl RowStream {
         RowStream { source: Box::new(source), command, count: 0 }
     }
 
+    /// Rows that are fetched as they are asked for.
+    pub(super) fn from_chunks(
+        source: impl Iterator<Item = Result<Vec<Row>, QueryError>> + Send + 'static,
+        command: &'static str,
+    ) -> Self {
+        RowStream { source: Box::new(source), command, count: 0 }
+    }
+
     /// The next rows; `None` at the end.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<Row>>, QueryError> {
         let chunk = self.source.next().transpose()?;

@@ -173,6 +173,20 @@ impl Session {
         {
             return Err(failed_transaction());
         }
+        if let Statement::Execute { name, arguments } = statement {
+            let run = self.execution(job, name, arguments)?;
+            let Some(parsed) = run.prepared.statements.first() else { return Ok(Response::Empty) };
+            let job = Job {
+                text: &run.prepared.text,
+                parsed,
+                dialect: run.prepared.dialect,
+                parameters: &run.parameters,
+                types: &run.prepared.types,
+                alone: true,
+            };
+            // Its text is not the one the client has sent, so no place in it means anything there.
+            return self.run_documents(job, alone).await.map_err(|error| QueryError { span: None, ..error });
+        }
         match statement {
             Statement::Begin { read_only } => Ok(self.begin(*read_only)),
             Statement::Commit => self.commit_command().await,
@@ -187,20 +201,32 @@ impl Session {
             Statement::Reset { name } => self.reset(name.as_deref()),
             Statement::Show { name } => self.show(name),
             Statement::NoOperation { tag } => Ok(Response::Done { tag: (*tag).to_owned() }),
-            Statement::Deallocate { .. } => Ok(Response::Done { tag: "DEALLOCATE".to_owned() }),
+            Statement::Prepare { name, types, statement } => self.prepare_command(job, name, types, *statement),
+            Statement::Deallocate { name } => self.deallocate(name.as_ref()),
+            Statement::DiscardAll => self.discard_all(),
+            Statement::DeclareCursor(declare) => self.declare(declare, job, alone).await,
+            Statement::Fetch { name, direction, moves } => self.fetch(name, *direction, *moves),
+            Statement::CloseCursor { name } => self.close_cursor(name.as_ref()),
+            Statement::Lock { tables } => self.lock_tables(tables, alone),
+            Statement::Maintain { command, tables } => self.maintain(command, tables),
             Statement::CreateDatabase { .. } | Statement::DropDatabase { .. } => self.database_command(statement),
             Statement::Copy(copy) => self.copy(copy, job).await,
-            _ if alone && matches!(self.work, Work::Idle) => self.autocommit(job).await,
-            _ => {
-                self.join();
-                self.run_in_open(job)
-            }
+            _ => self.run_documents(job, alone).await,
         }
+    }
+
+    /// A statement that reads or changes documents or definitions.
+    async fn run_documents(&mut self, job: Job<'_>, alone: bool) -> Result<Response, QueryError> {
+        if alone && matches!(self.work, Work::Idle) {
+            return self.autocommit(job).await;
+        }
+        self.join();
+        self.run_in_open(job)
     }
 
     /// A statement that is a transaction of its own. After a conflict it is run again: only explicit transactions ever
     /// see 40001, or a statement that has lost two hundred times.
-    async fn autocommit(&mut self, job: Job<'_>) -> Result<Response, QueryError> {
+    pub(super) async fn autocommit(&mut self, job: Job<'_>) -> Result<Response, QueryError> {
         let read_only = matches!(job.parsed.statement, Statement::Query(_)) && self.info.door != Door::Qldb
             || self.info.settings.is_on("default_transaction_read_only");
         let mut attempt = 0;
@@ -209,6 +235,7 @@ impl Session {
             if let Some(answer) = self.repeated_alone(&job)? {
                 return Ok(answer);
             }
+            self.info.wishes.take();
             let mut tx = self.begin_transaction(read_only)?;
             let outcome = match self.run_in(&mut tx, job, false) {
                 Ok(answer) if tx.has_writes() || self.info.door == Door::Qldb => {
@@ -304,6 +331,7 @@ impl Session {
         match &job.parsed.statement {
             Statement::Explain { analyze, statement } => self.explain(tx, job, statement, *analyze),
             statement if is_definition(statement) => self.define(tx, job),
+            Statement::Truncate { tables } => self.truncate(tx, job, tables),
             Statement::Exec { procedure, arguments } => self.exec_procedure(tx, job, procedure, arguments),
             _ => {
                 let plan = self.plan(tx, job, defines)?;
@@ -401,7 +429,11 @@ impl Session {
         Ok(statements)
     }
 
-    fn prepare_text(&mut self, text: &Arc<str>, types: &[Option<SqlType>]) -> Result<Arc<Prepared>, QueryError> {
+    pub(super) fn prepare_text(
+        &mut self,
+        text: &Arc<str>,
+        types: &[Option<SqlType>],
+    ) -> Result<Arc<Prepared>, QueryError> {
         let dialect = self.info.dialect;
         let statements = self.parse(dialect, text)?;
         if statements.len() > 1 {
@@ -437,6 +469,12 @@ impl Session {
                 prepared.parameter_types = plan.parameter_types().to_vec();
             }
             Statement::Show { name } => prepared.columns = Some(super::commands::show_columns(name)),
+            Statement::Execute { .. } | Statement::Fetch { .. } => prepared.columns = self.kept_columns(statement)?,
+            // Its query is bound for the types of its parameters.
+            Statement::DeclareCursor(declare) => {
+                let plan = self.describe_plan(job, &Statement::Query(Box::new(declare.query.clone())))?;
+                prepared.parameter_types = plan.parameter_types().to_vec();
+            }
             statement => prepared.columns = defined_columns(dialect, statement),
         }
         Ok(Arc::new(prepared))
@@ -444,7 +482,7 @@ impl Session {
 
     /// Binds a statement to learn its columns and parameters.
     fn describe_plan(&mut self, job: Job<'_>, statement: &Statement) -> Result<Arc<Plan>, QueryError> {
-        let explained = matches!(job.parsed.statement, Statement::Explain { .. });
+        let explained = matches!(job.parsed.statement, Statement::Explain { .. } | Statement::DeclareCursor(_));
         if matches!(self.work, Work::Idle) {
             let mut tx = self.begin_transaction(true)?;
             return if explained { self.bind(&mut tx, job, statement) } else { self.plan(&mut tx, job, false) };

@@ -7,7 +7,8 @@ use sqlparser::ast as sql;
 use super::expr::{function, span_over};
 use super::{Converter, name, refuse, table_name, tokens};
 use crate::ast::{Expr, ExprKind, Frame, FrameBound, FrameUnit, FunctionCall, OrderBy, Span, WindowRef, WindowSpec};
-use crate::error::{QueryError, Result};
+use crate::error::{QueryError, Result, SqlState};
+use crate::function::aggregate;
 
 impl Converter {
     pub(super) fn call(&mut self, call: sql::Function) -> Result<Expr> {
@@ -18,7 +19,12 @@ impl Converter {
         refuse(uses_odbc_syntax, "the {fn …} syntax", start)?;
         refuse(parameters != sql::FunctionArguments::None, "a function with two lists of arguments", start)?;
         refuse(null_treatment.is_some(), "IGNORE NULLS and RESPECT NULLS", start)?;
-        refuse(!within_group.is_empty(), "WITHIN GROUP", start)?;
+        let ordered = aggregate::ORDERED_SET.contains(&&*name.name.text.to_ascii_lowercase());
+        if ordered && within_group.is_empty() {
+            let message = format!("WITHIN GROUP is required for ordered-set aggregate {}", name.name.text);
+            return Err(QueryError::new(SqlState::WRONG_OBJECT_TYPE, message).at(start));
+        }
+        refuse(!ordered && !within_group.is_empty(), "WITHIN GROUP with this function", start)?;
         let list = match args {
             sql::FunctionArguments::None => return Ok(self.without_arguments(name, start)),
             sql::FunctionArguments::Subquery(query) => {
@@ -35,6 +41,14 @@ impl Converter {
         };
         let mut call = empty_call(name);
         self.arguments(list, &mut call, start)?;
+        if ordered {
+            call.order_by = self.order_items(within_group)?;
+            let [order] = call.order_by.as_slice() else {
+                return Err(QueryError::unsupported("WITHIN GROUP of several expressions").at(start));
+            };
+            // What is ordered is the first argument, a fraction the second.
+            call.arguments.insert(0, order.expr.clone());
+        }
         call.filter = filter.map(|e| self.expr(*e)).transpose()?;
         call.over = over.map(|w| self.window_ref(w)).transpose()?;
         let span = start.to(span_over(&call.arguments));

@@ -1,6 +1,10 @@
 //! Statements read from the tokens directly: transactions, settings, COPY, EXPLAIN, databases, and PartiQL's UNDROP and
 //! EXEC. They are simple, and so every clause is seen and every error has a place.
 
+mod copy;
+mod cursor;
+mod maintenance;
+
 use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
@@ -8,7 +12,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::dialect::LedgerstoneDialect;
 use super::{Converter, near, statement_of, tokens, with_parser};
-use crate::ast::{Copy, CopyFormat, CopyPlace, CopyTarget, Name, SetValue, Span, Statement, TableName};
+use crate::ast::{Name, SetValue, Span, Statement, TableName};
 use crate::error::{QueryError, Result, SqlState};
 use crate::literal;
 
@@ -23,7 +27,7 @@ pub(super) fn parse(
     let statement = if c.words(&["EXPLAIN"]) {
         return explain(dialect, converter, c).map(Some);
     } else if c.words(&["COPY"]) {
-        copy(dialect, converter, &mut c)?
+        copy::parse(dialect, converter, &mut c)?
     } else if c.words(&["EXEC"]) {
         exec(dialect, converter, &mut c)?
     } else if let Some(statement) = transaction(&mut c)? {
@@ -31,6 +35,10 @@ pub(super) fn parse(
     } else if let Some(statement) = session(&mut c)? {
         statement
     } else if let Some(statement) = definition(&mut c)? {
+        statement
+    } else if let Some(statement) = cursor::parse(dialect, converter, &mut c)? {
+        statement
+    } else if let Some(statement) = maintenance::parse(&mut c)? {
         statement
     } else {
         return Ok(None);
@@ -259,9 +267,10 @@ fn session(c: &mut Cursor) -> Result<Option<Statement>> {
             Statement::Reset { name: Some(shown(c)?) }
         }
     } else if c.words(&["DISCARD"]) {
-        let tag = if c.words(&["ALL"]) {
-            "DISCARD ALL"
-        } else if c.words(&["PLANS"]) {
+        if c.words(&["ALL"]) {
+            return Ok(Some(Statement::DiscardAll));
+        }
+        let tag = if c.words(&["PLANS"]) {
             "DISCARD PLANS"
         } else if c.words(&["SEQUENCES"]) {
             "DISCARD SEQUENCES"
@@ -498,219 +507,4 @@ fn option_is_on(c: &mut Cursor) -> Result<Option<bool>> {
             _ => None,
         }
     })
-}
-
-// ---- COPY ---------------------------------------------------------------------------------------------------------
-
-/// Options as written; what is left out depends on the format.
-#[derive(Default)]
-struct CopyOptions {
-    format: Option<CopyFormat>,
-    header: bool,
-    delimiter: Option<u8>,
-    null: Option<Arc<str>>,
-    quote: Option<u8>,
-    escape: Option<u8>,
-}
-
-fn copy(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut Cursor) -> Result<Statement> {
-    let target = copy_target(dialect, converter, c)?;
-    let from = if c.words(&["FROM"]) {
-        true
-    } else if c.words(&["TO"]) {
-        false
-    } else {
-        return Err(c.expected("FROM or TO"));
-    };
-    let place_span = c.here();
-    if from && matches!(target, CopyTarget::Query(_)) {
-        return Err(QueryError::syntax("COPY … FROM takes a table, not a query", place_span));
-    }
-    let place = copy_place(c, from)?;
-    c.words(&["WITH"]);
-    let options = if c.sign(&Token::LParen) { copy_options(c)? } else { old_copy_options(c)? };
-    let format = options.format.unwrap_or(CopyFormat::Text);
-    if from && c.is_word_ahead(0, "WHERE") {
-        return Err(c.unsupported("COPY … FROM … WHERE", "filter before sending, or afterwards with DELETE"));
-    }
-    match (&place, format) {
-        (CopyPlace::File(_), CopyFormat::Parquet) | (CopyPlace::Standard, CopyFormat::Text | CopyFormat::Csv) => {}
-        (CopyPlace::File(_), _) => {
-            return Err(QueryError::unsupported("COPY to a file of the server in this format")
-                .at(place_span)
-                .hint("use FORMAT parquet, or COPY … TO STDOUT (\\copy in psql)"));
-        }
-        (CopyPlace::Standard, CopyFormat::Parquet) => {
-            return Err(QueryError::unsupported("Parquet through STDIN and STDOUT")
-                .at(place_span)
-                .hint("COPY … TO 'name' (FORMAT parquet) writes under the server's export directory"));
-        }
-    }
-    let csv = format == CopyFormat::Csv;
-    if !csv && (options.quote.is_some() || options.escape.is_some()) {
-        return Err(QueryError::unsupported("QUOTE and ESCAPE outside CSV").at(place_span));
-    }
-    let quote = options.quote.unwrap_or(b'"');
-    let delimiter = options.delimiter.unwrap_or(if csv { b',' } else { b'\t' });
-    if csv && delimiter == quote {
-        return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, "the delimiter and the quote must differ")
-            .at(place_span));
-    }
-    Ok(Statement::Copy(Box::new(Copy {
-        target,
-        from,
-        place,
-        format,
-        header: options.header,
-        delimiter,
-        null: options.null.unwrap_or_else(|| if csv { "".into() } else { "\\N".into() }),
-        quote,
-        escape: options.escape.unwrap_or(quote),
-    })))
-}
-
-fn copy_target(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut Cursor) -> Result<CopyTarget> {
-    if c.token() != Some(&Token::LParen) {
-        let table = c.table_name()?;
-        let mut columns = Vec::new();
-        if c.sign(&Token::LParen) {
-            columns.push(c.name("a column name")?);
-            while c.sign(&Token::Comma) {
-                columns.push(c.name("a column name")?);
-            }
-            c.expect_sign(&Token::RParen)?;
-        }
-        return Ok(CopyTarget::Table { table, columns });
-    }
-    let start = c.at + 1;
-    let mut open = 0usize;
-    let length = c.rest().iter().position(|t| {
-        match t.token {
-            Token::LParen => open += 1,
-            Token::RParen => open = open.saturating_sub(1),
-            _ => {}
-        }
-        open == 0
-    });
-    let Some(length) = length else {
-        c.at = c.tokens.len();
-        return Err(c.expected("\")\" after the query"));
-    };
-    let inside = c.tokens.get(start..c.at + length).unwrap_or(&[]);
-    if inside.is_empty() {
-        c.at += 1;
-        return Err(c.expected("a query"));
-    }
-    let query = match statement_of(dialect, converter, inside, c.text)? {
-        Statement::Query(query) => query,
-        _ => {
-            c.at = start;
-            return Err(c.unsupported("COPY of anything but a table or a query", "run the change first"));
-        }
-    };
-    c.at += length + 1;
-    Ok(CopyTarget::Query(query))
-}
-
-fn copy_place(c: &mut Cursor, from: bool) -> Result<CopyPlace> {
-    let standard = if from { "STDIN" } else { "STDOUT" };
-    if c.words(&[standard]) {
-        return Ok(CopyPlace::Standard);
-    }
-    if c.is_word_ahead(0, "PROGRAM") {
-        return Err(c.unsupported("COPY with a program of the server", "use \\copy in psql"));
-    }
-    if from && matches!(c.token(), Some(Token::SingleQuotedString(_))) {
-        return Err(c.unsupported("COPY from a file of the server", "use COPY … FROM STDIN (\\copy in psql)"));
-    }
-    let what = if from { "STDIN" } else { "STDOUT or the name of a file in quotes" };
-    c.string(what).map(CopyPlace::File)
-}
-
-/// `(FORMAT csv, HEADER, …)`; the parenthesis is taken.
-fn copy_options(c: &mut Cursor) -> Result<CopyOptions> {
-    let mut options = CopyOptions::default();
-    loop {
-        let place = c.here();
-        let option = c.name("an option of COPY")?;
-        match &*option.text {
-            "format" => {
-                let format = c.name_or_string("text, csv or parquet")?;
-                options.format = Some(copy_format(&format)?);
-            }
-            "header" => {
-                if c.is_word_ahead(0, "MATCH") {
-                    return Err(c.unsupported("HEADER MATCH", "name the columns in their order and use HEADER"));
-                }
-                options.header = option_is_on(c)?.ok_or_else(|| c.expected("true or false"))?;
-            }
-            "delimiter" => options.delimiter = Some(c.character("the delimiter")?),
-            "null" => options.null = Some(c.string("the text that stands for null")?),
-            "quote" => options.quote = Some(c.character("the quote")?),
-            "escape" => options.escape = Some(c.character("the escape")?),
-            "encoding" => encoding(c)?,
-            "freeze" if option_is_on(c)? == Some(false) => {}
-            _ => {
-                return Err(QueryError::unsupported(format!("the option {} of COPY", option.written))
-                    .at(place)
-                    .hint("FORMAT, HEADER, DELIMITER, NULL, QUOTE, ESCAPE and ENCODING are supported"));
-            }
-        }
-        if !c.sign(&Token::Comma) {
-            c.expect_sign(&Token::RParen)?;
-            return Ok(options);
-        }
-    }
-}
-
-/// `CSV HEADER DELIMITER AS ',' NULL AS ''`, as before PostgreSQL 9.
-fn old_copy_options(c: &mut Cursor) -> Result<CopyOptions> {
-    let mut options = CopyOptions::default();
-    loop {
-        if c.words(&["CSV"]) {
-            options.format = Some(CopyFormat::Csv);
-        } else if c.words(&["HEADER"]) {
-            options.header = true;
-        } else if c.words(&["DELIMITER"]) || c.words(&["DELIMITERS"]) {
-            c.words(&["AS"]);
-            options.delimiter = Some(c.character("the delimiter")?);
-        } else if c.words(&["NULL"]) {
-            c.words(&["AS"]);
-            options.null = Some(c.string("the text that stands for null")?);
-        } else if c.words(&["QUOTE"]) {
-            c.words(&["AS"]);
-            options.quote = Some(c.character("the quote")?);
-        } else if c.words(&["ESCAPE"]) {
-            c.words(&["AS"]);
-            options.escape = Some(c.character("the escape")?);
-        } else if c.words(&["ENCODING"]) {
-            encoding(c)?;
-        } else if c.is_word_ahead(0, "BINARY") || c.is_word_ahead(0, "FORCE") || c.is_word_ahead(0, "FREEZE") {
-            return Err(c.unsupported("this option of COPY", "use text or csv"));
-        } else {
-            return Ok(options);
-        }
-    }
-}
-
-fn copy_format(format: &Name) -> Result<CopyFormat> {
-    match format.text.to_ascii_lowercase().as_str() {
-        "text" => Ok(CopyFormat::Text),
-        "csv" => Ok(CopyFormat::Csv),
-        "parquet" => Ok(CopyFormat::Parquet),
-        _ => Err(QueryError::unsupported(format!("the COPY format {}", format.written))
-            .at(format.span)
-            .hint("text, csv and parquet are supported")),
-    }
-}
-
-fn encoding(c: &mut Cursor) -> Result<()> {
-    let span = c.here();
-    let encoding = c.string("the name of an encoding")?;
-    if ["utf8", "utf-8", "unicode"].contains(&encoding.to_ascii_lowercase().as_str()) {
-        return Ok(());
-    }
-    Err(QueryError::unsupported(format!("the encoding {}", literal::shorten(&encoding)))
-        .at(span)
-        .hint("everything is UTF-8"))
 }

@@ -5,7 +5,8 @@ use sqlparser::ast as sql;
 use super::expr::path_of_object;
 use super::{Converter, name, plain_name, refuse, table_name, tokens};
 use crate::ast::{
-    Assignment, Change, Delete, ExprKind, From, Insert, InsertSource, OnConflict, SelectItem, Span, Update,
+    Assignment, Change, Delete, Distinct, Expr, ExprKind, From, Insert, InsertSource, OnConflict, Projection, Query,
+    Select, SelectItem, SetExpr, Span, Update,
 };
 use crate::error::{QueryError, Result};
 
@@ -125,8 +126,18 @@ impl Converter {
                             let message = format!("{} values for {} columns", values.len(), columns.len());
                             return Err(QueryError::syntax(message, span));
                         }
+                        // One subquery for each column, of one row like all of them.
+                        ExprKind::Subquery(query) if let Some(queries) = one_by_one(&query, columns.len()) => queries
+                            .into_iter()
+                            .map(|query| Expr { kind: ExprKind::Subquery(Box::new(query)), span })
+                            .collect(),
+                        ExprKind::Function(call)
+                            if &*call.name.name.text == "row" && call.arguments.len() == columns.len() =>
+                        {
+                            call.arguments
+                        }
                         _ => {
-                            return Err(QueryError::unsupported("a row or subquery as the value of several columns")
+                            return Err(QueryError::unsupported("this as the value of several columns")
                                 .at(span)
                                 .hint("set each column with its own subquery"));
                         }
@@ -167,7 +178,8 @@ impl Converter {
             }
         }
         let changes = self.assignments(assignments)?.into_iter().map(Change::Set).collect();
-        Ok(Update { from: sources, changes, filter: self.optional(selection)?, returning: self.returning(returning)? })
+        let (filter, returning) = (self.optional(selection)?, self.returning(returning)?);
+        Ok(Update { with: Vec::new(), recursive: false, from: sources, changes, filter, returning })
     }
 
     /// The table that changes: one table, without joins.
@@ -209,6 +221,24 @@ impl Converter {
         };
         let mut sources = vec![self.changed(table, span)?];
         sources.extend(self.sources(using.unwrap_or_default())?);
-        Ok(Delete { from: sources, filter: self.optional(selection)?, returning: self.returning(returning)? })
+        let (filter, returning) = (self.optional(selection)?, self.returning(returning)?);
+        Ok(Delete { with: Vec::new(), recursive: false, from: sources, filter, returning })
     }
+}
+
+/// A subquery of several columns as one for each column; `None` if it is not of so many plain expressions.
+fn one_by_one(query: &Query, columns: usize) -> Option<Vec<Query>> {
+    let SetExpr::Select(select) = &query.body else { return None };
+    let Projection::Items(items) = &select.projection else { return None };
+    if items.len() != columns || select.distinct != Distinct::No {
+        return None;
+    }
+    items
+        .iter()
+        .map(|item| {
+            let SelectItem::Expr { .. } = item else { return None };
+            let select = Select { projection: Projection::Items(vec![item.clone()]), ..(**select).clone() };
+            Some(Query { body: SetExpr::Select(Box::new(select)), ..query.clone() })
+        })
+        .collect()
 }

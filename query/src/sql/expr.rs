@@ -15,7 +15,7 @@ use crate::partiql::balanced;
 const PARAMETERS_MAX: u32 = 65_535;
 
 /// Names that are calls without parentheses.
-const BARE_CALLS: [&str; 5] = ["current_schema", "current_role", "current_user", "session_user", "user"];
+const BARE_CALLS: [&str; 6] = ["current_schema", "localtime", "current_role", "current_user", "session_user", "user"];
 
 impl Converter {
     pub(super) fn expr(&mut self, expr: sql::Expr) -> Result<Expr> {
@@ -181,6 +181,10 @@ impl Converter {
             sql::UnaryOperator::Not => UnaryOp::Not,
             sql::UnaryOperator::Plus => UnaryOp::Plus,
             sql::UnaryOperator::Minus => UnaryOp::Minus,
+            sql::UnaryOperator::PGAbs => return self.prefix("abs", operand, false),
+            sql::UnaryOperator::PGSquareRoot => return self.prefix("sqrt", operand, true),
+            sql::UnaryOperator::PGCubeRoot => return self.prefix("cbrt", operand, true),
+            sql::UnaryOperator::BitwiseNot => return self.prefix("ledgerstone_bit_not", operand, false),
             other => return Err(QueryError::unsupported(format!("the prefix operator {other}"))),
         };
         if op == UnaryOp::Not {
@@ -196,6 +200,17 @@ impl Converter {
         let expr = self.boxed(operand)?;
         let span = Span { start: expr.span.start.saturating_sub(1), end: expr.span.end };
         Ok(Expr { kind: ExprKind::Unary { op, expr }, span })
+    }
+
+    /// A prefix operator that is a function; some are of double precision only.
+    fn prefix(&mut self, name: &str, operand: sql::Expr, float: bool) -> Result<Expr> {
+        let mut operand = self.expr(operand)?;
+        let span = operand.span;
+        if float {
+            let ty = TypeName { name: "float8".into(), arguments: Vec::new(), array_depth: 0, span };
+            operand = Expr { kind: ExprKind::Cast { expr: Box::new(operand), ty }, span };
+        }
+        Ok(function(name, vec![operand], span))
     }
 
     fn not(&mut self, operand: sql::Expr) -> Result<Expr> {
@@ -244,9 +259,17 @@ impl Converter {
                 self.quantified(*left, compare_op, *right, false)?
             }
             sql::Expr::AllOp { left, compare_op, right } => self.quantified(*left, compare_op, *right, true)?,
-            sql::Expr::SimilarTo { expr, .. } => {
-                let expr = self.expr(*expr)?;
-                return Err(QueryError::unsupported("SIMILAR TO").at(expr.span).hint("use LIKE or ~"));
+            sql::Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                let mut arguments = vec![self.expr(*expr)?, self.expr(*pattern)?];
+                let span = span_over(&arguments);
+                if let Some(escape) = escape_char {
+                    arguments.push(self.expr(sql::Expr::Value(escape))?);
+                }
+                let similar = function("ledgerstone_similar", arguments, span);
+                if !negated {
+                    return Ok(similar);
+                }
+                return Ok(Expr { kind: ExprKind::Unary { op: UnaryOp::Not, expr: Box::new(similar) }, span });
             }
             sql::Expr::GroupingSets(_) | sql::Expr::Cube(_) | sql::Expr::Rollup(_) => {
                 return Err(
@@ -491,6 +514,17 @@ fn binary(op: sql::BinaryOperator, left: Expr, right: Expr) -> Result<Expr> {
     if negated || case_insensitive || op == sql::BinaryOperator::PGLikeMatch {
         let kind = ExprKind::Like { expr: left, pattern: right, escape: None, case_insensitive, negated };
         return Ok(Expr { kind, span });
+    }
+    let named = match op {
+        sql::BinaryOperator::PGOverlap => "ledgerstone_array_overlap",
+        sql::BinaryOperator::QuestionPipe => "jsonb_exists_any",
+        sql::BinaryOperator::QuestionAnd => "jsonb_exists_all",
+        sql::BinaryOperator::HashMinus => "jsonb_delete_path",
+        sql::BinaryOperator::PGStartsWith => "starts_with",
+        _ => "",
+    };
+    if !named.is_empty() {
+        return Ok(function(named, vec![*left, *right], span));
     }
     let op = operator(&op, span)?;
     Ok(Expr { kind: ExprKind::Binary { op, left, right }, span })

@@ -66,7 +66,7 @@ fn statement_of(
     }
     let parsed = with_parser(dialect, tokens, text, |parser| {
         // sqlparser reads `TABLE t` as a query but not as a statement.
-        if parser.peek_token_ref().token == Token::make_keyword("TABLE") {
+        if matches!(&parser.peek_token_ref().token, Token::Word(w) if w.keyword == Keyword::TABLE) {
             return parser.parse_query().map(sql::Statement::Query);
         }
         parser.parse_statement()
@@ -272,16 +272,11 @@ fn unsupported_statement(tokens: &[TokenWithSpan]) -> QueryError {
     let name = if matches!(first, "CREATE" | "ALTER" | "DROP") { words.join(" ") } else { first.to_owned() };
     let error = QueryError::unsupported(name).at(span);
     match first {
-        "TRUNCATE" => error.hint("DELETE FROM the table: its history stays"),
-        "PREPARE" | "EXECUTE" => {
-            error.hint("drivers prepare statements with the extended protocol, which is supported")
-        }
         "MERGE" => error.hint("use INSERT … ON CONFLICT DO UPDATE"),
         "GRANT" | "REVOKE" => error.hint("who may connect is configured in the server"),
         "LISTEN" | "NOTIFY" => error.hint("follow a ledger with the stream of blocks of the gRPC service"),
         "CREATE" | "ALTER" | "DROP" => error.hint("tables, indexes and databases (ledgers) can be created and dropped"),
-        "VACUUM" | "ANALYZE" | "CLUSTER" | "REINDEX" => error.hint("the server maintains its files and indexes itself"),
-        "DECLARE" | "FETCH" | "CLOSE" => error.hint("use LIMIT, or let the driver fetch in portions"),
+        "CLUSTER" | "REINDEX" => error.hint("the server maintains its files and indexes itself"),
         _ => error,
     }
 }

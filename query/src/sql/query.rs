@@ -8,10 +8,10 @@ use sqlparser::ast::Spanned;
 use super::expr::{path_of_object, span_over};
 use super::{Converter, name, name_expr, names, plain_name, refuse, table_name, tokens};
 use crate::ast::{
-    Alias, AsOf, CommonTable, Distinct, ExprKind, From, Insert, InsertSource, JoinKind, JoinOn, Name, Projection,
-    Query, Select, SelectItem, SetExpr, SetOp, Span, Statement, TableName,
+    Alias, AsOf, CommonTable, Delete, Distinct, ExprKind, From, Insert, InsertSource, JoinKind, JoinOn, Name,
+    Projection, Query, Select, SelectItem, SetExpr, SetOp, Span, Statement, TableName, Update,
 };
-use crate::error::{QueryError, Result};
+use crate::error::{QueryError, Result, SqlState};
 
 impl Converter {
     /// A query, or `WITH … INSERT …`, whose common tables go to the query it inserts from.
@@ -36,10 +36,15 @@ impl Converter {
                 }
                 Ok(Statement::Insert(Box::new(insert)))
             }
-            sql::SetExpr::Update(_) | sql::SetExpr::Delete(_) | sql::SetExpr::Merge(_) => {
-                Err(QueryError::unsupported("WITH before UPDATE, DELETE or MERGE")
-                    .hint("use a subquery in FROM, USING or WHERE"))
+            sql::SetExpr::Update(sql::Statement::Update(update)) => {
+                let (with, recursive) = self.with(query.with.take())?;
+                Ok(Statement::Update(Box::new(Update { with, recursive, ..self.update(update)? })))
             }
+            sql::SetExpr::Delete(sql::Statement::Delete(delete)) => {
+                let (with, recursive) = self.with(query.with.take())?;
+                Ok(Statement::Delete(Box::new(Delete { with, recursive, ..self.delete(delete)? })))
+            }
+            sql::SetExpr::Merge(_) => Err(QueryError::unsupported("MERGE").hint("use INSERT … ON CONFLICT DO UPDATE")),
             body => {
                 *query.body = body;
                 Ok(Statement::Query(Box::new(self.query(query)?)))
@@ -62,14 +67,12 @@ impl Converter {
                 pipe_operators,
             } = query;
             let start = with.as_ref().map_or(Span::default(), |w| tokens::span(w.with_token.0.span));
+            // What a transaction has read is validated when it commits, locked or not, and nobody waits.
+            let lockable = if locks.is_empty() { Ok(()) } else { locked_rows(&body) };
             let (with, recursive) = c.with(with)?;
             let (body, span) = c.set_expr(*body)?;
+            lockable.map_err(|error| error.at(span))?;
             let span = start.to(span);
-            if !locks.is_empty() {
-                return Err(QueryError::unsupported("SELECT … FOR UPDATE and its kin")
-                    .at(span)
-                    .hint("leave it out: what a transaction read is validated when it commits"));
-            }
             refuse(for_clause.is_some(), "FOR XML, FOR JSON and FOR BROWSE", span)?;
             refuse(settings.is_some() || format_clause.is_some(), "SETTINGS and FORMAT", span)?;
             refuse(!pipe_operators.is_empty(), "the pipe syntax", span)?;
@@ -85,7 +88,7 @@ impl Converter {
         })
     }
 
-    fn with(&mut self, with: Option<sql::With>) -> Result<(Vec<CommonTable>, bool)> {
+    pub(super) fn with(&mut self, with: Option<sql::With>) -> Result<(Vec<CommonTable>, bool)> {
         let Some(sql::With { with_token: _, recursive, cte_tables }) = with else { return Ok((Vec::new(), false)) };
         let tables = cte_tables.into_iter().map(|t| self.common_table(t)).collect::<Result<_>>()?;
         Ok((tables, recursive))
@@ -551,6 +554,25 @@ fn whole_table(table: TableName) -> Select {
         having: None,
         windows: Vec::new(),
         span: Span::default(),
+    }
+}
+
+/// FOR UPDATE and its kin name rows of tables, so the result's rows must be such.
+fn locked_rows(body: &sql::SetExpr) -> Result<()> {
+    let refused = |what: &str| {
+        let message = format!("FOR UPDATE and its kin are not allowed with {what}");
+        Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).hint("lock the rows in a query of their own"))
+    };
+    match body {
+        sql::SetExpr::Select(select) if select.distinct.is_some() => refused("DISTINCT"),
+        sql::SetExpr::Select(select) if select.having.is_some() => refused("HAVING"),
+        sql::SetExpr::Select(select) => match &select.group_by {
+            sql::GroupByExpr::Expressions(exprs, _) if exprs.is_empty() => Ok(()),
+            _ => refused("GROUP BY"),
+        },
+        sql::SetExpr::SetOperation { .. } => refused("UNION, INTERSECT and EXCEPT"),
+        sql::SetExpr::Values(_) => refused("VALUES"),
+        _ => Ok(()),
     }
 }
 

@@ -79,7 +79,7 @@ fn span_of(token: &TokenWithSpan) -> Span {
 }
 
 /// Rewrites `t AS OF TIMESTAMP x` to `t TIMESTAMP AS OF x` and `t AS OF BLOCK n` to `t FOR SYSTEM_TIME AS OF n`,
-/// which are the two forms sqlparser has for a table's version.
+/// which are the two forms sqlparser has for a table's version; and more of what it cannot read.
 fn versions(tokens: &mut Vec<TokenWithSpan>) {
     let mut at = 0;
     while at + 2 < tokens.len() {
@@ -92,6 +92,19 @@ fn versions(tokens: &mut Vec<TokenWithSpan>) {
                 let words = ["FOR", "SYSTEM_TIME"].map(|w| TokenWithSpan { token: Token::make_keyword(w), span });
                 tokens.splice(at..at, words);
                 at += 1;
+            }
+        }
+        // sqlparser has two ways to lock rows, PostgreSQL four; here they are all the same.
+        if is_word(&tokens[at], "FOR") {
+            let rest = &tokens[at + 1..];
+            if let [no, key, update, ..] = rest
+                && is_word(no, "NO")
+                && is_word(key, "KEY")
+                && is_word(update, "UPDATE")
+            {
+                tokens.drain(at + 1..at + 3);
+            } else if is_word(&tokens[at + 1], "KEY") && is_word(&tokens[at + 2], "SHARE") {
+                tokens.remove(at + 1);
             }
         }
         at += 1;

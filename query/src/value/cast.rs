@@ -55,6 +55,14 @@ pub fn cast(value: Datum, from: Option<&SqlType>, to: &SqlType, explicit: bool, 
             fit_text(Arc::from(to_text(&value, from)), to, explicit)?
         }
         SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz => to_time(value, to)?,
+        SqlType::Time => {
+            let micros = match (&value, Interval::from_value(&value)) {
+                (Value::Timestamp(t), _) => datetime::to_micros(t),
+                (_, Some(interval)) => interval.micros,
+                _ => return Err(cannot(&value, to)),
+            };
+            Value::string(super::time_of_day::format(micros.rem_euclid(datetime::MICROS_PER_DAY)))
+        }
         SqlType::Interval if Interval::from_value(&value).is_some() => value,
         SqlType::Bytea if matches!(value, Value::Blob(_)) => value,
         SqlType::Jsonb => match (from, value) {

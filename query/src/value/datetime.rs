@@ -324,7 +324,8 @@ pub fn format_timestamp(micros: i64, zoned: bool) -> String {
     format!("{year:04}-{month:02}-{day:02} {time}{}", if zoned { "+00" } else { "" })
 }
 
-fn format_time(micros: i64) -> String {
+/// `03:04:05.67`
+pub(crate) fn format_time(micros: i64) -> String {
     let seconds = micros / MICROS_PER_SECOND;
     let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     let fraction = micros % MICROS_PER_SECOND;

@@ -6,6 +6,7 @@ pub mod datetime;
 pub mod json;
 pub mod numeric;
 pub mod text;
+pub mod time_of_day;
 mod transcendental;
 
 use ledgerstone_digest::ion::{IonType, Value};

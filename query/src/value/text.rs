@@ -241,6 +241,7 @@ pub fn parse(text: &str, ty: &SqlType, now_micros: i64) -> Result<Value> {
                 datetime::parse(text, now_micros).map_err(|e| e.into_query_error("timestamp with time zone", text))?;
             Value::Timestamp(datetime::from_micros(parsed.micros, true)?)
         }
+        SqlType::Time => Value::string(super::time_of_day::format(super::time_of_day::parse(text)?)),
         SqlType::Interval => datetime::parse_interval(text)?
             .ok_or_else(|| {
                 QueryError::new(

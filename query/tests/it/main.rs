@@ -19,6 +19,7 @@ mod occ_matrix;
 mod permissions;
 mod qldb_forms;
 mod session_clock;
+mod session_kept;
 mod session_redaction;
 mod session_rotation;
 mod session_tokens;

@@ -177,7 +177,7 @@ fn round_nanos(nanos: i64) -> i64 {
     micros + i64::from(rest >= 500)
 }
 
-/// A time of day has no type here; its text does.
+/// A time of day as its text, which every type that takes one reads.
 fn clock(micros: i64) -> Option<Found> {
     if !(0..=MICROS_PER_DAY).contains(&micros) {
         return None;

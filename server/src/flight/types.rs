@@ -80,6 +80,8 @@ pub fn data_type(ty: &SqlType) -> DataType {
         | SqlType::Varchar(_)
         | SqlType::Char(_)
         | SqlType::Name
+        // Arrow's has no 24:00:00.
+        | SqlType::Time
         | SqlType::Json
         | SqlType::Jsonb
         | SqlType::Ion

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::Server;
 use super::cancel::Registration;
+use super::copy_binary;
 use super::extended::Extended;
 use super::frame::{self, FrameError, Frontend, Next};
 use super::message::{Outbound, Status};
@@ -49,6 +50,15 @@ struct CopyState {
     text: std::sync::Arc<str>,
     /// The rest of the simple query; `None` in the extended protocol.
     batch: Option<Batch>,
+    /// Reads binary input.
+    binary: Option<copy_binary::Reader>,
+}
+
+impl CopyState {
+    fn new(copy: CopyIn, text: std::sync::Arc<str>, batch: Option<Batch>) -> CopyState {
+        let binary = copy.is_binary().then(|| copy_binary::Reader::new(copy.types()));
+        CopyState { copy, text, batch, binary }
+    }
 }
 
 impl<'s> Connection<'s> {
@@ -175,6 +185,7 @@ impl<'s> Connection<'s> {
     async fn simple(&mut self, text: String) -> Result<(), Ended> {
         self.extended.skipping = false;
         self.extended.forget_unnamed();
+        self.session.forget_prepared("");
         let text: std::sync::Arc<str> = text.into();
         match self.session.batch(text.clone()) {
             Ok(batch) if batch.is_empty() => {
@@ -199,9 +210,9 @@ impl<'s> Connection<'s> {
             match answer {
                 Ok(None) => break,
                 Ok(Some(Response::CopyIn(copy))) => {
-                    self.wire.out.copy_response(b'G', copy.columns());
+                    self.wire.out.copy_response(b'G', copy.columns(), copy.is_binary());
                     self.flush = true;
-                    self.copy = Some(CopyState { copy: *copy, text: batch.text().clone(), batch: Some(batch) });
+                    self.copy = Some(CopyState::new(*copy, batch.text().clone(), Some(batch)));
                     return Ok(());
                 }
                 Ok(Some(answer)) => {
@@ -256,7 +267,10 @@ impl<'s> Connection<'s> {
     /// COPY … TO STDOUT.
     pub(super) async fn copy_out(&mut self, copy: CopyOut) -> Result<Result<(), QueryError>, Ended> {
         let CopyOut { columns, mut rows, layout } = copy;
-        self.wire.out.copy_response(b'H', columns.len());
+        self.wire.out.copy_response(b'H', columns.len(), layout.binary);
+        if layout.binary {
+            self.wire.out.message(b'd', copy_binary::write_header);
+        }
         let mut count = 0_u64;
         if layout.header {
             let names: Vec<Option<String>> = columns.iter().map(|column| Some(column.name.to_string())).collect();
@@ -266,6 +280,18 @@ impl<'s> Connection<'s> {
             match rows.next_chunk() {
                 Ok(Some(chunk)) => {
                     for row in &chunk {
+                        if layout.binary {
+                            let start = self.wire.out.len();
+                            let mut outcome = Ok(());
+                            self.wire.out.message(b'd', |body| outcome = copy_binary::write_row(row, &columns, body));
+                            if let Err(error) = outcome {
+                                self.wire.out.truncate(start);
+                                return Ok(Err(error));
+                            }
+                            count += 1;
+                            self.wire.relieve().await?;
+                            continue;
+                        }
                         let fields: Vec<Option<String>> = columns
                             .iter()
                             .enumerate()
@@ -283,6 +309,9 @@ impl<'s> Connection<'s> {
                 Err(error) => return Ok(Err(error)),
             }
         }
+        if layout.binary {
+            self.wire.out.message(b'd', copy_binary::write_trailer);
+        }
         self.wire.out.empty(b'c');
         self.wire.out.command_complete(&format!("COPY {count}"));
         Ok(Ok(()))
@@ -290,15 +319,15 @@ impl<'s> Connection<'s> {
 
     /// Waits for the rows of a COPY in the extended protocol.
     pub(super) fn start_copy(&mut self, copy: CopyIn, text: std::sync::Arc<str>) {
-        self.wire.out.copy_response(b'G', copy.columns());
+        self.wire.out.copy_response(b'G', copy.columns(), copy.is_binary());
         self.flush = true;
-        self.copy = Some(CopyState { copy, text, batch: None });
+        self.copy = Some(CopyState::new(copy, text, None));
     }
 
     async fn handle_copy(&mut self, message: Frontend) -> Result<bool, Ended> {
         let Some(mut state) = self.copy.take() else { return Ok(true) };
         let outcome = match message {
-            Frontend::CopyData(data) => match self.session.copy_data(&mut state.copy, &data) {
+            Frontend::CopyData(data) => match self.copy_data(&mut state, &data) {
                 Ok(()) => {
                     self.copy = Some(state);
                     return Ok(true);
@@ -310,7 +339,13 @@ impl<'s> Connection<'s> {
                 self.copy = Some(state);
                 return Ok(true);
             }
-            Frontend::CopyDone => self.session.copy_finish(state.copy).await,
+            Frontend::CopyDone => match state.binary.as_ref().map_or(Ok(()), copy_binary::Reader::finish) {
+                Ok(()) => self.session.copy_finish(state.copy).await,
+                Err(error) => {
+                    self.session.fail();
+                    Err(error)
+                }
+            },
             Frontend::CopyFail(reason) => Err(self.session.copy_fail(&reason)),
             Frontend::NotUtf8 { bytes, .. } => Err({
                 let _ = self.session.copy_fail("");
@@ -348,6 +383,15 @@ impl<'s> Connection<'s> {
             }
         }
         Ok(true)
+    }
+
+    /// A piece of COPY's input, as text or binary.
+    fn copy_data(&mut self, state: &mut CopyState, data: &[u8]) -> Result<(), QueryError> {
+        let Some(reader) = &mut state.binary else { return self.session.copy_data(&mut state.copy, data) };
+        let now_micros = self.session.info().transaction_time_ms.saturating_mul(1_000);
+        let first = reader.rows() + 1;
+        let rows = reader.push(data, now_micros).inspect_err(|_| self.session.fail())?;
+        if rows.is_empty() { Ok(()) } else { self.session.copy_rows(&mut state.copy, first, &rows) }
     }
 
     /// Tells the client of commits and changed parameters.

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use ledgerstone_digest::ion::{Decimal, Int, Value};
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::types::SqlType;
-use ledgerstone_query::value::{datetime, text};
+use ledgerstone_query::value::{datetime, text, time_of_day};
 
 use super::types;
 
@@ -60,6 +60,7 @@ pub fn write_binary(value: &Value, ty: &SqlType, out: &mut Vec<u8>) -> Result<()
             out.extend_from_slice(&interval.days.to_be_bytes());
             out.extend_from_slice(&interval.months.to_be_bytes());
         }
+        (SqlType::Time, Value::String(time)) => out.extend_from_slice(&time_of_day::micros_of(time)?.to_be_bytes()),
         (SqlType::Uuid, Value::String(uuid)) => {
             let bytes = text::from_hex(&uuid.replace('-', "")).filter(|bytes| bytes.len() == 16);
             out.extend_from_slice(&bytes.ok_or_else(|| mismatch(value, ty))?);
@@ -113,6 +114,13 @@ pub fn read_binary(bytes: &[u8], ty: &SqlType, now_micros: i64) -> Result<Value,
             let micros = i64::from_be_bytes(array(bytes, ty)?);
             let micros = micros.checked_add(EPOCH_MICROS).ok_or_else(invalid)?;
             Value::Timestamp(datetime::from_micros(micros, *ty == SqlType::TimestampTz)?)
+        }
+        SqlType::Time => {
+            let micros = i64::from_be_bytes(array(bytes, ty)?);
+            if !(0..=datetime::MICROS_PER_DAY).contains(&micros) {
+                return Err(QueryError::new(SqlState::DATETIME_OVERFLOW, "time out of range"));
+            }
+            Value::string(time_of_day::format(micros))
         }
         SqlType::Interval => {
             let (micros, rest) = bytes.split_first_chunk::<8>().ok_or_else(invalid)?;
@@ -384,6 +392,7 @@ mod tests {
             SqlType::Date,
             SqlType::TimestampTz,
             SqlType::Interval,
+            SqlType::Time,
             SqlType::Uuid,
             SqlType::Jsonb,
             SqlType::Array(Box::new(SqlType::Int4)),

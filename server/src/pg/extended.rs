@@ -19,10 +19,9 @@ use super::message::Outbound;
 use super::rows::{self, Formats};
 use super::{encode, types};
 
-/// Statements and portals of one connection.
+/// The portals of one connection; its statements are the session's.
 #[derive(Default)]
 pub struct Extended {
-    statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
     /// After an error: everything up to Sync is ignored.
     pub skipping: bool,
@@ -51,9 +50,8 @@ enum PortalState {
 }
 
 impl Extended {
-    /// A simple query replaces the unnamed statement and portal.
+    /// A simple query replaces the unnamed portal.
     pub fn forget_unnamed(&mut self) {
-        self.statements.remove("");
         self.portals.remove("");
     }
 
@@ -83,14 +81,9 @@ impl Connection<'_> {
 
     fn try_parse(&mut self, name: String, text: &str, oids: &[u32]) -> Result<(), QueryError> {
         if !name.is_empty() {
-            if self.extended.statements.contains_key(&name) {
-                return Err(QueryError::new(
-                    SqlState::DUPLICATE_PREPARED_STATEMENT,
-                    format!("prepared statement \"{name}\" already exists"),
-                ));
-            }
+            self.session.check_prepared_name(&name)?;
             let most = self.server.config.limits.prepared_statements;
-            if self.extended.statements.len() as u64 >= most {
+            if self.session.prepared_count() as u64 >= most {
                 return Err(QueryError::new(
                     SqlState::PROGRAM_LIMIT_EXCEEDED,
                     format!("a connection may have {most} prepared statements"),
@@ -106,8 +99,7 @@ impl Connection<'_> {
             })
             .collect::<Result<_, _>>()?;
         let prepared = self.session.prepare(text, &types)?;
-        self.extended.statements.insert(name, prepared);
-        Ok(())
+        self.session.keep_prepared(&name, prepared)
     }
 
     pub(super) fn bind(&mut self, bind: Bind) {
@@ -284,7 +276,7 @@ impl Connection<'_> {
         if portal {
             self.extended.portals.remove(name);
         } else {
-            self.extended.statements.remove(name);
+            self.session.forget_prepared(name);
         }
         self.wire.out.empty(b'3');
     }
@@ -313,7 +305,7 @@ impl Connection<'_> {
     }
 
     fn statement(&self, name: &str) -> Result<Arc<Prepared>, QueryError> {
-        self.extended.statements.get(name).cloned().ok_or_else(|| {
+        self.session.prepared(name).ok_or_else(|| {
             QueryError::new(
                 SqlState::INVALID_STATEMENT_NAME,
                 if name.is_empty() {

@@ -146,13 +146,13 @@ impl Outbound {
         });
     }
 
-    /// CopyInResponse (`G`) or CopyOutResponse (`H`), always in text format.
-    pub fn copy_response(&mut self, kind: u8, columns: usize) {
+    /// CopyInResponse (`G`) or CopyOutResponse (`H`).
+    pub fn copy_response(&mut self, kind: u8, columns: usize, binary: bool) {
         self.message(kind, |body| {
-            body.push(0);
+            body.push(u8::from(binary));
             body.extend_from_slice(&(columns as u16).to_be_bytes());
             for _ in 0..columns {
-                body.extend_from_slice(&[0, 0]);
+                body.extend_from_slice(&[0, u8::from(binary)]);
             }
         });
     }

@@ -7,6 +7,7 @@
 mod auth;
 mod cancel;
 mod connection;
+mod copy_binary;
 mod encode;
 mod extended;
 mod frame;

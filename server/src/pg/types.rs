@@ -21,6 +21,7 @@ pub fn oid(ty: &SqlType) -> u32 {
         SqlType::Char(_) => 1042,
         SqlType::Varchar(_) => 1043,
         SqlType::Date => 1082,
+        SqlType::Time => 1083,
         SqlType::Timestamp => 1114,
         SqlType::TimestampTz => 1184,
         SqlType::Interval => 1186,
@@ -57,6 +58,7 @@ fn array_oid(element: &SqlType) -> u32 {
         SqlType::Oid | SqlType::Reg(_) => 1028,
         SqlType::Timestamp => 1115,
         SqlType::Date => 1182,
+        SqlType::Time => 1183,
         SqlType::TimestampTz => 1185,
         SqlType::Interval => 1187,
         SqlType::Json => 199,
@@ -86,6 +88,7 @@ pub fn from_oid(oid: u32) -> Result<Option<SqlType>, u32> {
         // Without a length: bpchar as a parameter is a text whose blanks count.
         1042 | 1043 => SqlType::Varchar(None),
         1082 => SqlType::Date,
+        1083 => SqlType::Time,
         1114 => SqlType::Timestamp,
         1184 => SqlType::TimestampTz,
         1186 => SqlType::Interval,
@@ -106,6 +109,7 @@ pub fn from_oid(oid: u32) -> Result<Option<SqlType>, u32> {
         1028 => array(SqlType::Oid),
         1115 => array(SqlType::Timestamp),
         1182 => array(SqlType::Date),
+        1183 => array(SqlType::Time),
         1185 => array(SqlType::TimestampTz),
         1187 => array(SqlType::Interval),
         1231 => array(SqlType::NUMERIC),
@@ -121,7 +125,7 @@ pub fn size(ty: &SqlType) -> i16 {
         SqlType::Bool => 1,
         SqlType::Int2 => 2,
         SqlType::Int4 | SqlType::Float4 | SqlType::Date | SqlType::Oid | SqlType::Reg(_) | SqlType::Void => 4,
-        SqlType::Int8 | SqlType::Float8 | SqlType::Timestamp | SqlType::TimestampTz => 8,
+        SqlType::Int8 | SqlType::Float8 | SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz => 8,
         SqlType::Interval | SqlType::Uuid => 16,
         SqlType::Name => 64,
         _ => -1,
@@ -146,7 +150,7 @@ mod tests {
     #[test]
     fn an_announced_type_comes_back_as_itself() {
         for ty in
-            [SqlType::Bool, SqlType::Int2, SqlType::Int8, SqlType::Text, SqlType::Uuid, SqlType::NUMERIC, SqlType::Date]
+            [SqlType::Bool, SqlType::Int2, SqlType::Int8, SqlType::Text, SqlType::Uuid, SqlType::NUMERIC, SqlType::Time]
         {
             let array = SqlType::Array(Box::new(ty.clone()));
             assert_eq!(from_oid(oid(&array)), Ok(Some(array)));

@@ -44,6 +44,7 @@ pub fn copy(bytes: &[u8]) {
     let Some((choice, input)) = bytes.split_first() else { return };
     let csv = choice & 1 != 0;
     let layout = Layout {
+        binary: false,
         csv,
         header: choice & 2 != 0,
         delimiter: if choice & 4 != 0 { b';' } else { b'\t' },

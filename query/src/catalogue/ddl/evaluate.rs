@@ -110,6 +110,7 @@ fn session(tx: &Transaction) -> SessionInfo {
     let mut info = SessionInfo::embedded(tx.database().name(), Dialect::Sql);
     info.transaction_time_ms = tx.started_ms();
     info.statement_time_ms = tx.database().now_ms();
+    info.database = Some(tx.database().clone());
     info
 }
 

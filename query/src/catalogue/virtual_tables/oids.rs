@@ -59,6 +59,7 @@ pub(crate) static TYPES: &[TypeFacts] = &[
     fact(1082, 1182, ("date", "date"), 4, "D", false),
     fact(1114, 1115, ("timestamp", "timestamp without time zone"), 8, "D", false),
     fact(1184, 1185, ("timestamptz", "timestamp with time zone"), 8, "D", true),
+    fact(1083, 1183, ("time", "time without time zone"), 8, "D", false),
     fact(1186, 1187, ("interval", "interval"), 16, "T", true),
     fact(1700, 1231, ("numeric", "numeric"), -1, "N", false),
     fact(22, 1006, ("int2vector", "int2vector"), -1, "A", false),
