@@ -27,6 +27,8 @@ pub struct BatchHeader {
     pub number: u64,
     /// Bytes of the body.
     pub length: u32,
+    /// How many batches behind it were merged into it when its segment was packed; it has their numbers too.
+    pub merged: u32,
     /// The position of the first leaf in it, or of the next leaf if it has none.
     pub first_position: u64,
     /// H over the fields above, in order, and the body.
@@ -43,16 +45,22 @@ impl BatchHeader {
         }
         let number = reader.u64("number").ok()?;
         let length = reader.u32("length").ok()?;
-        let reserved = reader.u32("reserved").ok()?;
+        let merged = reader.u32("merged batches").ok()?;
         let first_position = reader.u64("position").ok()?;
         let hash = reader.hash("hash").ok()?;
-        (reserved == 0 && length as usize <= BATCH_BYTES_MAX).then_some(BatchHeader {
+        (length as usize <= BATCH_BYTES_MAX).then_some(BatchHeader {
             nonce: found,
             number,
             length,
+            merged,
             first_position,
             hash,
         })
+    }
+
+    /// The number of the batch behind it.
+    pub fn next_number(&self) -> u64 {
+        self.number.saturating_add(1 + u64::from(self.merged))
     }
 
     /// Bytes from the header's first to the last of the padding.
@@ -86,12 +94,17 @@ pub fn begin_batch(out: &mut Vec<u8>) {
 
 /// Fills in the header and pads to the page boundary.
 pub fn finish_batch(bytes: &mut Vec<u8>, nonce: &[u8; 16], number: u64, first_position: u64) {
+    finish_merged(bytes, nonce, number, 0, first_position);
+}
+
+/// The same for a batch that has the bodies of `merged` batches behind its own.
+pub fn finish_merged(bytes: &mut Vec<u8>, nonce: &[u8; 16], number: u64, merged: u32, first_position: u64) {
     debug_assert!(bytes.len() >= BATCH_HEADER_BYTES && bytes.len() - BATCH_HEADER_BYTES <= BATCH_BYTES_MAX);
     let length = (bytes.len() - BATCH_HEADER_BYTES) as u32;
     bytes[..16].copy_from_slice(nonce);
     bytes[16..24].copy_from_slice(&number.to_be_bytes());
     bytes[24..28].copy_from_slice(&length.to_be_bytes());
-    bytes[28..32].fill(0);
+    bytes[28..32].copy_from_slice(&merged.to_be_bytes());
     bytes[32..40].copy_from_slice(&first_position.to_be_bytes());
     let hash = Hash::sha256(&[&bytes[..HASH_AT], &bytes[BATCH_HEADER_BYTES..]]);
     bytes[HASH_AT..BATCH_HEADER_BYTES].copy_from_slice(&hash.0);
@@ -125,5 +138,9 @@ mod tests {
             assert!(noticed, "byte {at}");
         }
         assert_eq!(BatchHeader::decode(&vec![0; 4096], &nonce), None);
+        begin_batch(&mut bytes);
+        finish_merged(&mut bytes, &nonce, 8, 3, 77);
+        let header = BatchHeader::decode(&bytes, &nonce).unwrap();
+        assert_eq!((header.number, header.merged, header.next_number()), (8, 3, 12));
     }
 }

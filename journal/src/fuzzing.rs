@@ -55,6 +55,7 @@ pub fn segment(bytes: &[u8]) {
         ledger: ledger.map_or(Id::ZERO, |genesis| genesis.ledger),
         number: 0,
         length: 2 * PAGE_BYTES + batch.len() as u64,
+        packed: false,
         nonce,
         chain: Chain::EMPTY,
     };

@@ -16,6 +16,7 @@
 //! | [`checkpoint`] | the recorded checkpoint and the task that signs the next |
 //! | [`keys`], [`keyring`] | signing keys as files; which of them is in force |
 //! | [`rotation`] | how a new key takes over from the one before |
+//! | [`pack`] | full segments written again without filler |
 //! | [`redaction`] | data that leaves the journal while its hash stays |
 //! | [`qldb`] | the ledger as QLDB showed it: its digest, proofs, blocks |
 //! | [`receipt`] | receipts and proofs, made from the journal and the tree |
@@ -46,6 +47,7 @@ pub mod ledger;
 #[doc(hidden)]
 pub mod mutation;
 pub(crate) mod offsets;
+pub mod pack;
 pub mod qldb;
 pub(crate) mod reader;
 pub mod receipt;

@@ -47,7 +47,7 @@ pub(crate) fn cut_last_batch(storage: &dyn Storage, last: &SegmentFile) -> Resul
     while let Ok((header, _)) = last.batch(offset, number)? {
         start = (number > 0).then_some(offset);
         offset += header.extent();
-        number += 1;
+        number = header.next_number();
     }
     let Some(start) = start else { return Ok(()) };
     let file = storage.open(&last.path, OpenMode::Write).map_err(|e| last.file_error("open it for writing", e))?;

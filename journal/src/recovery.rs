@@ -206,7 +206,7 @@ fn first_segment(env: &Env, path: &Path, genesis: &Genesis, length: u64) -> std:
     finish_batch(&mut batch, &nonce, 0, 0);
     let length =
         length.max(PAGE_BYTES + batch.len() as u64).next_multiple_of(PAGE_BYTES).min(SEGMENT_BYTES_MAX - PAGE_BYTES);
-    let header = SegmentHeader { ledger: genesis.ledger, number: 0, length, nonce, chain: Chain::EMPTY };
+    let header = SegmentHeader { ledger: genesis.ledger, number: 0, length, packed: false, nonce, chain: Chain::EMPTY };
     let file = prepare(&*env.storage, path, length)?;
     write_all_at(&*file, &header.encode(), 0)?;
     write_all_at(&*file, &batch, PAGE_BYTES)?;

@@ -16,7 +16,7 @@ use ledgerstone_digest::ion::ion_hash;
 use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::{Hash, Id};
 
-use crate::batch::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, begin_batch, finish_batch};
+use crate::batch::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, begin_batch, finish_merged};
 use crate::checkpoint::{CheckpointError, Notary};
 use crate::dictionary::{Dictionary, Texts};
 use crate::env::{Env, File, OpenMode, Storage, is_full, write_all_at};
@@ -170,6 +170,8 @@ pub(crate) fn resume(journal: &Journal, notary: &Notary, pending: Pending, block
 pub(crate) fn carry_out(journal: &Journal, notary: &Notary, block: u64, pending: Pending) -> Result<(), RedactError> {
     notary.checkpoint_reaching(journal.block_position(block)? + 1)?;
     let plan = plan(journal, block)?;
+    // What packing a segment may have left behind is not to be renamed with what is written here.
+    remove_new(&*journal.env.storage, &journal.dir)?;
     let storage = &*journal.env.storage;
     let mut moved = Moved::new();
     let headers = journal.headers();
@@ -390,10 +392,10 @@ impl<'a> Rewriting<'a> {
             if self.batch.len() - BATCH_HEADER_BYTES > BATCH_BYTES_MAX {
                 return Err(RedactError::Refused(format!("batch {number} would become too long")));
             }
-            finish_batch(&mut self.batch, &self.nonce, number, header.first_position);
+            finish_merged(&mut self.batch, &self.nonce, number, header.merged, header.first_position);
             write_all_at(&*self.file, &self.batch, self.offset).map_err(|e| file_error(&self.path, "write it", e))?;
             self.offset += self.batch.len() as u64;
-            number += 1;
+            number = header.next_number();
             from += header.extent();
         }
         if let Some(end) = end.filter(|end| number != *end) {
@@ -405,7 +407,7 @@ impl<'a> Rewriting<'a> {
 
     /// The header comes last: what has none is no segment.
     fn finish(self) -> Result<(), RedactError> {
-        let length = self.old.header.length.max(self.offset);
+        let length = if self.old.header.packed { self.offset } else { self.old.header.length.max(self.offset) };
         if length >= SEGMENT_BYTES_MAX {
             return Err(RedactError::Refused(format!("segment {} would become too long", self.old.header.number)));
         }
@@ -516,7 +518,7 @@ fn mark(storage: &dyn Storage, dir: &Path, phase: u8, pending: Pending) -> Resul
     Ok(())
 }
 
-fn new_path(dir: &Path, number: u64) -> PathBuf {
+pub(crate) fn new_path(dir: &Path, number: u64) -> PathBuf {
     let mut path = segment_path(dir, number).into_os_string();
     path.push(NEW_SUFFIX);
     path.into()
@@ -540,14 +542,14 @@ fn remove_new(storage: &dyn Storage, dir: &Path) -> Result<(), RedactError> {
     Ok(())
 }
 
-fn rename_new(storage: &dyn Storage, dir: &Path, number: u64) -> Result<(), RedactError> {
+pub(crate) fn rename_new(storage: &dyn Storage, dir: &Path, number: u64) -> Result<(), FileError> {
     let path = new_path(dir, number);
-    storage.rename(&path, &segment_path(dir, number)).map_err(|e| file_error(&path, "rename it", e).into())
+    storage.rename(&path, &segment_path(dir, number)).map_err(|e| file_error(&path, "rename it", e))
 }
 
-fn sync_journal(storage: &dyn Storage, dir: &Path) -> Result<(), RedactError> {
+pub(crate) fn sync_journal(storage: &dyn Storage, dir: &Path) -> Result<(), FileError> {
     let journal = dir.join(JOURNAL_DIR);
-    storage.sync_dir(&journal).map_err(|e| file_error(&journal, "sync it", e).into())
+    storage.sync_dir(&journal).map_err(|e| file_error(&journal, "sync it", e))
 }
 
 fn file_error(path: &Path, action: &'static str, source: io::Error) -> FileError {

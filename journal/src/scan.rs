@@ -43,7 +43,10 @@ pub(crate) struct Scanned {
     pub end: u64,
     /// In segment 0.
     pub genesis: Option<Genesis>,
+    /// As they lie in the file, merged or not.
     pub batches: u64,
+    /// It holds frames that were written ahead of their block, which names their places.
+    pub has_staged: bool,
 }
 
 /// What stands behind the last whole batch.
@@ -57,7 +60,16 @@ pub(crate) enum Tail {
 
 impl SegmentFile {
     pub fn open(storage: &dyn Storage, dir: &Path, number: u64, mode: OpenMode) -> Result<SegmentFile, ScanError> {
-        let path = segment_path(dir, number);
+        SegmentFile::open_at(storage, segment_path(dir, number), number, mode)
+    }
+
+    /// A segment that may not have taken its name yet.
+    pub fn open_at(
+        storage: &dyn Storage,
+        path: PathBuf,
+        number: u64,
+        mode: OpenMode,
+    ) -> Result<SegmentFile, ScanError> {
         let io = |action| {
             let path = path.clone();
             move |source| FileError { path, action, source }
@@ -119,6 +131,10 @@ impl SegmentFile {
         if let Err(what) = check_batch(&header, &bytes) {
             return Ok(Err(what.to_owned()));
         }
+        if header.merged != 0 && !self.header.packed {
+            let what = format!("batch {number} says that others were merged into it, and the segment is not packed");
+            return Err(self.damage(offset, what).into());
+        }
         if header.number != number {
             let what = format!("batch {} stands where batch {number} belongs", header.number);
             return Err(self.damage(offset, what).into());
@@ -128,7 +144,8 @@ impl SegmentFile {
 
     /// Reads all batches from the segment's start.
     pub fn scan(&self) -> Result<Scanned, ScanError> {
-        let mut walk = Walk { segment: self, index: Index::default(), chain: self.header.chain, genesis: None };
+        let (index, chain) = (Index::default(), self.header.chain);
+        let mut walk = Walk { segment: self, index, chain, genesis: None, has_staged: false };
         let (mut offset, mut batches) = (PAGE_BYTES, 0);
         while let Ok((header, bytes)) = self.batch(offset, walk.chain.next_batch)? {
             if header.first_position != walk.chain.next_position {
@@ -140,17 +157,23 @@ impl SegmentFile {
             }
             let body = bytes.get(BATCH_HEADER_BYTES..BATCH_HEADER_BYTES + header.length as usize).unwrap_or_default();
             walk.batch(offset + BATCH_HEADER_BYTES as u64, body)?;
-            walk.chain.next_batch += 1;
+            walk.chain.next_batch = header.next_number();
             offset += header.extent();
             batches += 1;
         }
-        Ok(Scanned { index: walk.index, chain: walk.chain, end: offset, genesis: walk.genesis, batches })
+        let Walk { index, chain, genesis, has_staged, .. } = walk;
+        Ok(Scanned { index, chain, end: offset, genesis, batches, has_staged })
     }
 
     /// Looks at everything behind the last whole batch. A nonce behind the first page there means that a later
     /// batch was written, so the one before it was acknowledged: that is damage, never a torn write.
     pub fn tail(&self, end: u64, expected: u64) -> Result<Tail, ScanError> {
         const CHUNK: u64 = 1 << 20;
+        if self.header.packed && end != self.header.length {
+            // Nobody ever writes to it: there is nothing that could be torn.
+            let what = format!("batch {expected} of a packed segment is damaged");
+            return Err(self.damage(end, what).into());
+        }
         let mut last_used = None;
         let mut offset = end;
         while offset < self.header.length {
@@ -186,6 +209,7 @@ struct Walk<'a> {
     index: Index,
     chain: Chain,
     genesis: Option<Genesis>,
+    has_staged: bool,
 }
 
 impl Walk<'_> {
@@ -225,6 +249,7 @@ impl Walk<'_> {
             }
             FrameKind::Staged => {
                 Staged::decode(frame.payload)?;
+                self.has_staged = true;
             }
             FrameKind::Revision => return Err(WireError("a revision stands outside of a block".to_owned())),
         }

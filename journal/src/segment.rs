@@ -23,7 +23,10 @@ pub const JOURNAL_DIR: &str = "journal";
 pub const NEXT_SEGMENT: &str = "next.tmp";
 
 const MAGIC: [u8; 8] = *b"LSSEGMNT";
+/// A segment as it is written.
 const FORMAT_VERSION: u32 = 1;
+/// A segment whose batches were merged when it was full. Programs that do not know of it say that it is newer.
+const FORMAT_VERSION_PACKED: u32 = 2;
 const HASHED_BYTES: usize = 160;
 const NO_TIME: i64 = i64::MIN;
 
@@ -51,6 +54,8 @@ pub struct SegmentHeader {
     pub number: u64,
     /// Bytes of the whole file.
     pub length: u64,
+    /// Its batches were merged and the file ends with the last of them.
+    pub packed: bool,
     /// Secret; begins every batch of the segment, so that no client's bytes can pass for one.
     pub nonce: [u8; 16],
     /// The chain before the segment's first batch.
@@ -74,7 +79,8 @@ impl SegmentHeader {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(PAGE_BYTES as usize);
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_be_bytes());
+        let version = if self.packed { FORMAT_VERSION_PACKED } else { FORMAT_VERSION };
+        out.extend_from_slice(&version.to_be_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.ledger.0);
         out.extend_from_slice(&self.number.to_be_bytes());
@@ -104,8 +110,8 @@ impl SegmentHeader {
         let hashed = page.get(..HASHED_BYTES).unwrap_or_default();
         let stored = page.get(HASHED_BYTES..HASHED_BYTES + 32).unwrap_or_default();
         let whole = Hash::sha256(&[hashed]).0 == *stored;
-        if version != FORMAT_VERSION {
-            return Err(if version > FORMAT_VERSION && whole {
+        if !matches!(version, FORMAT_VERSION | FORMAT_VERSION_PACKED) {
+            return Err(if version > FORMAT_VERSION_PACKED && whole {
                 HeaderError::Newer(version)
             } else {
                 HeaderError::Damaged(format!("format version {version} is unknown"))
@@ -138,7 +144,7 @@ impl SegmentHeader {
             block_hash: (next_block != 0).then_some(block_hash),
             block_leaf: (next_block != 0).then_some(block_leaf),
         };
-        Ok(SegmentHeader { ledger, number, length, nonce, chain })
+        Ok(SegmentHeader { ledger, number, length, packed: version == FORMAT_VERSION_PACKED, nonce, chain })
     }
 }
 
@@ -189,6 +195,7 @@ mod tests {
             ledger: Id([7; 16]),
             number: 3,
             length: SEGMENT_BYTES,
+            packed: false,
             nonce: [9; 16],
             chain: Chain {
                 next_batch: 10,
@@ -205,6 +212,8 @@ mod tests {
     fn a_header_goes_both_ways_and_any_flipped_byte_is_noticed() {
         let page = header().encode();
         assert_eq!(SegmentHeader::decode(&page), Ok(header()));
+        let packed = SegmentHeader { packed: true, ..header() };
+        assert_eq!(SegmentHeader::decode(&packed.encode()), Ok(packed));
         for at in 0..page.len() {
             let mut damaged = page.clone();
             damaged[at] ^= 0x10;

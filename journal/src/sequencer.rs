@@ -550,6 +550,7 @@ impl Sequencer {
             ledger: self.options.ledger,
             number: begun.map_or(self.tail.segment + 1, |begun| begun.number),
             length,
+            packed: false,
             nonce: self.env.rng.bytes16(),
             chain: self.tail.chain,
         };

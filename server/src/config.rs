@@ -176,6 +176,8 @@ limits! {
     scrub_bytes_per_second: 8 << 20, 0, 1 << 34, "bytes";
     /// From the end of one pass over all sealed segments to the next.
     scrub_pause_seconds: 3_600, 1, 31_536_000, "seconds";
+    /// How often full segments are looked at, to take the filler out of them; 0 is never.
+    pack_pause_seconds: 60, 0, 31_536_000, "seconds";
     /// How long a graceful shutdown waits for running statements.
     shutdown_seconds: 10, 0, 3_600, "seconds";
 }

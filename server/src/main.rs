@@ -12,6 +12,7 @@ mod http;
 mod kinesis;
 mod log;
 mod metrics;
+mod pack;
 mod pg;
 mod policy;
 mod qldb;

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub scrub_bytes: Counter,
     pub scrub_passes: Counter,
     pub scrub_damage: Counter,
+    pub packed_segments: Counter,
+    pub packed_bytes: Counter,
     pub kinesis_records: Counter,
     pub kinesis_failures: Counter,
     pub exports_open: Gauge,
@@ -126,6 +128,8 @@ impl Metrics {
                 "Times that a sealed segment was found damaged or unreadable; the log names it.",
                 &self.scrub_damage,
             ),
+            ("packed_segments_total", "Full segments written again without filler.", &self.packed_segments),
+            ("packed_bytes_total", "Bytes of disk that packing segments gave back.", &self.packed_bytes),
             ("kinesis_records_total", "Records of journal streams that Kinesis has taken.", &self.kinesis_records),
             (
                 "kinesis_failures_total",

@@ -253,7 +253,7 @@ impl<'a> Walk<'a> {
                 self.judge_next(&reading.file, visitor, report)?;
             }
         }
-        self.chain.next_batch += 1;
+        self.chain.next_batch = header.next_number();
         Ok(())
     }
 

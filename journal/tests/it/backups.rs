@@ -18,11 +18,11 @@ fn small() -> OpenOptions {
     options
 }
 
-fn copy_dir() -> PathBuf {
+pub fn copy_dir() -> PathBuf {
     PathBuf::from("/backups/main")
 }
 
-fn take(env: &Env, ledger: &Ledger) -> Result<Received, BackupError> {
+pub fn take(env: &Env, ledger: &Ledger) -> Result<Received, BackupError> {
     let mut receiving = Receiving::open(env, &copy_dir())?;
     let held = receiving.held();
     let backup = ledger.backup(&held)?;
@@ -38,7 +38,7 @@ fn check(env: &Env, dir: &Path) -> VerifyReport {
     verify_directory(env, dir, VerifyOptions { vkey: Some(key().verifier().clone()), ..VerifyOptions::default() })
 }
 
-fn holds(env: &Env, dir: &Path) -> u64 {
+pub fn holds(env: &Env, dir: &Path) -> u64 {
     let report = check(env, dir);
     assert_eq!(report.verdict(), Verdict::Holds, "{:#?}", report.findings);
     report.leaves

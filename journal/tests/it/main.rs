@@ -5,6 +5,7 @@ mod basics;
 mod commits;
 mod damage;
 mod model;
+mod packing;
 mod proofs;
 mod qldb;
 mod qldb_export;

@@ -9,6 +9,7 @@ use ledgerstone_digest::Id;
 use ledgerstone_digest::tree::{Frontier, leaf_hash};
 use ledgerstone_journal::env::SeededRng;
 use ledgerstone_journal::env::sim::{Fault, Sim};
+use ledgerstone_journal::pack::Packing;
 use ledgerstone_journal::{CommitError, CreateOptions, Ledger, NewRevision, OpenError};
 
 use crate::support::*;
@@ -45,6 +46,7 @@ struct Met {
     refused_for_space: u64,
     written_ahead: u64,
     segments_begun: u64,
+    packed: u64,
 }
 
 #[test]
@@ -63,8 +65,8 @@ fn nothing_acknowledged_is_lost_or_changed_on_a_failing_disk() {
         }
     }
     let Met { interrupted_openings: a, torn_batches: b, unknown: c, unknown_and_there: d, .. } = model.met;
-    let Met { refused_for_space: e, written_ahead: f, segments_begun: g, .. } = model.met;
-    assert!(seeds.len() == 1 || [a, b, c, d, e, f, g].iter().all(|n| *n > 10), "{:?}", model.met);
+    let Met { refused_for_space: e, written_ahead: f, segments_begun: g, packed: h, .. } = model.met;
+    assert!(seeds.len() == 1 || [a, b, c, d, e, f, g, h].iter().all(|n| *n > 10), "{:?}", model.met);
 }
 
 fn history(seed: u64, model: &mut Model) {
@@ -141,6 +143,10 @@ fn live(sim: &Sim, rng: &SeededRng, ledger: &Ledger, model: &mut Model) {
                 if let Ok(signed) = ledger.checkpoint() {
                     model.checkpoints.push((signed.checkpoint.size, signed.checkpoint.root));
                 }
+            }
+            6 => {
+                let number = rng.below(ledger.sealed_segments() + 1);
+                model.met.packed += u64::from(matches!(ledger.pack(number), Ok(Packing::Packed { .. })));
             }
             _ => {}
         }

@@ -21,6 +21,7 @@ use crate::http::{self, HttpState};
 use crate::kinesis::{self, Kinesis, Streams};
 use crate::log;
 use crate::metrics::Metrics;
+use crate::pack;
 use crate::pg::{self, Server, Users};
 use crate::policy::{Policies, PolicyError};
 use crate::qldb;
@@ -266,6 +267,8 @@ async fn listen(
     let mut http = tokio::spawn(http::serve(state, http, stopped.clone()));
     let scrubbing = scrub::run(Arc::clone(&instance), Arc::clone(&metrics), config.limits, stopped.clone());
     let scrubber = tokio::spawn(scrubbing);
+    let packing = pack::run(Arc::clone(&instance), Arc::clone(&metrics), config.limits, stopped.clone());
+    let packer = tokio::spawn(packing);
     let server = Arc::new(Server::new(config, instance, metrics, users, tls));
     let postgres = tokio::spawn(pg::serve(server, postgres, stopped));
     let mut terminate = signal(SignalKind::terminate())?;
@@ -279,6 +282,7 @@ async fn listen(
     let _ = postgres.await;
     // A segment that is being read is read to its end; it holds nobody up but a redaction.
     let _ = scrubber.await;
+    let _ = packer.await;
     // Requests that are being answered may be; their commits are durable or refused either way.
     if tokio::time::timeout(HTTP_PATIENCE, &mut http).await.is_err() {
         http.abort();

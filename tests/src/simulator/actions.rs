@@ -18,6 +18,7 @@ pub const ACTIONS: &[&str] = &[
     "action: index build",
     "action: large staged transaction",
     "action: segment roll",
+    "action: segment packed",
     "action: index written",
     "action: transaction committed",
     "action: conflict",
@@ -93,6 +94,7 @@ impl World {
             96 if self.rng.one_in(4) => self.take_backup(),
             97 if self.rng.one_in(8) => self.restore_backup(),
             98 if self.rng.one_in(3) => self.rotate_key(),
+            99 => self.pack_segment(),
             _ => self.sim.clock.advance_ms(self.rng.below(40) as i64),
         }
     }

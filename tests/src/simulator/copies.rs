@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledgerstone_journal::backup::{BackupError, Part, Received, Receiving, confirm, restore};
+use ledgerstone_journal::pack::Packing;
 use ledgerstone_journal::verify::{Verdict, VerifyOptions, verify_directory};
 use ledgerstone_query::database::Database;
 
@@ -59,6 +60,34 @@ impl World {
                 if error.code.as_str() == "08007" {
                     self.trouble.stopped = true;
                 }
+            }
+        }
+    }
+
+    /// Packs a full segment, now and then with a power failure in the middle of it.
+    pub fn pack_segment(&mut self) {
+        if self.slow_for > 0 {
+            return;
+        }
+        let ledger = Arc::clone(self.database().ledger());
+        let Some(last) = ledger.sealed_segments().checked_sub(1) else { return };
+        let number = self.rng.below(last + 1);
+        if self.rng.one_in(8) {
+            self.sim.disk.stop_after(self.rng.below(20));
+        }
+        let packed = ledger.pack(number);
+        if !self.sim.disk.is_stopped() {
+            self.sim.disk.keep_running();
+        }
+        match packed {
+            Ok(Packing::Packed { .. }) => {
+                self.tell(|_| format!("segment {number} is packed"));
+                self.coverage.met("action: segment packed");
+            }
+            Ok(Packing::Left) => {}
+            Err(error) => {
+                let excused = self.trouble.of_disk() || self.sim.disk.is_stopped();
+                assert!(excused, "segment {number} is not packed: {error}");
             }
         }
     }
