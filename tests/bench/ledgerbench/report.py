@@ -3,7 +3,7 @@
 import collections
 import statistics
 
-from . import plot
+from . import disk, plot, scale
 from .analytics import ANALYTIC
 from .systems import DUCKDB, POSTGRES
 from .transactions import OLTP
@@ -14,7 +14,7 @@ TIME = [w + beside for w in ANALYTIC for beside in ("", " beside W3")]
 
 def tables(results, limits):
     """Markdown: transactions, then analytics, then what the machine can do."""
-    parts = [of_rates(results), of_times(results), of_limits(results, limits)]
+    parts = [of_rates(results), of_times(results), of_disk(results), of_scale(results), of_limits(results, limits)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -73,6 +73,32 @@ def of_times(results):
     lines = ["| workload | " + " | ".join(f"time to {name(o)}" for o in others) + " |", "|---|" + "---:|" * len(others)]
     for workload in present:
         lines.append(f"| {workload} | " + " | ".join(spread(ratios(results, workload, 1, o, "ms")) for o in others) + " |")
+    return "\n".join(lines)
+
+
+def of_disk(results):
+    """Each part of ours, as a share of what the other takes in all."""
+    taken = {r["system"]: r for r in results if r["workload"] == disk.WORKLOAD}
+    ours = taken.pop("ledgerstone", None)
+    if not ours or not taken:
+        return ""
+    lines = ["| disk | " + " | ".join(f"to {name(o)}" for o in taken) + " |", "|---|" + "---:|" * len(taken)]
+    for part, size in [*sorted(ours["parts"].items(), key=lambda p: -p[1]), ("all of it", ours["bytes"])]:
+        lines.append(f"| {part} | " + " | ".join(f"{size / o['bytes']:.2f}" for o in taken.values()) + " |")
+    return "\n".join(lines)
+
+
+def of_scale(results):
+    """Against the smallest ledger; a start is compared with nothing, and told in seconds."""
+    rows = [r for r in results if r["workload"] == scale.WORKLOAD]
+    if not rows:
+        return ""
+    least = rows[0]
+    lines = ["| revisions | point reads | W7, time for each revision | start after a kill, s, worst (median) of ten | peak memory |", "|---:|---:|---:|---:|---:|"]
+    for row in rows:
+        lines.append(f"| {row['revisions']:,} | {row['reads_per_second'] / least['reads_per_second']:.2f} | "
+                     f"{row['w7_ms'] / row['revisions'] / (least['w7_ms'] / least['revisions']):.2f} | "
+                     f"{row['start_s_worst']} ({row['start_s_median']}) | {row['peak_mib'] / least['peak_mib']:.1f} |")
     return "\n".join(lines)
 
 

@@ -27,6 +27,7 @@ class Servers:
 
     def __init__(self, folder):
         self.folder, self.processes, self.ports, self.places = folder, [], {}, {}
+        self.ledgers, self.http = {}, {}
         folder.chmod(0o755)
 
     def start_postgres(self):
@@ -60,7 +61,7 @@ class Servers:
         subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.ports["postgres"]), "-U", "bench", "-qc", f"create database {database}", "postgres"], check=True)
         self.places[system] = (self.ports["postgres"], database)
 
-    def start_ledgerstone(self, system="ledgerstone", folder=None):
+    def start_ledgerstone(self, system="ledgerstone", folder=None, limits={}):
         """A server over `folder`/data, an empty one without. Returns its process."""
         folder = folder or self.folder / system
         folder.mkdir(exist_ok=True)
@@ -68,16 +69,28 @@ class Servers:
         log_path = self.folder / f"{system}.log"
         log = log_path.open("w")
         server = subprocess.Popen([str(binary("ledgerstone")), "serve", "--data", str(folder / "data"), "--keys", str(folder / "keys"),
-                                   "--postgres", f"127.0.0.1:{port}", "--http", f"127.0.0.1:{http}"], stdout=log, stderr=log)
+                                   "--postgres", f"127.0.0.1:{port}", "--http", f"127.0.0.1:{http}",
+                                   *[part for name, value in limits.items() for part in ("--limit", f"{name}={value}")]], stdout=log, stderr=log)
         self.processes.append(server)
+        self.ledgers[system], self.http[system] = server, f"http://127.0.0.1:{http}"
         self.places[system] = (port, "main")
-        for _ in range(600):
+        for _ in range(6000):
+            if server.poll() is not None:
+                break
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{http}/healthz", timeout=1)
                 return server
             except OSError:
-                time.sleep(0.1)
+                time.sleep(0.02)
         sys.exit(f"ledgerstone did not start:\n{log_path.read_text()}")
+
+    def stop_ledgerstone(self, system):
+        self.ledgers[system].send_signal(signal.SIGINT)
+        self.ledgers[system].wait()
+
+    def kill_ledgerstone(self, system):
+        self.ledgers[system].kill()
+        self.ledgers[system].wait()
 
     def stop(self):
         for server in reversed(self.processes):
