@@ -218,7 +218,7 @@ impl Ledger {
         self.journal.leaf_entry_hash(position)
     }
 
-    /// The published revisions at positions from `from` on to before `to`, in order, a block after the other.
+    /// The published revisions at positions from `from` on to before `to`, in order; both may lie inside of a block.
     pub fn revisions_between<E: From<ReadError>>(
         &self,
         from: u64,
@@ -229,7 +229,7 @@ impl Ledger {
         if to > end {
             return Err(ReadError::Beyond { what: "position", number: to, end }.into());
         }
-        self.journal.pieces_between(from, to, &mut |_, revisions, _| revisions.into_iter().try_for_each(&mut *each))
+        self.journal.revisions_between(from, to, each)
     }
 
     /// A signed checkpoint of at least everything durable now.

@@ -22,6 +22,7 @@
 //! | [`receipt`] | receipts and proofs, made from the journal and the tree |
 //! | [`backup`] | copies of an open ledger, and ledgers made of them |
 //! | [`doctor`] | derived files made again |
+//! | [`closed`] | the journal of a ledger that nobody has open |
 //! | [`verify`] | a whole directory re-derived and compared |
 //! | [`mutation`] | defects that the simulator's tests switch on; not there without debug assertions |
 //! | [`slots`] | small facts that survive a torn write |
@@ -30,6 +31,7 @@
 pub mod backup;
 pub mod batch;
 pub mod checkpoint;
+pub mod closed;
 pub mod commit;
 pub(crate) mod derive;
 pub mod dictionary;
@@ -68,6 +70,7 @@ pub mod verify;
 pub(crate) mod wire;
 pub(crate) mod writer;
 
+pub use closed::ClosedJournal;
 pub use commit::CommitFuture;
 pub use doctor::{DoctorReport, rebuild_derived};
 pub use engine::Step;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use ledgerstone_query::database::Limits as TransactionLimits;
+use ledgerstone_query::database::{Limits as TransactionLimits, MemoryLimits};
 use ledgerstone_query::work::WorkLimits;
 
 /// Everything a server needs to start.
@@ -172,6 +172,14 @@ limits! {
     all_statements_memory_bytes: 4 << 30, 1 << 20, 1 << 44, "bytes";
     /// Disk of all statements together for what they sort, group and answer beyond their memory.
     spill_bytes: 64 << 30, 0, 1 << 50, "bytes";
+    /// Documents of each ledger that were read lately and are kept in memory.
+    document_cache_bytes: 256 << 20, 1 << 20, 1 << 40, "bytes";
+    /// Blocks of each ledger's row index that were read lately.
+    index_cache_bytes: 64 << 20, 1 << 20, 1 << 40, "bytes";
+    /// Columns of each ledger that are in no file yet: more are written to files first.
+    columns_memory_bytes: 256 << 20, 4 << 20, 1 << 40, "bytes";
+    /// Columns of files of each ledger that were decoded lately.
+    columns_cache_bytes: 256 << 20, 0, 1 << 40, "bytes";
     /// Bytes of sealed segments that are read again in the background, to find rot; 0 is none.
     scrub_bytes_per_second: 8 << 20, 0, 1 << 34, "bytes";
     /// From the end of one pass over all sealed segments to the next.
@@ -187,6 +195,17 @@ impl Limits {
     pub fn of_transactions(&self) -> TransactionLimits {
         let transaction_bytes_max = usize::try_from(self.transaction_bytes).unwrap_or(usize::MAX);
         TransactionLimits { transaction_bytes_max, ..TransactionLimits::default() }
+    }
+
+    /// What of each ledger is kept in memory.
+    pub fn memory(&self) -> MemoryLimits {
+        let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        MemoryLimits {
+            documents: bytes(self.document_cache_bytes),
+            index: bytes(self.index_cache_bytes),
+            columns: bytes(self.columns_memory_bytes),
+            decoded_columns: bytes(self.columns_cache_bytes),
+        }
     }
 
     /// What statements may keep while they work.

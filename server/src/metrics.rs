@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use ledgerstone_query::columns::ColumnStats;
 use ledgerstone_query::work::Pool;
 
 /// What the server counts about itself.
@@ -61,6 +62,7 @@ pub struct LedgerMetrics {
     pub size: u64,
     /// False once a sync failed, and for a restored ledger that nobody has vouched for.
     pub takes_writes: bool,
+    pub columns: ColumnStats,
 }
 
 impl Counter {
@@ -176,6 +178,7 @@ impl Metrics {
             let (name, takes) = (escape(&ledger.name), u8::from(ledger.takes_writes));
             let _ = writeln!(page, "ledgerstone_ledger_takes_writes{{ledger=\"{name}\"}} {takes}");
         }
+        render_columns(&mut page, ledgers);
         page
     }
 
@@ -211,6 +214,34 @@ fn render_work(page: &mut String, work: &Pool) {
     }
 }
 
+fn render_columns(page: &mut String, ledgers: &[LedgerMetrics]) {
+    type Value = fn(&ColumnStats) -> u64;
+    let all: [(&str, &str, &str, Value); 11] = [
+        ("positions_behind", "gauge", "Published positions that columns have not been made of yet.", |c| {
+            c.positions_behind
+        }),
+        ("memory_rows", "gauge", "Revisions whose columns are in no file yet.", |c| c.memory_rows),
+        ("memory_bytes", "gauge", "Memory of columns, without decoded columns of files.", |c| c.memory_bytes),
+        ("segments", "gauge", "Segments of columns.", |c| c.segments),
+        ("file_rows", "gauge", "Revisions in segments of columns.", |c| c.file_rows),
+        ("file_bytes", "gauge", "Bytes of the files of columns.", |c| c.file_bytes),
+        ("superseded_in_memory", "gauge", "Rows in files whose successors are in memory only.", |c| {
+            c.superseded_in_memory
+        }),
+        ("cache_bytes", "gauge", "Memory of decoded columns of files.", |c| c.cache_bytes),
+        ("cache_hits_total", "counter", "Columns that were decoded already.", |c| c.cache_hits),
+        ("cache_misses_total", "counter", "Columns that were decoded from files.", |c| c.cache_misses),
+        ("read_bytes_total", "counter", "Bytes read from files of columns.", |c| c.read_bytes),
+    ];
+    for (name, kind, help, value) in all {
+        let _ = writeln!(page, "# HELP ledgerstone_columns_{name} {help}\n# TYPE ledgerstone_columns_{name} {kind}");
+        for ledger in ledgers {
+            let (own, value) = (escape(&ledger.name), value(&ledger.columns));
+            let _ = writeln!(page, "ledgerstone_columns_{name}{{ledger=\"{own}\"}} {value}");
+        }
+    }
+}
+
 fn seconds(us: u64) -> String {
     format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
 }
@@ -230,11 +261,17 @@ mod tests {
         let metrics = Metrics::default();
         metrics.statement_seconds.observe(Duration::from_micros(60));
         metrics.statement_seconds.observe(Duration::from_secs(60));
-        let ledgers = [LedgerMetrics { name: "a\"b".to_owned(), size: 3, takes_writes: true }];
+        let ledgers = [LedgerMetrics {
+            name: "a\"b".to_owned(),
+            size: 3,
+            takes_writes: true,
+            columns: ColumnStats { segments: 7, ..ColumnStats::default() },
+        }];
         let page = metrics.render(&ledgers, &Pool::new(WorkLimits::default()), &[("ACTIVE", 2)]);
         assert!(page.contains("ledgerstone_kinesis_streams{status=\"ACTIVE\"} 2\n"), "{page}");
         assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"0.000100\"} 1\n"), "{page}");
         assert!(page.contains("ledgerstone_statement_seconds_bucket{le=\"+Inf\"} 2\n"), "{page}");
+        assert!(page.contains("ledgerstone_columns_segments{ledger=\"a\\\"b\"} 7\n"), "{page}");
         assert!(page.contains("ledgerstone_ledger_size{ledger=\"a\\\"b\"} 3\n"), "{page}");
     }
 }

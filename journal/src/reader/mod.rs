@@ -54,6 +54,8 @@ pub(crate) struct Journal {
     staged: Mutex<StagedCache>,
     /// The position of the last block's leaf, and H of its entry.
     last_leaf: Mutex<Option<(u64, Hash)>>,
+    /// Offsets that had to be made again are stored.
+    stores_offsets: bool,
 }
 
 /// One segment, ready to be read.
@@ -118,7 +120,13 @@ impl Journal {
             open: Mutex::new(OpenSegments::default()),
             staged: Mutex::default(),
             last_leaf: Mutex::default(),
+            stores_offsets: true,
         }
+    }
+
+    /// The same for who only looks: no offset file is written.
+    pub fn writing_nothing(self) -> Journal {
+        Journal { stores_offsets: false, ..self }
     }
 
     /// The last block's leaf stands there and has this hash.
@@ -201,6 +209,9 @@ impl Journal {
         let index = file.scan()?.index;
         let segment = Segment { file, index: RwLock::new(index) };
         self.must_lead_to_next(&segment)?;
+        if !self.stores_offsets {
+            return Ok(segment);
+        }
         let SegmentFile { header, header_hash, .. } = &segment.file;
         if let Err(e) = offsets::store(&*self.env.storage, &self.dir, header.number, header_hash, &segment.index()) {
             tracing::warn!(segment = header.number, error = %e, "the offset file was not written");
@@ -484,6 +495,42 @@ impl Journal {
                 }
                 if last || !revisions.is_empty() {
                     each(&head, revisions, last)?;
+                }
+                first = next;
+            }
+            Ok(())
+        })
+    }
+
+    /// Hands over the revisions at positions from `from` on to before `to`, in order; both may lie inside of a block, of
+    /// which what was written ahead is then read in part only.
+    pub fn revisions_between<E: From<ReadError>>(
+        &self,
+        from: u64,
+        to: u64,
+        each: &mut dyn FnMut(StoredRevision) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if from >= to {
+            return Ok(());
+        }
+        let end = self.block_from(to - 1)?.map_or(to, |leaf| to.max(leaf + 1));
+        let wanted = from..to;
+        self.heads_between(from, end, &mut |segment, frames, head| {
+            if head.staged.is_empty() {
+                let revisions = self.revisions_of(segment, frames, &head, &mut Contents::Values)?;
+                return revisions.into_iter().filter(|r| wanted.contains(&r.position)).try_for_each(&mut *each);
+            }
+            let mut first = head.first_position();
+            for (ordinal, staged) in head.staged.iter().enumerate() {
+                let next = first + u64::from(staged.revisions);
+                if next > from && first < to {
+                    let mut revisions = Vec::new();
+                    self.staged_frame(&head, ordinal, first, &mut Contents::Values, &mut |revision| {
+                        if wanted.contains(&revision.position) {
+                            revisions.push(revision);
+                        }
+                    })?;
+                    revisions.into_iter().try_for_each(&mut *each)?;
                 }
                 first = next;
             }

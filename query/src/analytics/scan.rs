@@ -68,6 +68,10 @@ pub(super) trait Pieces: Sync {
     fn count(&self) -> usize;
     /// Reads a piece; `None`: by what is known of it, no row of it passes the filters.
     fn open<'s>(&'s self, piece: usize, inputs: &'s [Input]) -> Result<Option<Box<dyn Piece + 's>>, Stop>;
+    /// Bytes of the file that a piece is in, if it is in one.
+    fn bytes(&self, _piece: usize) -> u64 {
+        0
+    }
     /// The whole document of a row, of which [`PLACE_PARTS`] are known.
     fn document(&self, piece: usize, row: usize, parts: &[Datum]) -> Result<Doc, Stop>;
     /// Asked behind what was read: whether it may be given out.
@@ -306,6 +310,9 @@ struct Effort {
     held: AtomicUsize,
     pieces: AtomicUsize,
     pruned: AtomicUsize,
+    /// Of the files of those that were pruned, and of the others.
+    pruned_bytes: AtomicU64,
+    file_bytes: AtomicU64,
     rows: AtomicUsize,
     passed: AtomicUsize,
     bytes: AtomicUsize,
@@ -320,6 +327,7 @@ impl Effort {
         let Some(trace) = &run.call.session.trace else { return };
         let ms = |ns: &AtomicU64| ns.load(Ordering::Relaxed) as f64 / 1e6;
         let number = |n: &AtomicUsize| n.load(Ordering::Relaxed);
+        let pruned_bytes = self.pruned_bytes.load(Ordering::Relaxed);
         trace.note(format!("Computed {outcome}: {:.3} ms of all threads", ms(&self.compute_ns)));
         trace.note(format!(
             "  Filtered by {} conditions: {} rows passed, {:.3} ms of all threads with reading",
@@ -328,11 +336,14 @@ impl Effort {
             ms(&self.filter_ns)
         ));
         trace.note(format!(
-            "    Scanned {} by columns: {} rows in {} segments, {} pruned, {} bytes in memory, {} threads",
+            "    Scanned {} by columns: {} rows in {} segments, {} pruned, {} of {} bytes in files pruned, {} bytes in memory, \
+             {} threads",
             level.table.table.name,
             number(&self.rows),
             number(&self.pieces),
             number(&self.pruned),
+            pruned_bytes,
+            pruned_bytes + self.file_bytes.load(Ordering::Relaxed),
             number(&self.bytes),
             number(&self.threads)
         ));
@@ -366,12 +377,14 @@ impl Threads<'_, '_> {
                 let piece = some.start + piece;
                 let Some(opened) = pieces.open(piece, inputs)? else {
                     effort.pruned.fetch_add(1, Ordering::Relaxed);
+                    effort.pruned_bytes.fetch_add(pieces.bytes(piece), Ordering::Relaxed);
                     return Ok(());
                 };
                 let began = Instant::now();
                 let evaluator = Evaluator { run, table, slot, width };
                 let batch = Batch::new(opened.rows(), inputs, opened.as_load());
                 effort.pieces.fetch_add(1, Ordering::Relaxed);
+                effort.file_bytes.fetch_add(pieces.bytes(piece), Ordering::Relaxed);
                 effort.rows.fetch_add(batch.rows, Ordering::Relaxed);
                 let batch = match opened.visible() {
                     Some(visible) => batch.select(visible)?,

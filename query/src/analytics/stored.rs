@@ -15,7 +15,9 @@ use super::compute::{Input, Load, never_fails};
 use super::scan::{self, Pieces};
 use super::vector::Vector;
 use crate::bind::plan::{Comparison, Datum, DocPart, Ex};
-use crate::columns::{Batch, ColumnView, Field, FieldColumn, Form, Meta, Presence, Scan, ScanRequest, time_shape};
+use crate::columns::{
+    Batch, ColumnView, Field, FieldColumn, Form, Meta, Partition, Presence, Scan, ScanRequest, time_shape,
+};
 use crate::exec::Run;
 use crate::transaction::{Doc, Transaction, View};
 use crate::value::datetime;
@@ -120,6 +122,10 @@ impl Pieces for Stored<'_> {
         Ok(Some(Box::new(Opened { stored: self, batch, visible })))
     }
 
+    fn bytes(&self, piece: usize) -> u64 {
+        self.scan.partitions.get(piece).map_or(0, Partition::file_bytes)
+    }
+
     fn document(&self, _: usize, _: usize, parts: &[Datum]) -> Result<Doc, Stop> {
         let number = |at: usize| {
             let value = parts.get(at).and_then(Option::as_ref);
@@ -188,18 +194,8 @@ fn times_between(run: &Run<'_>, filters: &[&Ex]) -> (i64, i64) {
         one => vec![*one],
     });
     for filter in all.take_while(|filter| never_fails(filter)) {
-        let Ex::Compare { op, left, right, .. } = filter else { continue };
-        let (op, constant) = match (&**left, &**right) {
-            (Ex::Doc { part: DocPart::TxTime, .. }, constant) => (*op, constant),
-            (constant, Ex::Doc { part: DocPart::TxTime, .. }) => (op.flipped(), constant),
-            _ => continue,
-        };
-        let value = match constant {
-            Ex::Const(value) => value.as_ref(),
-            Ex::Param(at) => run.params.get(*at as usize).and_then(Option::as_ref),
-            _ => None,
-        };
-        let Some(Value::Timestamp(time)) = value else { continue };
+        let Some((op, Ex::Doc { part: DocPart::TxTime, .. }, value)) = comparison(run, filter) else { continue };
+        let Value::Timestamp(time) = value else { continue };
         let ms = datetime::to_micros(time).div_euclid(1000);
         match op {
             Comparison::Eq => (low, high) = (low.max(ms), high.min(ms)),
@@ -210,6 +206,21 @@ fn times_between(run: &Run<'_>, filters: &[&Ex]) -> (i64, i64) {
         }
     }
     (low, high)
+}
+
+/// A comparison with a value that is known: what is compared, how, and with what.
+fn comparison<'e>(run: &'e Run<'_>, filter: &'e Ex) -> Option<(Comparison, &'e Ex, &'e Value)> {
+    let Ex::Compare { op, left, right, .. } = filter else { return None };
+    let known = |ex: &'e Ex| match ex {
+        Ex::Const(value) => value.as_ref(),
+        Ex::Param(at) => run.params.get(*at as usize).and_then(Option::as_ref),
+        _ => None,
+    };
+    match (known(left), known(right)) {
+        (None, Some(value)) => Some((*op, &**left, value)),
+        (Some(value), None) => Some((op.flipped(), &**right, value)),
+        _ => None,
+    }
 }
 
 /// A field's array as a vector, of these rows.

@@ -1,9 +1,11 @@
 //! Columns that were decoded lately, so that what is asked often is not decoded again: a bounded memory, in bytes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{Array, ArrayRef};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 /// What is kept of a file.
 #[derive(Debug, Clone)]
@@ -11,18 +13,24 @@ pub enum Decoded {
     Column(ArrayRef),
     /// The successors of a sidecar.
     Successors(Arc<Vec<u64>>),
+    /// What a file's end says.
+    Metadata(Arc<ArrowReaderMetadata>),
 }
 
 /// Decoded columns by the number of their file and their place in it.
 #[derive(Debug)]
 pub struct ColumnCache {
     bytes_max: usize,
+    /// Bytes of files that were read because something was not here.
+    read: AtomicU64,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     entries: HashMap<(u64, usize), (Decoded, usize, u64)>,
+    /// Files of which something may be kept.
+    files: HashSet<u64>,
     bytes: usize,
     clock: u64,
     hits: u64,
@@ -31,7 +39,12 @@ struct Inner {
 
 impl ColumnCache {
     pub fn new(bytes_max: usize) -> ColumnCache {
-        ColumnCache { bytes_max, inner: Mutex::default() }
+        ColumnCache { bytes_max, read: AtomicU64::new(0), inner: Mutex::default() }
+    }
+
+    /// From now on columns of this file are kept.
+    pub fn admit(&self, file: u64) {
+        self.lock().files.insert(file);
     }
 
     pub fn get(&self, file: u64, column: usize) -> Option<Decoded> {
@@ -54,11 +67,16 @@ impl ColumnCache {
             + match &decoded {
                 Decoded::Column(array) => array.get_array_memory_size(),
                 Decoded::Successors(successors) => 8 * successors.len(),
+                Decoded::Metadata(metadata) => metadata.metadata().memory_size(),
             };
         if bytes > self.bytes_max {
             return;
         }
         let mut inner = self.lock();
+        // Somebody still reads a file that was forgotten: what was redacted may stand in it.
+        if !inner.files.contains(&file) {
+            return;
+        }
         inner.clock += 1;
         let clock = inner.clock;
         inner.bytes += bytes;
@@ -70,9 +88,10 @@ impl ColumnCache {
         }
     }
 
-    /// Forgets everything of a file.
+    /// Forgets everything of a file, and keeps nothing of it any more.
     pub fn forget(&self, file: u64) {
         let mut inner = self.lock();
+        inner.files.remove(&file);
         let mut freed = 0;
         inner.entries.retain(|(number, _), (_, bytes, _)| {
             let stays = *number != file;
@@ -80,6 +99,14 @@ impl ColumnCache {
             stays
         });
         inner.bytes -= freed;
+    }
+
+    pub fn note_read(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn read_bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// Bytes held, how often something was there, and how often not.
@@ -120,6 +147,7 @@ mod tests {
     #[test]
     fn memory_stays_bounded_and_what_is_used_stays() {
         let cache = ColumnCache::new(100_000);
+        (1..=9999).for_each(|file| cache.admit(file));
         cache.put(1, 0, successors(100));
         for n in 2..1000 {
             cache.put(n, 0, successors(200));
@@ -130,5 +158,7 @@ mod tests {
         assert!(cache.get(9999, 0).is_none());
         cache.forget(1);
         assert!(cache.get(1, 0).is_none());
+        cache.put(1, 0, successors(1));
+        assert!(cache.get(1, 0).is_none(), "who read it before the file was forgotten brings nothing back");
     }
 }

@@ -17,7 +17,7 @@ use super::segment::{Segment, file_path};
 use super::store::{ColumnStore, Inner};
 use super::successors::{Successors, Written};
 use super::tail::{Chunk, Tail};
-use super::{COLUMNS_DIR, ColumnError, Meta};
+use super::{ColumnError, Meta};
 
 /// How often writing is begun again because a redaction changed what was being written.
 const ATTEMPTS_MAX: usize = 8;
@@ -60,11 +60,13 @@ impl ColumnStore {
         let mut inner = self.lock();
         let mut works = Vec::new();
         let (epoch, position) = (inner.epoch, inner.position);
+        // Successors are 16 bytes each.
+        let few = 16 * inner.tables.values().map(Tail::later).sum::<usize>() > self.options.memory_bytes_max / 4;
         for (table, tail) in &mut inner.tables {
             tail.close(&self.options)?;
             let due = tail.due(&self.options);
             for (at, chunk) in tail.chunks.iter().enumerate() {
-                if chunk.should_fold() && !due.iter().any(|(first, end)| (*first..*end).contains(&at)) {
+                if chunk.should_fold(few) && !due.iter().any(|(first, end)| (*first..*end).contains(&at)) {
                     works.push(Work { table: *table, before: vec![chunk.clone()] });
                 }
             }
@@ -125,6 +127,17 @@ impl ColumnStore {
             };
             places.push(place);
         }
+        // A redaction takes a file's rows into memory, and so out of what the manifest would name.
+        let written_to = |chunk: &Chunk| matches!(chunk, Chunk::File { .. }) || chunk.range().0 >= position;
+        for (table, tail) in &inner.tables {
+            let taken = |chunk: &Chunk| {
+                let own = works.iter().filter(|work| work.table == *table);
+                own.flat_map(|work| &work.before).any(|before| before.is_same(chunk))
+            };
+            if !tail.chunks.iter().all(|chunk| written_to(chunk) || taken(chunk)) {
+                return Ok(false);
+            }
+        }
         // From the last to the first, so that places stay what they are.
         let mut order: Vec<usize> = (0..works.len()).collect();
         order.sort_by_key(|n| std::cmp::Reverse(places.get(*n).copied().unwrap_or_default()));
@@ -156,7 +169,7 @@ impl ColumnStore {
         let named = segments.iter().flat_map(|(note, successors)| [note.file.number, successors.file.number]);
         let named: HashSet<u64> = named.collect();
         let next_number = self.next_number.load(Ordering::Acquire);
-        let manifest = Manifest { ledger: self.ledger.ledger_id(), position, leaf, next_number, segments };
+        let manifest = Manifest { ledger: self.origin.ledger_id(), position, leaf, next_number, segments };
         manifest.store(&*self.env.storage, &self.dir)?;
         for (table, chunks) in changed {
             if let Some(tail) = inner.tables.get_mut(&table) {
@@ -181,10 +194,10 @@ impl ColumnStore {
             return Ok(());
         };
         let damage = |what: &str| ColumnError::damaged(&self.dir.join(MANIFEST), 0, what);
-        if manifest.ledger != self.ledger.ledger_id() {
+        if manifest.ledger != self.origin.ledger_id() {
             return Err(damage("it is of another ledger"));
         }
-        if manifest.position > self.ledger.snapshot() || manifest.position == 0 {
+        if manifest.position > self.origin.end() || manifest.position == 0 {
             return Err(damage("it knows more of the journal than there is"));
         }
         if self.leaf(manifest.position)? != manifest.leaf {
@@ -239,7 +252,7 @@ impl ColumnStore {
 
     /// H of the leaf entry before a position.
     fn leaf(&self, position: u64) -> Result<Hash, ColumnError> {
-        Ok(self.ledger.leaf_hash(position.saturating_sub(1))?)
+        Ok(self.origin.leaf_hash(position.saturating_sub(1))?)
     }
 
     /// The numbers of the files there are.
@@ -285,39 +298,8 @@ impl ColumnStore {
     }
 }
 
-/// What the files of columns come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ColumnReport {
-    /// They hold everything before this position.
-    pub position: u64,
-    pub segments: u64,
-    pub rows: u64,
-}
-
-/// Reads every file of the columns in a ledger's directory that nobody has open. `None`: there are none. `progress` is told
-/// the files read and the files there are.
-pub fn check_columns(
-    env: &Env,
-    ledger_dir: &Path,
-    ledger: Id,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Option<ColumnReport>, ColumnError> {
-    let dir = ledger_dir.join(COLUMNS_DIR);
-    let Some(manifest) = Manifest::read(&*env.storage, &dir)? else { return Ok(None) };
-    if manifest.ledger != ledger {
-        return Err(ColumnError::damaged(&dir.join(MANIFEST), 0, "it is of another ledger"));
-    }
-    let cache = Arc::new(ColumnCache::new(0));
-    let (total, mut rows) = (manifest.segments.len() as u64, 0);
-    for (n, (note, successors)) in manifest.segments.into_iter().enumerate() {
-        rows += note.rows;
-        open_chunk(env, &dir, note, successors, &cache)?.load()?;
-        progress(n as u64 + 1, total);
-    }
-    Ok(Some(ColumnReport { position: manifest.position, segments: total, rows }))
-}
-
-fn open_chunk(
+/// Opens a segment and its successors.
+pub(super) fn open_chunk(
     env: &Env,
     dir: &Path,
     note: super::segment::SegmentNote,

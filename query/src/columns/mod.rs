@@ -7,9 +7,11 @@
 //! | `piece` | a run of revisions of one table, as columns |
 //! | `scan` | which rows a view sees, and what a reader is handed |
 //! | `tail` | the revisions of each table, in memory and in files, and what superseded them |
-//! | `store` | from the journal to the pieces |
+//! | `origin`, `store` | from the journal to the pieces |
 //! | `segment`, `successors`, `manifest` | the files: documents, what superseded them, and which there are |
+//! | `ranges` | a file read in part |
 //! | `files` | what is written when, what a start finds, what is removed |
+//! | `compare` | the files held against the journal, row by row |
 //! | `cache` | columns of files that were decoded lately |
 //! | `projector` | the thread that does all this before anybody asks |
 //!
@@ -21,26 +23,31 @@
 //! the reader to the journal, that is to the document executor.
 
 mod cache;
+mod compare;
 mod field;
 mod files;
 mod manifest;
+mod origin;
 mod piece;
 mod projector;
+mod ranges;
 mod scan;
 mod segment;
 mod store;
 mod successors;
 mod tail;
+#[cfg(test)]
+mod tampered;
 
 use std::path::{Path, PathBuf};
 
 use ledgerstone_digest::id::Id;
-use ledgerstone_journal::ReadError;
 use ledgerstone_journal::env::{help_for, is_full};
+use ledgerstone_journal::{OpenError, ReadError};
 
+pub use compare::{ColumnReport, check_columns, rebuild_columns};
 pub(crate) use field::{COEFFICIENT_MAX, DIGITS, time_of, unscaled};
 pub use field::{FieldColumn, Form, time_shape};
-pub use files::{ColumnReport, check_columns};
 pub(crate) use projector::Projector;
 pub use scan::{Batch, Field, Partition, Scan};
 pub use store::ColumnStore;
@@ -148,6 +155,41 @@ impl Default for ColumnOptions {
     }
 }
 
+impl ColumnOptions {
+    /// A piece is closed when it has so many bytes, and grows no more. Several are in memory at once while they are joined
+    /// and written; and an array's offsets have 32 bits.
+    pub(crate) fn piece_bytes(&self) -> usize {
+        (self.memory_bytes_max / 8).clamp(1 << 16, 64 << 20)
+    }
+}
+
+/// What there is of columns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ColumnStats {
+    /// Everything before this position is in them,
+    pub position: u64,
+    /// and so many published positions are not yet.
+    pub positions_behind: u64,
+    /// Rows that are in memory only.
+    pub memory_rows: u64,
+    /// Memory without decoded columns of files.
+    pub memory_bytes: u64,
+    pub segments: u64,
+    /// Rows in files.
+    pub file_rows: u64,
+    /// Bytes of the files.
+    pub file_bytes: u64,
+    /// Rows in files whose successors are in memory only.
+    pub superseded_in_memory: u64,
+    /// Memory of decoded columns of files.
+    pub cache_bytes: u64,
+    /// How often a column was decoded already, and how often not.
+    pub cache_hits: u64,
+    pub cache_misses: u64,
+    /// Bytes that were read from files.
+    pub read_bytes: u64,
+}
+
 /// Why columns do not answer. The journal still does: run the statement in the document executor, unless it was stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ColumnError {
@@ -156,6 +198,9 @@ pub enum ColumnError {
     Stopped,
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The journal of a ledger that nobody has open cannot be read.
+    #[error("the journal cannot be read: {0}")]
+    Journal(Box<OpenError>),
     #[error("the columns would take more than {limit} bytes of memory")]
     Memory { limit: usize },
     /// A file is not what was written. The next scan makes all columns again from the journal.
@@ -180,6 +225,12 @@ impl ColumnError {
     }
 }
 
+impl From<OpenError> for ColumnError {
+    fn from(error: OpenError) -> Self {
+        ColumnError::Journal(Box::new(error))
+    }
+}
+
 impl From<parquet::errors::ParquetError> for ColumnError {
     fn from(error: parquet::errors::ParquetError) -> Self {
         ColumnError::Internal(error.to_string())
@@ -198,7 +249,7 @@ impl From<ColumnError> for QueryError {
             ColumnError::Read(error) => return read_error(error),
             ColumnError::Stopped => SqlState::QUERY_CANCELED,
             ColumnError::Memory { .. } => SqlState::INSUFFICIENT_RESOURCES,
-            ColumnError::Damaged { .. } => SqlState::DATA_CORRUPTED,
+            ColumnError::Damaged { .. } | ColumnError::Journal(_) => SqlState::DATA_CORRUPTED,
             ColumnError::File { full: true, .. } => SqlState::DISK_FULL,
             ColumnError::File { .. } => SqlState::IO_ERROR,
             ColumnError::Internal(_) => SqlState::INTERNAL,

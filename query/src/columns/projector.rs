@@ -14,8 +14,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Revisions read while a scan has to wait.
 const STEP_REVISIONS: u64 = 2048;
-/// It rests so many times as long as it worked.
+/// It rests so many times as long as it worked while others commit,
 const REST: u32 = 4;
+/// and a part of that if nobody has.
+const REST_ALONE: u32 = 4;
 
 /// The thread, until it is dropped.
 pub(crate) struct Projector {
@@ -61,9 +63,9 @@ impl ColumnStore {
     /// Reads what there is of the journal if that is much, and writes files if much is in memory.
     fn project(&self, stop: &(Mutex<bool>, Condvar)) -> Result<(), ColumnError> {
         let most = self.options.project_above_positions;
-        if self.ledger.snapshot().saturating_sub(self.position()) >= most {
+        if self.origin.end().saturating_sub(self.position()) >= most {
             loop {
-                let began = Instant::now();
+                let (began, before) = (Instant::now(), self.origin.end());
                 let more = match self.step(STEP_REVISIONS) {
                     Err(ColumnError::Memory { .. }) => self.flush()?,
                     other => other?,
@@ -71,7 +73,9 @@ impl ColumnStore {
                 if self.counts().0 as u64 >= most {
                     self.flush()?;
                 }
-                if rested(stop, began.elapsed() * REST) || !more {
+                let worked = began.elapsed();
+                let alone = self.origin.end() == before;
+                if rested(stop, if alone { worked / REST_ALONE } else { worked * REST }) || !more {
                     break;
                 }
             }

@@ -13,6 +13,9 @@ use super::successors::Successors;
 use super::tail::NONE;
 use super::{ColumnError, ColumnView, Presence, ScanRequest};
 
+/// [`Presence::Deleted`] in an array.
+const DELETED: u8 = Presence::Deleted as u8;
+
 /// An answer. Its partitions can be read in any order and by several threads; nothing in it changes any more.
 #[derive(Debug)]
 pub struct Scan {
@@ -96,6 +99,14 @@ impl Partition {
         match &self.source {
             Source::Memory(piece, _) => piece.times_ms,
             Source::File(segment, _) => segment.note.times_ms,
+        }
+    }
+
+    /// Bytes of its file, if it is in one.
+    pub fn file_bytes(&self) -> u64 {
+        match &self.source {
+            Source::Memory(..) => 0,
+            Source::File(segment, _) => segment.note.file.length,
         }
     }
 
@@ -195,6 +206,16 @@ impl Batch {
         UInt64Array::new(self.successors.iter().copied().collect::<Vec<u64>>().into(), Some(NullBuffer::new(some)))
     }
 
+    /// The position of the revision that supersedes a row; `None` if none before the snapshot does.
+    pub fn successor(&self, row: usize) -> Option<u64> {
+        self.successors.get(row).copied().filter(|successor| *successor < self.snapshot)
+    }
+
+    /// Whether a row is the last revision of a document that was deleted.
+    pub fn is_deletion(&self, row: usize) -> bool {
+        self.presence.values().get(row) == Some(&DELETED)
+    }
+
     /// Whether some revision here has been redacted.
     pub fn has_redacted(&self) -> bool {
         self.presence.values().contains(&(Presence::Redacted as u8))
@@ -207,7 +228,7 @@ fn seen(positions: &[u64], presence: &[u8], successors: &[u64], request: &ScanRe
     let rows = || positions.iter().zip(successors);
     let current = |at: u64| {
         let see = |((position, successor), presence): ((&u64, &u64), &u8)| {
-            *position < at && at <= *successor && *presence != Presence::Deleted as u8
+            *position < at && at <= *successor && *presence != DELETED
         };
         rows().zip(presence).map(see).collect()
     };

@@ -3,6 +3,7 @@
 //! before anything is believed, and named.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use ledgerstone_digest::id::Id;
 use ledgerstone_journal::env::{File, OpenMode, Storage, read_exact_at, write_whole};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -21,7 +22,7 @@ use parquet::schema::types::ColumnPath;
 use super::cache::{ColumnCache, Decoded};
 use super::field::{FieldColumn, Form};
 use super::piece::Piece;
-use super::{ColumnError, Meta};
+use super::{ColumnError, Meta, ranges};
 use crate::export::columns::column_names;
 use crate::index::disk::hash64;
 
@@ -88,6 +89,7 @@ type Rows = (UInt64Array, UInt8Array, Vec<ArrayRef>, Vec<Option<FieldColumn>>);
 pub struct OpenFile {
     path: PathBuf,
     file: Arc<dyn File>,
+    note: Arc<FileNote>,
 }
 
 impl std::fmt::Debug for OpenFile {
@@ -110,7 +112,7 @@ impl OpenFile {
             let what = format!("the file has {length} bytes instead of {}", note.length);
             return Err(ColumnError::damaged(&path, length.min(note.length), &what));
         }
-        Ok(OpenFile { path, file })
+        Ok(OpenFile { path, file, note: Arc::new(note.clone()) })
     }
 
     /// Writes a file, durable but for its name.
@@ -129,23 +131,37 @@ impl OpenFile {
     }
 
     /// All of it, every block compared.
-    pub fn read(&self, note: &FileNote) -> Result<Bytes, ColumnError> {
-        let length = usize::try_from(note.length.min(FILE_BYTES_MAX)).unwrap_or_default();
-        let mut bytes = vec![0; length];
-        read_exact_at(&*self.file, &mut bytes, 0).map_err(|error| match error.kind() {
+    pub fn read(&self) -> Result<Bytes, ColumnError> {
+        self.read_range(0..self.length())
+    }
+
+    /// A part of it; the blocks that it lies in are compared.
+    pub fn read_range(&self, range: Range<u64>) -> Result<Bytes, ColumnError> {
+        let FileNote { number, sums, .. } = &*self.note;
+        let length = usize::try_from(self.length()).unwrap_or_default();
+        let place = |at: u64| usize::try_from(at).unwrap_or(length).min(length);
+        let (start, end) = (place(range.start), place(range.end));
+        let first = start / BLOCK_BYTES;
+        let from = first * BLOCK_BYTES;
+        let mut bytes = vec![0; end.next_multiple_of(BLOCK_BYTES).min(length) - from];
+        read_exact_at(&*self.file, &mut bytes, from as u64).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => ColumnError::damaged(&self.path, 0, "the file has been cut"),
             _ => ColumnError::file(&self.path, "read it", &error),
         })?;
-        if note.sums.len() != length.div_ceil(BLOCK_BYTES) {
+        if sums.len() != length.div_ceil(BLOCK_BYTES) {
             return Err(self.contradiction("the manifest has sums of another number of blocks"));
         }
-        for (n, (block, sum)) in bytes.chunks(BLOCK_BYTES).zip(&note.sums).enumerate() {
-            if block_sum(note.number, n, block) != *sum {
-                let offset = (n * BLOCK_BYTES) as u64;
+        for (n, (block, sum)) in bytes.chunks(BLOCK_BYTES).zip(sums.iter().skip(first)).enumerate() {
+            if block_sum(*number, first + n, block) != *sum {
+                let offset = ((first + n) * BLOCK_BYTES) as u64;
                 return Err(ColumnError::damaged(&self.path, offset, "the block is not what was written"));
             }
         }
-        Ok(bytes.into())
+        Ok(Bytes::from(bytes).slice(start - from..end - from))
+    }
+
+    pub fn length(&self) -> u64 {
+        self.note.length.min(FILE_BYTES_MAX)
     }
 
     pub fn contradiction(&self, what: &str) -> ColumnError {
@@ -212,12 +228,18 @@ impl Segment {
             places.insert(field.name.clone(), (n, at));
             at += 1 + usize::from(field.nulls);
         }
+        cache.admit(note.file.number);
         Segment { note, file, places, cache: cache.clone() }
     }
 
     pub fn form(&self, field: &str) -> Option<Form> {
         let (n, _) = self.places.get(field)?;
         self.note.fields.get(*n).map(|note| note.form)
+    }
+
+    /// Reads all of the file and compares every block.
+    pub fn check(&self) -> Result<(), ColumnError> {
+        self.file.read().map(drop)
     }
 
     /// What is asked for, in one reading of the file.
@@ -284,6 +306,17 @@ impl Segment {
         Piece::of(self.note.rows as usize, meta, fields, self.note.left_out, self.note.times_ms)
     }
 
+    /// What the file's end says, which is kept as a column is.
+    fn metadata(&self) -> Result<Arc<ArrowReaderMetadata>, ColumnError> {
+        let number = self.note.file.number;
+        if let Some(Decoded::Metadata(found)) = self.cache.get(number, usize::MAX) {
+            return Ok(found);
+        }
+        let read = Arc::new(ranges::read_metadata(&self.file)?);
+        self.cache.put(number, usize::MAX, Decoded::Metadata(read.clone()));
+        Ok(read)
+    }
+
     /// Columns by their place in the file, from the cache or the file.
     fn columns(&self, wanted: &[usize]) -> Result<HashMap<usize, ArrayRef>, ColumnError> {
         let number = self.note.file.number;
@@ -300,8 +333,8 @@ impl Segment {
             return Ok(found);
         }
         missing.sort_unstable();
-        let arrays =
-            decode(self.file.read(&self.note.file)?, &missing).map_err(|what| self.file.contradiction(&what))?;
+        let (arrays, read) = ranges::read_columns(&self.file, &*self.metadata()?, &missing)?;
+        self.cache.note_read(read);
         for (at, array) in missing.into_iter().zip(arrays) {
             if array.len() as u64 != self.note.rows {
                 return Err(self.file.contradiction("a column has another number of rows than the manifest says"));
@@ -316,6 +349,7 @@ impl Segment {
 /// Makes a Parquet file of one row group.
 pub fn encode(columns: Vec<ArrowField>, arrays: Vec<ArrayRef>) -> Result<Vec<u8>, ColumnError> {
     let schema = Arc::new(Schema::new(columns));
+    let rows = arrays.first().map_or(0, |array| array.len()) as u64;
     let batch = RecordBatch::try_new(schema.clone(), arrays)?;
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
@@ -323,7 +357,9 @@ pub fn encode(columns: Vec<ArrowField>, arrays: Vec<ArrayRef>) -> Result<Vec<u8>
         .set_offset_index_disabled(true)
         .set_max_row_group_row_count(Some(usize::MAX))
         .set_created_by(format!("ledgerstone {}", env!("CARGO_PKG_VERSION")))
-        .set_column_bloom_filter_enabled(ColumnPath::from("_document"), true);
+        .set_column_bloom_filter_enabled(ColumnPath::from("_document"), true)
+        // For as many as there are: otherwise it is made as large as can be, and then smaller.
+        .set_column_bloom_filter_max_ndv(ColumnPath::from("_document"), rows.max(1));
     // They ascend or lie close together: their differences are small.
     for name in ["_position", "_version", "_time_ms", "_block", "_supersedes", "_successor"] {
         let path = ColumnPath::from(name);

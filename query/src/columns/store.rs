@@ -1,7 +1,7 @@
 //! From the journal to the columns: a scan that needs what has been committed since reads it from the journal, once, for
 //! all tables. Nothing of this is on the way of a commit.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +11,11 @@ use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_journal::{Env, Ledger, StoredRevision};
 
 use super::cache::ColumnCache;
+use super::origin::{Open, Origin};
 use super::scan::{Partition, Scan, Source};
 use super::tail::{Chunk, Tail};
-use super::{COLUMNS_DIR, ColumnError, ColumnOptions, ScanRequest};
+use super::{COLUMNS_DIR, ColumnError, ColumnOptions, ColumnStats, ScanRequest};
 use crate::database::State;
-use crate::index::Rows;
 
 /// Revisions between two looks at whether to stop.
 const STOP_EVERY: u64 = 256;
@@ -26,8 +26,7 @@ const COUNT_EVERY: u64 = 2048;
 pub struct ColumnStore {
     pub(super) env: Env,
     pub(super) dir: PathBuf,
-    pub(super) ledger: Arc<Ledger>,
-    state: Arc<State>,
+    pub(super) origin: Arc<dyn Origin>,
     pub(super) options: ColumnOptions,
     pub(super) cache: Arc<ColumnCache>,
     /// Held while files are made.
@@ -39,12 +38,15 @@ pub struct ColumnStore {
     pub(super) next_number: AtomicU64,
     /// What `Inner::position` was last, to be asked without waiting.
     reached: AtomicU64,
+    /// What was counted last, for who does not want to wait.
+    counted: Mutex<ColumnStats>,
 }
 
 pub(super) struct Inner {
     /// Everything before this position is in.
     pub position: u64,
-    pub tables: HashMap<Id, Tail>,
+    /// In one order, so that files are written in one order.
+    pub tables: BTreeMap<Id, Tail>,
     /// Successors that came after the files of successors, before `position`, have been read again.
     pub recovered: bool,
     /// How often everything was forgotten: what is being written meanwhile is not taken.
@@ -57,7 +59,7 @@ pub(super) struct Inner {
 
 impl Inner {
     fn new(epoch: u64) -> Inner {
-        Inner { position: 1, tables: HashMap::new(), recovered: true, epoch, purge: false, counted_at: 0 }
+        Inner { position: 1, tables: BTreeMap::new(), recovered: true, epoch, purge: false, counted_at: 0 }
     }
 }
 
@@ -70,19 +72,7 @@ impl ColumnStore {
         state: Arc<State>,
         options: ColumnOptions,
     ) -> ColumnStore {
-        let store = ColumnStore {
-            env: env.clone(),
-            dir: ledger_dir.join(COLUMNS_DIR),
-            ledger,
-            state,
-            cache: Arc::new(ColumnCache::new(options.cache_bytes_max)),
-            options,
-            files: Mutex::default(),
-            inner: Mutex::new(Inner::new(0)),
-            broken: Arc::default(),
-            next_number: AtomicU64::new(1),
-            reached: AtomicU64::new(1),
-        };
+        let store = ColumnStore::of(env, ledger_dir, Arc::new(Open { ledger, state }), options);
         let mut inner = store.lock();
         if let Err(error) = store.load(&mut inner) {
             tracing::warn!(%error, "the columns cannot be used and are made again from the journal when they are needed");
@@ -91,6 +81,23 @@ impl ColumnStore {
         store.reached.store(inner.position, Ordering::Release);
         drop(inner);
         store
+    }
+
+    /// Columns that nothing is known of yet.
+    pub(super) fn of(env: &Env, ledger_dir: &Path, origin: Arc<dyn Origin>, options: ColumnOptions) -> ColumnStore {
+        ColumnStore {
+            env: env.clone(),
+            dir: ledger_dir.join(COLUMNS_DIR),
+            origin,
+            cache: Arc::new(ColumnCache::new(options.cache_bytes_max)),
+            options,
+            files: Mutex::default(),
+            inner: Mutex::new(Inner::new(0)),
+            broken: Arc::default(),
+            next_number: AtomicU64::new(1),
+            reached: AtomicU64::new(1),
+            counted: Mutex::default(),
+        }
     }
 
     /// The rows of a table as a view at a snapshot sees them, everything committed before the snapshot included. Waits
@@ -114,7 +121,7 @@ impl ColumnStore {
     fn scan_once(&self, request: &ScanRequest, stop: &dyn Fn() -> bool) -> Result<Scan, ColumnError> {
         let mut inner = self.lock();
         // To the newest, so that redactions behind the snapshot are in as well.
-        self.catch_up(&mut inner, self.ledger.snapshot().max(request.snapshot), stop)?;
+        self.catch_up(&mut inner, self.origin.end().max(request.snapshot), stop)?;
         let Some(tail) = inner.tables.get_mut(&request.table) else { return Ok(Scan { partitions: Vec::new() }) };
         tail.close(&self.options)?;
         let request = Arc::new(request.clone());
@@ -152,6 +159,37 @@ impl ColumnStore {
         (inner.tables.values().map(Tail::unwritten).sum(), inner.tables.values().map(files).sum())
     }
 
+    /// What there is, without waiting: while columns are being made, what was counted before that.
+    pub fn stats(&self) -> ColumnStats {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(inner) = self.inner.try_lock() {
+            *counted = self.count(&inner);
+        }
+        let (cache_bytes, cache_hits, cache_misses) = self.cache.counts();
+        counted.position = self.position();
+        counted.positions_behind = self.origin.end().saturating_sub(counted.position);
+        (counted.cache_bytes, counted.cache_hits, counted.cache_misses) =
+            (cache_bytes as u64, cache_hits, cache_misses);
+        counted.read_bytes = self.cache.read_bytes();
+        *counted
+    }
+
+    fn count(&self, inner: &Inner) -> ColumnStats {
+        let mut stats = ColumnStats::default();
+        for tail in inner.tables.values() {
+            stats.memory_rows += tail.unwritten() as u64;
+            stats.memory_bytes += tail.bytes() as u64;
+            stats.superseded_in_memory += tail.later() as u64;
+            for chunk in &tail.chunks {
+                let Chunk::File { segment, successors } = chunk else { continue };
+                stats.segments += 1;
+                stats.file_rows += segment.note.rows;
+                stats.file_bytes += segment.note.file.length + successors.written.note.file.length;
+            }
+        }
+        stats
+    }
+
     /// Takes in what has been committed and takes out what has been redacted, from files too; nothing is made that nobody
     /// has asked for yet. For when a redaction has been carried out.
     pub(crate) fn purge(&self) {
@@ -159,7 +197,7 @@ impl ColumnStore {
         if inner.position == 1 {
             return;
         }
-        let caught_up = self.catch_up(&mut inner, self.ledger.snapshot(), &|| false);
+        let caught_up = self.catch_up(&mut inner, self.origin.end(), &|| false);
         let purge = inner.purge;
         drop(inner);
         // While others write, what was frozen then may be written once more without it.
@@ -173,13 +211,10 @@ impl ColumnStore {
     /// Takes in some revisions. False if there are none left.
     pub(super) fn step(&self, revisions: u64) -> Result<bool, ColumnError> {
         let mut inner = self.lock();
-        let to = self.ledger.snapshot();
-        let until = inner.position.saturating_add(revisions);
-        let reached = self.reached.load(Ordering::Acquire);
-        match self.catch_up(&mut inner, to, &|| self.reached.load(Ordering::Acquire) >= until.max(reached + 1)) {
-            Err(ColumnError::Stopped) => Ok(true),
-            other => other.map(|()| false),
-        }
+        let to = self.origin.end();
+        let until = inner.position.saturating_add(revisions).min(to);
+        self.catch_up(&mut inner, until, &|| false)?;
+        Ok(inner.position < to)
     }
 
     fn catch_up(&self, inner: &mut Inner, to: u64, stop: &dyn Fn() -> bool) -> Result<(), ColumnError> {
@@ -206,7 +241,7 @@ impl ColumnStore {
         if inner.position >= to {
             return Ok(());
         }
-        self.ledger.revisions_between(inner.position, to, &mut |revision| {
+        self.origin.revisions_between(inner.position, to, &mut |revision| {
             if revision.position.is_multiple_of(STOP_EVERY) {
                 self.reached.store(inner.position, Ordering::Release);
                 self.check(inner, stop)?;
@@ -240,18 +275,19 @@ impl ColumnStore {
             return Ok(());
         }
         let tail = inner.tables.entry(revision.table_id).or_insert_with(Tail::new);
-        tail.push(revision, self.state.is_redacted(revision.position), &self.options)
+        tail.push(revision, self.origin.is_redacted(revision.position), &self.options)
     }
 
     fn take_redaction(&self, inner: &mut Inner, revision: &StoredRevision) -> Result<(), ColumnError> {
         let Some(record) = revision.data.as_deref().and_then(RedactionRecord::from_value) else { return Ok(()) };
+        self.take_out(inner, revision.position, &record)
+    }
+
+    /// What a record at a position says is redacted.
+    fn take_out(&self, inner: &mut Inner, at: u64, record: &RedactionRecord) -> Result<(), ColumnError> {
         let Some(tail) = inner.tables.get_mut(&record.table_id) else { return Ok(()) };
-        let revisions = self.state.rows.revisions(record.table_id, record.document_id, revision.position);
-        let revisions = revisions.map_err(|error| ColumnError::Internal(error.to_string()))?;
-        // Versions count from 0 without gaps.
-        let position = usize::try_from(record.version).ok().and_then(|version| revisions.get(version));
-        if let Some(position) = position {
-            inner.purge |= tail.redact(*position, &self.options)?;
+        if let Some(position) = self.origin.redacted_by(record, at)? {
+            inner.purge |= tail.redact(position, &self.options)?;
         }
         Ok(())
     }

@@ -52,6 +52,7 @@ impl Written {
         let array: ArrayRef = Arc::new(array);
         let bytes = encode(vec![Field::new("_successor", DataType::UInt64, true)], vec![array])?;
         let (file_note, file) = OpenFile::create(storage, dir, number, &bytes)?;
+        cache.admit(number);
         Ok(Written { note: SuccessorsNote { file: file_note, complete_to }, file, cache: cache.clone() })
     }
 
@@ -62,6 +63,7 @@ impl Written {
         cache: &Arc<ColumnCache>,
     ) -> Result<Written, ColumnError> {
         let file = OpenFile::open(storage, dir, &note.file)?;
+        cache.admit(note.file.number);
         Ok(Written { note, file, cache: cache.clone() })
     }
 
@@ -70,7 +72,7 @@ impl Written {
         if let Some(Decoded::Successors(found)) = self.cache.get(number, 0) {
             return Ok(found);
         }
-        let arrays = decode(self.file.read(&self.note.file)?, &[0]).map_err(|what| self.file.contradiction(&what))?;
+        let arrays = decode(self.file.read()?, &[0]).map_err(|what| self.file.contradiction(&what))?;
         let array = arrays.first().and_then(|a| a.as_any().downcast_ref::<UInt64Array>());
         let array = array.ok_or_else(|| self.file.contradiction("it holds something else"))?;
         let read = Arc::new(array.iter().map(|s| s.unwrap_or(NONE)).collect::<Vec<u64>>());

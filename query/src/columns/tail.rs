@@ -15,10 +15,10 @@ use super::{ColumnError, ColumnOptions};
 /// No successor: greater than every position.
 pub const NONE: u64 = u64::MAX;
 
-/// A piece is closed when it has so many bytes, and grows no more: its arrays' offsets have 32 bits.
-const PIECE_BYTES_MAX: usize = 64 << 20;
 /// Successors in memory beside a file before they are written, at least.
 const LATER_MIN: usize = 4096;
+/// The same when memory is wanted.
+const LATER_FEW: usize = 64;
 
 /// The revisions of one table.
 #[derive(Debug)]
@@ -72,13 +72,20 @@ impl Chunk {
         }
     }
 
-    /// So much has been superseded since the file was written that it should be written again.
-    pub fn should_fold(&self) -> bool {
+    /// So much has been superseded since the file was written that it should be written again; `few`: memory is wanted, so
+    /// that little is enough.
+    pub fn should_fold(&self, few: bool) -> bool {
         match self {
             Chunk::Memory { .. } => false,
-            Chunk::File { segment, successors } => {
-                successors.later.len() >= LATER_MIN.max(segment.note.rows as usize / 4)
-            }
+            Chunk::File { .. } if few => self.later().len() >= LATER_FEW,
+            Chunk::File { segment, .. } => self.later().len() >= LATER_MIN.max(segment.note.rows as usize / 4),
+        }
+    }
+
+    fn later(&self) -> &[(u64, u64)] {
+        match self {
+            Chunk::Memory { .. } => &[],
+            Chunk::File { successors, .. } => &successors.later,
         }
     }
 
@@ -138,7 +145,7 @@ impl Tail {
         self.open.push(revision, redacted)?;
         self.open_successors.push(NONE);
         let rows = self.open.rows();
-        if rows >= options.piece_rows || rows.is_multiple_of(64) && self.open.bytes() >= PIECE_BYTES_MAX {
+        if rows >= options.piece_rows || rows.is_multiple_of(64) && self.open.bytes() >= options.piece_bytes() {
             self.close(options)?;
         }
         Ok(())
@@ -152,12 +159,17 @@ impl Tail {
         let piece = Arc::new(std::mem::replace(&mut self.open, PieceBuilder::new()).finish()?);
         let successors = Arc::new(std::mem::take(&mut self.open_successors));
         self.chunks.push(Chunk::Memory { piece, successors, frozen: false });
+        self.join(options)
+    }
+
+    /// Joins the last pieces while they are of about the same size.
+    fn join(&mut self, options: &ColumnOptions) -> Result<(), ColumnError> {
         while let [.., a, b] = &self.chunks[..]
             && let Chunk::Memory { piece: first, successors: of_first, frozen: false } = a
             && let Chunk::Memory { piece: second, successors: of_second, frozen: false } = b
             && first.rows < options.piece_rows
             && first.rows <= 2 * second.rows
-            && first.bytes + second.bytes <= 2 * PIECE_BYTES_MAX
+            && first.bytes + second.bytes <= 2 * options.piece_bytes()
         {
             let piece = Arc::new(Piece::concat(&[first.clone(), second.clone()])?);
             let successors = Arc::new([&of_first[..], &of_second[..]].concat());
@@ -201,7 +213,7 @@ impl Tail {
             let (mut rows, mut bytes) =
                 self.chunks.get(from).map_or((0, 0), |chunk| (chunk.rows(), chunk.data_bytes()));
             let fits = |rows: usize, bytes: usize, other: &Chunk| {
-                rows < options.piece_rows && bytes + other.data_bytes() <= 2 * PIECE_BYTES_MAX
+                rows < options.piece_rows && bytes + other.data_bytes() <= 2 * options.piece_bytes()
             };
             while self.is_in_memory(end)
                 && let Some(behind) = self.chunks.get(end)
@@ -226,6 +238,11 @@ impl Tail {
             }
         }
         due
+    }
+
+    /// Rows in files whose successors are in memory only.
+    pub fn later(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.later().len()).sum()
     }
 
     fn is_in_memory(&self, at: usize) -> bool {

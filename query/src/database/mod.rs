@@ -102,6 +102,25 @@ pub struct DatabaseOptions {
     pub work: WorkLimits,
 }
 
+/// What of a ledger is kept in memory, in bytes. It bounds memory and nothing else: what does not fit is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Documents that were read lately.
+    pub documents: usize,
+    /// Blocks of the row index.
+    pub index: usize,
+    /// Columns that are in no file yet.
+    pub columns: usize,
+    /// Columns of files that were decoded lately.
+    pub decoded_columns: usize,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        MemoryLimits { documents: 256 << 20, index: 64 << 20, columns: 256 << 20, decoded_columns: 256 << 20 }
+    }
+}
+
 /// What a transaction may hold. Exceeding one is an error (54000) that names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -129,6 +148,20 @@ impl Default for Limits {
             transaction_documents_max: 1_000_000,
             transaction_statements_max: 1_000_000,
         }
+    }
+}
+
+impl DatabaseOptions {
+    /// The same within other limits of memory.
+    pub fn within(mut self, memory: MemoryLimits) -> DatabaseOptions {
+        self.cache_bytes_max = memory.documents;
+        self.index.cache_bytes_max = memory.index;
+        #[cfg(feature = "analytics")]
+        {
+            self.columns.memory_bytes_max = memory.columns;
+            self.columns.cache_bytes_max = memory.decoded_columns;
+        }
+        self
     }
 }
 

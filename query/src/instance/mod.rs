@@ -23,7 +23,7 @@ use ledgerstone_journal::segment::{JOURNAL_DIR, SegmentHeader, segment_path};
 use ledgerstone_journal::{Damage, Help};
 use ledgerstone_journal::{Env, Keys};
 
-use crate::database::{Database, DatabaseOptions, Limits};
+use crate::database::{Database, DatabaseOptions, Limits, MemoryLimits};
 use crate::error::{QueryError, Result, SqlState};
 use crate::permission::{Action, Permit, Policy, Resource};
 use crate::session::Sessions;
@@ -64,6 +64,8 @@ pub struct InstanceOptions {
     /// The origin of a ledger's checkpoints is this, a slash, and its id.
     pub origin_prefix: String,
     pub limits: Limits,
+    /// What of each ledger is kept in memory.
+    pub memory: MemoryLimits,
     /// What the statements of all ledgers may keep while they work.
     pub work: WorkLimits,
 }
@@ -308,7 +310,8 @@ impl Instance {
     }
 
     fn database_options(&self) -> DatabaseOptions {
-        DatabaseOptions { limits: self.options.limits, work: self.options.work, ..DatabaseOptions::default() }
+        let (limits, work) = (self.options.limits, self.options.work);
+        DatabaseOptions { limits, work, ..DatabaseOptions::default() }.within(self.options.memory)
     }
 
     fn must_exist(&self, name: &str) -> Result<()> {

@@ -116,6 +116,8 @@ fn a_start_goes_on_from_the_files() {
     assert!(bytes > 0 && decoded > 0);
     assert_eq!(rows(&database).unwrap(), expected);
     assert_eq!(database.columns().cache_counts().2, decoded, "what was decoded is decoded once");
+    database.close().unwrap();
+    drop(database);
     let report = check_columns(&env, Path::new(LEDGER), id(), &mut |_, _| ()).unwrap().unwrap();
     assert_eq!((report.position, report.segments as usize, report.rows), (position, files, 200));
 }

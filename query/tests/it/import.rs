@@ -17,7 +17,7 @@ use ledgerstone_journal::qldb::source::{Directory, JournalExport, ObjectSource, 
 use ledgerstone_journal::recovery::genesis_of;
 use ledgerstone_journal::verify::{Compared, VerifyOptions, verify_directory};
 use ledgerstone_journal::{Env, VerifyReport};
-use ledgerstone_query::database::{Database, Limits as DatabaseLimits};
+use ledgerstone_query::database::{Database, Limits as DatabaseLimits, MemoryLimits};
 use ledgerstone_query::import::{ImportError, ImportOptions, ImportReport, SavedDigest, TreeShape, import};
 use ledgerstone_query::instance::{Instance, InstanceOptions};
 use ledgerstone_query::session::{Dialect, Session};
@@ -44,6 +44,7 @@ pub fn instance_options(dir: &Path) -> InstanceOptions {
         keys: dir.join("keys"),
         origin_prefix: "ledger.test".into(),
         limits: DatabaseLimits::default(),
+        memory: MemoryLimits::default(),
         work: WorkLimits::default(),
     }
 }

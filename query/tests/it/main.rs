@@ -7,6 +7,8 @@ mod changes;
 mod columns_files;
 #[cfg(feature = "analytics")]
 mod columns_model;
+#[cfg(feature = "analytics")]
+mod columns_race;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;

@@ -13,7 +13,7 @@ use ledgerstone_journal::{Committed, Env};
 use ledgerstone_query::ast::{ColumnDefinition, CreateTable, Name, Span, Statement, TableName, TypeName};
 use ledgerstone_query::catalogue::Table;
 use ledgerstone_query::catalogue::ddl;
-use ledgerstone_query::database::{Database, DatabaseOptions, Limits};
+use ledgerstone_query::database::{Database, DatabaseOptions, Limits, MemoryLimits};
 use ledgerstone_query::error::QueryError;
 use ledgerstone_query::index::disk::IndexOptions;
 use ledgerstone_query::instance::{Instance, InstanceOptions};
@@ -117,6 +117,7 @@ pub fn open_instance_in(env: Env, dir: &Path) -> Result<Arc<Instance>, QueryErro
         keys: dir.join("keys"),
         origin_prefix: "ledger.test".into(),
         limits: Limits::default(),
+        memory: MemoryLimits::default(),
         work: WorkLimits::default(),
     })
 }

@@ -10,10 +10,11 @@ use ledgerstone_journal::keys::read_key;
 use ledgerstone_journal::qldb::BLOCK_TREE_DIR;
 use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_journal::{Env, VerifyOptions, rebuild_derived, verify_directory};
-use ledgerstone_query::columns::{COLUMNS_DIR, ColumnError, check_columns};
+use ledgerstone_query::columns::{COLUMNS_DIR, ColumnOptions, rebuild_columns};
 use ledgerstone_query::index::IndexError;
 use ledgerstone_query::index::disk::{INDEX_DIR, check_index};
 
+use super::columns;
 use super::report::{Check, Finding, Outcome, conclude};
 use super::terminal::{Progress, thousands};
 use super::verify::{ledger_id, of_report};
@@ -32,8 +33,8 @@ pub struct Doctor {
     /// Where their signing keys are.
     #[arg(long, value_name = "DIR", default_value = "ledgerstone-keys")]
     keys: PathBuf,
-    /// Remove the derived files and make tree and offsets again from the journal; the row index is made again by the next
-    /// start of the server, columns when they are next asked for.
+    /// Remove the derived files and make tree, offsets and columns again from the journal; the row index is made again by
+    /// the next start of the server.
     #[arg(long)]
     rebuild: bool,
     /// Print one JSON object.
@@ -130,6 +131,7 @@ impl Doctor {
                 return Check::new(dir, "a ledger's directory").unchecked(what);
             }
         }
+        let columns = outcome.is_ok().then(|| self.rebuilt_columns(dir));
         match outcome {
             Ok(report) => {
                 let mut check = self.verify(dir, "checking", vkey);
@@ -138,6 +140,12 @@ impl Doctor {
                     thousands(report.leaves),
                     report.segments
                 ));
+                match columns {
+                    Some(Ok(Some(made))) => check.proved(made),
+                    // They are made again by the server as well.
+                    Some(Err(what)) => check.finding(Finding::of(Outcome::Unchecked, what)),
+                    _ => {}
+                }
                 check
             }
             Err(error) => {
@@ -147,13 +155,26 @@ impl Doctor {
         }
     }
 
+    fn rebuilt_columns(&self, dir: &Path) -> Result<Option<String>, String> {
+        let mut bar = self.bar(dir, "rebuilding the columns of", "positions");
+        let options = ColumnOptions::default();
+        let made = rebuild_columns(&Env::production(), dir, options, &mut |done, total| bar.at(done, total));
+        match made {
+            Ok(made) => Ok(made.map(|made| {
+                let (rows, segments) = (thousands(made.rows), thousands(made.segments));
+                format!("Columns were made again from the journal: {rows} revisions in {segments} segments.")
+            })),
+            Err(error) => Err(format!("the columns were not rebuilt: {error}")),
+        }
+    }
+
     fn verify(&self, dir: &Path, doing: &str, vkey: Option<VerifierKey>) -> Check {
         let mut bar = self.bar(dir, doing, "bytes");
         let mut progress = |done: u64, total: u64| bar.at(done, total);
         let options = VerifyOptions { vkey, progress: Some(&mut progress), ..VerifyOptions::default() };
         let mut check = of_report(dir, &verify_directory(&Env::production(), dir, options));
         self.check_index(dir, &mut check);
-        self.check_columns(dir, &mut check);
+        columns::compare(dir, self.json, &mut check);
         check
     }
 
@@ -177,32 +198,6 @@ impl Doctor {
                     _ => (Some(dir.join(INDEX_DIR)), None),
                 };
                 let what = format!("the row index is not what was written: {error}");
-                check.finding(Finding { file, offset, ..Finding::of(Outcome::Broken, what) });
-            }
-        }
-    }
-
-    /// The same of the columns.
-    fn check_columns(&self, dir: &Path, check: &mut Check) {
-        let Some(ledger) = ledger_id(dir) else { return };
-        let mut bar = self.bar(dir, "checking the columns of", "files");
-        let found = check_columns(&Env::production(), dir, ledger, &mut |done, total| bar.at(done, total));
-        drop(bar);
-        match found {
-            Ok(None) => {}
-            Ok(Some(columns)) => check.proved(format!(
-                "The columns are whole: {} revisions in {} segments, for the journal up to position {}.",
-                thousands(columns.rows),
-                thousands(columns.segments),
-                thousands(columns.position)
-            )),
-            Err(error) => {
-                let (file, offset) = match &error {
-                    ColumnError::Damaged { path, offset, .. } => (Some(path.clone()), Some(*offset)),
-                    ColumnError::File { path, .. } => (Some(path.clone()), None),
-                    _ => (Some(dir.join(COLUMNS_DIR)), None),
-                };
-                let what = format!("the columns are not what was written: {error}");
                 check.finding(Finding { file, offset, ..Finding::of(Outcome::Broken, what) });
             }
         }

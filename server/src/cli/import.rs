@@ -11,7 +11,7 @@ use ledgerstone_journal::qldb::retired::RetiredLedger;
 use ledgerstone_journal::qldb::source::{BlockSource, Directory, ExportError, JournalExport, ObjectSource};
 use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_journal::{Env, VerifyOptions, verify_directory};
-use ledgerstone_query::database::Limits;
+use ledgerstone_query::database::{Limits, MemoryLimits};
 use ledgerstone_query::import::{ImportError, ImportOptions, ImportReport, Progress as Far, SavedDigest, Step, import};
 use ledgerstone_query::instance::InstanceOptions;
 use ledgerstone_query::work::WorkLimits;
@@ -218,6 +218,7 @@ impl Target {
             keys: self.keys.clone(),
             origin_prefix: self.origin.clone(),
             limits: Limits::default(),
+            memory: MemoryLimits::default(),
             work: WorkLimits::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod columns;
 mod demo;
 mod doctor;
 mod export;

@@ -197,6 +197,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
         keys: config.keys.clone(),
         origin_prefix: config.origin_prefix.clone(),
         limits: config.limits.of_transactions(),
+        memory: config.limits.memory(),
         work: config.limits.work(),
     })
     .map_err(|error| ServeError::Open { data: config.data.clone(), text: explain(&error) })?;

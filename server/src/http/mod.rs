@@ -72,7 +72,8 @@ async fn metrics(State(state): State<HttpState>) -> impl IntoResponse {
         .filter_map(|ledger| {
             let database = state.instance.ledger(&ledger.name).ok()?;
             let (size, takes_writes) = (database.snapshot(), database.ledger().stopped().is_none());
-            Some(LedgerMetrics { name: ledger.name, size, takes_writes })
+            let columns = database.columns().stats();
+            Some(LedgerMetrics { name: ledger.name, size, takes_writes, columns })
         })
         .collect();
     let streams = state.qldb.streams.counts();

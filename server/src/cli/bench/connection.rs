@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::Env;
-use ledgerstone_query::database::Limits;
+use ledgerstone_query::database::{Limits, MemoryLimits};
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::{Instance, InstanceOptions, MAIN};
 use ledgerstone_query::session::{Dialect, Door, Prepared, Response, Session, SessionOptions};
@@ -50,6 +50,7 @@ impl Target {
             keys: folder.join("keys"),
             origin_prefix: "localhost".to_owned(),
             limits: Limits::default(),
+            memory: MemoryLimits::default(),
             work: WorkLimits::default(),
         };
         Ok(Target::Embedded(Instance::open(options).map_err(explain)?))

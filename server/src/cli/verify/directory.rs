@@ -11,6 +11,7 @@ use ledgerstone_journal::verify::Compared;
 use ledgerstone_journal::{Env, VerifyOptions, VerifyReport, verify_directory};
 
 use super::Given;
+use crate::cli::columns;
 use crate::cli::report::{Check, Finding, Outcome};
 use crate::cli::terminal::{Progress, bytes, thousands};
 
@@ -67,6 +68,7 @@ fn check_one(path: &Path, given: &Given, compare: bool) -> Check {
     if check.outcome != Outcome::Holds {
         return check;
     }
+    columns::compare(path, given.json, &mut check);
     match (&report.compared, &given.key) {
         (Compared::WithCheckpoint { size, .. }, _) => {
             check.proved(format!(

@@ -16,7 +16,7 @@ use std::time::Instant;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::Env;
 use ledgerstone_journal::env::{Clock, Entry, File, Lock, OpenMode, ProductionStorage, Storage, SystemClock};
-use ledgerstone_query::database::Limits;
+use ledgerstone_query::database::{Limits, MemoryLimits};
 use ledgerstone_query::instance::{Instance, InstanceOptions, MAIN};
 use ledgerstone_query::session::{Dialect, Door, Pause, Runtime, Session, SessionOptions};
 use ledgerstone_query::work::WorkLimits;
@@ -41,6 +41,7 @@ pub fn make(dir: &Path, vehicles: u64, revisions: u64) -> Result<(), String> {
         keys: dir.join("keys"),
         origin_prefix: "localhost".to_owned(),
         limits: Limits::default(),
+        memory: MemoryLimits::default(),
         work: WorkLimits::default(),
     };
     let instance = Instance::open(options).map_err(|e| e.to_string())?;

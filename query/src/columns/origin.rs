@@ -1,0 +1,91 @@
+//! What columns are made from: the journal of an open ledger, or that of one which nobody has open.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::id::Id;
+use ledgerstone_digest::redaction::RedactionRecord;
+use ledgerstone_journal::{ClosedJournal, Ledger, ReadError, StoredRevision};
+
+use super::ColumnError;
+use crate::database::State;
+use crate::index::Rows;
+
+/// Takes a revision.
+pub type Each<'a> = dyn FnMut(StoredRevision) -> Result<(), ColumnError> + 'a;
+
+/// A journal, with what is known of redactions.
+pub trait Origin: Send + Sync {
+    fn ledger_id(&self) -> Id;
+    /// The position behind the last block.
+    fn end(&self) -> u64;
+    fn leaf_hash(&self, position: u64) -> Result<Hash, ReadError>;
+    /// Revisions at positions from `from` on to before `to`, in order.
+    fn revisions_between(&self, from: u64, to: u64, each: &mut Each<'_>) -> Result<(), ColumnError>;
+    /// A record of this revision's redaction is committed, whether the journal still has its data or not.
+    fn is_redacted(&self, position: u64) -> bool;
+    /// Where the revision stands that a record, itself at position `at`, is about; `None`: there is nothing to take out.
+    fn redacted_by(&self, record: &RedactionRecord, at: u64) -> Result<Option<u64>, ColumnError>;
+}
+
+/// An open ledger.
+pub struct Open {
+    pub ledger: Arc<Ledger>,
+    pub state: Arc<State>,
+}
+
+impl Origin for Open {
+    fn ledger_id(&self) -> Id {
+        self.ledger.ledger_id()
+    }
+
+    fn end(&self) -> u64 {
+        self.ledger.snapshot()
+    }
+
+    fn leaf_hash(&self, position: u64) -> Result<Hash, ReadError> {
+        self.ledger.leaf_hash(position)
+    }
+
+    fn revisions_between(&self, from: u64, to: u64, each: &mut Each<'_>) -> Result<(), ColumnError> {
+        self.ledger.revisions_between(from, to, each)
+    }
+
+    fn is_redacted(&self, position: u64) -> bool {
+        self.state.is_redacted(position)
+    }
+
+    fn redacted_by(&self, record: &RedactionRecord, at: u64) -> Result<Option<u64>, ColumnError> {
+        let revisions = self.state.rows.revisions(record.table_id, record.document_id, at);
+        let revisions = revisions.map_err(|error| ColumnError::Internal(error.to_string()))?;
+        // Versions count from 0 without gaps.
+        Ok(usize::try_from(record.version).ok().and_then(|version| revisions.get(version)).copied())
+    }
+}
+
+/// One that nobody has open, and in which no redaction is under way: what was redacted has no data in its journal.
+impl Origin for ClosedJournal {
+    fn ledger_id(&self) -> Id {
+        ClosedJournal::ledger_id(self)
+    }
+
+    fn end(&self) -> u64 {
+        ClosedJournal::end(self)
+    }
+
+    fn leaf_hash(&self, position: u64) -> Result<Hash, ReadError> {
+        ClosedJournal::leaf_hash(self, position)
+    }
+
+    fn revisions_between(&self, from: u64, to: u64, each: &mut Each<'_>) -> Result<(), ColumnError> {
+        ClosedJournal::revisions_between(self, from, to, each)
+    }
+
+    fn is_redacted(&self, _: u64) -> bool {
+        false
+    }
+
+    fn redacted_by(&self, _: &RedactionRecord, _: u64) -> Result<Option<u64>, ColumnError> {
+        Ok(None)
+    }
+}

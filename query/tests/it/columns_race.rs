@@ -1,0 +1,329 @@
+//! Columns are written while a redaction is carried out, each at the worst moment for the other; and the thread that
+//! writes them by itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ledgerstone_digest::hash::Hash;
+use ledgerstone_digest::ion::{self, Value};
+use ledgerstone_journal::Env;
+use ledgerstone_journal::env::{Entry, File, Lock, OpenMode, Storage, read_file};
+use ledgerstone_query::columns::{COLUMNS_DIR, ColumnOptions, ColumnView, Field, Scan, ScanRequest, check_columns};
+use ledgerstone_query::database::{Database, DatabaseOptions};
+use ledgerstone_query::transaction::{Transaction, View};
+
+use crate::support::{Memory, field, id, key, record, table};
+
+const LEDGER: &str = "/data/main";
+/// Longer than anything takes that comes to an end.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+/// A file system that does something, once, before a file with this in its name is written.
+struct Watched {
+    inner: Arc<dyn Storage>,
+    hook: Mutex<Option<(&'static str, Hook)>>,
+}
+
+impl Watched {
+    fn before(&self, part: &'static str, hook: Hook) {
+        *self.hook.lock().unwrap() = Some((part, hook));
+    }
+
+    fn met(&self) -> bool {
+        self.hook.lock().unwrap().is_none()
+    }
+}
+
+impl Storage for Watched {
+    fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn File>> {
+        let name = path.to_string_lossy();
+        let due = mode != OpenMode::Read && self.hook.lock().unwrap().as_ref().is_some_and(|(p, _)| name.contains(p));
+        if due {
+            let (_, hook) = self.hook.lock().unwrap().take().unwrap();
+            hook();
+        }
+        self.inner.open(path, mode)
+    }
+
+    fn read_dir(&self, path: &Path) -> std::io::Result<Vec<Entry>> {
+        self.inner.read_dir(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> std::io::Result<()> {
+        self.inner.create_dir_all(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
+        self.inner.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> std::io::Result<()> {
+        self.inner.remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
+        self.inner.sync_dir(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.inner.exists(path)
+    }
+
+    fn lock(&self, path: &Path) -> std::io::Result<Box<dyn Lock>> {
+        self.inner.lock(path)
+    }
+}
+
+struct World {
+    env: Env,
+    storage: Arc<Watched>,
+    database: Arc<Database>,
+}
+
+impl World {
+    fn new(seed: u64, columns: ColumnOptions) -> World {
+        let memory = Env::memory(seed);
+        let storage = Arc::new(Watched { inner: memory.storage.clone(), hook: Mutex::new(None) });
+        let env = Env { storage: storage.clone(), ..memory };
+        let memory = Memory::with(env.clone());
+        memory.create_schemaless("t");
+        memory.database.close().unwrap();
+        drop(memory);
+        World { database: open(&env, columns), env, storage }
+    }
+
+    /// Inserts documents of these numbers.
+    fn insert(&self, numbers: std::ops::Range<i64>) {
+        self.change(|tx| {
+            let t = table(tx, "t");
+            for n in numbers {
+                tx.insert(&t, document(n, 0)).unwrap();
+            }
+        });
+    }
+
+    /// A new revision of every document.
+    fn update(&self, version: i64) {
+        self.change(|tx| {
+            let t = table(tx, "t");
+            let docs: Vec<_> = tx.scan(&t, View::Current).unwrap().map(Result::unwrap).collect();
+            for doc in docs {
+                let n = field(&doc, "n").as_i64().unwrap();
+                tx.replace(&t, &doc, document(n, version)).unwrap();
+            }
+        });
+    }
+
+    fn change(&self, work: impl FnOnce(&mut Transaction)) {
+        let mut tx = Transaction::begin(&self.database, false);
+        work(&mut tx);
+        tx.commit_blocking().unwrap();
+    }
+
+    fn scan(&self) -> Scan {
+        let tx = Transaction::begin(&self.database, false);
+        let snapshot = tx.snapshot();
+        let view = ColumnView::History { from: 0, to: snapshot };
+        let fields = ["n", "secret"].map(str::to_owned).to_vec();
+        let request = ScanRequest { table: table(&tx, "t").id, snapshot, view, fields, meta: Vec::new() };
+        self.database.columns().scan(request, &|| false).unwrap()
+    }
+
+    /// Every revision, as columns have it and as the document executor does.
+    fn compare(&self) -> Vec<(u64, String)> {
+        let mut columns = Vec::new();
+        for partition in self.scan().partitions {
+            let batch = partition.read().unwrap();
+            for row in 0..batch.rows {
+                let value = |field: &Field| match field {
+                    Field::Column(column) => column.value(row).unwrap().map_or("-".to_owned(), |v| ion::to_text(&v)),
+                    Field::Absent | Field::NotKept => "-".to_owned(),
+                };
+                columns
+                    .push((batch.positions().value(row), batch.fields.iter().map(value).collect::<Vec<_>>().join(" ")));
+            }
+        }
+        let tx = Transaction::begin(&self.database, false);
+        let t = table(&tx, "t");
+        let mut documents: Vec<(u64, String)> = Vec::new();
+        for doc in tx.history(&t, None, None, None).unwrap().map(Result::unwrap) {
+            let data = doc.data.as_deref().and_then(Value::as_struct);
+            let value = |name| data.and_then(|data| data.get(name)).map_or("-".to_owned(), ion::to_text);
+            documents.push((doc.position, ["n", "secret"].map(value).join(" ")));
+        }
+        documents.sort();
+        assert_eq!(columns, documents);
+        columns
+    }
+
+    fn files_hold(&self, secret: &str) -> bool {
+        let dir = Path::new(LEDGER).join(COLUMNS_DIR);
+        let paths: Vec<PathBuf> =
+            self.env.storage.read_dir(&dir).unwrap_or_default().iter().map(|entry| dir.join(&entry.name)).collect();
+        paths.iter().any(|path| {
+            let bytes = read_file(&*self.env.storage, path, 1 << 30).unwrap();
+            bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
+        })
+    }
+
+    /// Before the next file with this in its name is written, the first revision of document `n` is redacted, and columns
+    /// know of it if they can.
+    fn redact_before(&self, part: &'static str, n: i64) -> Arc<Mutex<Option<JoinHandle<()>>>> {
+        let database = self.database.clone();
+        let thread: Arc<Mutex<Option<JoinHandle<()>>>> = Arc::default();
+        let begun = thread.clone();
+        self.storage.before(
+            part,
+            Box::new(move || {
+                let before = database.snapshot();
+                let own = database.clone();
+                *begun.lock().unwrap() = Some(std::thread::spawn(move || redact(&own, n)));
+                let until = Instant::now() + PATIENCE;
+                // Whoever installs the files holds what columns would learn it with.
+                let learns = part == ".parquet";
+                while database.snapshot() == before || learns && database.columns().position() <= before {
+                    assert!(Instant::now() < until, "the redaction does not come");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }),
+        );
+        thread
+    }
+
+    /// Writes files with the redaction in between, and looks at everything afterwards.
+    fn race(mut self, part: &'static str, n: i64, columns: ColumnOptions) {
+        let secret = secret(n, 0);
+        let early = self.scan();
+        let thread = self.redact_before(part, n);
+        self.database.columns().flush().unwrap();
+        assert!(self.storage.met(), "nothing was written");
+        thread.lock().unwrap().take().unwrap().join().unwrap();
+        assert!(!self.files_hold(&secret), "it is in a file");
+        // Who began before may read on, and brings nothing back.
+        early.partitions.iter().filter(|partition| partition.is_in_file()).for_each(|partition| drop(partition.read()));
+        let rows = self.compare();
+        assert!(rows.iter().all(|(_, row)| !row.contains(&secret)), "it is in columns");
+        self.database.columns().flush().unwrap();
+        assert!(!self.files_hold(&secret), "it is in a file again");
+        self.database.close().unwrap();
+        let report = check_columns(&self.env, Path::new(LEDGER), id(), &mut |_, _| ()).unwrap();
+        assert!(report.is_some());
+        self.database = open(&self.env, columns);
+        assert_eq!(self.compare(), rows, "after a start");
+        assert!(!self.files_hold(&secret), "it is in a file after a start");
+    }
+}
+
+fn options() -> ColumnOptions {
+    ColumnOptions { piece_rows: 16, ..ColumnOptions::default() }
+}
+
+fn open(env: &Env, columns: ColumnOptions) -> Arc<Database> {
+    let options = DatabaseOptions { columns, ..DatabaseOptions::default() };
+    Database::open(env, Path::new(LEDGER), "main", key(), options).unwrap()
+}
+
+fn secret(n: i64, version: i64) -> String {
+    // No two are alike, so that a file compresses none of them.
+    Hash::sha256(&[&n.to_be_bytes(), &version.to_be_bytes()]).to_string()
+}
+
+fn document(n: i64, version: i64) -> Value {
+    record(&[("n", Value::int(n)), ("secret", Value::string(secret(n, version)))])
+}
+
+fn redact(database: &Arc<Database>, n: i64) {
+    let mut tx = Transaction::begin(database, false);
+    let t = table(&tx, "t");
+    let docs = tx.history(&t, None, None, None).unwrap().map(Result::unwrap);
+    let old = { docs }.find(|doc| doc.version == 0 && field(doc, "n").as_i64() == Some(n)).unwrap();
+    tx.redact(database.ledger().strand(), old.block, t.id, old.id).unwrap();
+    tx.commit_blocking().unwrap();
+}
+
+#[test]
+fn a_redaction_while_its_revision_is_written_leaves_it_in_no_file() {
+    let world = World::new(1, options());
+    world.insert(0..40);
+    world.update(1);
+    world.race(".parquet", 3, options());
+}
+
+#[test]
+fn a_redaction_of_what_is_in_another_file_than_is_written_loses_no_row() {
+    let world = World::new(2, options());
+    world.insert(0..40);
+    world.update(1);
+    world.scan();
+    assert!(world.database.columns().flush().unwrap());
+    assert!(world.files_hold(&secret(3, 0)));
+    world.insert(100..140);
+    world.race(".parquet", 3, options());
+}
+
+#[test]
+fn a_redaction_of_what_is_joined_with_more_is_in_neither_file() {
+    let world = World::new(3, options());
+    world.insert(0..4);
+    world.update(1);
+    world.scan();
+    assert!(world.database.columns().flush().unwrap());
+    assert!(world.files_hold(&secret(3, 0)));
+    let files = world.database.columns().counts().1;
+    world.insert(100..104);
+    world.scan();
+    world.race(".parquet", 3, options());
+    assert_eq!(files, 1, "what is small is joined");
+}
+
+#[test]
+fn a_redaction_while_files_come_into_force_takes_it_out_of_them() {
+    let world = World::new(4, options());
+    world.insert(0..40);
+    world.update(1);
+    world.race("columns/manifest", 3, options());
+}
+
+/// Waits until the thread has come that far.
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_thread_writes_files_by_itself_and_folds_what_was_superseded_into_them() {
+    // In CI fewer rows are enough to begin.
+    let long = std::env::var_os("LEDGERSTONE_TEST_LONG").is_some();
+    assert_eq!(ColumnOptions::default().project_above_positions, 64 << 10);
+    let few = ColumnOptions { project_above_positions: 500, ..ColumnOptions::default() };
+    let columns = if long { ColumnOptions::default() } else { few };
+    let rows = if long { 70_000 } else { 6_000 };
+    let world = World::new(5, columns);
+    let store = world.database.columns();
+    world.insert(0..20);
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!((store.position(), store.counts()), (1, (0, 0)), "a small ledger has no columns that nobody asked for");
+    for from in (20..rows).step_by(2_000) {
+        world.insert(from..(from + 2_000).min(rows));
+    }
+    wait_until("nothing is written", || store.counts().1 > 0 && store.counts().0 < 500);
+    world.update(1);
+    // All of them have been superseded; what is folded, or written with them, is in memory no more.
+    let up_to_date = || store.position() == world.database.snapshot();
+    wait_until("nothing is folded", || up_to_date() && store.stats().superseded_in_memory < 4_096);
+    world.compare();
+    world.database.close().unwrap();
+    let report = check_columns(&world.env, Path::new(LEDGER), id(), &mut |_, _| ()).unwrap().unwrap();
+    assert_eq!(report.rows, 2 * rows as u64);
+}
