@@ -13,7 +13,7 @@ use crate::error::{FileError, OpenError};
 use crate::offsets::{self, OFFSETS_DIR};
 use crate::qldb::BLOCK_TREE_DIR;
 use crate::reader::{Journal, Segment};
-use crate::recovery::{self, LOCK_FILE};
+use crate::recovery;
 use crate::redaction::REDACTION_FILE;
 use crate::rotation;
 use crate::scan::Tail;
@@ -76,13 +76,7 @@ pub struct DoctorReport {
 /// told the leaves done and the leaves there are.
 pub fn rebuild_derived(env: &Env, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<DoctorReport, DoctorError> {
     let storage = &*env.storage;
-    if !storage.exists(&dir.join(JOURNAL_DIR)) {
-        return Err(OpenError::NoLedger { path: dir.to_owned(), missing: JOURNAL_DIR }.into());
-    }
-    let _lock = storage.lock(&dir.join(LOCK_FILE)).map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_owned()),
-        _ => OpenError::File(FileError { path: dir.join(LOCK_FILE), action: "lock it", source }),
-    })?;
+    let _lock = recovery::lock(storage, dir)?;
     let redaction = dir.join(REDACTION_FILE);
     if storage.exists(&redaction) {
         let what = "a redaction is under way; start the server, which finishes it, then run this again".to_owned();

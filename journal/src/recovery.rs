@@ -287,16 +287,21 @@ pub fn genesis_of(env: &Env, dir: &Path) -> Result<(Id, Id, GenesisFacts), OpenE
     Ok((genesis.ledger, genesis.strand, genesis_facts(&genesis)?))
 }
 
-pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recovered, OpenError> {
-    let storage = &*env.storage;
+/// Takes the lock of a directory that holds a ledger, so that no other process has it open.
+pub(crate) fn lock(storage: &dyn Storage, dir: &Path) -> Result<Box<dyn Lock>, OpenError> {
     if !storage.exists(&dir.join(JOURNAL_DIR)) {
         return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
     }
-    let lock_path = dir.join(LOCK_FILE);
-    let lock = storage.lock(&lock_path).map_err(|source| match source.kind() {
+    let path = dir.join(LOCK_FILE);
+    storage.lock(&path).map_err(|source| match source.kind() {
         std::io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_path_buf()),
-        _ => OpenError::File(FileError { path: lock_path, action: "lock it", source }),
-    })?;
+        _ => OpenError::File(FileError { path, action: "lock it", source }),
+    })
+}
+
+pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recovered, OpenError> {
+    let storage = &*env.storage;
+    let lock = lock(storage, dir)?;
     let redaction = redaction::recover(storage, dir).map_err(|e| OpenError::Redaction(e.to_string()))?;
     let mut segments = segments(env, dir)?;
     let genesis = read_genesis(&segments)?;

@@ -11,9 +11,9 @@ use super::journal_block;
 use super::source::{BlockSource, ExportError, ReadSoFar};
 use crate::checkpoint::Recorded;
 use crate::env::{Env, Lock};
-use crate::error::{FileError, OpenError, ReadError};
+use crate::error::{OpenError, ReadError};
 use crate::reader::{Journal, Segment};
-use crate::recovery::{self, LOCK_FILE};
+use crate::recovery;
 use crate::segment::JOURNAL_DIR;
 
 /// A ledger that nobody has open, read without its key. Verify the directory first: nothing but checksums is looked at here.
@@ -29,15 +29,7 @@ impl RetiredLedger {
     /// Opens it to be read. What stands behind the last whole batch was never acknowledged and is left aside.
     pub fn open(env: &Env, dir: &Path) -> Result<RetiredLedger, OpenError> {
         let storage = &*env.storage;
-        let no_ledger = || OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR };
-        if !storage.exists(&dir.join(JOURNAL_DIR)) {
-            return Err(no_ledger());
-        }
-        let lock_path = dir.join(LOCK_FILE);
-        let lock = storage.lock(&lock_path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_path_buf()),
-            _ => OpenError::File(FileError { path: lock_path, action: "lock it", source }),
-        })?;
+        let lock = recovery::lock(storage, dir)?;
         let recorded = Recorded::read(storage, dir)
             .map_err(|error| OpenError::Checkpoint(error.to_string()))?
             .unverified()
@@ -45,7 +37,8 @@ impl RetiredLedger {
         let mut segments = recovery::segments(env, dir)?;
         let genesis = recovery::read_genesis(&segments)?;
         let headers = segments.iter().map(|segment| segment.header).collect();
-        let last = segments.pop().ok_or_else(no_ledger)?;
+        let last =
+            segments.pop().ok_or_else(|| OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR })?;
         let scanned = last.scan()?;
         if scanned.chain.next_position < recorded.checkpoint.size {
             return Err(OpenError::BehindCheckpoint {
