@@ -13,6 +13,7 @@ mod keys;
 mod limits;
 mod log;
 mod network;
+mod packing;
 pub mod place;
 mod scrubbing;
 mod segments;
