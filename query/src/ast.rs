@@ -99,6 +99,7 @@ pub enum Statement {
     },
     AlterTable {
         table: TableName,
+        if_exists: bool,
         action: Box<AlterTable>,
     },
     CreateDatabase {
@@ -112,8 +113,13 @@ pub enum Statement {
     Begin {
         read_only: bool,
     },
-    Commit,
-    Rollback,
+    /// `chain`: another one of the same kind begins at once.
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(Name),
     ReleaseSavepoint(Name),
     RollbackToSavepoint(Name),
@@ -172,15 +178,9 @@ pub enum Statement {
         moves: bool,
     },
     /// `None`: all of them.
-    CloseCursor {
-        name: Option<Name>,
-    },
-    Truncate {
-        tables: Vec<TableName>,
-    },
-    Lock {
-        tables: Vec<TableName>,
-    },
+    CloseCursor(Option<Name>),
+    Truncate(Vec<TableName>),
+    Lock(Vec<TableName>),
     /// `ANALYZE`, `VACUUM`: what the server does by itself.
     Maintain {
         command: &'static str,
@@ -745,6 +745,7 @@ pub struct CreateIndex {
     pub if_not_exists: bool,
 }
 
+/// A change of a table; `Several` are made one after another.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AlterTable {
     AddColumn { column: ColumnDefinition, if_not_exists: bool },
@@ -757,6 +758,7 @@ pub enum AlterTable {
     DropNotNull(Name),
     SetDefault { name: Name, default: Expr, text: Arc<str> },
     DropDefault(Name),
+    Several(Vec<AlterTable>),
 }
 
 #[derive(Debug, Clone, PartialEq)]

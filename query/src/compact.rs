@@ -37,7 +37,9 @@ pub(crate) fn statement(s: &Statement) -> String {
             list(names, name),
             on.as_ref().map_or(String::new(), |t| format!(" on {}", table(t)))
         ),
-        Statement::AlterTable { table: t, action } => format!("(alter {} {})", table(t), alter(action)),
+        Statement::AlterTable { table: t, if_exists, action } => {
+            format!("(alter{} {} {})", flag(*if_exists, "if-exists"), table(t), alter(action))
+        }
         Statement::Exec { procedure, arguments } => format!("(exec {} {})", name(procedure), list(arguments, expr)),
         Statement::Explain { analyze, statement: s } => {
             format!("(explain{} {})", flag(*analyze, "analyze"), statement(s))
@@ -189,6 +191,7 @@ fn alter(a: &AlterTable) -> String {
             format!("(set-default {} {} '{text}')", name(n), expr(default))
         }
         AlterTable::DropDefault(n) => format!("(drop-default {})", name(n)),
+        AlterTable::Several(actions) => list(actions, alter),
     }
 }
 

@@ -100,6 +100,12 @@ impl SqlType {
 
     /// The type a name as written stands for; `schema.name` is accepted for `pg_catalog`.
     pub fn parse(name: &TypeName) -> Result<SqlType, QueryError> {
+        let lower = name.name.to_ascii_lowercase();
+        if let Some(element) = lower.strip_prefix("pg_catalog.").unwrap_or(&lower).strip_prefix('_') {
+            // The catalogue's name of an array type, as in `_text`.
+            let element = TypeName { name: element.into(), array_depth: name.array_depth.max(1), ..name.clone() };
+            return Self::parse(&element).map_err(|_| unknown_type(&name.name, Some(name)));
+        }
         let base = Self::parse_base(name)?;
         if name.array_depth > ARRAY_DEPTH_MAX {
             return Err(QueryError::new(

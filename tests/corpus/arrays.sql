@@ -66,3 +66,5 @@ select pg_typeof(array[1,2]), pg_typeof(array['a']), pg_typeof(array[1.5]);
 select x from (values (array[2,1]), (array[1,9]), (array[1])) t(x) order by x;
 select count(*) from unnest('{}'::int[]);
 select v in (1,2) from unnest(array[1,3]) v;
+select ('{a,b}'::_text)[2], cast('{1,2}' as _int4) = array[1, 2], '{}'::pg_catalog._numeric = '{}'::numeric[];
+select '{a}'::_nosuch;

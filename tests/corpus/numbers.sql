@@ -77,3 +77,6 @@ select 1 = 1.0, 1::float8 = 1, 1 <> 2, 1 != 1;
 select num_nulls(1, null, 2), num_nonnulls(1, null, 2);
 select 10::oid, 5::int8::int4, true::int, 0::boolean;
 select 1 is distinct from null, null is distinct from null, 1 is not distinct from 1;
+select 0.00 ^ 2147483647, 0 ^ 0.5, 0.00 ^ 0, 0.0 ^ 9223372036854775807;
+select 1.5 ^ -9223372036854775808 = 0, 0.000001 ^ 12345678901234567890.123 = 0;
+select false is distinct from true or true, null is distinct from 1 and false, 1 is not distinct from 1 and false;

@@ -607,7 +607,13 @@ impl Binder<'_> {
                 let e = self.condition(bound, "NOT", expr.span)?;
                 Ok(Typed::bool(Ex::Not(Box::new(e))))
             }
-            UnaryOp::Plus => Ok(bound),
+            UnaryOp::Plus => match &bound.ty {
+                Some(ty) if !self.partiql && !ty.is_number() && !matches!(ty, SqlType::Ion) => {
+                    let message = format!("operator does not exist: + {ty}");
+                    Err(QueryError::new(SqlState::UNDEFINED_FUNCTION, message).at(expr.span))
+                }
+                _ => Ok(bound),
+            },
             UnaryOp::Minus => {
                 // A negative literal is one value, so that the least integer has its type.
                 if let (Ex::Const(Some(value)), Some(ty)) = (&bound.ex, &bound.ty)

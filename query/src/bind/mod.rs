@@ -12,6 +12,7 @@ mod group;
 mod join;
 mod names;
 mod operator;
+mod origin;
 pub mod plan;
 mod query;
 mod quick;
@@ -140,7 +141,11 @@ impl<'a> Binder<'a> {
         let shown = |ty| if matches!(ty, SqlType::Reg(_)) { SqlType::Text } else { ty };
         Plan {
             reg_columns: columns.iter().flatten().enumerate().filter_map(reg).collect(),
-            columns: columns.map(|c| c.into_iter().map(|(name, ty)| ResultColumn { name, ty: shown(ty) }).collect()),
+            columns: columns.map(|c| {
+                let origins = origin::origins(&body).into_iter().chain(std::iter::repeat(None));
+                let column = |((name, ty), origin)| ResultColumn { name, ty: shown(ty), origin };
+                c.into_iter().zip(origins).map(column).collect()
+            }),
             // A parameter nothing gave a type is text.
             parameter_types: self.params.into_iter().map(|t| t.unwrap_or(SqlType::Text)).collect(),
             catalogue_version: ctx.tx.catalogue().version,

@@ -145,7 +145,7 @@ impl Binder<'_> {
                 return Err(self.no_operator(op, &a, &b, spans));
             }
             BinaryOp::ShiftLeft | BinaryOp::ShiftRight => {
-                if !ta.is_integer() || !tb.is_integer() {
+                if !ta.is_integer() || !matches!(tb, SqlType::Int2 | SqlType::Int4) {
                     return Err(self.no_operator(op, &a, &b, spans));
                 }
                 ty = ta.clone();
@@ -191,13 +191,17 @@ impl Binder<'_> {
                 let b = Typed::new(self.coerce(b, &array, CastContext::Implicit, spans.1)?, array);
                 self.named_call("array_cat", pair(a, b), spans.0)
             }
-            (Some(Array(of)), Some(_)) => {
-                let of = (**of).clone();
+            (Some(Array(of)), Some(t)) => {
+                let of = self.element_type(of, t);
+                let array = Array(Box::new(of.clone()));
+                let a = Typed::new(self.coerce(a, &array, CastContext::Implicit, spans.0)?, array);
                 let b = Typed::new(self.coerce(b, &of, CastContext::Implicit, spans.1)?, of);
                 self.named_call("array_append", pair(a, b), spans.0)
             }
-            (Some(_), Some(Array(of))) => {
-                let of = (**of).clone();
+            (Some(t), Some(Array(of))) => {
+                let of = self.element_type(of, t);
+                let array = Array(Box::new(of.clone()));
+                let b = Typed::new(self.coerce(b, &array, CastContext::Implicit, spans.1)?, array);
                 let a = Typed::new(self.coerce(a, &of, CastContext::Implicit, spans.0)?, of);
                 self.named_call("array_prepend", pair(a, b), spans.0)
             }
@@ -212,6 +216,11 @@ impl Binder<'_> {
                 self.named_call("ledgerstone_text_concat", pair(a, b), spans.0)
             }
         }
+    }
+
+    /// What the elements of an array become beside a value: the common type of numbers, otherwise their own.
+    fn element_type(&self, of: &SqlType, beside: &SqlType) -> SqlType {
+        if of.is_number() && beside.is_number() { common_number(of, beside) } else { of.clone() }
     }
 
     fn json_get(&mut self, op: BinaryOp, a: Typed, b: Typed, spans: (Span, Span)) -> Result<Typed> {
@@ -252,6 +261,13 @@ impl Binder<'_> {
     }
 
     fn contains(&mut self, a: Typed, b: Typed, spans: (Span, Span)) -> Result<Typed> {
+        // Documents and arrays contain what is of their kind; a literal takes the other side's type.
+        let document = |ty: &Option<SqlType>| matches!(ty, None | Some(SqlType::Jsonb | SqlType::Ion));
+        let array = |ty: &Option<SqlType>| matches!(ty, None | Some(SqlType::Array(_)));
+        let fits = document(&a.ty) && document(&b.ty) || array(&a.ty) && array(&b.ty);
+        if !self.partiql && !fits {
+            return Err(self.no_operator(BinaryOp::Contains, &a, &b, spans));
+        }
         let target = match (&a.ty, &b.ty) {
             (Some(SqlType::Array(_)), _) | (_, Some(SqlType::Array(_))) => {
                 let ty = [&a.ty, &b.ty].into_iter().flatten().find(|t| matches!(t, SqlType::Array(_))).cloned();

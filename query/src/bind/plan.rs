@@ -28,6 +28,22 @@ pub type Datum = Option<Value>;
 pub struct ResultColumn {
     pub name: Arc<str>,
     pub ty: SqlType,
+    /// Where it stands, if it is a column of a table as it is.
+    pub origin: Option<Origin>,
+}
+
+/// A column of a table, by its numbers in `pg_attribute`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    pub table: u32,
+    pub column: i16,
+}
+
+impl ResultColumn {
+    /// A column that is computed.
+    pub fn computed(name: impl Into<Arc<str>>, ty: SqlType) -> ResultColumn {
+        ResultColumn { name: name.into(), ty, origin: None }
+    }
 }
 
 /// A bound statement. It holds for the catalogue version it was made at and any number of runs.

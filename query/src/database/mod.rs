@@ -46,6 +46,7 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::index::Rows;
 use crate::index::disk::{IndexOptions, Upkeep};
 use crate::plan_cache::PlanCache;
+use crate::session::advisory::AdvisoryLocks;
 use crate::session::answers::Answers;
 use crate::transaction::conflict::Validator;
 use crate::transaction::redact::hide;
@@ -67,6 +68,7 @@ pub struct Database {
     /// The thread that writes the rows, if there are threads.
     upkeep: Mutex<Option<Upkeep>>,
     answers: Answers,
+    advisory_locks: Arc<AdvisoryLocks>,
     workspace: Arc<Workspace>,
     #[cfg(feature = "analytics")]
     columns: Arc<ColumnStore>,
@@ -275,6 +277,7 @@ impl Database {
             plans,
             upkeep,
             answers,
+            advisory_locks: Arc::default(),
             workspace,
             #[cfg(feature = "analytics")]
             columns,
@@ -288,6 +291,11 @@ impl Database {
     /// The journal: proofs, checkpoints, blocks.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Locks of the applications' own.
+    pub fn advisory_locks(&self) -> &Arc<AdvisoryLocks> {
+        &self.advisory_locks
     }
 
     /// Statements parsed and bound before, shared by the ledger's sessions.

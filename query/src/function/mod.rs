@@ -1,6 +1,7 @@
 //! The function registry: scalar functions by family, aggregates, window functions and table functions; which overload a
 //! call means (PostgreSQL's documentation, 10.3, simplified: fewest and cheapest conversions win).
 
+pub(crate) mod advisory;
 pub mod aggregate;
 mod array;
 mod json;
@@ -155,7 +156,7 @@ pub(crate) mod ty {
     pub const R_JSONB: Returns = Returns::Type(SqlType::Jsonb);
 }
 
-fn families() -> [&'static [Scalar]; 11] {
+fn families() -> [&'static [Scalar]; 12] {
     [
         text::FUNCTIONS,
         math::FUNCTIONS,
@@ -168,6 +169,7 @@ fn families() -> [&'static [Scalar]; 11] {
         qldb::FUNCTIONS,
         pg_catalog::FUNCTIONS,
         volatile::FUNCTIONS,
+        advisory::FUNCTIONS,
     ]
 }
 

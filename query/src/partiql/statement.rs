@@ -94,8 +94,8 @@ impl Parser<'_> {
             self.word("WORK");
         }
         Ok(match word {
-            "COMMIT" | "END" => Statement::Commit,
-            "ROLLBACK" | "ABORT" => Statement::Rollback,
+            "COMMIT" | "END" => Statement::Commit { chain: false },
+            "ROLLBACK" | "ABORT" => Statement::Rollback { chain: false },
             _ => {
                 let read_only = self.words(&["READ", "ONLY"]);
                 if !read_only {

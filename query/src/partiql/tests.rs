@@ -266,8 +266,8 @@ fn trees_of_changes() {
         ("exec redact_revision ?, ?, ?", "(exec redact_revision ?0 ?1 ?2)"),
         ("BEGIN", "Begin { read_only: false }"),
         ("START TRANSACTION READ ONLY", "Begin { read_only: true }"),
-        ("COMMIT", "Commit"),
-        ("ROLLBACK", "Rollback"),
+        ("COMMIT", "Commit { chain: false }"),
+        ("ROLLBACK", "Rollback { chain: false }"),
     ] {
         assert_eq!(tree(text), expected, "{text}");
     }

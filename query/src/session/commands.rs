@@ -372,7 +372,7 @@ impl Session {
 
 /// Columns of type text.
 pub(super) fn text_columns(names: &[&str]) -> Arc<[ResultColumn]> {
-    names.iter().map(|name| ResultColumn { name: Arc::from(*name), ty: SqlType::Text }).collect()
+    names.iter().map(|name| ResultColumn::computed(*name, SqlType::Text)).collect()
 }
 
 /// The columns of SHOW.

@@ -118,7 +118,9 @@ impl Prepared {
     /// For doors where a statement may have no session, or whose transactions have calls of their own.
     pub fn concern(&self) -> Concern {
         match self.statements.first().map(|parsed| &parsed.statement) {
-            Some(Statement::Begin { .. } | Statement::Commit | Statement::Rollback) => Concern::Transaction,
+            Some(Statement::Begin { .. } | Statement::Commit { .. } | Statement::Rollback { .. }) => {
+                Concern::Transaction
+            }
             Some(
                 Statement::Savepoint(_)
                 | Statement::ReleaseSavepoint(_)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::advisory::Holder;
 use super::settings::Settings;
 use super::trace::Trace;
 use crate::database::Database;
@@ -74,6 +75,8 @@ pub struct SessionInfo {
     pub statement_time_ms: i64,
     /// What `set_config` has asked for in the statement that runs.
     pub wishes: Wishes,
+    /// The session as one that holds advisory locks; absent outside sessions.
+    pub advisory: Option<Arc<Holder>>,
     /// Ask often (every thousand rows or so) in anything that may take long.
     pub cancel: Cancel,
     /// Takes what operators say of themselves, if somebody wants to know.
@@ -96,6 +99,7 @@ impl SessionInfo {
             transaction_time_ms: 0,
             statement_time_ms: 0,
             wishes: Wishes::default(),
+            advisory: None,
             cancel: Cancel::default(),
             trace: None,
         }

@@ -240,6 +240,16 @@ impl Session {
         Ok(Response::Rows { columns: Arc::clone(&cursor.columns), rows: RowStream::from_chunks(source, "FETCH") })
     }
 
+    /// The columns of an open cursor: to the protocol it is a portal of that name.
+    pub fn cursor_columns(&self, name: &str) -> Option<Arc<[ResultColumn]>> {
+        self.kept.cursors.get(name).map(|cursor| Arc::clone(&cursor.columns))
+    }
+
+    /// Closes a cursor, if there is one of this name.
+    pub fn forget_cursor(&mut self, name: &str) {
+        self.kept.cursors.remove(name);
+    }
+
     pub(super) fn close_cursor(&mut self, name: Option<&Name>) -> Result<Response, QueryError> {
         let tag = match name {
             None => {

@@ -4,6 +4,7 @@
 //! conflicts. *Implicit*: several statements sent together commit together. *Explicit*: from BEGIN to COMMIT; after an
 //! error everything but ROLLBACK is refused (25P02), as in PostgreSQL.
 
+pub mod advisory;
 pub(crate) mod answers;
 mod commands;
 mod control;
@@ -212,6 +213,7 @@ impl Session {
             transaction_time_ms: 0,
             statement_time_ms: 0,
             wishes: info::Wishes::default(),
+            advisory: Some(database.advisory_locks().holder()),
             cancel: options.cancel,
             trace: None,
         };
@@ -291,6 +293,7 @@ impl Session {
                     self.info.settings = open.settings_before;
                     self.follow_settings();
                     self.end_cursors(false);
+                    self.end_transaction_locks();
                 }
             }
             Work::Idle => {}
@@ -348,6 +351,7 @@ impl Session {
             (None, None) => Ok(()),
         };
         self.end_cursors(outcome.is_ok());
+        self.end_transaction_locks();
         self.info.settings = match (&outcome, open.settings_after) {
             (Err(_), _) => open.settings_before,
             (Ok(()), Some(after)) => after,
@@ -362,6 +366,14 @@ impl Session {
             self.info.settings = open.settings_before;
             self.follow_settings();
             self.end_cursors(false);
+            self.end_transaction_locks();
+        }
+    }
+
+    /// Advisory locks that were taken for the transaction end with it.
+    fn end_transaction_locks(&self) {
+        if let Some(holder) = &self.info.advisory {
+            holder.end_transaction();
         }
     }
 

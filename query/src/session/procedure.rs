@@ -1,7 +1,5 @@
 //! `EXEC`: the one procedure there is, QLDB's `REDACT_REVISION block-address, table-id, document-id`.
 
-use std::sync::Arc;
-
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Int, Struct, Symbol, Value};
 use ledgerstone_digest::qldb::block_address;
@@ -129,7 +127,7 @@ fn address_of(value: &Value) -> Option<(Id, u64)> {
 }
 
 fn answer(dialect: Dialect, fields: Vec<(&str, Value, SqlType)>) -> Response {
-    let column = |name: &str, ty: SqlType| ResultColumn { name: Arc::from(name), ty };
+    let column = |name: &str, ty: SqlType| ResultColumn::computed(name, ty);
     let (columns, row): (Vec<ResultColumn>, Vec<Option<Value>>) = match dialect {
         Dialect::Sql => fields.into_iter().map(|(name, value, ty)| (column(name, ty), Some(value))).unzip(),
         Dialect::PartiQl => {

@@ -210,7 +210,7 @@ fn command_of(statement: &Statement) -> Option<&'static str> {
 }
 
 fn definition_tag(statement: &Statement) -> &'static str {
-    debug_assert!(is_definition(statement) || matches!(statement, Statement::Exec { .. } | Statement::Truncate { .. }));
+    debug_assert!(is_definition(statement) || matches!(statement, Statement::Exec { .. } | Statement::Truncate(_)));
     match statement {
         Statement::CreateTable(create) if create.as_query.is_some() => "CREATE TABLE AS",
         Statement::CreateTable(_) => "CREATE TABLE",
@@ -219,7 +219,7 @@ fn definition_tag(statement: &Statement) -> &'static str {
         Statement::CreateIndex(_) => "CREATE INDEX",
         Statement::DropIndex { .. } => "DROP INDEX",
         Statement::AlterTable { .. } => "ALTER TABLE",
-        Statement::Truncate { .. } => "TRUNCATE TABLE",
+        Statement::Truncate(_) => "TRUNCATE TABLE",
         _ => "EXEC",
     }
 }

@@ -160,6 +160,9 @@ impl Session {
         if answer.is_err() {
             self.fail();
         }
+        if matches!(self.work, Work::Idle) {
+            self.end_transaction_locks();
+        }
         if let Some(place) = &self.place {
             place.ended(self.transaction_status());
         }
@@ -169,7 +172,10 @@ impl Session {
     async fn dispatch(&mut self, job: Job<'_>, alone: bool) -> Result<Response, QueryError> {
         let statement = &job.parsed.statement;
         if self.transaction_status() == TransactionStatus::Failed
-            && !matches!(statement, Statement::Commit | Statement::Rollback | Statement::RollbackToSavepoint(_))
+            && !matches!(
+                statement,
+                Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackToSavepoint(_)
+            )
         {
             return Err(failed_transaction());
         }
@@ -189,8 +195,8 @@ impl Session {
         }
         match statement {
             Statement::Begin { read_only } => Ok(self.begin(*read_only)),
-            Statement::Commit => self.commit_command().await,
-            Statement::Rollback => Ok(self.rollback_command()),
+            Statement::Commit { chain } => self.commit_command(*chain).await,
+            Statement::Rollback { chain } => self.rollback_command(*chain),
             Statement::Savepoint(_) | Statement::ReleaseSavepoint(_) | Statement::RollbackToSavepoint(_) => {
                 self.savepoint_command(statement)
             }
@@ -206,8 +212,8 @@ impl Session {
             Statement::DiscardAll => self.discard_all(),
             Statement::DeclareCursor(declare) => self.declare(declare, job, alone).await,
             Statement::Fetch { name, direction, moves } => self.fetch(name, *direction, *moves),
-            Statement::CloseCursor { name } => self.close_cursor(name.as_ref()),
-            Statement::Lock { tables } => self.lock_tables(tables, alone),
+            Statement::CloseCursor(name) => self.close_cursor(name.as_ref()),
+            Statement::Lock(tables) => self.lock_tables(tables, alone),
             Statement::Maintain { command, tables } => self.maintain(command, tables),
             Statement::CreateDatabase { .. } | Statement::DropDatabase { .. } => self.database_command(statement),
             Statement::Copy(copy) => self.copy(copy, job).await,
@@ -331,7 +337,7 @@ impl Session {
         match &job.parsed.statement {
             Statement::Explain { analyze, statement } => self.explain(tx, job, statement, *analyze),
             statement if is_definition(statement) => self.define(tx, job),
-            Statement::Truncate { tables } => self.truncate(tx, job, tables),
+            Statement::Truncate(tables) => self.truncate(tx, job, tables),
             Statement::Exec { procedure, arguments } => self.exec_procedure(tx, job, procedure, arguments),
             _ => {
                 let plan = self.plan(tx, job, defines)?;
@@ -453,7 +459,12 @@ impl Session {
         let Some(parsed) = statements.first() else { return Ok(Arc::new(prepared)) };
         let statement = &parsed.statement;
         let failed = self.transaction_status() == TransactionStatus::Failed;
-        if failed && !matches!(statement, Statement::Commit | Statement::Rollback | Statement::RollbackToSavepoint(_)) {
+        if failed
+            && !matches!(
+                statement,
+                Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackToSavepoint(_)
+            )
+        {
             return Err(failed_transaction());
         }
         let job = Job { text, parsed, dialect, parameters: &[], types: &prepared.types, alone: true };
@@ -511,10 +522,12 @@ impl Session {
         Response::Done { tag: "BEGIN".to_owned() }
     }
 
-    async fn commit_command(&mut self) -> Result<Response, QueryError> {
+    async fn commit_command(&mut self, chain: bool) -> Result<Response, QueryError> {
+        let next = self.next_in_chain("COMMIT", chain)?;
         match &self.work {
             Work::Explicit(open) if open.failed => {
                 self.roll_back();
+                self.begin_next(next);
                 return Ok(Response::Done { tag: "ROLLBACK".to_owned() });
             }
             Work::Explicit(_) => {}
@@ -523,15 +536,36 @@ impl Session {
             }
         }
         self.commit_open().await?;
+        self.begin_next(next);
         Ok(Response::Done { tag: "COMMIT".to_owned() })
     }
 
-    fn rollback_command(&mut self) -> Response {
+    fn rollback_command(&mut self, chain: bool) -> Result<Response, QueryError> {
+        let next = self.next_in_chain("ROLLBACK", chain)?;
         if !matches!(self.work, Work::Explicit(_)) {
             self.notice("WARNING", "25P01", "there is no transaction in progress");
         }
         self.roll_back();
-        Response::Done { tag: "ROLLBACK".to_owned() }
+        self.begin_next(next);
+        Ok(Response::Done { tag: "ROLLBACK".to_owned() })
+    }
+
+    /// With AND CHAIN, whether the next transaction is read only, as this one is.
+    fn next_in_chain(&self, command: &str, chain: bool) -> Result<Option<bool>, QueryError> {
+        match &self.work {
+            _ if !chain => Ok(None),
+            Work::Explicit(open) => Ok(Some(open.read_only)),
+            Work::Idle | Work::Implicit(_) => {
+                let message = format!("{command} AND CHAIN can only be used in transaction blocks");
+                Err(QueryError::new(SqlState::NO_ACTIVE_TRANSACTION, message))
+            }
+        }
+    }
+
+    fn begin_next(&mut self, read_only: Option<bool>) {
+        if let Some(read_only) = read_only {
+            self.work = Work::Explicit(Box::new(Open::new(&self.info.settings, read_only)));
+        }
     }
 }
 
@@ -564,7 +598,7 @@ pub(super) fn is_definition(statement: &Statement) -> bool {
 /// What a definition answers in PartiQL, as in QLDB: a row with the table's id.
 fn defined_columns(dialect: Dialect, statement: &Statement) -> Option<Arc<[ResultColumn]>> {
     let answers = dialect == Dialect::PartiQl && is_definition(statement);
-    answers.then(|| Arc::from([ResultColumn { name: Arc::from("_1"), ty: SqlType::Ion }]))
+    answers.then(|| Arc::from([ResultColumn::computed("_1", SqlType::Ion)]))
 }
 
 fn defined(columns: Arc<[ResultColumn]>, command: &'static str, table: Id) -> Response {

@@ -183,16 +183,14 @@ fn transaction(c: &mut Cursor) -> Result<Option<Statement>> {
         Statement::Begin { read_only: modes(c)?.read_only.unwrap_or(false) }
     } else if c.words(&["COMMIT"]) || c.words(&["END"]) {
         skip_noise(c);
-        chain(c)?;
-        Statement::Commit
+        Statement::Commit { chain: chain(c) }
     } else if c.words(&["ROLLBACK"]) || c.words(&["ABORT"]) {
         skip_noise(c);
         if c.words(&["TO"]) {
             c.words(&["SAVEPOINT"]);
             Statement::RollbackToSavepoint(c.name("the name of a savepoint")?)
         } else {
-            chain(c)?;
-            Statement::Rollback
+            Statement::Rollback { chain: chain(c) }
         }
     } else if c.words(&["SAVEPOINT"]) {
         Statement::Savepoint(c.name("the name of a savepoint")?)
@@ -211,12 +209,11 @@ fn skip_noise(c: &mut Cursor) {
     }
 }
 
-fn chain(c: &mut Cursor) -> Result<()> {
-    if c.are_words(&["AND", "CHAIN"]) {
-        return Err(c.unsupported("AND CHAIN", "begin the next transaction with BEGIN"));
+fn chain(c: &mut Cursor) -> bool {
+    c.words(&["AND", "CHAIN"]) || {
+        c.words(&["AND", "NO", "CHAIN"]);
+        false
     }
-    c.words(&["AND", "NO", "CHAIN"]);
-    Ok(())
 }
 
 /// Every level is served as serializable, which is at least what was asked for.

@@ -304,16 +304,18 @@ impl Converter {
         } = alter;
         let table = table_name(table)?;
         let span = table.name.span;
-        refuse(if_exists, "ALTER TABLE IF EXISTS", span)?;
         refuse(location.is_some() || on_cluster.is_some() || table_type.is_some(), "this form of ALTER TABLE", span)?;
-        let mut operations = operations.into_iter();
-        let (Some(operation), None) = (operations.next(), operations.next()) else {
-            return Err(QueryError::unsupported("several changes in one ALTER TABLE")
-                .at(span)
-                .hint("run several statements in one transaction"));
+        let actions = operations.into_iter().map(|operation| self.alter_action(operation, span));
+        let mut actions = actions.collect::<Result<Vec<_>>>()?;
+        let action = match (actions.pop(), actions.is_empty()) {
+            (Some(only), true) => only,
+            (Some(last), false) => {
+                actions.push(last);
+                AlterTable::Several(actions)
+            }
+            (None, _) => return Err(QueryError::syntax("ALTER TABLE says nothing to change", span)),
         };
-        let action = Box::new(self.alter_action(operation, span)?);
-        Ok(Statement::AlterTable { table, action })
+        Ok(Statement::AlterTable { table, if_exists, action: Box::new(action) })
     }
 
     fn alter_action(&mut self, operation: sql::AlterTableOperation, span: Span) -> Result<AlterTable> {
@@ -403,5 +405,9 @@ fn plain_key(
 }
 
 fn foreign_key(span: Span) -> QueryError {
-    QueryError::unsupported("a foreign key").at(span).hint("check the reference in the transaction that writes it")
+    QueryError::unsupported("a foreign key").at(span).hint(
+        "Check the reference in the transaction that writes it: what it has read holds when it commits. Django leaves \
+         the constraint out with db_constraint=False, Hibernate with ConstraintMode.NO_CONSTRAINT, Prisma with \
+         relationMode = \"prisma\".",
+    )
 }

@@ -1,5 +1,5 @@
-//! sqlparser's PostgreSQL dialect with three differences: tables may carry a version (`AS OF`), what PostgreSQL does
-//! not read is not read either, and parsing has a budget.
+//! sqlparser's PostgreSQL dialect with differences: tables may carry a version (`AS OF`), what PostgreSQL does not
+//! read is not read either, some operators bind as they do there, and parsing has a budget.
 //!
 //! The budget is there because sqlparser tries alternatives and backs up: nested special forms that fail late would
 //! take exponential time. Its hooks count what it does; when the budget is gone every expression fails at once.
@@ -68,6 +68,26 @@ impl Dialect for LedgerstoneDialect {
 
     fn parse_prefix(&self, _parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         self.spend().err().map(Err)
+    }
+
+    fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        // sqlparser reads all that follows as the right side, with ANDs and ORs.
+        let same = if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+            false
+        } else if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
+            true
+        } else {
+            return None;
+        };
+        Some(parser.parse_subexpr(precedence).map(|right| {
+            let (left, right) = (Box::new(left.clone()), Box::new(right));
+            if same { Expr::IsNotDistinctFrom(left, right) } else { Expr::IsDistinctFrom(left, right) }
+        }))
+    }
+
+    fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        // Reserved in PostgreSQL: `SELECT 1 FOR UPDATE`.
+        *keyword != Keyword::FOR && self.base.is_column_alias(keyword, parser)
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {

@@ -263,24 +263,23 @@ impl Num {
             return Err(overflow());
         }
         let estimate = if estimate.is_finite() { estimate } else { 0.0 };
-        let scale = (SIGNIFICANT_DIGITS_MIN - estimate as i64)
+        let scale = SIGNIFICANT_DIGITS_MIN
+            .saturating_sub(estimate as i64)
             .max(i64::from(self.scale))
             .max(i64::from(exponent.scale))
             .clamp(0, RESULT_SCALE_MAX / 2) as u32;
-        if let (true, Ok(n)) = (is_whole, i64::try_from(&whole.coefficient)) {
-            let digits = self.coefficient.bits().saturating_mul(n.unsigned_abs());
-            if digits < 1 << 19 {
-                // As PostgreSQL 15: sixteen digits after the point, or what the operands have.
-                let scale = self.scale.max(exponent.scale).max(SIGNIFICANT_DIGITS_MIN as u32);
-                let power = Num::new(
-                    self.coefficient.pow(n.unsigned_abs() as u32),
-                    u32::try_from(u64::from(self.scale) * n.unsigned_abs()).map_err(|_| overflow())?,
-                );
-                return if n >= 0 { power.round(scale) } else { Num::from_i64(1).div_at(&power, scale) };
-            }
-        }
         if self.is_zero() {
             return Num::from_i64(i64::from(exponent.is_zero())).round(scale);
+        }
+        if let (true, Ok(n)) = (is_whole, i64::try_from(&whole.coefficient)) {
+            let digits = self.coefficient.bits().saturating_mul(n.unsigned_abs());
+            let places = u64::from(self.scale).saturating_mul(n.unsigned_abs());
+            if digits < 1 << 19 && places < 1 << 19 {
+                // As PostgreSQL 15: sixteen digits after the point, or what the operands have.
+                let scale = self.scale.max(exponent.scale).max(SIGNIFICANT_DIGITS_MIN as u32);
+                let power = Num::new(self.coefficient.pow(n.unsigned_abs() as u32), places as u32);
+                return if n >= 0 { power.round(scale) } else { Num::from_i64(1).div_at(&power, scale) };
+            }
         }
         let power = Num::new(self.coefficient.magnitude().clone().into(), self.scale).power_by_logarithm(exponent)?;
         let odd = is_whole && whole.coefficient.bit(0);

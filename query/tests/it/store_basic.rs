@@ -303,7 +303,10 @@ fn columns_are_renamed_dropped_and_added_in_documents() {
     });
     let then = memory.database.snapshot();
     let alter = |memory: &Memory, action| {
-        memory.ddl(&Statement::AlterTable { table: table_name("t"), action: Box::new(action) }, Dialect::Sql);
+        memory.ddl(
+            &Statement::AlterTable { table: table_name("t"), if_exists: false, action: Box::new(action) },
+            Dialect::Sql,
+        );
     };
     alter(&memory, AlterTable::RenameColumn { from: name("a"), to: name("c") });
     alter(&memory, AlterTable::DropColumn { name: name("b"), if_exists: false });

@@ -112,7 +112,11 @@ fn a_range_conflicts_only_where_it_was_read() {
 #[test]
 fn definitions_conflict_with_those_who_used_them() {
     let rename = |tx: &mut Transaction| {
-        let alter = Statement::AlterTable { table: table_name("t"), action: Box::new(AlterTable::RenameTo(name("u"))) };
+        let alter = Statement::AlterTable {
+            table: table_name("t"),
+            if_exists: false,
+            action: Box::new(AlterTable::RenameTo(name("u"))),
+        };
         ddl::apply(tx, &alter, "", Dialect::Sql).unwrap();
     };
     let create = |tx: &mut Transaction| {

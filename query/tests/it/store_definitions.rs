@@ -17,7 +17,7 @@ fn refused(memory: &Memory, statement: &Statement) -> SqlState {
 }
 
 fn alter(action: AlterTable) -> Statement {
-    Statement::AlterTable { table: table_name("t"), action: Box::new(action) }
+    Statement::AlterTable { table: table_name("t"), if_exists: false, action: Box::new(action) }
 }
 
 fn unique(columns: &[&str]) -> TableConstraint {
@@ -61,6 +61,7 @@ fn what_makes_no_sense_is_refused_by_name() {
         (
             Statement::AlterTable {
                 table: table_name("loose"),
+                if_exists: false,
                 action: Box::new(AlterTable::DropColumn { name: name("a"), if_exists: false }),
             },
             SqlState::WRONG_OBJECT_TYPE,

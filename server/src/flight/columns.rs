@@ -230,7 +230,7 @@ mod tests {
         let ty = SqlType::from_text(ty).unwrap();
         let rows: Vec<Row> =
             texts.iter().map(|text| vec![text.map(|text| text::parse(text, &ty, 0).unwrap())]).collect();
-        let columns = [ResultColumn { name: "c".into(), ty }];
+        let columns = [ResultColumn::computed("c", ty)];
         Ok(Arc::clone(batch(&rows, &columns, &schema_of(&columns))?.column(0)))
     }
 

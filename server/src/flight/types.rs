@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_field_says_what_it_is_in_sql() {
-        let column = ResultColumn { name: "doc".into(), ty: SqlType::Jsonb };
+        let column = ResultColumn::computed("doc", SqlType::Jsonb);
         let schema = schema_of(&[column]);
         let field = schema.field(0);
         assert_eq!(field.metadata().get(SQL_TYPE).unwrap(), "jsonb");

@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn stream() -> (Vec<Row>, Vec<u8>) {
-        let column = |name: &str, ty| ResultColumn { name: name.into(), ty };
+        let column = |name: &str, ty| ResultColumn::computed(name, ty);
         let columns = [column("a", SqlType::Int4), column("b", SqlType::Text)];
         let rows: Vec<Row> = vec![
             vec![Some(Value::int(1)), Some(Value::string("one"))],

@@ -174,7 +174,12 @@ impl Connection<'_> {
     }
 
     fn describe_portal(&mut self, name: &str) -> Result<(), QueryError> {
-        let Some(portal) = self.extended.portals.get(name) else { return Err(no_portal(name)) };
+        let Some(portal) = self.extended.portals.get(name) else {
+            // A cursor that SQL has declared is a portal too.
+            let columns = self.session.cursor_columns(name).ok_or_else(|| no_portal(name))?;
+            rows::describe(&mut self.wire.out, &columns, &Formats::AllText);
+            return Ok(());
+        };
         match &portal.prepared.columns {
             Some(columns) => rows::describe(&mut self.wire.out, columns, &portal.formats),
             None => self.wire.out.empty(b'n'),
@@ -275,6 +280,7 @@ impl Connection<'_> {
     pub(super) fn close(&mut self, portal: bool, name: &str) {
         if portal {
             self.extended.portals.remove(name);
+            self.session.forget_cursor(name);
         } else {
             self.session.forget_prepared(name);
         }

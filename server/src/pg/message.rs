@@ -20,6 +20,9 @@ pub enum Status {
 #[derive(Debug, Clone)]
 pub struct Field<'a> {
     pub name: &'a str,
+    /// The table and the number of the column there, or zeros.
+    pub table: u32,
+    pub column: i16,
     pub oid: u32,
     pub size: i16,
     pub modifier: i32,
@@ -136,8 +139,8 @@ impl Outbound {
             body.extend_from_slice(&(fields.len() as u16).to_be_bytes());
             for field in fields {
                 put_text(body, field.name);
-                body.extend_from_slice(&0_i32.to_be_bytes());
-                body.extend_from_slice(&0_i16.to_be_bytes());
+                body.extend_from_slice(&field.table.to_be_bytes());
+                body.extend_from_slice(&field.column.to_be_bytes());
                 body.extend_from_slice(&field.oid.to_be_bytes());
                 body.extend_from_slice(&field.size.to_be_bytes());
                 body.extend_from_slice(&field.modifier.to_be_bytes());

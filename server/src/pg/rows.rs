@@ -54,6 +54,8 @@ impl Formats {
 pub fn describe(out: &mut Outbound, columns: &[ResultColumn], formats: &Formats) {
     out.row_description(columns.iter().enumerate().map(|(at, column)| Field {
         name: &column.name,
+        table: column.origin.map_or(0, |origin| origin.table),
+        column: column.origin.map_or(0, |origin| origin.column),
         oid: types::oid(&column.ty),
         size: types::size(&column.ty),
         modifier: types::modifier(&column.ty),

@@ -43,6 +43,7 @@ var cases = []testCase{
 	{"a_lost_race_is_40001", lostRace},
 	{"a_batch_is_in_order", batch},
 	{"copy_goes_in_and_out_as_csv", copyCsv},
+	{"rows_are_copied_in_binary", copyFrom},
 	{"errors_have_what_they_are_about", errorsAbout},
 	{"a_cancelled_context_ends_the_statement", cancelled},
 	{"a_large_result_is_read_row_by_row", largeResult},
@@ -370,6 +371,18 @@ func copyCsv(address string) {
 	var out strings.Builder
 	value(db.PgConn().CopyTo(ctx, io.Writer(&out), "COPY (SELECT a, b FROM t ORDER BY a) TO STDOUT (FORMAT csv)"))
 	equal(out.String(), "1,\"x,y\"\n2,\n")
+}
+
+func copyFrom(address string) {
+	db := connect(address)
+	defer db.Close(ctx)
+	value(db.Exec(ctx, "CREATE TABLE t (a int PRIMARY KEY, b text, c timestamptz)"))
+	at := time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)
+	source := pgx.CopyFromSlice(3000, func(n int) ([]any, error) { return []any{n, fmt.Sprint("row ", n), at}, nil })
+	equal(value(db.CopyFrom(ctx, pgx.Identifier{"t"}, []string{"a", "b", "c"}, source)), int64(3000))
+	var text string
+	must(db.QueryRow(ctx, "SELECT b FROM t WHERE a = 2999").Scan(&text))
+	equal(text, "row 2999")
 }
 
 func errorsAbout(address string) {

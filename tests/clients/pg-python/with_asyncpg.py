@@ -168,5 +168,25 @@ async def a_large_result_comes_whole(db):
     assert len(rows) == 100000 and rows[-1]["n"] == 100000
 
 
+@asynchronous
+async def records_are_copied_in_binary(db):
+    await db.execute("CREATE TABLE t (a int PRIMARY KEY, b text, c timestamptz)")
+    now = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
+    records = [(n, None if n % 5 == 0 else str(n), now) for n in range(2000)]
+    assert await db.copy_records_to_table("t", records=records) == "COPY 2000"
+    assert [tuple(r) for r in await db.fetch("SELECT * FROM t ORDER BY a")] == records
+
+
+@case
+def a_pool_resets_its_connections(address):
+    async def work():
+        async with asyncpg.create_pool(address, min_size=2, max_size=4) as pool:
+            await pool.execute("CREATE TABLE t (a int PRIMARY KEY)")
+            await asyncio.gather(*(pool.execute("INSERT INTO t VALUES ($1)", n) for n in range(100)))
+            assert await pool.fetchval("SELECT count(*) FROM t") == 100
+
+    asyncio.run(work())
+
+
 if __name__ == "__main__":
     main()

@@ -331,5 +331,14 @@ def an_asynchronous_connection_does_the_same(address):
     asyncio.run(work())
 
 
+@case
+def a_named_cursor_fetches_in_pieces(address):
+    with psycopg.connect(address) as db:
+        with db.cursor(name="piece") as cursor:
+            cursor.itersize = 100
+            cursor.execute("SELECT n FROM generate_series(1, 1050) AS s (n)")
+            assert sum(n for (n,) in cursor) == 1050 * 1051 // 2
+
+
 if __name__ == "__main__":
     main()

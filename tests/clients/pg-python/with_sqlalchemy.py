@@ -175,5 +175,12 @@ def the_asynchronous_engine_does_the_same(address):
     asyncio.run(work())
 
 
+@case
+def a_large_result_is_streamed(address):
+    with engine_of(address).connect() as db:
+        rows = db.execution_options(yield_per=1000).execute(sa.text("SELECT n FROM generate_series(1, 20000) AS s (n)"))
+        assert sum(n for (n,) in rows) == 20000 * 20001 // 2
+
+
 if __name__ == "__main__":
     main()

@@ -90,3 +90,50 @@ fn a_statement_that_waits_holds_up_nobody_and_can_be_cancelled() {
         }
     });
 }
+
+#[test]
+fn an_advisory_lock_is_held_by_one_session_and_ends_with_it_or_its_transaction() {
+    let server = Server::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (one, two) = (server.client().await, server.client().await);
+        let tries = "SELECT pg_try_advisory_lock(7)";
+        one.batch_execute("SELECT pg_advisory_lock(7); BEGIN; SELECT pg_advisory_xact_lock(1, 2)").await.unwrap();
+        assert!(!two.query_one(tries, &[]).await.unwrap().get::<_, bool>(0));
+        let other = two.query_one("SELECT pg_try_advisory_xact_lock(1, 2)", &[]).await.unwrap();
+        assert!(!other.get::<_, bool>(0));
+        one.batch_execute("COMMIT AND CHAIN").await.unwrap();
+        // It was the transaction's; and this one ends with its statement.
+        for _ in 0..2 {
+            let free = two.query_one("SELECT pg_try_advisory_xact_lock(1, 2)", &[]).await.unwrap();
+            assert!(free.get::<_, bool>(0));
+        }
+        one.batch_execute("ROLLBACK; SELECT pg_advisory_xact_lock(1, 2)").await.unwrap();
+        // Who waits gets it when the session that holds it is gone, or is told to stop.
+        two.batch_execute("SET statement_timeout = 50").await.unwrap();
+        let waited = two.batch_execute("SELECT pg_advisory_lock(7)").await.unwrap_err();
+        assert_eq!(state(&waited), "57014");
+        two.batch_execute("SET statement_timeout = 0").await.unwrap();
+        drop(one);
+        two.batch_execute("SELECT pg_advisory_lock(7)").await.unwrap();
+        assert!(two.query_one("SELECT pg_advisory_unlock(7)", &[]).await.unwrap().get::<_, bool>(0));
+        assert!(!two.query_one("SELECT pg_advisory_unlock(7)", &[]).await.unwrap().get::<_, bool>(0));
+    });
+}
+
+#[test]
+fn a_column_of_a_result_says_which_column_of_which_table_it_is() {
+    let server = Server::start();
+    server.psql_ok("CREATE TABLE t (a int, b text); CREATE TABLE u (a int, c text)");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = server.client().await;
+        let oids = client.query_one("SELECT 't'::regclass::oid, 'u'::regclass::oid", &[]).await.unwrap();
+        let (t, u) = (oids.get::<_, u32>(0), oids.get::<_, u32>(1));
+        let text = "SELECT t.b AS other, t.a + 1 AS sum, u.c, t.* FROM t JOIN u ON t.a = u.a ORDER BY 2";
+        let statement = client.prepare(text).await.unwrap();
+        let found: Vec<_> = statement.columns().iter().map(|c| (c.table_oid(), c.column_id())).collect();
+        let at = |table, column| (Some(table), Some(column));
+        assert_eq!(found, [at(t, 2), (None, None), at(u, 2), at(t, 1), at(t, 2)]);
+    });
+}

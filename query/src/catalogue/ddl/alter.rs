@@ -19,8 +19,35 @@ use crate::catalogue::{Column, Index, PathStep};
 use crate::error::{QueryError, Result, SqlState};
 use crate::transaction::{Transaction, View};
 
-pub(super) fn alter(tx: &mut Transaction, name: &TableName, action: &AlterTable) -> Result<DdlOutcome> {
-    let table = existing_table(tx, name)?;
+pub(super) fn alter(
+    tx: &mut Transaction,
+    name: &TableName,
+    if_exists: bool,
+    action: &AlterTable,
+) -> Result<DdlOutcome> {
+    let mut table = match existing_table(tx, name) {
+        Err(error) if if_exists && error.code == SqlState::UNDEFINED_TABLE => {
+            let notice = Some(format!("relation \"{}\" does not exist, skipping", name.name.text));
+            return Ok(DdlOutcome { tag: "ALTER TABLE", table_id: None, notice });
+        }
+        found => found?,
+    };
+    let actions = match action {
+        AlterTable::Several(actions) => actions.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let mut notices = Vec::new();
+    for action in actions {
+        notices.extend(change(tx, &table, action)?);
+        // Renamed or not, as the next one finds it.
+        table = tx.table_by_id(table.id)?.ok_or_else(|| QueryError::internal("an altered table is gone"))?;
+    }
+    let notice = (!notices.is_empty()).then(|| notices.join("; "));
+    Ok(DdlOutcome { tag: "ALTER TABLE", table_id: Some(table.id), notice })
+}
+
+/// One change; what there is to say about it.
+fn change(tx: &mut Transaction, table: &Table, action: &AlterTable) -> Result<Option<String>> {
     let mut notice = None;
     match action {
         AlterTable::AddColumn { column, if_not_exists } => {
@@ -30,7 +57,7 @@ pub(super) fn alter(tx: &mut Transaction, name: &TableName, action: &AlterTable)
                     column.name.text, table.name
                 ));
             } else {
-                add_column(tx, &table, column)?;
+                add_column(tx, table, column)?;
             }
         }
         AlterTable::DropColumn { name, if_exists } => {
@@ -38,16 +65,16 @@ pub(super) fn alter(tx: &mut Transaction, name: &TableName, action: &AlterTable)
                 notice =
                     Some(format!("column \"{}\" of relation \"{}\" does not exist, skipping", name.text, table.name));
             } else {
-                drop_column(tx, &table, name)?;
+                drop_column(tx, table, name)?;
             }
         }
-        AlterTable::RenameTo(new) => rename_table(tx, &table, new)?,
-        AlterTable::RenameColumn { from, to } => rename_column(tx, &table, from, to)?,
-        AlterTable::AddConstraint(constraint) => add_constraint_to(tx, &table, constraint)?,
-        AlterTable::DropConstraint { name, if_exists } => notice = drop_constraint(tx, &table, name, *if_exists)?,
+        AlterTable::RenameTo(new) => rename_table(tx, table, new)?,
+        AlterTable::RenameColumn { from, to } => rename_column(tx, table, from, to)?,
+        AlterTable::AddConstraint(constraint) => add_constraint_to(tx, table, constraint)?,
+        AlterTable::DropConstraint { name, if_exists } => notice = drop_constraint(tx, table, name, *if_exists)?,
         AlterTable::SetNotNull(column) => {
-            require_present(tx, &table, &[column])?;
-            change_column(tx, &table, column, |c| c.not_null = true)?;
+            require_present(tx, table, &[column])?;
+            change_column(tx, table, column, |c| c.not_null = true)?;
         }
         AlterTable::DropNotNull(column) => {
             let path = vec![PathStep::Field(column.text.clone())];
@@ -55,14 +82,15 @@ pub(super) fn alter(tx: &mut Transaction, name: &TableName, action: &AlterTable)
                 let message = format!("column \"{}\" is in a primary key", column.text);
                 return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(column.span));
             }
-            change_column(tx, &table, column, |c| c.not_null = false)?;
+            change_column(tx, table, column, |c| c.not_null = false)?;
         }
         AlterTable::SetDefault { name, text, .. } => {
-            change_column(tx, &table, name, |c| c.default_text = Some(text.clone()))?
+            change_column(tx, table, name, |c| c.default_text = Some(text.clone()))?
         }
-        AlterTable::DropDefault(name) => change_column(tx, &table, name, |c| c.default_text = None)?,
+        AlterTable::DropDefault(name) => change_column(tx, table, name, |c| c.default_text = None)?,
+        AlterTable::Several(_) => return Err(QueryError::internal("a list of changes inside a list")),
     }
-    Ok(DdlOutcome { tag: "ALTER TABLE", table_id: Some(table.id), notice })
+    Ok(notice)
 }
 
 fn declared_only(table: &Table) -> Result<()> {

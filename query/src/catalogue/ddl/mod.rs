@@ -60,7 +60,7 @@ pub fn apply(tx: &mut Transaction, statement: &Statement, text: &str, dialect: D
         Statement::UndropTable { table_id } => table::undrop(tx, table_id),
         Statement::CreateIndex(create) => create_index(tx, create),
         Statement::DropIndex { names, on, if_exists } => drop_indexes(tx, names, on.as_ref(), *if_exists),
-        Statement::AlterTable { table, action } => alter::alter(tx, table, action),
+        Statement::AlterTable { table, if_exists, action } => alter::alter(tx, table, *if_exists, action),
         _ => Err(QueryError::unsupported("this statement as a definition")),
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn parse(
         fetch(c, true)?
     } else if c.words(&["CLOSE"]) {
         let name = if c.words(&["ALL"]) { None } else { Some(c.name("the name of a cursor, or ALL")?) };
-        Statement::CloseCursor { name }
+        Statement::CloseCursor(name)
     } else {
         return Ok(None);
     };

@@ -64,7 +64,7 @@ fn truncate(c: &mut Cursor) -> Result<Statement> {
     if !c.words(&["CASCADE"]) {
         c.words(&["RESTRICT"]);
     }
-    Ok(Statement::Truncate { tables })
+    Ok(Statement::Truncate(tables))
 }
 
 fn lock(c: &mut Cursor) -> Result<Statement> {
@@ -77,7 +77,7 @@ fn lock(c: &mut Cursor) -> Result<Statement> {
     }
     // Nothing ever waits.
     c.words(&["NOWAIT"]);
-    Ok(Statement::Lock { tables })
+    Ok(Statement::Lock(tables))
 }
 
 fn maintain(c: &mut Cursor, command: &'static str) -> Result<Statement> {
