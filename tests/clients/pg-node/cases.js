@@ -1,48 +1,14 @@
 // node-postgres, unchanged, against a server of its own: `node cases.js BINARY FOLDER`.
 
 const assert = require("node:assert");
-const { spawn } = require("node:child_process");
-const fs = require("node:fs");
-const http = require("node:http");
-const net = require("node:net");
 const { pipeline } = require("node:stream/promises");
 const { Readable } = require("node:stream");
 const { Client, Pool } = require("pg");
 const Cursor = require("pg-cursor");
 const copy = require("pg-copy-streams");
+const serving = require("./server.js");
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
-function freePort() {
-  return new Promise((done) => {
-    const probe = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => done(port));
-    });
-  });
-}
-
-class Server {
-  async start(binary, folder) {
-    this.http = await freePort();
-    this.postgres = await freePort();
-    fs.mkdirSync(folder, { recursive: true });
-    const log = fs.openSync(`${folder}/log`, "a");
-    const words = ["serve", "--data", `${folder}/data`, "--keys", `${folder}/keys`];
-    words.push("--http", `127.0.0.1:${this.http}`, "--postgres", `127.0.0.1:${this.postgres}`);
-    this.process = spawn(binary, words, { stdio: ["ignore", log, log] });
-    for (let n = 0; n < 600; n++) {
-      assert.strictEqual(this.process.exitCode, null, fs.readFileSync(`${folder}/log`, "utf8"));
-      const status = await new Promise((done) => {
-        const asked = http.get(`http://127.0.0.1:${this.http}/healthz`, (answer) => done(answer.resume().statusCode));
-        asked.on("error", () => done(0));
-      });
-      if (status === 200) return this;
-      await pause(50);
-    }
-    throw new Error("the server does not answer");
-  }
-
+class Server extends serving.Server {
   settings(database) {
     return { host: "127.0.0.1", port: this.postgres, user: "tester", database };
   }
@@ -56,12 +22,6 @@ class Server {
     const client = new Client(this.settings(name));
     await client.connect();
     return client;
-  }
-
-  async stop() {
-    const gone = new Promise((done) => this.process.once("exit", done));
-    this.process.kill("SIGTERM");
-    await gone;
   }
 }
 
@@ -211,7 +171,7 @@ const cases = {
 
 async function main() {
   const [binary, folder, ...wanted] = process.argv.slice(2);
-  const server = await new Server().start(binary, folder);
+  const server = await new Server(binary, folder).start();
   const chosen = Object.entries(cases).filter(([name]) => wanted.length === 0 || wanted.includes(name));
   let failed = 0;
   for (const [number, [name, run]] of chosen.entries()) {

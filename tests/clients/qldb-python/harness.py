@@ -1,64 +1,25 @@
-"""The real server on free ports, and what every file of cases needs."""
+"""The server as the QLDB driver sees it, and what every file of cases needs."""
 
-import atexit
 import os
-import signal
-import socket
-import subprocess
-import time
-import traceback
-import urllib.request
+import sys
 
 from botocore.exceptions import ClientError
 from pyqldb.driver.qldb_driver import QldbDriver
 
+sys.path.append(f"{os.path.dirname(os.path.abspath(__file__))}/../shared")
+import serving  # noqa: E402
+from serving import free_port, hold  # noqa: E402, F401
+
 SECRET = "a-secret-of-forty-characters-for-a-test-"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """The real server on free ports."""
-
-    def __init__(self, binary, folder, *arguments, environment=None):
-        self.binary, self.folder, self.arguments = binary, folder, arguments
-        self.environment = {**os.environ, **(environment or {})}
-        self.http, self.postgres, self.other = free_port(), free_port(), None
-        os.makedirs(folder)
-        # A case that fails leaves no server behind.
-        atexit.register(lambda: self.process.kill())
-        self.start()
-
-    def start(self):
-        command = [self.binary, "serve", "--data", f"{self.folder}/data", "--keys", f"{self.folder}/keys"]
-        command += ["--http", f"127.0.0.1:{self.http}", "--postgres", f"127.0.0.1:{self.postgres}", *self.arguments]
-        self.log = open(f"{self.folder}/log", "ab")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=self.environment)
-        for _ in range(600):
-            assert self.process.poll() is None, open(f"{self.folder}/log").read()
-            try:
-                if urllib.request.urlopen(f"http://127.0.0.1:{self.http}/healthz").status == 200:
-                    return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("the server does not answer")
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait(timeout=60)
-        self.log.close()
+class Server(serving.Server):
+    other = None
 
     def close(self):
         self.stop()
         if self.other is not None:
             self.other.stop()
-
-    def metrics(self):
-        return urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics").read().decode()
 
     def impatient(self):
         """Another server, on which nothing may take long."""
@@ -91,17 +52,3 @@ def refused(call, name=None):
             assert error.response["Error"]["Code"] == name, error
         return error
     raise AssertionError("it was not refused")
-
-
-def hold(cases, *arguments):
-    """Runs every case; how many failed."""
-    failed = 0
-    for function in cases:
-        try:
-            function(*arguments)
-            print("ok    ", function.__name__, flush=True)
-        except Exception:
-            traceback.print_exc()
-            failed += 1
-            print("FAILED", function.__name__, flush=True)
-    return failed

@@ -1,10 +1,4 @@
-import java.io.File;
-import java.io.IOException;
 import java.math.BigDecimal;
-import java.net.HttpURLConnection;
-import java.net.ServerSocket;
-import java.net.URI;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.Date;
@@ -23,7 +17,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TimeZone;
-import java.util.concurrent.TimeUnit;
 
 /** The Flight SQL JDBC driver, unchanged, against a server of its own: {@code Cases BINARY FOLDER ROWS}. */
 public final class Cases {
@@ -32,48 +25,14 @@ public final class Cases {
         void run() throws Exception;
     }
 
-    /** The real server on free ports. */
-    static final class Server {
-        final int http = freePort();
-        private final Process process;
-
+    static final class Server extends ServerProcess {
         Server(String binary, Path folder, String... more) throws Exception {
-            Files.createDirectories(folder);
-            List<String> words = new ArrayList<>(List.of(binary, "serve"));
-            words.addAll(List.of("--data", folder.resolve("data").toString(), "--keys", folder.resolve("keys").toString()));
-            words.addAll(List.of("--http", "127.0.0.1:" + http, "--postgres", "127.0.0.1:" + freePort()));
-            words.addAll(List.of(more));
-            File log = folder.resolve("log").toFile();
-            process = new ProcessBuilder(words).redirectErrorStream(true).redirectOutput(log).start();
-            Runtime.getRuntime().addShutdownHook(new Thread(process::destroyForcibly));
-            for (int n = 0; n < 1200; n++) {
-                expect(process.isAlive(), "the server ended: " + Files.readString(log.toPath()));
-                try {
-                    URI health = URI.create("http://127.0.0.1:" + http + "/healthz");
-                    if (((HttpURLConnection) health.toURL().openConnection()).getResponseCode() == 200) {
-                        return;
-                    }
-                } catch (IOException notYet) {
-                    Thread.sleep(50);
-                }
-            }
-            throw new AssertionError("the server does not answer");
-        }
-
-        void stop() throws Exception {
-            process.destroy();
-            expect(process.waitFor(60, TimeUnit.SECONDS), "the server does not stop");
+            super(binary, folder, more);
         }
 
         /** {@code more}: parameters such as {@code &user=ada&password=x}, or {@code &database=beside}, which is a header. */
         Connection connect(String more) throws SQLException {
             return DriverManager.getConnection("jdbc:arrow-flight-sql://127.0.0.1:" + http + "/?useEncryption=false" + more);
-        }
-    }
-
-    private static int freePort() throws IOException {
-        try (ServerSocket probe = new ServerSocket(0)) {
-            return probe.getLocalPort();
         }
     }
 

@@ -1,12 +1,6 @@
 import java.io.StringReader;
 import java.io.StringWriter;
 import java.math.BigDecimal;
-import java.net.ServerSocket;
-import java.net.URI;
-import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse.BodyHandlers;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Array;
 import java.sql.BatchUpdateException;
@@ -70,6 +64,7 @@ public class Cases {
         CASES.put("copy_goes_in_and_out", Cases::copy);
         CASES.put("errors_have_what_they_are_about", Cases::errors);
         CASES.put("a_conflict_updates", Cases::conflict);
+        CASES.put("a_result_is_changed_in_place", Cases::updatable);
         CASES.put("a_statement_is_cancelled", Cases::cancel);
         CASES.put("a_statement_that_takes_too_long_is_ended", Cases::timeout);
     }
@@ -78,22 +73,17 @@ public class Cases {
         List<String> wanted = Arrays.asList(words).subList(2, words.length);
         int failed = 0;
         int ran = 0;
-        Path folder = Files.createDirectories(Path.of(words[1]));
-        int web = freePort();
-        int postgres = freePort();
-        ProcessBuilder builder = new ProcessBuilder(words[0], "serve", "--data", folder + "/data", "--keys", folder + "/keys",
-            "--http", "127.0.0.1:" + web, "--postgres", "127.0.0.1:" + postgres);
-        Process server = builder.redirectErrorStream(true).redirectOutput(folder.resolve("log").toFile()).start();
+        ServerProcess server = new ServerProcess(words[0], Path.of(words[1]));
+        String address = "jdbc:postgresql://127.0.0.1:" + server.postgres + "/";
         try {
-            await(web, folder.resolve("log"));
             for (Map.Entry<String, Case> named : CASES.entrySet()) {
                 if (!wanted.isEmpty() && !wanted.contains(named.getKey())) continue;
-                Database main = new Database("jdbc:postgresql://127.0.0.1:" + postgres + "/main");
+                Database main = new Database(address + "main");
                 try (Connection db = main.connect(); Statement statement = db.createStatement()) {
                     statement.execute("CREATE DATABASE case" + ran);
                 }
                 try {
-                    named.getValue().run(new Database("jdbc:postgresql://127.0.0.1:" + postgres + "/case" + ran));
+                    named.getValue().run(new Database(address + "case" + ran));
                     System.out.println("ok      " + named.getKey());
                 } catch (Throwable trouble) {
                     failed++;
@@ -103,29 +93,10 @@ public class Cases {
                 ran++;
             }
         } finally {
-            server.destroy();
-            server.waitFor();
+            server.stop();
         }
         System.out.println((ran - failed) + " passed, " + failed + " failed");
         System.exit(failed > 0 || ran == 0 ? 1 : 0);
-    }
-
-    static int freePort() throws Exception {
-        try (ServerSocket socket = new ServerSocket(0)) {
-            return socket.getLocalPort();
-        }
-    }
-
-    static void await(int web, Path log) throws Exception {
-        HttpRequest asked = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + web + "/healthz")).build();
-        for (int n = 0; n < 600; n++) {
-            try {
-                if (HttpClient.newHttpClient().send(asked, BodyHandlers.discarding()).statusCode() == 200) return;
-            } catch (java.io.IOException notYet) {
-                Thread.sleep(50);
-            }
-        }
-        throw new AssertionError("the server does not answer: " + Files.readString(log));
     }
 
     static void equal(Object got, Object wanted) {
@@ -501,6 +472,29 @@ public class Cases {
             equal(refused("23505", () -> run(db, "INSERT INTO t VALUES (2, 'x')")).getServerErrorMessage().getConstraint(), "short");
             equal(refused("23502", () -> run(db, "INSERT INTO t VALUES (NULL)")).getServerErrorMessage().getColumn(), "a");
             equal(refused("23514", () -> run(db, "INSERT INTO t VALUES (3, 'y', 0)")).getServerErrorMessage().getTable(), "t");
+        }
+    }
+
+    static void updatable(Database database) throws Exception {
+        try (Connection db = database.connect(); Statement make = db.createStatement()) {
+            make.execute("CREATE TABLE stock (item text PRIMARY KEY, n int)");
+            make.execute("INSERT INTO stock VALUES ('bolt', 1), ('nut', 2)");
+            try (Statement statement = db.createStatement(ResultSet.TYPE_SCROLL_INSENSITIVE, ResultSet.CONCUR_UPDATABLE);
+                ResultSet rows = statement.executeQuery("SELECT item, n FROM stock ORDER BY item")) {
+                equal(rows.next(), true);
+                rows.updateInt("n", 10);
+                rows.updateRow();
+                equal(rows.next(), true);
+                rows.deleteRow();
+                rows.moveToInsertRow();
+                rows.updateString("item", "screw");
+                rows.updateInt("n", 3);
+                rows.insertRow();
+            }
+            try (ResultSet rows = make.executeQuery("SELECT string_agg(item || n, ',' ORDER BY item) FROM stock")) {
+                equal(rows.next(), true);
+                equal(rows.getString(1), "bolt10,screw3");
+            }
         }
     }
 

@@ -2,23 +2,17 @@ import com.amazon.ion.IonStruct;
 import com.amazon.ion.IonSystem;
 import com.amazon.ion.IonValue;
 import com.amazon.ion.system.IonSystemBuilder;
-import java.io.File;
-import java.io.IOException;
-import java.net.HttpURLConnection;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
@@ -45,56 +39,9 @@ public final class Cases {
         void run() throws Exception;
     }
 
-    /** The real server on free ports. */
-    static final class Server {
-        private final String binary;
-        private final Path folder;
-        private final List<String> more;
-        final int http = freePort();
-        private final int postgres = freePort();
-        private Process process;
-
+    static final class Server extends ServerProcess {
         Server(String binary, Path folder, String... more) throws Exception {
-            this.binary = binary;
-            this.folder = folder;
-            this.more = Arrays.asList(more);
-            Files.createDirectories(folder);
-            start();
-        }
-
-        void start() throws Exception {
-            List<String> words = new ArrayList<>(List.of(binary, "serve"));
-            words.addAll(List.of("--data", folder.resolve("data").toString(), "--keys", folder.resolve("keys").toString()));
-            words.addAll(List.of("--http", "127.0.0.1:" + http, "--postgres", "127.0.0.1:" + postgres));
-            words.addAll(more);
-            File log = folder.resolve("log").toFile();
-            ProcessBuilder builder = new ProcessBuilder(words).redirectErrorStream(true);
-            process = builder.redirectOutput(ProcessBuilder.Redirect.appendTo(log)).start();
-            for (int n = 0; n < 600; n++) {
-                expect(process.isAlive(), "the server ended: " + Files.readString(log.toPath()));
-                try {
-                    URI health = URI.create("http://127.0.0.1:" + http + "/healthz");
-                    if (((HttpURLConnection) health.toURL().openConnection()).getResponseCode() == 200) {
-                        return;
-                    }
-                } catch (IOException notYet) {
-                    Thread.sleep(50);
-                }
-            }
-            throw new AssertionError("the server does not answer");
-        }
-
-        void stop() throws Exception {
-            process.destroy();
-            expect(process.waitFor(60, TimeUnit.SECONDS), "the server does not stop");
-        }
-
-        String binary() {
-            return binary;
-        }
-
-        void kill() throws Exception {
-            process.destroyForcibly().waitFor();
+            super(binary, folder, more);
         }
 
         QldbDriver driver(String ledger, String secret, int sessions, int retries) {
@@ -114,12 +61,6 @@ public final class Cases {
 
         QldbDriver driver() {
             return driver("main", SECRET, 10, 4);
-        }
-    }
-
-    private static int freePort() throws IOException {
-        try (ServerSocket probe = new ServerSocket(0)) {
-            return probe.getLocalPort();
         }
     }
 

@@ -236,7 +236,7 @@ public final class Control {
             Path keys = folder.resolve("control-keys");
             Files.writeString(keys, "AKIDTEST " + Cases.SECRET + " clerk\n");
             Files.setPosixFilePermissions(keys, PosixFilePermissions.fromString("rw-------"));
-            var closed = new Cases.Server(server.binary(), folder.resolve("closed-control"), "--access-keys", keys.toString());
+            var closed = new Cases.Server(server.binary, folder.resolve("closed-control"), "--access-keys", keys.toString());
             QldbClient mine = client(closed, Cases.SECRET);
             String arn = mine.describeLedger(r -> r.name("main")).arn();
             mine.tagResource(r -> r.resourceArn(arn).tags(Map.of("a b", "c")));
