@@ -12,6 +12,7 @@ mod columns_race;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
+mod generated;
 mod hot_rows;
 mod import;
 mod import_hostile;

@@ -147,7 +147,7 @@ pub fn table_name(text: &str) -> TableName {
 pub fn create_table(table: &str, columns: &[(&str, &str, &str)]) -> Statement {
     let column = |(column, ty, flags): &(&str, &str, &str)| ColumnDefinition {
         name: name(column),
-        ty: TypeName { name: (*ty).into(), arguments: Vec::new(), array_depth: 0, span: Span::default() },
+        ty: type_name(ty),
         not_null: flags.contains('n'),
         primary_key: flags.contains('p'),
         unique: flags.contains('u'),
@@ -166,6 +166,13 @@ pub fn create_table(table: &str, columns: &[(&str, &str, &str)]) -> Statement {
         options: Vec::new(),
         as_query: None,
     }))
+}
+
+/// `name` or `name(1,2)`.
+fn type_name(text: &str) -> TypeName {
+    let (name, arguments) = text.trim_end_matches(')').split_once('(').unwrap_or((text, ""));
+    let arguments = arguments.split(',').filter_map(|number| number.parse().ok()).collect();
+    TypeName { name: name.into(), arguments, array_depth: 0, span: Span::default() }
 }
 
 pub fn table(tx: &Transaction, name: &str) -> Arc<Table> {

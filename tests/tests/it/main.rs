@@ -7,6 +7,7 @@ mod cli_fixture;
 mod cli_verify;
 mod corpus;
 mod demo;
+mod differential;
 mod export_kill;
 mod fuzzing;
 mod garbage;
