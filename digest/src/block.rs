@@ -322,6 +322,18 @@ impl TransactionInfo {
         self.ion_hash_with(&mut Hasher::new())
     }
 
+    /// `IH(transactionInfo)` from the hashes of the fields of its `documents`.
+    pub fn ion_hash_of(statements: &[StatementInfo], documents: &[Hash], hasher: &mut Hasher) -> Hash {
+        hasher.structure(|fields| {
+            fields.struct_list_field("statements", statements, |fields, statement| statement.write(fields));
+            if !documents.is_empty() {
+                fields.struct_field("documents", |fields| {
+                    documents.iter().for_each(|hash| fields.hashed_field(*hash));
+                });
+            }
+        })
+    }
+
     pub fn ion_hash_with(&self, hasher: &mut Hasher) -> Hash {
         hasher.structure(|fields| {
             fields.struct_list_field("statements", &self.statements, |fields, statement| statement.write(fields));

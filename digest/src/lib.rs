@@ -5,6 +5,7 @@
 //! | [`hash`], [`id`] | SHA-256 values; 128-bit ids and their text |
 //! | [`ion`] | the Ion data model, its text and binary forms, Ion Hash |
 //! | [`qldb`], [`block`] | QLDB's hashes; what a block says beside its revisions |
+//! | [`repeated`] | the same hashes for many revisions, what they have in common once |
 //! | [`leaf`] | the entries of the ledger's tree and their commitments |
 //! | [`tree`], [`tiles`] | the Merkle tree of RFC 9162 and its proofs; the layout of tiles |
 //! | [`note`], [`checkpoint`], [`tlog_proof`] | signed notes, checkpoints, proof files for stock tools |
@@ -28,6 +29,7 @@ pub mod qldb;
 pub mod receipt;
 pub mod redaction;
 mod refusal;
+pub mod repeated;
 pub mod rotation;
 pub mod tiles;
 pub mod tlog_proof;

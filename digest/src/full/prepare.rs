@@ -14,6 +14,7 @@ use crate::ion::{Hasher, Value};
 use crate::leaf::{Blind, BlockLeaf, RevisionContent, RevisionLeaf, RevisionPlace};
 use crate::qldb::{self, Entries, ImportedBlock, ImportedRevision};
 use crate::redaction::RedactionRecord;
+use crate::repeated::RepeatedFields;
 use crate::rotation::RotationRecord;
 use crate::tree;
 use crate::verifier::check_data;
@@ -125,21 +126,9 @@ pub struct Preparer {
 /// What was hashed last, and its hash. Each is used again only for exactly the same.
 #[derive(Debug, Default)]
 struct Known {
-    version: Option<(u64, Hash)>,
-    time: Option<(i64, Hash)>,
-    transaction: Option<(Id, Hash)>,
-    listing: Option<KnownListing>,
+    fields: RepeatedFields,
     origin: Option<(OriginInfo, Hash)>,
     text: Option<(Box<str>, TextHashes)>,
-}
-
-/// How documents of a table are listed, and the hashes of the fields that say so.
-#[derive(Debug)]
-struct KnownListing {
-    table: Id,
-    name: Box<str>,
-    statements: Vec<u32>,
-    hashes: [Hash; 3],
 }
 
 /// Of a statement's text.
@@ -399,11 +388,7 @@ impl Preparer {
             tx_time_ms: revision.imported.map_or(block.time_ms, |imported| imported.tx_time_ms),
             tx_id: block.transaction_id,
         };
-        let (known, hasher) = (&mut self.known, &mut self.hasher);
-        let version = kept(&mut known.version, metadata.version, || metadata.version_field(hasher));
-        let time = kept(&mut known.time, metadata.tx_time_ms, || metadata.time_field(hasher));
-        let transaction = kept(&mut known.transaction, metadata.tx_id, || metadata.transaction_field(hasher));
-        metadata.ion_hash_of_fields(hasher, [version, time, transaction])
+        self.known.fields.metadata(&metadata, &mut self.hasher)
     }
 
     /// The hash of the document's field in transactionInfo's `documents`.
@@ -422,25 +407,9 @@ impl Preparer {
         if listing.statements.iter().any(|index| *index as usize >= block.statements.len()) {
             return Err("transactionInfo names a statement that is not there".into());
         }
-        let (table, hasher) = (revision.table_id, &mut self.hasher);
-        let hashes = match &self.known.listing {
-            Some(known)
-                if known.table == table
-                    && *known.name == *listing.table_name
-                    && known.statements == listing.statements =>
-            {
-                known.hashes
-            }
-            _ => {
-                let hashes = DocumentInfo::fields(listing.table_name, &table, listing.statements, hasher);
-                let (name, statements) = (listing.table_name.into(), listing.statements.to_vec());
-                self.known.listing = Some(KnownListing { table, name, statements, hashes });
-                hashes
-            }
-        };
-        Ok(Some(hasher.structure_field(&revision.document_id.to_string(), |fields| {
-            hashes.into_iter().for_each(|hash| fields.hashed_field(hash));
-        })))
+        let table = (revision.table_id, listing.table_name);
+        let fields = &mut self.known.fields;
+        Ok(Some(fields.listed(revision.document_id, table, listing.statements, &mut self.hasher)))
     }
 
     fn text(&mut self, text: &str) -> TextHashes {
@@ -454,14 +423,6 @@ impl Preparer {
                 hashes
             }
         }
-    }
-}
-
-/// The hash of what was hashed last, or a new one.
-fn kept<K: PartialEq>(known: &mut Option<(K, Hash)>, key: K, hash: impl FnOnce() -> Hash) -> Hash {
-    match known {
-        Some((last, hash)) if *last == key => *hash,
-        _ => known.insert((key, hash())).1,
     }
 }
 

@@ -47,11 +47,8 @@ pub fn encode_with(value: &Value, symbols: &mut impl SymbolTable, out: &mut Vec<
             end(out, at, 0x60);
         }
         Value::Symbol(s) => {
-            let at = begin(out);
-            let bytes = number_of(s, symbols).to_be_bytes();
-            let first = bytes.iter().position(|b| *b != 0).unwrap_or(bytes.len());
-            out.extend_from_slice(&bytes[first..]);
-            end(out, at, 0x70);
+            let number = number_of(s, symbols);
+            write_symbol(number, out);
         }
         Value::String(s) => write_bytes(0x80, s.as_bytes(), out),
         Value::Clob(b) => write_bytes(0x90, b, out),
@@ -97,6 +94,15 @@ pub fn encode_with_more(value: &Value, more: Option<(&str, &[u8])>, symbols: &mu
     out.extend_from_slice(blob);
     end(out, inner, 0xA0);
     end(out, at, 0xD0);
+}
+
+/// A symbol value by its number.
+pub(super) fn write_symbol(number: u32, out: &mut Vec<u8>) {
+    let at = begin(out);
+    let bytes = number.to_be_bytes();
+    let first = bytes.iter().position(|b| *b != 0).unwrap_or(bytes.len());
+    out.extend_from_slice(&bytes[first..]);
+    end(out, at, 0x70);
 }
 
 /// Exponent and coefficient; nothing for `0d0`. Ion Hash uses the same bytes.
@@ -225,13 +231,13 @@ fn write_bytes(kind: u8, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Reserves the byte that `end` or `end_var_uint` fills.
-fn begin(out: &mut Vec<u8>) -> usize {
+pub(super) fn begin(out: &mut Vec<u8>) -> usize {
     out.push(0);
     out.len() - 1
 }
 
 /// Closes a value: writes its type and the length of what was written since `begin`.
-fn end(out: &mut Vec<u8>, at: usize, kind: u8) {
+pub(super) fn end(out: &mut Vec<u8>, at: usize, kind: u8) {
     let length = out.len() - at - 1;
     if length < 14 {
         out[at] = kind | length as u8;
@@ -242,7 +248,7 @@ fn end(out: &mut Vec<u8>, at: usize, kind: u8) {
 }
 
 /// Closes a bare length: the reserved byte is its last one.
-fn end_var_uint(out: &mut Vec<u8>, at: usize) {
+pub(super) fn end_var_uint(out: &mut Vec<u8>, at: usize) {
     let length = out.len() - at - 1;
     if length < 128 {
         out[at] = 0x80 | length as u8;
@@ -257,7 +263,7 @@ fn insert_var_uint(out: &mut Vec<u8>, at: usize, number: usize) {
     out.splice(at..at, bytes[first..].iter().copied());
 }
 
-fn write_var_uint(number: u64, out: &mut Vec<u8>) {
+pub(super) fn write_var_uint(number: u64, out: &mut Vec<u8>) {
     let (bytes, first) = var_uint_bytes(number);
     out.extend_from_slice(&bytes[first..]);
 }

@@ -12,6 +12,7 @@ mod json;
 mod number;
 mod print;
 mod quoted;
+mod renumber;
 mod scalar;
 mod symbols;
 mod text;
@@ -25,6 +26,7 @@ pub use hash::{FieldWriter, Hasher, ion_hash, ion_hash_binary, ion_hash_string};
 pub use json::to_json;
 pub use number::IntError;
 pub use print::{to_text, to_text_pretty};
+pub use renumber::renumber;
 pub use symbols::{FIRST_LOCAL_SYMBOL, SymbolLookup, SymbolTable, SymbolTableError};
 pub use text::{TextError, TextProblem, parse, parse_many};
 pub use value::{
