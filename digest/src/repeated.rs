@@ -77,12 +77,8 @@ mod tests {
         let mut info = TransactionInfo { statements: vec![statement; 3], documents: Vec::new() };
         let mut listed = Vec::new();
         for n in 0..40_u8 {
-            let metadata = Metadata {
-                id: id(n),
-                version: u64::from(n / 8),
-                tx_time_ms: i64::from(n / 16),
-                tx_id: id(n / 20),
-            };
+            let metadata =
+                Metadata { id: id(n), version: u64::from(n / 8), tx_time_ms: i64::from(n / 16), tx_id: id(n / 20) };
             assert_eq!(fields.metadata(&metadata, &mut hasher), metadata.ion_hash());
             let document = DocumentInfo {
                 document_id: id(n),

@@ -5,10 +5,11 @@ use ledgerstone_digest::block::{DocumentInfo, Metadata, OriginInfo, RedactionInf
 use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::leaf::{BlockLeaf, BlockOpening, RevisionContent, RevisionLeaf, RevisionPlace};
 use ledgerstone_digest::qldb::{Entries, ImportedBlock, ImportedRevision};
+use ledgerstone_digest::repeated::RepeatedFields;
 use ledgerstone_digest::tree::leaf_hash;
 use ledgerstone_digest::{Hash, Id};
 
-use crate::spread::{are_many, spread};
+use crate::spread::{CHUNK_MIN, spread_ranges};
 use crate::transaction::Listed;
 
 /// A block's own facts, beside its revisions.
@@ -43,12 +44,15 @@ pub(crate) struct BlockDeriver<'a> {
     revision_hashes: Vec<Hash>,
     revision_leaves: Vec<RevisionLeaf>,
     leaf_hashes: Vec<Hash>,
+    /// Of the fields of transactionInfo's documents, if they were asked for.
+    listed: Vec<Hash>,
 }
 
 /// All hashes of a block.
 pub(crate) struct DerivedBlock {
     /// Of the revisions, then of the block.
     pub leaf_hashes: Vec<Hash>,
+    /// Nothing if the block is only to be sequenced.
     pub revision_leaves: Vec<RevisionLeaf>,
     /// QLDB's, of the revisions.
     pub revision_hashes: Vec<Hash>,
@@ -56,6 +60,22 @@ pub(crate) struct DerivedBlock {
     /// H(the block leaf's entry): what the next block's commitment holds.
     pub leaf_entry_hash: Hash,
     pub opening: BlockOpening,
+}
+
+/// Hashes revisions of one block after another.
+#[derive(Default)]
+struct RevisionDeriver {
+    hasher: Hasher,
+    repeated: RepeatedFields,
+}
+
+/// The hashes of some revisions in order, as one thread makes them.
+#[derive(Default)]
+struct Part {
+    revisions: Vec<Hash>,
+    leaves: Vec<RevisionLeaf>,
+    leaf_hashes: Vec<Hash>,
+    listed: Vec<Hash>,
 }
 
 impl<'a> BlockDeriver<'a> {
@@ -66,39 +86,91 @@ impl<'a> BlockDeriver<'a> {
             revision_hashes: Vec::new(),
             revision_leaves: Vec::new(),
             leaf_hashes: Vec::new(),
+            listed: Vec::new(),
         }
     }
 
-    /// All revisions of the block, in order.
+    /// All revisions of the block, in order, with their leaves.
     pub fn revisions(&mut self, revisions: &[RevisionFacts]) {
         let facts = self.facts;
-        let derive = |revision: &RevisionFacts, hasher: &mut Hasher| {
-            let (leaf, hash) = revision_leaf(&facts, revision, hasher);
-            (hash, leaf_hash(&leaf.encode()), leaf)
-        };
-        let derived: Vec<_> = match are_many(revisions) {
-            false => revisions.iter().map(|revision| derive(revision, self.hasher)).collect(),
-            true => spread(revisions, |part| {
-                let mut hasher = Hasher::new();
-                part.iter().map(|revision| derive(revision, &mut hasher)).collect()
-            }),
-        };
-        for (revision, leaf_hash, leaf) in derived {
-            self.revision_hashes.push(revision);
-            self.leaf_hashes.push(leaf_hash);
-            self.revision_leaves.push(leaf);
+        self.spread(revisions.len(), |deriver, at, part| {
+            let Some(revision) = revisions.get(at) else { return };
+            let (leaf, hash) = deriver.leaf(&facts, revision);
+            part.revisions.push(hash);
+            part.leaf_hashes.push(leaf_hash(&leaf.encode()));
+            part.leaves.push(leaf);
+        });
+    }
+
+    /// All revisions of a block that is to be sequenced, `count` of them, of which `facts` gives each with how
+    /// transactionInfo lists it. Their leaves are not kept: there may be a million.
+    pub fn place<'l>(
+        &mut self,
+        count: usize,
+        facts: impl Fn(usize) -> Option<(RevisionFacts, Option<&'l Listed>)> + Sync,
+    ) {
+        let block = self.facts;
+        self.spread(count, |deriver, at, part| {
+            let Some((revision, listed)) = facts(at) else { return };
+            let (leaf, hash) = deriver.leaf(&block, &revision);
+            part.revisions.push(hash);
+            part.leaf_hashes.push(leaf_hash(&leaf.encode()));
+            if let Some(listed) = listed {
+                let table = (revision.table_id, &*listed.table_name);
+                let RevisionDeriver { hasher, repeated } = deriver;
+                part.listed.push(repeated.listed(revision.document_id, table, &listed.statements, hasher));
+            }
+        });
+    }
+
+    /// Several threads do it if there are many.
+    fn spread(&mut self, count: usize, derive: impl Fn(&mut RevisionDeriver, usize, &mut Part) + Sync) {
+        let parts = spread_ranges(count, CHUNK_MIN, |range| {
+            let (mut deriver, mut part) = (RevisionDeriver::default(), Part::default());
+            part.revisions.reserve_exact(range.len());
+            part.leaf_hashes.reserve_exact(range.len());
+            range.for_each(|at| derive(&mut deriver, at, &mut part));
+            part
+        });
+        for part in parts {
+            append(&mut self.revision_hashes, part.revisions);
+            append(&mut self.revision_leaves, part.leaves);
+            append(&mut self.leaf_hashes, part.leaf_hashes);
+            append(&mut self.listed, part.listed);
         }
     }
 
     /// The hashes of the block; or the name of a part that an imported block's list of entries does not hold.
     pub fn finish(
-        mut self,
+        self,
         info: &TransactionInfo,
         origin: &OriginInfo,
         redaction: Option<&RedactionInfo>,
         imported: Option<&ImportedBlock>,
     ) -> Result<DerivedBlock, &'static str> {
         let info_hash = info.ion_hash_with(self.hasher);
+        self.finish_with(info_hash, origin, redaction, imported)
+    }
+
+    /// The same of a block whose revisions were given to [`BlockDeriver::place`].
+    pub fn finish_placed(
+        self,
+        statements: &[StatementInfo],
+        origin: &OriginInfo,
+        redaction: Option<&RedactionInfo>,
+        imported: Option<&ImportedBlock>,
+    ) -> Result<DerivedBlock, &'static str> {
+        let info_hash = TransactionInfo::ion_hash_of(statements, &self.listed, self.hasher);
+        self.finish_with(info_hash, origin, redaction, imported)
+    }
+
+    fn finish_with(
+        mut self,
+        info_hash: Hash,
+        origin: &OriginInfo,
+        redaction: Option<&RedactionInfo>,
+        imported: Option<&ImportedBlock>,
+    ) -> Result<DerivedBlock, &'static str> {
         let origin_hash = origin.ion_hash_with(self.hasher);
         let redaction_hash = redaction.map(|r| r.ion_hash());
         let entries = Entries::of(imported, &self.revision_hashes, info_hash, origin_hash, redaction_hash)?;
@@ -128,20 +200,34 @@ impl<'a> BlockDeriver<'a> {
 }
 
 /// A revision's leaf and QLDB's hash of it.
-pub(crate) fn revision_leaf(block: &BlockFacts, revision: &RevisionFacts, hasher: &mut Hasher) -> (RevisionLeaf, Hash) {
-    let tx_time_ms = revision.imported.map_or(block.time_ms, |imported| imported.tx_time_ms);
-    let metadata_hash =
-        Metadata { id: revision.document_id, version: revision.version, tx_time_ms, tx_id: block.tx_id }
-            .ion_hash_with(hasher);
-    let place = RevisionPlace {
-        table_id: revision.table_id,
-        document_id: revision.document_id,
-        version: revision.version,
-        block: block.number,
-        supersedes: revision.supersedes,
-    };
-    let content = RevisionContent { blind: revision.blind, metadata_hash, data_hash: revision.data_hash };
-    place.leaf_and_hash(&content, revision.imported.as_ref())
+pub(crate) fn revision_leaf(block: &BlockFacts, revision: &RevisionFacts) -> (RevisionLeaf, Hash) {
+    RevisionDeriver::default().leaf(block, revision)
+}
+
+impl RevisionDeriver {
+    fn leaf(&mut self, block: &BlockFacts, revision: &RevisionFacts) -> (RevisionLeaf, Hash) {
+        let tx_time_ms = revision.imported.map_or(block.time_ms, |imported| imported.tx_time_ms);
+        let metadata = Metadata { id: revision.document_id, version: revision.version, tx_time_ms, tx_id: block.tx_id };
+        let metadata_hash = self.repeated.metadata(&metadata, &mut self.hasher);
+        let place = RevisionPlace {
+            table_id: revision.table_id,
+            document_id: revision.document_id,
+            version: revision.version,
+            block: block.number,
+            supersedes: revision.supersedes,
+        };
+        let content = RevisionContent { blind: revision.blind, metadata_hash, data_hash: revision.data_hash };
+        place.leaf_and_hash(&content, revision.imported.as_ref())
+    }
+}
+
+/// Appends, without copying what comes first.
+fn append<T>(all: &mut Vec<T>, mut part: Vec<T>) {
+    if all.is_empty() {
+        *all = part;
+    } else {
+        all.append(&mut part);
+    }
 }
 
 /// `transactionInfo` of these statements and revisions, in the order of the revisions.
@@ -155,7 +241,7 @@ pub(crate) fn transaction_info<'a>(
                 document_id,
                 table_name: l.table_name.clone(),
                 table_id,
-                statements: l.statements.clone(),
+                statements: l.statements.to_vec(),
             })
         })
         .collect();

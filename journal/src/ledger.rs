@@ -16,6 +16,7 @@ use ledgerstone_digest::{Hash, Id};
 use crate::backup;
 use crate::checkpoint::{CheckpointError, Notary, Signed};
 use crate::commit::CommitFuture;
+use crate::encoded::Data;
 use crate::engine::{Back, Front, Request, Shared, Step, spawn};
 use crate::env::{Env, Lock};
 use crate::error::{CommitError, CreateError, OpenError, ReadError};
@@ -430,10 +431,13 @@ impl Ledger {
 
 /// Computes the hashes that are missing.
 fn hash_documents(revisions: &mut [NewRevision]) {
+    if revisions.iter().all(|revision| revision.data.is_none() || revision.known_hash().is_some()) {
+        return;
+    }
     let hashes = spread(revisions, |part| {
         let mut hasher = Hasher::new();
         let hash = |revision: &NewRevision| match (&revision.data, revision.data_hash) {
-            (Some(data), None) => Some(hasher.value_with(data, revision.salt_field())),
+            (Some(Data::Value(data)), None) => Some(hasher.value_with(data, revision.salt_field())),
             (_, known) => known,
         };
         part.iter().map(hash).collect()

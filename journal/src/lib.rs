@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`env`] | files, clocks and randomness behind traits: production, memory, a simulated disk that fails |
 //! | [`transaction`] | what is submitted, what comes back, the hooks of the query engine |
+//! | [`encoded`] | documents of large transactions, as bytes until they commit |
+//! | [`spread`] | work on many items on all processors |
 //! | [`stored`] | what the reader gives back |
 //! | [`commit`] | the future of a submitted transaction |
 //! | [`ledger`] | an open ledger, as others see it |
@@ -36,6 +38,7 @@ pub mod commit;
 pub(crate) mod derive;
 pub mod dictionary;
 pub mod doctor;
+pub mod encoded;
 pub(crate) mod engine;
 pub mod env;
 pub mod error;
@@ -62,7 +65,7 @@ pub(crate) mod scrub;
 pub mod segment;
 pub(crate) mod sequencer;
 pub mod slots;
-pub(crate) mod spread;
+pub mod spread;
 pub mod stored;
 pub mod transaction;
 pub mod tree;
@@ -73,6 +76,7 @@ pub(crate) mod writer;
 pub use closed::ClosedJournal;
 pub use commit::CommitFuture;
 pub use doctor::{DoctorReport, rebuild_derived};
+pub use encoded::{Data, Encoded, Encoder};
 pub use engine::Step;
 pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};

@@ -19,6 +19,7 @@ use crate::backup;
 use crate::batch::{begin_batch, finish_batch};
 use crate::checkpoint::{self, CheckpointError, Due, Leaves, Notary, Recorded, Signers};
 use crate::dictionary::Texts;
+use crate::encoded::Data;
 use crate::env::{EntryKind, Env, File, Lock, OpenMode, Storage, write_all_at};
 use crate::error::{CreateError, Damage, FileError, Help, OpenError, ReadError};
 use crate::frame::{BlockHead, Contents, FrameKind, Genesis, put_frame};
@@ -584,7 +585,7 @@ fn replayed(head: &BlockHead, strand: Id, revisions: Vec<StoredRevision>, comple
             version: r.version,
             supersedes: r.supersedes,
             deleted: r.deleted,
-            data: r.data,
+            data: r.data.map(Data::Value),
         })
         .collect();
     PublishedBlock { committed, revisions, complete, payload: None, origin: head.origin.clone() }

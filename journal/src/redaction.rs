@@ -239,7 +239,10 @@ pub(crate) fn check(journal: &Journal, transaction: &Transaction, blocks: u64) -
     }
     let of_system = transaction.revisions.iter().filter(|revision| revision.table_id == Id::REDACTIONS);
     let recorded: HashSet<_> = of_system
-        .filter_map(|revision| RedactionRecord::from_value(revision.data.as_deref()?))
+        .filter_map(|revision| {
+            let data = revision.data.as_ref()?.value().ok()?;
+            RedactionRecord::from_value(&data)
+        })
         .map(|record| (record.block, record.table_id, record.document_id, record.version))
         .collect();
     match recorded == listed {

@@ -13,8 +13,9 @@ use ledgerstone_digest::{Hash, Id};
 
 use crate::batch::{BATCH_BYTES_MAX, BATCH_BYTES_SOFT, BATCH_HEADER_BYTES, begin_batch, finish_batch};
 use crate::commit::Answer;
-use crate::derive::{BlockDeriver, BlockFacts, DerivedBlock, RevisionFacts, transaction_info};
+use crate::derive::{BlockDeriver, BlockFacts, DerivedBlock, RevisionFacts};
 use crate::dictionary::{Dictionary, Texts};
+use crate::encoded::{Data, Renumberer};
 use crate::env::Env;
 use crate::error::{ClockError, CommitError};
 use crate::frame::{BlockHead, Content, FrameKind, Group, ImportedHead, RevisionFrame, Staged, StagedRef, put_frame};
@@ -280,7 +281,7 @@ impl Sequencer {
         for revision in &transaction.revisions {
             let fits = (revision.version == 0) == revision.supersedes.is_none()
                 && revision.supersedes.is_none_or(|p| p > 0 && p < next)
-                && revision.data.as_ref().is_none_or(|data| data.as_struct().is_some());
+                && revision.data.as_ref().is_none_or(Data::is_struct);
             if !fits {
                 let text = format!(
                     "revision {} of document {} does not follow from its ledger (it supersedes {:?})",
@@ -314,7 +315,7 @@ impl Sequencer {
                 if revision.table_id != Id::KEYS || revision.document_id != self.options.ledger {
                     return refuse("a rotation is a revision of the ledger's document in the table of keys");
                 }
-                revision.data = Some(Arc::new(keys.record(end).to_value()));
+                revision.data = Some(Data::Value(Arc::new(keys.record(end).to_value())));
                 revision.data_hash = None;
                 Ok(())
             }
@@ -341,34 +342,29 @@ impl Sequencer {
         };
         let mut blinds = vec![[0; 16]; transaction.revisions.len()];
         self.env.rng.fill(blinds.as_flattened_mut());
-        let of_revision = |(revision, blind): (&NewRevision, &[u8; 16])| RevisionFacts {
-            table_id: revision.table_id,
-            document_id: revision.document_id,
-            version: revision.version,
-            supersedes: revision.supersedes,
-            blind: *blind,
-            data_hash: revision.data.as_ref().map(|data| {
-                revision.data_hash.unwrap_or_else(|| Hasher::new().value_with(data, revision.salt_field()))
-            }),
-            imported: None,
+        let imports = transaction.imported.as_ref().map(|imported| &imported.revisions);
+        let revisions_of = &transaction.revisions;
+        let facts_of = |at: usize| {
+            let (revision, blind) = revisions_of.get(at).zip(blinds.get(at))?;
+            let imported = imports.and_then(|imports| imports.get(at));
+            let redacted = || imported.and_then(|ImportedContent { redacted, .. }| *redacted);
+            let facts = RevisionFacts {
+                table_id: revision.table_id,
+                document_id: revision.document_id,
+                version: revision.version,
+                supersedes: revision.supersedes,
+                blind: *blind,
+                data_hash: data_hash(revision).or_else(redacted),
+                imported: imported.map(|imported| imported.revision),
+            };
+            Some((facts, revision.listed.as_ref()))
         };
-        let mut of_revisions: Vec<RevisionFacts> = transaction.revisions.iter().zip(&blinds).map(of_revision).collect();
-        if let Some(imported) = &transaction.imported {
-            for (facts, ImportedContent { revision, redacted }) in of_revisions.iter_mut().zip(&imported.revisions) {
-                facts.imported = Some(*revision);
-                facts.data_hash = facts.data_hash.or(*redacted);
-            }
-        }
         let mut deriver = BlockDeriver::new(facts, &mut self.hasher);
-        deriver.revisions(&of_revisions);
-        let info = transaction_info(
-            &transaction.statements,
-            transaction.revisions.iter().map(|r| (r.document_id, r.table_id, r.listed.as_ref())),
-        );
+        deriver.place(revisions_of.len(), facts_of);
         let imported = transaction.imported.as_deref();
         let block = imported.map(|imported| &imported.block);
         let derived = deriver
-            .finish(&info, &transaction.origin, transaction.redaction.as_ref(), block)
+            .finish_placed(&transaction.statements, &transaction.origin, transaction.redaction.as_ref(), block)
             .map_err(|part| CommitError::Refused(format!("entriesHashList lacks the hash of {part}").into()))?;
         if let Some(imported) = imported.filter(|imported| imported.block_hash != derived.opening.block_hash) {
             let text =
@@ -402,7 +398,7 @@ impl Sequencer {
     fn lay_out(&mut self, transaction: &Transaction, mut placed: Placed) -> Result<Placed, CommitError> {
         let mut before = self.dictionary.len();
         let (mut frames, mut ends) = (Vec::with_capacity(512), Vec::new());
-        self.encode(transaction, &placed, 0, self.options.staged_above_bytes, &mut frames, &mut ends);
+        self.encode(transaction, &placed, 0, self.options.staged_above_bytes, &mut frames, &mut ends)?;
         let staged = frames.len() > self.options.staged_above_bytes;
         if staged {
             self.dictionary.truncate(before);
@@ -430,7 +426,7 @@ impl Sequencer {
             before = self.dictionary.len();
             if !staged {
                 (frames, ends) = (Vec::new(), Vec::new());
-                self.encode(transaction, &placed, 0, usize::MAX, &mut frames, &mut ends);
+                self.encode(transaction, &placed, 0, usize::MAX, &mut frames, &mut ends)?;
             }
         }
         Err(CommitError::Refused("a block does not fit a new segment".into()))
@@ -445,13 +441,20 @@ impl Sequencer {
         limit: usize,
         frames: &mut Vec<u8>,
         ends: &mut Vec<usize>,
-    ) {
+    ) -> Result<(), CommitError> {
+        let (mut renumberer, mut renumbered) = (Renumberer::default(), Vec::new());
         let count = transaction.revisions.len();
         let all = transaction.revisions.iter().zip(&placed.groups).zip(&placed.blinds).enumerate().skip(from);
         for (at, ((revision, group), blind)) in all {
             let imported = transaction.imported.as_ref().and_then(|imported| imported.revisions.get(at));
             let redacted = imported.and_then(|imported| imported.redacted);
             let opaque = imported.is_some_and(|imported| imported.revision.opaque.is_some());
+            renumbered.clear();
+            if let Some(Data::Encoded(encoded)) = &revision.data {
+                let refuse =
+                    |error| CommitError::Refused(format!("an encoded document cannot be read: {error}").into());
+                renumberer.put(encoded, &mut self.dictionary, &mut renumbered).map_err(refuse)?;
+            }
             let frame = RevisionFrame {
                 group: *group,
                 to_block: (count - at) as u32,
@@ -460,19 +463,21 @@ impl Sequencer {
                 supersedes: revision.supersedes,
                 blind: *blind,
                 content: match (&revision.data, redacted) {
-                    (Some(_), _) => Content::Data(&[]),
+                    (Some(_), _) => Content::Data(&renumbered),
                     (None, Some(data_hash)) => Content::Redacted { data_hash, record: 0 },
                     (None, None) if opaque => Content::Opaque,
                     (None, None) => Content::Deleted,
                 },
                 imported: imported.map(|imported| imported.revision),
             };
-            frame.put(revision.data.as_deref(), revision.salt_field(), &mut self.dictionary, &mut self.scratch, frames);
+            let value = revision.data.as_ref().and_then(Data::as_value);
+            frame.put(value, revision.salt_field(), &mut self.dictionary, &mut self.scratch, frames);
             ends.push(frames.len());
             if frames.len() > limit {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     fn stage(&mut self, transaction: &Transaction, placed: &mut Placed) -> Result<(), CommitError> {
@@ -482,7 +487,7 @@ impl Sequencer {
             for _ in 0..2 {
                 let before = self.dictionary.len();
                 let (mut frames, mut ends) = (Vec::new(), Vec::new());
-                self.encode(transaction, placed, from, STAGED_FRAME_BYTES, &mut frames, &mut ends);
+                self.encode(transaction, placed, from, STAGED_FRAME_BYTES, &mut frames, &mut ends)?;
                 let revisions = ends.len() as u32;
                 let ordinal = placed.head.staged.len() as u32;
                 let mut body = Vec::with_capacity(frames.len() + 64);
@@ -652,6 +657,12 @@ fn is_behind(last_ms: Option<i64>, now_ms: i64) -> Option<i64> {
 /// How far the clock stands ahead of the last block, if a ledger is hardly left alone for so long.
 fn is_long_after(last_ms: Option<i64>, now_ms: i64) -> Option<i64> {
     Some(now_ms.saturating_sub(last_ms?)).filter(|ahead_ms| *ahead_ms > CLOCK_UNUSED_MS_MAX)
+}
+
+/// IH(data), if there is data.
+fn data_hash(revision: &NewRevision) -> Option<Hash> {
+    let hash = |data: &Data| Hasher::new().value_with(data.as_value()?, revision.salt_field()).into();
+    revision.data.as_ref().and_then(|data| revision.known_hash().or_else(|| hash(data)))
 }
 
 /// The groups of a transaction's revisions and, for each revision, which it belongs to.

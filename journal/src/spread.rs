@@ -1,16 +1,13 @@
 //! Work on many items of one transaction, spread over the processors: hashing a million documents on one thread is most
 //! of what a bulk load takes.
 
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// Fewer items are not worth a thread.
-const CHUNK_MIN: usize = 1024;
+pub(crate) const CHUNK_MIN: usize = 1024;
 const THREADS_MAX: usize = 16;
-
-/// Whether it is worth spreading them.
-pub(crate) fn are_many<T>(items: &[T]) -> bool {
-    items.len() >= 2 * CHUNK_MIN
-}
 
 /// What `work` makes of the items, in their order. It is given parts of them, on several threads if there are many.
 pub(crate) fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
@@ -23,34 +20,101 @@ pub(crate) fn spread_by<T: Sync, R: Send>(
     chunk_min: usize,
     work: impl Fn(&[T]) -> Vec<R> + Sync,
 ) -> Vec<R> {
-    let most = (items.len() / chunk_min.max(1)).min(THREADS_MAX);
-    let threads = if most < 2 { 1 } else { thread::available_parallelism().map_or(1, |n| n.get()).min(most) };
+    let parts = spread_ranges(items.len(), chunk_min, |part| work(items.get(part).unwrap_or_default()));
+    join(parts)
+}
+
+/// What `work` makes of parts of `count` items, of which `chunk_min` are worth a thread; the parts in their order.
+pub fn spread_ranges<R: Send>(count: usize, chunk_min: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
+    let threads = threads_for(count, chunk_min);
     if threads == 1 {
-        return work(items);
+        return vec![work(0..count)];
     }
-    let mut chunks = items.chunks(items.len().div_ceil(threads));
+    let size = count.div_ceil(threads);
     thread::scope(|scope| {
-        let first = chunks.next().unwrap_or_default();
-        let begin = |chunk| {
-            let work = &work;
+        let begin = |at: usize| {
+            let (work, part) = (&work, at * size..count.min((at + 1) * size));
             // Without a thread it is done here.
-            thread::Builder::new().spawn_scoped(scope, move || work(chunk)).map_err(|_| chunk)
+            thread::Builder::new()
+                .spawn_scoped(scope, {
+                    let part = part.clone();
+                    move || work(part)
+                })
+                .map_err(|_| part)
         };
-        let begun: Vec<_> = chunks.map(begin).collect();
-        let mut made = work(first);
-        for rest in begun {
-            made.extend(match rest {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                Err(chunk) => work(chunk),
-            });
-        }
+        let begun: Vec<_> = (1..count.div_ceil(size)).map(begin).collect();
+        let mut made = vec![work(0..size)];
+        made.extend(begun.into_iter().map(|rest| match rest {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(part) => work(part),
+        }));
         made
     })
+}
+
+/// As [`spread_ranges`] for items that are given away, with the number of a part's first.
+pub fn spread_owned<T: Send, R: Send>(
+    mut items: Vec<T>,
+    chunk_min: usize,
+    work: impl Fn(usize, Vec<T>) -> R + Sync,
+) -> Vec<R> {
+    let threads = threads_for(items.len(), chunk_min);
+    let size = items.len().div_ceil(threads).max(1);
+    let mut rest: Vec<(usize, Vec<T>)> = Vec::new();
+    for at in (1..items.len().div_ceil(size)).rev() {
+        rest.push((at * size, items.split_off(at * size)));
+    }
+    thread::scope(|scope| {
+        let begun: Vec<_> = rest
+            .into_iter()
+            .rev()
+            .map(|(first, part)| {
+                // What a thread that could not be started was to work on comes back in here.
+                let given = Arc::new(Mutex::new(Some(part)));
+                let (work, taken) = (&work, Arc::clone(&given));
+                let begun = thread::Builder::new().spawn_scoped(scope, move || Some(work(first, take(&taken)?)));
+                begun.map_err(|_| (first, given))
+            })
+            .collect();
+        let mut made = vec![work(0, items)];
+        made.extend(begun.into_iter().filter_map(|rest| match rest {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err((first, part)) => Some(work(first, take(&part)?)),
+        }));
+        made
+    })
+}
+
+fn take<T>(given: &Mutex<Option<T>>) -> Option<T> {
+    given.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+fn threads_for(count: usize, chunk_min: usize) -> usize {
+    let most = (count / chunk_min.max(1)).min(THREADS_MAX);
+    if most < 2 { 1 } else { thread::available_parallelism().map_or(1, |n| n.get()).min(most) }
+}
+
+/// The parts in one, without copying a single one.
+fn join<R>(parts: Vec<Vec<R>>) -> Vec<R> {
+    let mut parts = parts.into_iter();
+    let mut all = parts.next().unwrap_or_default();
+    parts.for_each(|part| all.extend(part));
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_given_away_comes_once_with_its_number() {
+        for count in [0, 1, 7, 8, 9, 1000] {
+            let parts = spread_owned((0..count).collect::<Vec<usize>>(), 4, |first, part| {
+                part.into_iter().zip(first..).collect::<Vec<_>>()
+            });
+            assert_eq!(parts.concat(), (0..count).map(|n| (n, n)).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn order_is_kept_however_many_there_are() {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use ledgerstone_digest::block::{OriginInfo, RedactionInfo, StatementInfo};
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::qldb::{ImportedBlock, ImportedRevision};
 use ledgerstone_digest::rotation::RotationRecord;
 
+use crate::encoded::Data;
 use crate::error::CommitError;
 
 /// A transaction ready to be validated and sequenced. At most one revision per document.
@@ -80,10 +80,12 @@ pub struct NewRevision {
     /// The position of the revision it supersedes.
     pub supersedes: Option<u64>,
     /// A struct; `None` makes the revision a deletion.
-    pub data: Option<Arc<Value>>,
-    /// Stored and hashed as the last field of the data, [`SALT_FIELD`]; the data has no such field then.
+    pub data: Option<Data>,
+    /// Stored and hashed as the last field of the data, [`SALT_FIELD`]; the data has no such field then. Encoded data has
+    /// its salt inside.
     pub salt: Option<Arc<[u8]>>,
     /// The Ion Hash of `data` with its salt, if the caller has it; otherwise it is computed on the submitting thread.
+    /// Encoded data has its own.
     /// Whoever changes `data` in [`Sequence::validate`] sets this too, or `None`.
     pub data_hash: Option<Hash>,
     /// How `transactionInfo.documents` lists it; `None` for revisions of system tables.
@@ -95,6 +97,14 @@ impl NewRevision {
     pub(crate) fn salt_field(&self) -> Option<(&str, &[u8])> {
         self.salt.as_deref().map(|salt| (SALT_FIELD, salt))
     }
+
+    /// The hash of its data, if that was computed.
+    pub(crate) fn known_hash(&self) -> Option<Hash> {
+        match &self.data {
+            Some(Data::Encoded(encoded)) => Some(encoded.hash()),
+            _ => self.data_hash,
+        }
+    }
 }
 
 /// The entry of a document in `transactionInfo.documents`.
@@ -102,7 +112,7 @@ impl NewRevision {
 pub struct Listed {
     pub table_name: Arc<str>,
     /// Indexes into [`Transaction::statements`], ascending.
-    pub statements: Vec<u32>,
+    pub statements: Arc<[u32]>,
 }
 
 /// Where a transaction stands in the ledger. It is durable when a caller sees it.
@@ -182,6 +192,6 @@ pub struct PublishedRevision {
     pub version: u64,
     pub supersedes: Option<u64>,
     pub deleted: bool,
-    /// `None` if deleted or redacted. Read back from the journal it has its salt.
-    pub data: Option<Arc<Value>>,
+    /// `None` if deleted or redacted. Encoded, or read back from the journal, it has its salt.
+    pub data: Option<Data>,
 }

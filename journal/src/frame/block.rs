@@ -345,7 +345,7 @@ fn put_group(out: &mut Vec<u8>, group: &Group, dictionary: &mut Dictionary) {
             out.push(LISTED);
             put_varint(out, u64::from(dictionary.intern(&listed.table_name)));
             put_varint(out, listed.statements.len() as u64);
-            for index in &listed.statements {
+            for index in listed.statements.iter() {
                 put_varint(out, u64::from(*index));
             }
         }
@@ -359,8 +359,8 @@ fn read_group(reader: &mut Reader<'_>, texts: &Texts) -> Result<Group, WireError
         LISTED => {
             let table_name = shared(reader, texts, "table name")?;
             let count = reader.count(1, "number of statement indexes")?;
-            let statements = (0..count).map(|_| reader.varint32("statement index")).collect::<Result<_, _>>()?;
-            Some(Listed { table_name, statements })
+            let statements = (0..count).map(|_| reader.varint32("statement index")).collect::<Result<Vec<_>, _>>()?;
+            Some(Listed { table_name, statements: statements.into() })
         }
         other => return Err(WireError(format!("groups of form {other} are unknown"))),
     };

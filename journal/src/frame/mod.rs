@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(read(&sound).unwrap(), sound);
         let text = StatementText::Text("DELETE FROM t".into());
         let statement = StatementInfo { text, start_time_ms: 5, digest: Hash::ZERO };
-        let listed = Some(Listed { table_name: "t".into(), statements: Vec::new() });
+        let listed = Some(Listed { table_name: "t".into(), statements: [].into() });
         let said = [
             BlockHead { statements: vec![statement], ..sound.clone() },
             BlockHead { groups: vec![Group { table_id: Id([9; 16]), listed }], ..sound.clone() },
@@ -266,7 +266,7 @@ mod tests {
         of.groups[0].table_id = Id([7; 16]);
         assert!(of.group_of(&opaque()).is_err(), "a table");
         of.groups[0] =
-            Group { table_id: Id::ZERO, listed: Some(Listed { table_name: "t".into(), statements: vec![] }) };
+            Group { table_id: Id::ZERO, listed: Some(Listed { table_name: "t".into(), statements: [].into() }) };
         assert!(of.group_of(&opaque()).is_err(), "a name");
     }
 }

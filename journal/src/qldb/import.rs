@@ -14,6 +14,7 @@ use ledgerstone_digest::qldb::{ImportedBlock, ImportedRevision, JournalBlock, Jo
 use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::rotation::RotationRecord;
 
+use crate::encoded::Data;
 use crate::frame::STORED_LIMITS;
 use crate::transaction::{ImportedContent, ImportedTransaction, Listed, NewRevision, Transaction};
 
@@ -142,10 +143,11 @@ impl<'a> BlockImporter<'a> {
             document_id: metadata.id,
             version: metadata.version,
             supersedes,
-            data: data.map(|data| Arc::new(data.clone())),
+            data: data.map(|data| Data::Value(Arc::new(data.clone()))),
             data_hash: None,
             salt: None,
-            listed: listed.map(|d| Listed { table_name: Arc::clone(&d.table_name), statements: d.statements.clone() }),
+            listed: listed
+                .map(|d| Listed { table_name: Arc::clone(&d.table_name), statements: d.statements.as_slice().into() }),
         };
         Ok((new, ImportedContent { revision: imported, redacted }))
     }

@@ -636,7 +636,7 @@ impl Journal {
             previous_block_hash: None,
             previous_leaf: None,
         };
-        Ok(revision_leaf(&facts, &revision_facts(&revision), hasher).0.encode().to_vec())
+        Ok(revision_leaf(&facts, &revision_facts(&revision)).0.encode().to_vec())
     }
 
     /// H of the entry at a position. That of a block's leaf stands in the next block, or is known of the last one: a large

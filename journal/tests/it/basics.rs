@@ -13,7 +13,7 @@ fn what_was_committed_is_read_back_after_opening_again() {
     assert_eq!(ledger.snapshot(), 1);
     let a = commit(&ledger, 1, 10).unwrap();
     assert_eq!((a.block, a.first_position, a.block_position, a.snapshot()), (0, 1, 2, 3));
-    let update = NewRevision { version: 1, supersedes: Some(1), data: Some(document(7, 3)), ..first(1, 0) };
+    let update = NewRevision { version: 1, supersedes: Some(1), data: Some(document(7, 3).into()), ..first(1, 0) };
     let delete = NewRevision { version: 2, supersedes: Some(3), data: None, ..first(1, 0) };
     let (x, y) = (ledger.submit(transaction(2, vec![update])), ledger.submit(transaction(3, vec![delete])));
     ledger.drive();

@@ -341,7 +341,7 @@ fn what_does_not_follow_is_refused() {
         ledgerstone_journal::NewRevision { version: 1, ..first(1, 1) },
         ledgerstone_journal::NewRevision { supersedes: Some(0), version: 1, ..first(1, 1) },
         ledgerstone_journal::NewRevision { supersedes: Some(100), version: 1, ..first(1, 1) },
-        ledgerstone_journal::NewRevision { data: Some(std::sync::Arc::new(5.into_value())), ..first(1, 1) },
+        ledgerstone_journal::NewRevision { data: Some(std::sync::Arc::new(5.into_value()).into()), ..first(1, 1) },
     ];
     for revision in bad {
         let future = ledger.submit(transaction(1, vec![revision]));

@@ -226,7 +226,7 @@ impl Model {
         let document = rng.below(self.next);
         if let Some((version, position)) = self.newest.get(&document).copied().filter(|_| may_update) {
             let size = (!rng.one_in(3)).then_some(17);
-            let data = size.map(|size| support_document(document, size));
+            let data = size.map(|size| support_document(document, size).into());
             let version = version + 1;
             revisions.push(NewRevision { version, supersedes: Some(position), data, ..first(document, 0) });
             written.push((document, version, size));

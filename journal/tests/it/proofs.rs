@@ -37,7 +37,7 @@ fn fill(ledger: &Ledger) -> Vec<(u64, u64, u64, bool)> {
     let committed = future.wait().unwrap();
     placed.extend((0..40).map(|at| (committed.first_position + at, 100 + at, 0, false)));
     let old = placed[3].0;
-    let update = NewRevision { version: 1, supersedes: Some(old), data: Some(document(7, 3)), ..first(4, 0) };
+    let update = NewRevision { version: 1, supersedes: Some(old), data: Some(document(7, 3).into()), ..first(4, 0) };
     let future = ledger.submit(transaction(51, vec![update]));
     ledger.drive();
     let update = future.wait().unwrap().first_position;

@@ -35,7 +35,7 @@ pub fn secret(n: u64) -> NewRevision {
         ("number", Value::int(n as i64)),
         ("field-q7-secret-q7", Value::string(SECRET.repeat(20))),
     ]));
-    NewRevision { data: Some(Arc::new(data)), ..first(n, 0) }
+    NewRevision { data: Some(Arc::new(data).into()), ..first(n, 0) }
 }
 
 fn run(ledger: &Ledger, transaction: Transaction) -> Committed {
@@ -77,7 +77,7 @@ pub fn redaction(n: u64, targets: &[RedactedRevision]) -> Transaction {
             version: target.version,
             user: "clerk".into(),
         };
-        let data = Some(Arc::new(record.to_value()));
+        let data = Some(Arc::new(record.to_value()).into());
         NewRevision { table_id: Id::REDACTIONS, data, listed: None, ..first(n * 100 + at, 0) }
     });
     let mut transaction = transaction(n, records.collect());

@@ -193,7 +193,7 @@ fn only_a_rotation_writes_to_the_table_of_keys_and_nothing_else_with_it() {
         ledger.drive();
         future.wait().unwrap_err()
     };
-    let by_hand = NewRevision { data: Some(document(1, 1)), ..record(&ledger, 0) };
+    let by_hand = NewRevision { data: Some(document(1, 1).into()), ..record(&ledger, 0) };
     assert!(matches!(submit(transaction(70, vec![by_hand])), CommitError::Refused(_)));
     let rotation = ledger.rotate_key().unwrap();
     let keys = rotation.keys().clone();

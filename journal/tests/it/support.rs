@@ -106,10 +106,10 @@ pub fn first(n: u64, size: usize) -> NewRevision {
         document_id: id(n),
         version: 0,
         supersedes: None,
-        data: Some(document(n, size)),
+        data: Some(document(n, size).into()),
         data_hash: None,
         salt: None,
-        listed: Some(Listed { table_name: "t".into(), statements: vec![0] }),
+        listed: Some(Listed { table_name: "t".into(), statements: [0].into() }),
     }
 }
 

@@ -39,7 +39,7 @@ fn small(env: &Env) -> Env {
     options.segment_bytes = 16 << 10;
     let (ledger, _) = open(env, &dir(), options).unwrap();
     commit(&ledger, 1, 10).unwrap();
-    let update = NewRevision { version: 1, supersedes: Some(1), data: Some(document(7, 3)), ..first(1, 0) };
+    let update = NewRevision { version: 1, supersedes: Some(1), data: Some(document(7, 3).into()), ..first(1, 0) };
     let future = ledger.submit(transaction(2, vec![update, first(3, 40)]));
     ledger.drive();
     future.wait().unwrap();

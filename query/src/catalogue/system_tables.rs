@@ -11,6 +11,7 @@ use ledgerstone_journal::PublishedRevision;
 
 use super::{Catalogue, Check, Column, Index, IndexStatus, PathStep, Table, TableStatus};
 use crate::error::{QueryError, Result, SqlState};
+use crate::transaction::shown;
 use crate::types::SqlType;
 
 /// What a definition's revision means for the row index.
@@ -111,7 +112,8 @@ pub fn apply(
     first_position: u64,
     snapshot: u64,
 ) -> Result<DefinitionChange> {
-    match (revision.table_id, &revision.data) {
+    let data = revision.data.as_ref().map(shown).transpose()?.map(|(data, _)| data);
+    match (revision.table_id, &data) {
         (Id::TABLES, Some(data)) => {
             let mut table = read_table(revision.document_id, data)?;
             table.defined_at = revision.position;

@@ -500,6 +500,18 @@ impl Database {
         self.env.rng.bytes16()
     }
 
+    /// As many times 16 random bytes.
+    pub(crate) fn random16s(&self, count: usize) -> Vec<[u8; 16]> {
+        let mut bytes = vec![[0; 16]; count];
+        self.env.rng.fill(bytes.as_flattened_mut());
+        bytes
+    }
+
+    /// Ids of so many documents, ascending.
+    pub(crate) fn new_document_ids(&self, count: usize) -> Vec<Id> {
+        self.state.new_document_ids(self.now_ms(), &self.random16s(count))
+    }
+
     pub(crate) fn new_document_id(&self) -> Id {
         self.state.new_document_id(self.now_ms(), self.random16())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::recovery::Recovered;
-use ledgerstone_journal::{Env, PublishedRevision, ReadError, StoredRevision};
+use ledgerstone_journal::{Data, Env, PublishedRevision, ReadError, StoredRevision};
 
 use super::state::State;
 use super::{DatabaseOptions, read_error};
@@ -126,7 +126,7 @@ fn published(stored: StoredRevision) -> PublishedRevision {
         version: stored.version,
         supersedes: stored.supersedes,
         deleted: stored.deleted,
-        data: stored.data,
+        data: stored.data.map(Data::Value),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::redaction::RedactionRecord;
-use ledgerstone_journal::{Committed, Publish, PublishedBlock, PublishedRevision};
+use ledgerstone_journal::{Committed, Data, Publish, PublishedBlock, PublishedRevision};
 
 use super::cache::RevisionCache;
 use super::notes::Notes;
@@ -19,7 +19,7 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::index::{AskedKeys, Before, DiskRows, IndexError, Key, NewRow, Rows};
 use crate::transaction::conflict::RecentWrites;
 use crate::transaction::payload::{Payload, Write};
-use crate::transaction::{Doc, without_salt};
+use crate::transaction::{Doc, shown};
 
 /// Shared by everything that works on one ledger.
 pub struct State {
@@ -185,12 +185,13 @@ impl State {
     /// A fresh document id: 48 bits of milliseconds, then random; ids made here ascend, so that documents stand in the
     /// order they were inserted in.
     pub fn new_document_id(&self, now_ms: i64, random: [u8; 16]) -> Id {
-        let time = (now_ms.max(0) as u128 & 0xffff_ffff_ffff) << 80;
-        let random = u128::from_be_bytes(random);
+        next_document_id(&mut lock(&self.ids), now_ms, random)
+    }
+
+    /// As many fresh ids as there are random values, ascending.
+    pub fn new_document_ids(&self, now_ms: i64, random: &[[u8; 16]]) -> Vec<Id> {
         let mut last = lock(&self.ids);
-        let fresh = time | (random >> 48);
-        *last = if *last >> 80 >= fresh >> 80 { last.saturating_add(1 + (random & 0xffff_ffff)) } else { fresh };
-        Id(last.to_be_bytes())
+        random.iter().map(|random| next_document_id(&mut last, now_ms, *random)).collect()
     }
 
     /// The next value of an identity column.
@@ -207,21 +208,28 @@ impl State {
         let released = OnceCell::new();
         let releases = |index: Id, key: &Key, id: Id| {
             let all = released.get_or_init(|| {
-                let writes = payload.writes.iter().flat_map(|w| w.changes.iter().map(move |c| (w.id, c)));
-                writes.filter_map(|(id, c)| Some((c.index, c.old.as_ref()?, id))).collect::<HashSet<_>>()
+                let writes = payload.writes.iter();
+                let lost = writes.flat_map(|w| w.lost().map(move |(index, key)| (index, key, w.id)));
+                lost.collect::<HashSet<_>>()
             });
             all.contains(&(index, key, id))
         };
+        // A load's keys were held against its snapshot, and nobody has touched its tables since.
+        let snapshot = payload.snapshot.at();
+        if let Some(load) = &payload.load
+            && load.tables.iter().all(|table| recent.is_untouched(*table, snapshot))
+        {
+            return Ok(());
+        }
         for write in &payload.writes {
-            for change in write.changes.iter().filter(|c| c.claims) {
-                let Some(new) = &change.new else { continue };
-                let other = |id: &Id| *id != write.id && !releases(change.index, new, *id);
-                let holder = match recent.holder(change.index, new) {
+            for (index, new) in payload.claims(write) {
+                let other = |id: &Id| *id != write.id && !releases(index, new, *id);
+                let holder = match recent.holder(index, new) {
                     Some(holder) => holder.filter(other),
-                    None => self.rows.holders(write.table, change.index, new)?.into_iter().find(other),
+                    None => self.rows.holders(write.table, index, new)?.into_iter().find(other),
                 };
                 if holder.is_some() {
-                    return Err(self.unique_violation(write, change.index));
+                    return Err(self.unique_violation(write, index));
                 }
             }
         }
@@ -230,8 +238,8 @@ impl State {
 
     fn unique_violation(&self, write: &Write, index: Id) -> QueryError {
         let catalogue = self.newest_catalogue();
-        match (catalogue.index(&index), &write.data) {
-            (Some((table, index)), Some(data)) => unique_violation(&table.name, index, data),
+        match (catalogue.index(&index), write.shown()) {
+            (Some((table, index)), Ok((Some(data), _))) => unique_violation(&table.name, index, &data),
             _ => QueryError::new(SqlState::UNIQUE_VIOLATION, "duplicate key value violates unique constraint"),
         }
     }
@@ -312,12 +320,12 @@ impl State {
         let table = catalogue.table_by_id(&revision.table_id);
         let computed;
         let keys = match (prepared, table, &revision.data) {
-            (Some(write), _, _) => &write.keys,
+            (Some(write), _, _) => write.keys(),
             (None, Some(table), Some(data)) => {
-                computed = table.keys_of(data);
+                computed = table.keys_of(&shown(data)?.0);
                 &computed
             }
-            _ => const { &Vec::new() },
+            _ => &[],
         };
         let ask = || keys_before(table, revision, past);
         let before = match (revision.supersedes, prepared) {
@@ -334,7 +342,7 @@ impl State {
             before,
         })?;
         if let Some(table) = table {
-            self.after_revision(table, revision.document_id, revision.data.as_deref(), keys)?;
+            self.after_revision(table, revision.document_id, revision.data.as_ref(), keys)?;
         }
         if replaying && revision.supersedes.is_none() {
             self.after_document(revision.document_id, committed.time_ms);
@@ -342,20 +350,21 @@ impl State {
         if revision.table_id == Id::REDACTIONS {
             self.forget_redacted(revision, catalogue)?;
         }
-        if !replaying && (revision.deleted || revision.data.is_some()) {
-            self.remember(revision, prepared, committed);
+        let is_loaded = matches!(revision.data, Some(Data::Encoded(_)));
+        if !replaying && !is_loaded && (revision.deleted || revision.data.is_some()) {
+            self.remember(revision, prepared, committed)?;
         }
         Ok(())
     }
 
-    /// A revision that has just been published is likely to be read soon.
-    fn remember(&self, revision: &PublishedRevision, prepared: Option<&Write>, committed: &Committed) {
+    /// A revision that has just been published is likely to be read soon, unless it is one of very many.
+    fn remember(&self, revision: &PublishedRevision, prepared: Option<&Write>, committed: &Committed) -> Result<()> {
         // What a rotation says of its own place only the journal knew.
         let prepared = prepared.filter(|_| revision.table_id != Id::KEYS);
         let (data, salt) = match (prepared, &revision.data) {
-            (Some(write), _) => (write.data.clone(), write.salt.clone()),
+            (Some(write), _) => write.shown()?,
             (None, Some(data)) => {
-                let (data, salt) = without_salt(data.clone());
+                let (data, salt) = shown(data)?;
                 (Some(data), salt)
             }
             (None, None) => (None, None),
@@ -374,6 +383,7 @@ impl State {
             salt,
             data_hash: None,
         }));
+        Ok(())
     }
 
     pub fn is_redacted(&self, position: u64) -> bool {
@@ -387,7 +397,8 @@ impl State {
 
     /// The data that a record says was redacted is handed out no more, whether the journal has erased it yet or not.
     fn forget_redacted(&self, revision: &PublishedRevision, catalogue: &Catalogue) -> Result<()> {
-        let Some(record) = revision.data.as_deref().and_then(RedactionRecord::from_value) else { return Ok(()) };
+        let Some(record) = &revision.data else { return Ok(()) };
+        let Some(record) = RedactionRecord::from_value(&shown(record)?.0) else { return Ok(()) };
         let revisions = self.rows.revisions(record.table_id, record.document_id, revision.position)?;
         // Versions count from 0 without gaps.
         let version = usize::try_from(record.version).ok();
@@ -433,18 +444,21 @@ impl State {
     }
 
     /// Counters of identity columns, and duplicates in an index that is being built.
-    fn after_revision(&self, table: &Table, id: Id, data: Option<&Value>, keys: &[(Id, Key)]) -> Result<()> {
+    fn after_revision(&self, table: &Table, id: Id, data: Option<&Data>, keys: &[(Id, Key)]) -> Result<()> {
         let Some(data) = data else { return Ok(()) };
-        for column in table.columns.iter().filter(|c| c.identity) {
-            if let Some(value) = data.as_struct().and_then(|s| s.get(&column.name)).and_then(Value::as_i64) {
-                let mut identities = lock(&self.identities);
-                let highest = identities.entry((table.id, column.name.clone())).or_insert(0);
-                *highest = value.max(*highest);
+        if table.columns.iter().any(|c| c.identity) {
+            let (data, _) = shown(data)?;
+            for column in table.columns.iter().filter(|c| c.identity) {
+                if let Some(value) = data.as_struct().and_then(|s| s.get(&column.name)).and_then(Value::as_i64) {
+                    let mut identities = lock(&self.identities);
+                    let highest = identities.entry((table.id, column.name.clone())).or_insert(0);
+                    *highest = value.max(*highest);
+                }
             }
         }
         for index in table.indexes.iter().filter(|i| i.unique && i.status == IndexStatus::Building) {
             let key = keys.iter().find(|(i, _)| *i == index.id);
-            if let Some((_, key)) = key.filter(|_| index.key_is_complete(data))
+            if let Some((_, key)) = key.filter(|(_, key)| key.is_complete())
                 && self.rows.holders(table.id, index.id, key)?.iter().any(|other| *other != id)
             {
                 self.mark_duplicate(index.id);
@@ -489,6 +503,14 @@ impl Publish for Publisher {
             self.0.rows.give_up(IndexError::Contradicts(format!("block {number} could not be taken in: {error}")));
         }
     }
+}
+
+fn next_document_id(last: &mut u128, now_ms: i64, random: [u8; 16]) -> Id {
+    let time = (now_ms.max(0) as u128 & 0xffff_ffff_ffff) << 80;
+    let random = u128::from_be_bytes(random);
+    let fresh = time | (random >> 48);
+    *last = if *last >> 80 >= fresh >> 80 { last.saturating_add(1 + (random & 0xffff_ffff)) } else { fresh };
+    Id(last.to_be_bytes())
 }
 
 /// The keys that a document had before this revision.

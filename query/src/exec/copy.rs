@@ -71,57 +71,68 @@ impl CopyTarget {
         self.columns.iter().map(|f| (&f.name, &f.ty))
     }
 
-    /// Inserts rows of fields; `None` is NULL. `first_line` numbers the first row, for messages.
-    pub fn insert(
+    /// Inserts rows that `split` splits into fields; `None` is NULL. `first_line` numbers the first row, for messages.
+    pub fn insert<T: Send>(
         &self,
-        rows: &[Vec<Option<String>>],
+        rows: Vec<T>,
         first_line: u64,
+        split: &(dyn Fn(T, u64) -> Result<Vec<Option<String>>> + Sync),
         tx: &mut Transaction,
         session: &SessionInfo,
     ) -> Result<u64> {
         let now = session.transaction_time_ms.saturating_mul(1000);
-        let parse = |text: &String, ty: &SqlType| text::parse(text, ty, now);
-        let documents = self.documents(rows, first_line, &parse)?;
-        self.insert_documents(documents, tx, session)
+        let read = |text: &String, ty: &SqlType| text::parse(text, ty, now);
+        let make = |row: T, line: u64| self.document(&split(row, line)?, line, &read);
+        self.insert_documents(rows, first_line, &make, tx, session)
     }
 
     /// Inserts rows of values that are of the fields' types.
     pub fn insert_values(
         &self,
-        rows: &[super::Row],
+        rows: Vec<super::Row>,
         first_line: u64,
         tx: &mut Transaction,
         session: &SessionInfo,
     ) -> Result<u64> {
-        let documents = self.documents(rows, first_line, &|value: &Value, _| Ok(value.clone()))?;
-        self.insert_documents(documents, tx, session)
+        let read = |value: &Value, _: &SqlType| Ok(value.clone());
+        let make = |row: super::Row, line: u64| self.document(&row, line, &read);
+        self.insert_documents(rows, first_line, &make, tx, session)
     }
 
-    fn documents<T>(&self, rows: &[Vec<Option<T>>], first_line: u64, read: &Read<'_, T>) -> Result<Vec<Value>> {
-        let in_line = |(row, line): (&Vec<Option<T>>, u64)| {
-            self.document(row, read).map_err(|misplaced| {
-                let (error, column) = *misplaced;
-                let mut place = format!("COPY {}, line {line}", self.table.name);
-                if let Some(column) = column {
-                    place.push_str(&format!(", column {column}"));
-                }
-                let detail = error.detail.clone().map_or_else(|| place.clone(), |d| format!("{d} ({place})"));
-                QueryError { detail: Some(detail), ..error }
-            })
-        };
-        rows.iter().zip(first_line..).map(in_line).collect()
-    }
-
-    fn insert_documents(&self, documents: Vec<Value>, tx: &mut Transaction, session: &SessionInfo) -> Result<u64> {
-        let outcome = super::run(&self.insert, tx, &[Some(Value::List(documents))], session)?;
-        match outcome {
+    fn insert_documents<T: Send>(
+        &self,
+        rows: Vec<T>,
+        first_line: u64,
+        make: &(dyn Fn(T, u64) -> Result<Value> + Sync),
+        tx: &mut Transaction,
+        session: &SessionInfo,
+    ) -> Result<u64> {
+        if tx.takes_loads(&self.table) {
+            let make = |row: T, number: usize| super::dml::as_document(make(row, first_line + number as u64)?);
+            return super::dml::load(&self.insert, rows, &make, tx, session);
+        }
+        let documents: Result<Vec<Value>> =
+            rows.into_iter().zip(first_line..).map(|(row, line)| make(row, line)).collect();
+        match super::run(&self.insert, tx, &[Some(Value::List(documents?))], session)? {
             super::Outcome::Affected { count, .. } => Ok(count),
             super::Outcome::Rows { .. } => Err(QueryError::internal("COPY answered with rows")),
         }
     }
 
+    fn document<T>(&self, row: &[Option<T>], line: u64, read: &Read<'_, T>) -> Result<Value> {
+        self.document_of(row, read).map_err(|misplaced| {
+            let (error, column) = *misplaced;
+            let mut place = format!("COPY {}, line {line}", self.table.name);
+            if let Some(column) = column {
+                place.push_str(&format!(", column {column}"));
+            }
+            let detail = error.detail.clone().map_or_else(|| place.clone(), |d| format!("{d} ({place})"));
+            QueryError { detail: Some(detail), ..error }
+        })
+    }
+
     /// A row as a document; an error with the column it is in.
-    fn document<'s, T>(&'s self, row: &[Option<T>], read: &Read<'_, T>) -> Result<Value, Box<Misplaced<'s>>> {
+    fn document_of<'s, T>(&'s self, row: &[Option<T>], read: &Read<'_, T>) -> Result<Value, Box<Misplaced<'s>>> {
         if row.len() != self.columns.len() {
             let what =
                 if row.len() < self.columns.len() { "missing data for column" } else { "extra data after column" };

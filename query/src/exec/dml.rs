@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
+use ledgerstone_journal::spread::spread_owned;
 
 use super::Outcome;
 use super::eval::{field, storable};
@@ -17,6 +18,7 @@ use crate::bind::plan::{
 use crate::catalogue::Table;
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
+use crate::transaction::bulk::ReadyDocument;
 use crate::transaction::{Doc, Transaction, View};
 
 pub(super) fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &SessionInfo) -> Result<Outcome> {
@@ -26,6 +28,31 @@ pub(super) fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: 
         Body::Update(update) => work.update(update, tx),
         Body::Delete(delete) => work.delete(delete, tx),
         Body::Query(_) => Err(QueryError::internal("a query is not run here")),
+    }
+}
+
+/// Fewer documents are added one by one.
+const LOAD_MIN: usize = 256;
+/// Fewer are not worth a thread.
+const LOAD_CHUNK_MIN: usize = 256;
+
+/// Adds many documents to the table of an INSERT, each made of an item and its number.
+pub(super) fn load<T: Send>(
+    plan: &Plan,
+    items: Vec<T>,
+    make: &(dyn Fn(T, usize) -> Result<Struct> + Sync),
+    tx: &mut Transaction,
+    session: &SessionInfo,
+) -> Result<u64> {
+    // The one parameter is what the items are in place of.
+    let params = &[Some(Value::NULL)];
+    super::check_run(plan, tx, params)?;
+    match &plan.body {
+        Body::Insert(insert) => {
+            let ids = Work { plan, params, session }.load(insert, items, make, tx)?;
+            Ok(ids.len() as u64)
+        }
+        _ => Err(QueryError::internal("only an INSERT adds documents")),
     }
 }
 
@@ -53,6 +80,20 @@ impl Done {
     }
 }
 
+/// A value that is to be a document.
+pub(super) fn as_document(value: Value) -> Result<Struct> {
+    match value {
+        Value::Struct(document) => Ok(document),
+        other => Err(QueryError::new(
+            SqlState::DATATYPE_MISMATCH,
+            match &other {
+                Value::Annotated(_) => "a document must be a struct without annotations".to_owned(),
+                _ => format!("a document must be a struct, not {}", crate::value::ion_type_name(&other)),
+            },
+        )),
+    }
+}
+
 fn document_id_row(id: Id) -> Value {
     Value::Struct(Struct::from_fields([("documentId", Value::string(id.to_string()))]))
 }
@@ -67,11 +108,16 @@ impl Work<'_> {
     fn insert(&self, plan: &InsertPlan, tx: &mut Transaction) -> Result<Outcome> {
         let table = &plan.table;
         let documents = self.new_documents(plan, tx)?;
+        if documents.len() >= LOAD_MIN && plan.conflict.is_none() && plan.returning.is_none() && tx.takes_loads(table) {
+            let ids = self.load(plan, documents, &|document, _| Ok(document), tx)?;
+            let done = Done { command: "INSERT", count: ids.len() as u64, returning: None, ids };
+            return Ok(done.outcome(plan.document_ids));
+        }
         let returning = plan.returning.as_ref().map(|_| Vec::new());
         let mut done = Done { command: "INSERT", count: 0, returning, ids: Vec::new() };
         let mut touched: HashSet<Id> = HashSet::new();
         for document in documents {
-            let document = self.complete(table, &plan.checks, document, tx)?;
+            let document = self.complete(&self.runner(tx), table, &plan.checks, document)?;
             if let Some(conflict) = &plan.conflict
                 && let Some(found) = conflicting(conflict, table, &document, tx)?
             {
@@ -87,6 +133,38 @@ impl Work<'_> {
         Ok(done.outcome(plan.document_ids))
     }
 
+    /// Adds many documents, each made of an item and its number. On several threads, unless that would give defaults and
+    /// identities in another order than the rows'. The error is that of the first row that has one.
+    pub(super) fn load<T: Send>(
+        &self,
+        plan: &InsertPlan,
+        items: Vec<T>,
+        make: &(dyn Fn(T, usize) -> Result<Struct> + Sync),
+        tx: &mut Transaction,
+    ) -> Result<Vec<Id>> {
+        let (table, checks) = (&plan.table, &plan.checks);
+        let salts = tx.salts(table, items.len());
+        let has_defaults = checks.defaults.iter().any(Option::is_some) || table.columns.iter().any(|c| c.identity);
+        let chunk_min = if has_defaults { usize::MAX } else { LOAD_CHUNK_MIN };
+        let parts: Vec<Result<Vec<ReadyDocument>>> = {
+            let reader = &*tx;
+            spread_owned(items, chunk_min, |first, part| {
+                let (run, mut preparer) = (self.runner(reader), reader.preparer(table));
+                for (item, number) in part.into_iter().zip(first..) {
+                    run.tick()?;
+                    let document = self.complete(&run, table, checks, make(item, number)?)?;
+                    preparer.add(&document, salts.get(number))?;
+                }
+                Ok(preparer.finish())
+            })
+        };
+        let mut ids = Vec::new();
+        for part in parts {
+            ids.append(&mut tx.load(table, part?)?);
+        }
+        Ok(ids)
+    }
+
     /// Documents as the statement gives them: defaults and checks are still to come.
     fn new_documents(&self, plan: &InsertPlan, tx: &Transaction) -> Result<Vec<Struct>> {
         let run = self.runner(tx);
@@ -94,18 +172,7 @@ impl Work<'_> {
         let env = Env { row: &[], outer: None };
         let mut out: Vec<Struct> = Vec::new();
         let mut collect = |value: Value| -> Result<()> {
-            match value {
-                Value::Struct(s) => out.push(s),
-                other => {
-                    return Err(QueryError::new(
-                        SqlState::DATATYPE_MISMATCH,
-                        match &other {
-                            Value::Annotated(_) => "a document must be a struct without annotations".to_owned(),
-                            _ => format!("a document must be a struct, not {}", crate::value::ion_type_name(&other)),
-                        },
-                    ));
-                }
-            }
+            out.push(as_document(value)?);
             Ok(())
         };
         match &plan.source {
@@ -150,17 +217,10 @@ impl Work<'_> {
     }
 
     /// Defaults, types, not-null and check constraints.
-    fn complete(
-        &self,
-        table: &Arc<Table>,
-        checks: &TableChecks,
-        mut document: Struct,
-        tx: &Transaction,
-    ) -> Result<Value> {
+    fn complete(&self, run: &Run<'_>, table: &Arc<Table>, checks: &TableChecks, mut document: Struct) -> Result<Value> {
         if !table.is_declared() {
             return Ok(Value::Struct(document));
         }
-        let run = self.runner(tx);
         let env = Env { row: &[], outer: None };
         for (column, default) in table.columns.iter().zip(&checks.defaults) {
             if document.get(&column.name).is_some() {
@@ -168,7 +228,7 @@ impl Work<'_> {
             }
             let value = match default {
                 Some(ex) => run.eval(ex, &env)?,
-                None if column.identity => Some(Value::int(tx.next_identity(table, column)?)),
+                None if column.identity => Some(Value::int(run.tx.next_identity(table, column)?)),
                 None => None,
             };
             if let Some(value) = value {
@@ -176,16 +236,16 @@ impl Work<'_> {
             }
         }
         order_fields(table, &mut document);
-        self.constrained(table, checks, document, tx)
+        self.constrained(run, table, checks, document)
     }
 
     /// Types, not-null and check constraints of a document that is otherwise ready.
     fn constrained(
         &self,
+        run: &Run<'_>,
         table: &Arc<Table>,
         checks: &TableChecks,
         mut document: Struct,
-        tx: &Transaction,
     ) -> Result<Value> {
         if !table.is_declared() {
             return Ok(Value::Struct(document));
@@ -195,7 +255,6 @@ impl Work<'_> {
         if checks.checks.is_empty() {
             return Ok(value);
         }
-        let run = self.runner(tx);
         let slots: Tuple = vec![Slot::Value(value)];
         let env = Env { row: &slots, outer: None };
         for (name, check) in &checks.checks {
@@ -249,7 +308,7 @@ impl Work<'_> {
                 return Ok(None);
             }
             match changed(&run, &plan.table, changes, &found, &env)? {
-                Changed::Document(document) => self.constrained(&plan.table, &plan.checks, document, tx)?,
+                Changed::Document(document) => self.constrained(&run, &plan.table, &plan.checks, document)?,
                 Changed::Deleted => return Err(QueryError::internal("a conflict cannot delete")),
             }
         };
@@ -290,7 +349,9 @@ impl Work<'_> {
                     last = tuple.clone();
                 }
                 let value = match new {
-                    Some(Value::Struct(document)) => Some(self.constrained(&plan.table, &plan.checks, document, tx)?),
+                    Some(Value::Struct(document)) => {
+                        Some(self.constrained(&run, &plan.table, &plan.checks, document)?)
+                    }
                     _ => None,
                 };
                 work.push(((*doc).clone(), value, last));

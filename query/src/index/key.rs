@@ -84,6 +84,17 @@ impl Key {
         other.0.starts_with(&self.0)
     }
 
+    /// Whether none of its values is null or missing.
+    pub fn is_complete(&self) -> bool {
+        let mut start = 0;
+        let mut complete = true;
+        value_ends(&self.0, |end| {
+            complete &= !matches!(self.0.get(start), Some(&(TAG_NULL | TAG_MISSING)));
+            start = end;
+        });
+        complete
+    }
+
     /// Longer than an index holds.
     pub fn is_too_long(&self) -> bool {
         self.0.len() > KEY_BYTES_MAX

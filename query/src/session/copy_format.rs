@@ -27,6 +27,9 @@ pub struct Layout {
 /// One row: `None` is NULL.
 pub type Fields = Vec<Option<String>>;
 
+/// Takes a row as it is written, with the number of its line.
+pub type TakeRow<'t> = dyn FnMut(u64, &[u8]) -> Result<(), QueryError> + 't;
+
 /// Splits input into rows.
 #[derive(Debug)]
 pub struct Reader {
@@ -74,6 +77,16 @@ impl Layout {
             quote: copy.quote,
             escape: copy.escape,
         })
+    }
+
+    /// The fields of a row, which is on the line of this number.
+    pub fn fields(&self, line: &[u8], number: u64) -> Result<Fields, QueryError> {
+        let in_line = |error: QueryError| error.detail(format!("COPY, line {number}."));
+        let text = std::str::from_utf8(line).map_err(|_| in_line(QueryError::not_utf8(line)))?;
+        if text.contains('\0') {
+            return Err(in_line(QueryError::zero_byte()));
+        }
+        if self.csv { csv_fields(self, text, number) } else { text_fields(self, text, number) }
     }
 
     /// Appends one row, newline included.
@@ -140,33 +153,24 @@ impl Reader {
         }
     }
 
-    /// The line of the row last returned, from 1, for error messages.
-    pub fn line(&self) -> u64 {
-        self.line
-    }
-
-    /// Takes input and hands every row it completes to `row`.
-    pub fn push(
-        &mut self,
-        input: &[u8],
-        row: &mut dyn FnMut(u64, Fields) -> Result<(), QueryError>,
-    ) -> Result<(), QueryError> {
+    /// Takes input and hands every row it completes to `row`, as it is written and with the number of its line, from 1:
+    /// [`Layout::fields`] splits it.
+    pub fn push(&mut self, input: &[u8], row: &mut TakeRow<'_>) -> Result<(), QueryError> {
         if self.ended {
             return Ok(());
         }
         self.pending.extend_from_slice(input);
         let mut start = 0;
         while let Some(end) = self.end_of_row() {
-            let line = self.pending.get(start..end).unwrap_or_default();
-            let outcome = parse_line(&self.layout, line, &mut self.header_pending, &mut self.line)?;
-            match outcome {
-                Line::Row(fields) => row(self.line, fields)?,
-                Line::Header => {}
-                Line::End => {
-                    self.ended = true;
-                    self.pending.clear();
-                    return Ok(());
-                }
+            let line = without_return(self.pending.get(start..end).unwrap_or_default());
+            self.line += 1;
+            if line == END {
+                self.ended = true;
+                self.pending.clear();
+                return Ok(());
+            }
+            if !std::mem::take(&mut self.header_pending) {
+                row(self.line, line)?;
             }
             start = end + 1;
         }
@@ -179,7 +183,7 @@ impl Reader {
     }
 
     /// The end of the input; a last row without a newline counts.
-    pub fn finish(&mut self, row: &mut dyn FnMut(u64, Fields) -> Result<(), QueryError>) -> Result<(), QueryError> {
+    pub fn finish(&mut self, row: &mut TakeRow<'_>) -> Result<(), QueryError> {
         if self.ended || self.pending.is_empty() {
             return Ok(());
         }
@@ -187,10 +191,10 @@ impl Reader {
             return Err(self.broken("a quoted field has no closing quote"));
         }
         let line = std::mem::take(&mut self.pending);
-        match parse_line(&self.layout, &line, &mut self.header_pending, &mut self.line)? {
-            Line::Row(fields) => row(self.line, fields),
-            Line::Header | Line::End => Ok(()),
-        }
+        let line = without_return(&line);
+        self.line += 1;
+        let is_row = line != END && !std::mem::take(&mut self.header_pending);
+        if is_row { row(self.line, line) } else { Ok(()) }
     }
 
     /// The next newline that ends a row, at or after `scanned`.
@@ -225,32 +229,15 @@ impl Reader {
     }
 }
 
-enum Line {
-    Row(Fields),
-    Header,
-    End,
+/// The line that ends the input.
+const END: &[u8] = b"\\.";
+
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 fn broken(line: u64, what: impl std::fmt::Display) -> QueryError {
     QueryError::new(SqlState::BAD_COPY_FORMAT, format!("COPY, line {line}: {what}"))
-}
-
-fn parse_line(layout: &Layout, line: &[u8], header: &mut bool, number: &mut u64) -> Result<Line, QueryError> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    *number += 1;
-    if line == b"\\." {
-        return Ok(Line::End);
-    }
-    if std::mem::take(header) {
-        return Ok(Line::Header);
-    }
-    let in_line = |error: QueryError| error.detail(format!("COPY, line {number}."));
-    let text = std::str::from_utf8(line).map_err(|_| in_line(QueryError::not_utf8(line)))?;
-    if text.contains('\0') {
-        return Err(in_line(QueryError::zero_byte()));
-    }
-    let fields = if layout.csv { csv_fields(layout, text, *number)? } else { text_fields(layout, text, *number)? };
-    Ok(Line::Row(fields))
 }
 
 fn text_fields(layout: &Layout, line: &str, number: u64) -> Result<Fields, QueryError> {
@@ -324,43 +311,60 @@ fn digits(input: &mut std::iter::Peekable<std::str::Bytes<'_>>, radix: u32, most
 }
 
 fn csv_fields(layout: &Layout, line: &str, number: u64) -> Result<Fields, QueryError> {
-    let mut fields = Vec::new();
-    let mut bytes = line.bytes().peekable();
+    let mut fields = Vec::with_capacity(16);
+    let bytes = line.as_bytes();
+    let mut at = 0;
     loop {
-        let mut field = Vec::new();
-        let mut was_quoted = false;
-        let mut quoted = false;
-        let mut more = false;
-        while let Some(byte) = bytes.next() {
-            if quoted {
-                let next_is_special = bytes.peek().is_some_and(|next| *next == layout.quote || *next == layout.escape);
-                if byte == layout.escape && next_is_special {
-                    field.extend(bytes.next());
-                } else if byte == layout.quote {
-                    quoted = false;
-                } else {
-                    field.push(byte);
-                }
-            } else if byte == layout.quote {
-                quoted = true;
-                was_quoted = true;
-            } else if byte == layout.delimiter {
-                more = true;
-                break;
-            } else {
-                field.push(byte);
-            }
-        }
-        if quoted {
-            return Err(broken(number, "a quoted field has no closing quote"));
-        }
         // Delimiter, quote and escape are ASCII, so the pieces stay whole characters.
-        let text = String::from_utf8(field).map_err(|_| broken(number, "invalid UTF-8"))?;
-        fields.push(if !was_quoted && text == layout.null.as_ref() { None } else { Some(text) });
-        if !more {
+        let plain = |byte: &u8| *byte == layout.delimiter || *byte == layout.quote;
+        let end = bytes.get(at..).unwrap_or_default().iter().position(plain).map_or(bytes.len(), |length| at + length);
+        let mut next = end;
+        let raw = line.get(at..end).unwrap_or_default();
+        if bytes.get(end) == Some(&layout.quote) {
+            let (text, after) = quoted_field(layout, line, at, number)?;
+            fields.push(Some(text));
+            next = after;
+        } else {
+            fields.push(if raw == layout.null.as_ref() { None } else { Some(raw.to_owned()) });
+        }
+        if next >= bytes.len() {
             return Ok(fields);
         }
+        at = next + 1;
     }
+}
+
+/// A field that has quotes somewhere, and where it ends.
+fn quoted_field(layout: &Layout, line: &str, start: usize, number: u64) -> Result<(String, usize), QueryError> {
+    let bytes = line.as_bytes();
+    let mut field = Vec::with_capacity(128);
+    let (mut at, mut quoted) = (start, false);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        if quoted {
+            let next = bytes.get(at).filter(|next| **next == layout.quote || **next == layout.escape);
+            match next {
+                Some(next) if *byte == layout.escape => {
+                    field.push(*next);
+                    at += 1;
+                }
+                _ if *byte == layout.quote => quoted = false,
+                _ => field.push(*byte),
+            }
+        } else if *byte == layout.quote {
+            quoted = true;
+        } else if *byte == layout.delimiter {
+            at -= 1;
+            break;
+        } else {
+            field.push(*byte);
+        }
+    }
+    if quoted {
+        return Err(broken(number, "a quoted field has no closing quote"));
+    }
+    let text = String::from_utf8(field).map_err(|_| broken(number, "invalid UTF-8"))?;
+    Ok((text, at))
 }
 
 #[cfg(test)]
@@ -382,8 +386,8 @@ mod tests {
     fn read(layout: &Layout, input: &[u8], piece: usize) -> Result<Vec<Fields>, QueryError> {
         let mut reader = Reader::new(layout.clone());
         let mut rows = Vec::new();
-        let mut keep = |_: u64, fields: Fields| {
-            rows.push(fields);
+        let mut keep = |number: u64, line: &[u8]| {
+            rows.push(layout.fields(line, number)?);
             Ok(())
         };
         for piece in input.chunks(piece) {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::copy_format::{Fields, Layout, Reader};
+use super::copy_format::{Layout, Reader};
 use super::response::{CopyOut, Response};
 use super::run::{Job, canceled};
 use super::{Session, SessionInfo, Work};
@@ -28,11 +28,10 @@ const BATCH_BYTES: usize = 4 << 20;
 /// A COPY FROM STDIN in progress.
 pub struct CopyIn {
     reader: Reader,
+    layout: Layout,
     binary: bool,
     target: exec::copy::CopyTarget,
-    waiting: Vec<Fields>,
-    waiting_bytes: usize,
-    first_line: u64,
+    waiting: Waiting,
     rows: u64,
     /// It is a transaction of its own.
     alone: bool,
@@ -110,11 +109,10 @@ impl Session {
         }
         Ok(CopyIn {
             binary: layout.binary,
-            reader: Reader::new(layout),
+            reader: Reader::new(layout.clone()),
+            layout,
             target: started?,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            first_line: 0,
+            waiting: Waiting::default(),
             rows: 0,
             alone,
         })
@@ -158,7 +156,7 @@ impl Session {
     }
 
     /// Takes rows whose values the door has read: columns in order, and the number of the first row, from 1.
-    pub fn copy_rows(&mut self, copy: &mut CopyIn, first: u64, rows: &[Row]) -> Result<(), QueryError> {
+    pub fn copy_rows(&mut self, copy: &mut CopyIn, first: u64, rows: Vec<Row>) -> Result<(), QueryError> {
         let outcome = self.feed_rows(copy, first, rows);
         outcome.inspect_err(|_| self.fail())
     }
@@ -183,15 +181,15 @@ impl Session {
         Ok(Response::Done { tag: format!("COPY {}", copy.rows) })
     }
 
-    fn feed_rows(&mut self, copy: &mut CopyIn, first: u64, rows: &[Row]) -> Result<(), QueryError> {
+    fn feed_rows(&mut self, copy: &mut CopyIn, first: u64, rows: Vec<Row>) -> Result<(), QueryError> {
         if let Some(reason) = self.info.cancel.reason() {
             return Err(canceled(reason));
         }
         let (mut tx, _) = self.take_tx()?;
         let info = &self.info;
-        let mut outcome = Ok(0);
+        let (mut outcome, mut rows) = (Ok(0), rows);
         let mut work = || {
-            outcome = copy.target.insert_values(rows, first, &mut tx, info);
+            outcome = copy.target.insert_values(std::mem::take(&mut rows), first, &mut tx, info);
             tx.checked();
         };
         self.runtime.long(&mut work);
@@ -205,13 +203,10 @@ impl Session {
     fn feed(&mut self, copy: &mut CopyIn, input: Option<&[u8]>) -> Result<(), QueryError> {
         let (mut tx, _) = self.take_tx()?;
         let info = &self.info;
-        let mut outcome = Ok(());
-        let mut work = || outcome = take(copy, input, &mut tx, info);
-        // Small pieces, as psql sends them line by line, are not worth a change of threads.
-        if input.is_none_or(|input| input.len() > 4 << 10) {
-            self.runtime.long(&mut work)
-        } else {
-            work()
+        let mut outcome = copy.read(input);
+        // Pieces of input are small, as a rule, and not worth a change of threads; a batch of rows is.
+        if outcome.is_ok() && (copy.waiting.is_full() || input.is_none() && !copy.waiting.ends.is_empty()) {
+            self.runtime.long(&mut || outcome = copy.insert_waiting(&mut tx, info));
         }
         if let Some(open) = self.open() {
             open.tx = Some(tx);
@@ -220,40 +215,64 @@ impl Session {
     }
 }
 
-/// Reads rows and inserts those that are enough for a batch; the end of the input inserts what is left.
-fn take(copy: &mut CopyIn, input: Option<&[u8]>, tx: &mut Transaction, info: &SessionInfo) -> Result<(), QueryError> {
-    let CopyIn { reader, target, waiting, waiting_bytes, first_line, rows, .. } = copy;
-    let mut insert = |waiting: &mut Vec<Fields>, first_line: u64| {
+impl CopyIn {
+    /// Takes the rows of a piece of input, or the last one at its end.
+    fn read(&mut self, input: Option<&[u8]>) -> Result<(), QueryError> {
+        let CopyIn { reader, waiting, .. } = self;
+        let mut row = |number: u64, line: &[u8]| {
+            waiting.push(number, line);
+            Ok(())
+        };
+        match input {
+            Some(input) => reader.push(input, &mut row),
+            None => reader.finish(&mut row),
+        }
+    }
+
+    fn insert_waiting(&mut self, tx: &mut Transaction, info: &SessionInfo) -> Result<(), QueryError> {
         if let Some(reason) = info.cancel.reason() {
             return Err(canceled(reason));
         }
-        *rows += target.insert(waiting, first_line, tx, info)?;
+        let CopyIn { target, waiting, layout, .. } = self;
+        let split = |line: &[u8], number: u64| layout.fields(line, number);
+        self.rows += target.insert(waiting.rows(), waiting.first_line, &split, tx, info)?;
         tx.checked();
         waiting.clear();
         Ok(())
-    };
-    let mut row = |line: u64, fields: Fields| {
-        if waiting.is_empty() {
-            *first_line = line;
-            *waiting_bytes = 0;
-        }
-        *waiting_bytes += fields.iter().flatten().map(String::len).sum::<usize>();
-        waiting.push(fields);
-        if waiting.len() >= BATCH_ROWS || *waiting_bytes >= BATCH_BYTES {
-            insert(waiting, *first_line)?;
-        }
-        Ok(())
-    };
-    match input {
-        Some(input) => reader.push(input, &mut row)?,
-        None => {
-            reader.finish(&mut row)?;
-            if !waiting.is_empty() {
-                insert(waiting, *first_line)?;
-            }
-        }
     }
-    Ok(())
+}
+
+/// Rows as they are written, one behind the other, that wait to be inserted.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// The line of the first.
+    first_line: u64,
+}
+
+impl Waiting {
+    fn push(&mut self, number: u64, line: &[u8]) {
+        if self.ends.is_empty() {
+            self.first_line = number;
+        }
+        self.bytes.extend_from_slice(line);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn is_full(&self) -> bool {
+        self.ends.len() >= BATCH_ROWS || self.bytes.len() >= BATCH_BYTES
+    }
+
+    fn rows(&self) -> Vec<&[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| self.bytes.get(start..*end).unwrap_or_default()).collect()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
 }
 
 /// `SELECT columns FROM table`.

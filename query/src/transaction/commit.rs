@@ -1,7 +1,7 @@
 //! How a transaction commits: net effects become revisions, are judged on the sequencer's thread, and are published
 //! before anybody is told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -11,14 +11,17 @@ use std::thread::{self, Thread};
 use ledgerstone_digest::block::OriginInfo;
 use ledgerstone_digest::id::Id;
 use ledgerstone_journal::mutation::{self, Mutation};
-use ledgerstone_journal::{CommitError, Committed, Listed, NewRevision};
+use ledgerstone_journal::{CommitError, Committed, Data, Listed, NewRevision};
 
 use super::overlay::Own;
-use super::payload::{KeyChange, Payload, Write};
+use super::payload::{KeyChange, Load, Payload, Write};
 use super::{Transaction, body_digest, conflict};
 use crate::catalogue::{Catalogue, IndexStatus, Table, system_tables};
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::Key;
+
+/// Fewer documents are judged one by one.
+const LOAD_MIN: usize = 256;
 
 impl Transaction {
     /// Commits. `None`: nothing was written, so there is no block. With a client token that has committed before with the
@@ -104,23 +107,38 @@ impl Transaction {
             writes: Vec::with_capacity(order.len()),
             definitions: self.definitions.iter().copied().collect(),
             names: self.names.iter().cloned().collect(),
+            unique: Vec::new(),
+            load: self.load_of(&order),
             again: self.again.take(),
         };
         if mutation::is_on(Mutation::ForgetRead) {
             payload.reads.documents.clear();
         }
         let mut revisions = Vec::with_capacity(order.len());
+        let mut last: Option<Arc<Table>> = None;
         for (_, _, table_id, id, own) in order {
             // What is pending was read where nothing can come between.
             if own.base.as_ref().is_some_and(|base| base.position < self.snapshot()) {
                 payload.reads.documents.insert((table_id, id));
             }
-            let table = table_of(&catalogue, table_id)?;
-            let write = self.write_of(&table, id, &own);
-            revisions.push(revision_of(&table, id, &own, &write));
+            let table = match last.take().filter(|table| table.id == table_id) {
+                Some(table) => table,
+                None => {
+                    let table = table_of(&catalogue, table_id)?;
+                    let unique = table.indexes.iter().filter(|i| i.unique && !payload.unique.contains(&i.id));
+                    let unique: Vec<Id> = unique.map(|i| i.id).collect();
+                    payload.unique.extend(unique);
+                    table
+                }
+            };
+            let write = self.write_of(&table, id, own)?;
+            revisions.push(revision_of(&table, &write));
             payload.writes.push(write);
+            last = Some(table);
         }
-        judge_among_own(&catalogue, &payload)?;
+        if payload.load.is_none() {
+            judge_among_own(&catalogue, &payload)?;
+        }
         Ok(Some(ledgerstone_journal::Transaction {
             id: self.id,
             statements: std::mem::take(&mut self.statements),
@@ -143,29 +161,34 @@ impl Transaction {
         self.prepare()
     }
 
-    fn write_of(&self, table: &Table, id: Id, own: &Own) -> Write {
-        let old_keys = match own.base.as_ref().and_then(|b| b.data.as_deref()) {
-            Some(data) => table.keys_of(data),
-            None => Vec::new(),
-        };
+    /// What is written, if it is nothing but documents that were added and judged in number.
+    fn load_of(&self, order: &[(bool, u64, Id, Id, Arc<Own>)]) -> Option<Load> {
+        if order.len() < LOAD_MIN || !order.iter().all(|(.., own)| own.judged) {
+            return None;
+        }
+        let mut load = Load { tables: Vec::new(), keys: HashMap::new(), documents: order.len() };
+        for (table, overlay) in self.overlay.tables().filter(|(_, overlay)| !overlay.documents.is_empty()) {
+            load.tables.push(*table);
+            load.keys.extend(overlay.keys().iter().map(|(index, keys)| (*index, Arc::clone(keys))));
+        }
+        Some(load)
+    }
+
+    fn write_of(&self, table: &Table, id: Id, own: Arc<Own>) -> Result<Write> {
         let mut changes = Vec::new();
-        for index in &table.indexes {
-            let of = |keys: &[(Id, Key)]| keys.iter().find(|(i, _)| *i == index.id).map(|(_, k)| k.clone());
-            let (old, new) = (of(&old_keys), of(own.keys()));
-            if old != new {
-                let claims = index.unique && own.data.as_deref().is_some_and(|d| index.key_is_complete(d));
-                changes.push(KeyChange { index: index.id, unique: index.unique, claims, old, new });
+        if let Some(base) = &own.base {
+            let old_keys = base.data.as_deref().map(|data| table.keys_of(data)).unwrap_or_default();
+            for index in &table.indexes {
+                let of = |keys: &[(Id, Key)]| keys.iter().find(|(i, _)| *i == index.id).map(|(_, k)| k.clone());
+                let (old, new) = (of(&old_keys), of(own.keys()));
+                if old != new {
+                    changes.push(KeyChange { index: index.id, old, new });
+                }
             }
         }
-        let salted = table.salted && own.data.is_some();
-        Write {
-            table: table.id,
-            id,
-            data: own.data.clone(),
-            salt: salted.then(|| Arc::from(self.database().random16().as_slice())),
-            keys: own.keys().to_vec(),
-            changes,
-        }
+        let salted = table.salted && matches!(own.data, Some(Data::Value(_)));
+        let salt = salted.then(|| Arc::from(self.database().random16().as_slice()));
+        Ok(Write { table: table.id, id, own, salt, changes })
     }
 }
 
@@ -176,15 +199,16 @@ fn table_of(catalogue: &Catalogue, id: Id) -> Result<Arc<Table>> {
     }
 }
 
-fn revision_of(table: &Table, id: Id, own: &Own, write: &Write) -> NewRevision {
+fn revision_of(table: &Table, write: &Write) -> NewRevision {
+    let own = &write.own;
     NewRevision {
         table_id: table.id,
-        document_id: id,
+        document_id: write.id,
         version: own.version(),
         supersedes: own.base.as_ref().map(|b| b.position),
         // The journal computes it before anything else, on this thread, and on several if there is much to do.
         data_hash: None,
-        data: write.data.clone(),
+        data: own.data.clone(),
         salt: write.salt.clone(),
         listed: (!table.id.is_system())
             .then(|| Listed { table_name: table.name.clone(), statements: own.statements.clone() }),
@@ -193,13 +217,12 @@ fn revision_of(table: &Table, id: Id, own: &Own, write: &Write) -> NewRevision {
 
 /// Two own documents with one unique key.
 fn judge_among_own(catalogue: &Catalogue, payload: &Payload) -> Result<()> {
-    let mut claimed: HashMap<(Id, &Key), Id> = HashMap::new();
+    let mut claimed: HashSet<(Id, &Key)> = HashSet::new();
     for write in &payload.writes {
-        for change in write.changes.iter().filter(|c| c.claims) {
-            let Some(key) = &change.new else { continue };
-            if claimed.insert((change.index, key), write.id).is_some() {
-                let index = catalogue.index(&change.index);
-                return Err(match (index, &write.data) {
+        for (index, key) in payload.claims(write) {
+            if !claimed.insert((index, key)) {
+                let data = write.shown()?.0;
+                return Err(match (catalogue.index(&index), &data) {
                     (Some((table, index)), Some(data)) => crate::database::unique_violation(&table.name, index, data),
                     _ => QueryError::new(SqlState::UNIQUE_VIOLATION, "duplicate key value violates unique constraint"),
                 });

@@ -5,7 +5,7 @@
 //! oldest open snapshot, and at most [`WRITES_KEPT_MAX`] of them: a transaction whose snapshot is older than what is kept
 //! cannot be judged and gets 40001.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
@@ -44,6 +44,17 @@ pub struct RecentWrites {
     /// Client tokens of transactions that are not published yet.
     tokens: HashMap<Arc<str>, u64>,
     pending: PendingDocs,
+    /// Loads, ascending by position: their keys stay in the order they came in. Nobody can have read their documents
+    /// before, whose ids were made for them.
+    loads: Vec<Loaded>,
+}
+
+/// The keys that a load has written.
+struct Loaded {
+    position: u64,
+    keys: HashMap<Id, Arc<BTreeSet<(Key, Id)>>>,
+    unique: Vec<Id>,
+    documents: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -118,6 +129,9 @@ impl RecentWrites {
                 return Some(Changed::Document { table: *table, id: *id, position });
             }
         }
+        if let Some(changed) = self.loaded_since(snapshot, reads) {
+            return Some(changed);
+        }
         for (table, index, key) in &reads.keys {
             let Some(keys) = self.keys.get(index) else { continue };
             let begins = keys.range(key..).take_while(|(k, _)| key.is_prefix_of(k));
@@ -139,9 +153,41 @@ impl RecentWrites {
         None
     }
 
+    /// A key read that a load has written since.
+    fn loaded_since(&self, snapshot: u64, reads: &ReadSet) -> Option<Changed> {
+        for load in self.loads.iter().filter(|load| load.position >= snapshot) {
+            let position = load.position;
+            let first =
+                |index, low: &Key| Some(load.keys.get(&index)?.range((low.clone(), Id::ZERO)..).next()?.0.clone());
+            for (table, index, key) in &reads.keys {
+                if first(*index, key).is_some_and(|found| key.is_prefix_of(&found)) {
+                    return Some(Changed::Key { table: *table, index: *index, position });
+                }
+            }
+            for range in &reads.ranges {
+                let before_high = |found: Key| range.high.as_ref().is_none_or(|high| found < *high);
+                if first(range.index, &range.low).is_some_and(before_high) {
+                    return Some(Changed::Key { table: range.table, index: range.index, position });
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a table is as it was at a snapshot.
+    pub fn is_untouched(&self, table: Id, snapshot: u64) -> bool {
+        snapshot >= self.floor && self.tables.get(&table).is_none_or(|position| *position < snapshot)
+    }
+
     /// Who holds a key, if it was written lately.
     pub fn holder(&self, index: Id, key: &Key) -> Option<Option<Id>> {
-        self.holders.get(&(index, key.clone())).map(|(_, holder)| *holder)
+        let single = self.holders.get(&(index, key.clone())).copied();
+        let loaded = self.loads.iter().rev().filter(|load| load.unique.contains(&index)).find_map(|load| {
+            let (found, id) = load.keys.get(&index)?.range((key.clone(), Id::ZERO)..).next()?;
+            (found == key).then_some((load.position, Some(*id)))
+        });
+        // None comes first, and of two the later one is right.
+        single.max(loaded).map(|(_, holder)| holder)
     }
 
     /// A document as its last writer leaves it, if that stands at or after `snapshot` and is noted.
@@ -153,29 +199,32 @@ impl RecentWrites {
     /// Takes in what a transaction writes at a position.
     fn take_in(&mut self, payload: &Payload, token: Option<&Arc<str>>, position: u64) {
         self.newest = self.newest.max(position);
-        for write in &payload.writes {
+        if let Some(load) = &payload.load {
+            load.tables.iter().for_each(|table| self.touch(position, Touch::Table(*table)));
+            let (keys, unique) = (load.keys.clone(), payload.unique.clone());
+            self.loads.push(Loaded { position, keys, unique, documents: load.documents });
+        }
+        let singly = if payload.load.is_some() { &[][..] } else { &payload.writes };
+        for write in singly {
             self.touch(position, Touch::Document(write.table, write.id));
             if self.tables.get(&write.table) != Some(&position) {
                 self.touch(position, Touch::Table(write.table));
             }
             // What is given up first, so that a key passed on inside the transaction ends with its new holder.
-            for change in write.changes.iter() {
-                if let Some(old) = &change.old {
-                    self.touch(position, Touch::Key(change.index, old.clone()));
-                    if change.unique && self.holder(change.index, old).is_none_or(|h| h.is_none_or(|h| h == write.id)) {
-                        self.hold(change.index, old, None, position);
-                    }
+            for (index, old) in write.lost() {
+                self.touch(position, Touch::Key(index, old.clone()));
+                let passed_on = |holder: Option<Id>| holder.is_some_and(|holder| holder != write.id);
+                if payload.is_unique(index) && !self.holder(index, old).is_some_and(passed_on) {
+                    self.hold(index, old, None, position);
                 }
             }
         }
-        for write in &payload.writes {
-            for change in write.changes.iter() {
-                if let Some(new) = &change.new {
-                    self.touch(position, Touch::Key(change.index, new.clone()));
-                    if change.claims {
-                        self.hold(change.index, new, Some(write.id), position);
-                    }
-                }
+        for write in singly {
+            for (index, new) in write.won() {
+                self.touch(position, Touch::Key(index, new.clone()));
+            }
+            for (index, new) in payload.claims(write) {
+                self.hold(index, new, Some(write.id), position);
             }
         }
         for table in &payload.definitions {
@@ -209,8 +258,18 @@ impl RecentWrites {
 
     /// Forgets writes below `floor`, which no open snapshot can conflict with and the row index has taken in.
     fn prune(&mut self, floor: u64, published: u64) {
+        let loaded = |loads: &[Loaded]| loads.iter().map(|load| load.documents).sum::<usize>();
+        while let Some(Loaded { position, .. }) = self.loads.first() {
+            let crowded = self.log.len() + loaded(&self.loads) > WRITES_KEPT_MAX && *position < published;
+            if *position >= floor && !crowded {
+                break;
+            }
+            self.floor = self.floor.max(position + 1);
+            self.loads.remove(0);
+        }
+        let loaded = loaded(&self.loads);
         while let Some((position, _)) = self.log.front() {
-            let crowded = self.log.len() > WRITES_KEPT_MAX && *position < published;
+            let crowded = self.log.len() + loaded > WRITES_KEPT_MAX && *position < published;
             if *position >= floor && !crowded {
                 break;
             }
@@ -255,6 +314,7 @@ impl RecentWrites {
     /// Everything at or after `published` never happened. What stood there before is not known any more, so the places
     /// count as written just before: too strict for older snapshots, right for new ones.
     fn drop_pending(&mut self, published: u64) {
+        self.loads.retain(|load| load.position < published);
         while self.log.back().is_some_and(|(position, _)| *position >= published) {
             let Some((position, touch)) = self.log.pop_back() else { break };
             let known = match &touch {

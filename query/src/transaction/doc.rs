@@ -6,8 +6,10 @@ use ledgerstone_digest::block::Metadata;
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
+use ledgerstone_journal::Data;
 
 use crate::catalogue::SALT_FIELD;
+use crate::error::{QueryError, Result};
 
 /// One revision of a document.
 #[derive(Debug, Clone)]
@@ -81,6 +83,15 @@ pub(crate) fn with_salt(data: &Value, salt: &Arc<[u8]>) -> Value {
         }
         other => other.clone(),
     }
+}
+
+/// The salt of a salted table's revision.
+pub(crate) type Salt = Option<Arc<[u8]>>;
+
+/// A document that was written, as views show it, and its salt if that is known yet.
+pub(crate) fn shown(data: &Data) -> Result<(Arc<Value>, Salt)> {
+    let unreadable = |error| QueryError::internal(format!("a document that was encoded cannot be read: {error}"));
+    data.value().map(without_salt).map_err(unreadable)
 }
 
 /// Takes the salt out of stored data; the data is copied only if there is one.

@@ -1,5 +1,6 @@
 //! Transactions: a snapshot, a read set, own writes on top, validation when they commit (DESIGN section 7).
 
+pub(crate) mod bulk;
 mod commit;
 pub mod conflict;
 mod doc;
@@ -22,10 +23,11 @@ use ledgerstone_digest::block::{RedactionInfo, StatementInfo, StatementText};
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Int, Symbol, Value};
 use ledgerstone_digest::qldb::statement_digest;
+use ledgerstone_journal::Data;
 
 pub(crate) use commit::{block_on, commit_error};
-pub(crate) use doc::without_salt;
 pub use doc::{Doc, View};
+pub(crate) use doc::{shown, without_salt};
 pub use read::Docs;
 
 use crate::catalogue::{Catalogue, Column, Index, METADATA_FIELDS, SALT_FIELD, Table, TableStatus, system_tables};
@@ -448,7 +450,7 @@ impl Transaction {
             let catalogue = self.catalogue();
             for id in &self.definitions {
                 if let Some(table) = catalogue.table_by_id(id) {
-                    self.overlay.reindex(table);
+                    self.overlay.reindex(table)?;
                 }
             }
         }
@@ -482,9 +484,9 @@ impl Transaction {
     }
 
     /// The documents this transaction has written to a table.
-    pub(crate) fn own_documents(&self, table: &Table) -> Vec<Arc<Value>> {
+    pub(crate) fn own_documents(&self, table: &Table) -> Result<Vec<Arc<Value>>> {
         let own = self.overlay.table(&table.id);
-        own.into_iter().flat_map(|o| o.documents.values()).filter_map(|own| own.data.clone()).collect()
+        own.into_iter().flat_map(|o| o.documents.values()).filter_map(|own| own.shown().transpose()).collect()
     }
 
     /// Whether the table has no documents for this transaction, recorded as a read of the whole table.
@@ -511,7 +513,7 @@ impl Transaction {
         };
         self.write(&table, id, base, document)?;
         if let Some(table) = catalogue.table_by_id(&changed) {
-            self.overlay.reindex(table);
+            self.overlay.reindex(table)?;
             self.names.insert(table.name.clone());
         }
         if let Some(before) = self.catalogue().table_by_id(&changed) {
@@ -547,29 +549,11 @@ impl Transaction {
     }
 
     fn write(&mut self, table: &Table, id: Id, base: Option<Arc<Doc>>, value: Option<Value>) -> Result<Doc> {
-        if self.read_only {
-            return Err(QueryError::new(SqlState::READ_ONLY_TRANSACTION, "cannot write in a read-only transaction"));
-        }
-        if table.status == TableStatus::Inactive {
-            return Err(QueryError::new(
-                SqlState::UNDEFINED_TABLE,
-                format!("table \"{}\" has been dropped", table.name),
-            ));
-        }
+        self.check_writable(table)?;
         let limits = self.database().limits();
         let document_bytes = value.as_ref().map_or(Ok(0), |value| check_document_rules(value, limits))?;
         let bytes = document_bytes + WRITE_BYTES;
-        if bytes > limits.transaction_bytes_max.saturating_sub(self.overlay.bytes()) {
-            let limit = limits.transaction_bytes_max;
-            return Err(limit_error(format!(
-                "a transaction writes at most {limit} bytes of documents (transaction_bytes)"
-            ))
-            .hint("Split it, or start the server with a larger --limit transaction_bytes=N."));
-        }
-        if self.overlay.len() >= limits.transaction_documents_max && self.overlay.get(&table.id, &id).is_none() {
-            let limit = limits.transaction_documents_max;
-            return Err(limit_error(format!("a transaction changes at most {limit} documents")));
-        }
+        self.check_room(bytes, self.overlay.get(&table.id, &id).is_none())?;
         if !table.id.is_system() {
             self.shared.reads().definitions.insert(table.id);
             if let Some(strict) = &mut self.strict {
@@ -584,16 +568,46 @@ impl Transaction {
         let table = newest.table_by_id(&table.id).map_or(table, |t| t);
         let keys = value.as_ref().map(|value| table.keys_of(value)).unwrap_or_default();
         check_keys(table, &keys)?;
-        let data = value.map(Arc::new);
+        let data = value.map(|value| Data::Value(Arc::new(value)));
         let statement = self.statements.len().checked_sub(1).map(|n| n as u32);
         self.overlay.write(table.id, id, base, (data, bytes), keys, statement);
         match self.overlay.get(&table.id, &id) {
-            Some(own) => Ok(self.own_doc(table.id, id, own)),
+            Some(own) => self.own_doc(table.id, id, own),
             None => Err(QueryError::internal("a write was lost")),
         }
     }
 
-    fn own_doc(&self, table: Id, id: Id, own: &overlay::Own) -> Doc {
+    fn check_writable(&self, table: &Table) -> Result<()> {
+        if self.read_only {
+            return Err(QueryError::new(SqlState::READ_ONLY_TRANSACTION, "cannot write in a read-only transaction"));
+        }
+        if table.status == TableStatus::Inactive {
+            return Err(QueryError::new(
+                SqlState::UNDEFINED_TABLE,
+                format!("table \"{}\" has been dropped", table.name),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the limits leave room for a write of so many bytes, which is or is not of a document that has none yet.
+    fn check_room(&self, bytes: usize, is_first: bool) -> Result<()> {
+        let limits = self.database().limits();
+        if bytes > limits.transaction_bytes_max.saturating_sub(self.overlay.bytes()) {
+            let limit = limits.transaction_bytes_max;
+            return Err(limit_error(format!(
+                "a transaction writes at most {limit} bytes of documents (transaction_bytes)"
+            ))
+            .hint("Split it, or start the server with a larger --limit transaction_bytes=N."));
+        }
+        if is_first && self.overlay.len() >= limits.transaction_documents_max {
+            let limit = limits.transaction_documents_max;
+            return Err(limit_error(format!("a transaction changes at most {limit} documents")));
+        }
+        Ok(())
+    }
+
+    fn own_doc(&self, table: Id, id: Id, own: &overlay::Own) -> Result<Doc> {
         read::own_doc(&self.shared, self.id, table, id, own)
     }
 
@@ -603,12 +617,14 @@ impl Transaction {
             let (Some(own), Some(table)) = (self.overlay.get(&table_id, &id), catalogue.table_by_id(&table_id)) else {
                 continue;
             };
-            let Some(data) = &own.data else { continue };
-            for index in table.indexes.iter().filter(|i| i.unique && i.key_is_complete(data)) {
-                let Some((_, key)) = own.keys().iter().find(|(i, _)| *i == index.id) else { continue };
-                if self.holder_of(table, index, key, id)?.is_some() {
+            for index in table.indexes.iter().filter(|i| i.unique) {
+                let key = own.keys().iter().find(|(i, key)| *i == index.id && key.is_complete()).map(|(_, key)| key);
+                if let Some(key) = key
+                    && self.holder_of(table, index, key, id)?.is_some()
+                    && let Some(data) = own.shown()?
+                {
                     self.shared.reads().key(table.id, index.id, key);
-                    return Err(crate::database::unique_violation(&table.name, index, data));
+                    return Err(crate::database::unique_violation(&table.name, index, &data));
                 }
             }
         }

@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
+use ledgerstone_journal::{Data, Encoded};
 
 use super::Doc;
+use super::doc::shown;
 use crate::catalogue::Table;
+use crate::error::Result;
 use crate::index::Key;
 
 /// All own writes.
@@ -29,7 +32,7 @@ pub struct Overlay {
 pub struct TableOverlay {
     pub documents: BTreeMap<Id, Arc<Own>>,
     /// Keys of the documents above, by index.
-    keys: HashMap<Id, BTreeSet<(Key, Id)>>,
+    keys: HashMap<Id, Arc<BTreeSet<(Key, Id)>>>,
 }
 
 /// The net effect on one document so far.
@@ -38,9 +41,11 @@ pub struct Own {
     /// The published revision this replaces or deletes; `None`: the document is new.
     pub base: Option<Arc<Doc>>,
     /// `None`: deleted.
-    pub data: Option<Arc<Value>>,
+    pub data: Option<Data>,
     /// Statements that had a part in it.
-    pub statements: Vec<u32>,
+    pub statements: Arc<[u32]>,
+    /// It is as it was loaded: its keys were held against the snapshot and the documents before it.
+    pub judged: bool,
     /// The order of first writes, in which revisions get their positions.
     pub order: u64,
     keys: Vec<(Id, Key)>,
@@ -57,6 +62,11 @@ struct Undo {
 impl Own {
     pub fn keys(&self) -> &[(Id, Key)] {
         &self.keys
+    }
+
+    /// The document without its salt; `None` if deleted.
+    pub fn shown(&self) -> Result<Option<Arc<Value>>> {
+        self.data.as_ref().map(|data| shown(data).map(|(value, _)| value)).transpose()
     }
 
     /// The version its revision gets.
@@ -99,7 +109,7 @@ impl Overlay {
         table: Id,
         id: Id,
         base: Option<Arc<Doc>>,
-        (data, bytes): (Option<Arc<Value>>, usize),
+        (data, bytes): (Option<Data>, usize),
         keys: Vec<(Id, Key)>,
         statement: Option<u32>,
     ) {
@@ -108,17 +118,42 @@ impl Overlay {
             Some(own) => (**own).clone(),
             None => {
                 self.next_order += 1;
-                Own { base, data: None, statements: Vec::new(), order: self.next_order, keys: Vec::new() }
+                let (data, statements, keys) = (None, Arc::from([]), Vec::new());
+                Own { base, data, statements, judged: false, order: self.next_order, keys }
             }
         };
         if let Some(statement) = statement
             && own.statements.last() != Some(&statement)
         {
-            own.statements.push(statement);
+            own.statements = own.statements.iter().copied().chain([statement]).collect();
         }
+        own.judged = false;
         own.keys = keys;
         own.data = data;
         self.undo.push(Undo { table, id, before, bytes });
+        self.bytes += bytes;
+        self.put(table, id, Some(Arc::new(own)));
+    }
+
+    /// Adds a new document of so many bytes whose keys were judged.
+    pub fn load(
+        &mut self,
+        table: Id,
+        id: Id,
+        (data, bytes): (Encoded, usize),
+        keys: Vec<(Id, Key)>,
+        statements: &Arc<[u32]>,
+    ) {
+        self.next_order += 1;
+        let own = Own {
+            base: None,
+            data: Some(Data::Encoded(data)),
+            statements: Arc::clone(statements),
+            judged: true,
+            order: self.next_order,
+            keys,
+        };
+        self.undo.push(Undo { table, id, before: None, bytes });
         self.bytes += bytes;
         self.put(table, id, Some(Arc::new(own)));
     }
@@ -145,15 +180,17 @@ impl Overlay {
     }
 
     /// A table has other indexes now: its own documents' keys are made anew.
-    pub fn reindex(&mut self, table: &Table) {
-        let Some(overlay) = self.tables.get(&table.id) else { return };
+    pub fn reindex(&mut self, table: &Table) -> Result<()> {
+        let Some(overlay) = self.tables.get(&table.id) else { return Ok(()) };
         let mut fresh = TableOverlay::default();
         for (id, own) in &overlay.documents {
             let mut own = (**own).clone();
-            own.keys = own.data.as_deref().map(|data| table.keys_of(data)).unwrap_or_default();
+            own.keys = own.shown()?.map(|data| table.keys_of(&data)).unwrap_or_default();
+            own.judged = false;
             fresh.put(*id, Some(Arc::new(own)));
         }
         self.tables.insert(table.id, Arc::new(fresh));
+        Ok(())
     }
 
     fn put(&mut self, table: Id, id: Id, own: Option<Arc<Own>>) {
@@ -162,6 +199,11 @@ impl Overlay {
 }
 
 impl TableOverlay {
+    /// The keys of all documents, by index.
+    pub fn keys(&self) -> &HashMap<Id, Arc<BTreeSet<(Key, Id)>>> {
+        &self.keys
+    }
+
     /// Documents whose key in an index begins with `key`.
     pub fn lookup<'a>(&'a self, index: &Id, key: &'a Key) -> impl Iterator<Item = &'a (Key, Id)> {
         let keys = self.keys.get(index);
@@ -201,13 +243,13 @@ impl TableOverlay {
         if let Some(before) = self.documents.remove(&id) {
             for (index, key) in &before.keys {
                 if let Some(keys) = self.keys.get_mut(index) {
-                    keys.remove(&(key.clone(), id));
+                    Arc::make_mut(keys).remove(&(key.clone(), id));
                 }
             }
         }
         if let Some(own) = own {
             for (index, key) in &own.keys {
-                self.keys.entry(*index).or_default().insert((key.clone(), id));
+                Arc::make_mut(self.keys.entry(*index).or_default()).insert((key.clone(), id));
             }
             self.documents.insert(id, own);
         }

@@ -41,6 +41,7 @@ impl PendingDocs {
         }
         let revisions = transaction.revisions.iter().zip(&payload.writes).zip(committed.first_position..);
         for ((revision, write), position) in revisions.filter(|((revision, _), _)| !revision.table_id.is_system()) {
+            let Ok((data, salt)) = write.shown() else { continue };
             let doc = Doc {
                 table_id: write.table,
                 id: write.id,
@@ -51,8 +52,8 @@ impl PendingDocs {
                 tx_id: committed.transaction_id,
                 supersedes: revision.supersedes,
                 successor: None,
-                data: write.data.clone(),
-                salt: write.salt.clone(),
+                data,
+                salt,
                 data_hash: None,
             };
             let block_position = committed.block_position;

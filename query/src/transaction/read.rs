@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
     pub fn get(&self, table: &Table, id: Id) -> Result<Option<Doc>> {
         self.tx.shared.visit(1);
         if let Some(own) = self.overlay(table).and_then(|o| o.documents.get(&id)) {
-            return Ok(own.data.is_some().then(|| self.tx.own_doc(table.id, id, own)));
+            return own.data.is_some().then(|| self.tx.own_doc(table.id, id, own)).transpose();
         }
         if self.current {
             if let Some(pending) = self.tx.shared.pending(table.id, id) {
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
             } else if let Some((_, id)) = own.next()
                 && let Some(entry) = overlay.and_then(|o| o.documents.get(id))
             {
-                docs.push(self.tx.own_doc(table.id, *id, entry));
+                docs.push(self.tx.own_doc(table.id, *id, entry)?);
             }
         }
     }
@@ -288,8 +288,8 @@ fn check_not_redacted(shared: &Shared, current: bool) -> Result<()> {
 }
 
 /// A transaction's own write as a revision.
-pub(super) fn own_doc(shared: &Shared, tx_id: Id, table_id: Id, id: Id, own: &Own) -> Doc {
-    Doc {
+pub(super) fn own_doc(shared: &Shared, tx_id: Id, table_id: Id, id: Id, own: &Own) -> Result<Doc> {
+    Ok(Doc {
         table_id,
         id,
         position: Doc::UNCOMMITTED,
@@ -299,10 +299,10 @@ pub(super) fn own_doc(shared: &Shared, tx_id: Id, table_id: Id, id: Id, own: &Ow
         tx_id,
         supersedes: own.base.as_ref().map(|b| b.position),
         successor: None,
-        data: own.data.clone(),
+        data: own.shown()?,
         salt: None,
         data_hash: None,
-    }
+    })
 }
 
 struct ScanDocs {
@@ -350,7 +350,7 @@ impl Iterator for ScanDocs {
                     }
                     self.own_after = Some(id);
                     if entry.data.is_some() {
-                        return Some(Ok(own_doc(&self.shared, self.tx_id, self.table, id, &entry)));
+                        return Some(own_doc(&self.shared, self.tx_id, self.table, id, &entry));
                     }
                 }
                 (Some(_), None) => return None,
@@ -428,7 +428,7 @@ impl Iterator for RangeDocs {
             let entry = self.overlay.as_ref().and_then(|o| o.documents.get(&id)).cloned();
             self.own_after = Some((key, id));
             if let Some(entry) = entry {
-                return Some(Ok(own_doc(&self.shared, self.tx_id, self.table, id, &entry)));
+                return Some(own_doc(&self.shared, self.tx_id, self.table, id, &entry));
             }
         }
     }

@@ -139,7 +139,7 @@ fn a_record_of_a_redaction_that_names_no_revision_makes_an_export_false() {
             document_id: Id([0x77; 16]),
             version: 0,
             supersedes: None,
-            data: Some(Arc::new(record.to_value())),
+            data: Some(Arc::new(record.to_value()).into()),
             data_hash: None,
             salt: None,
             listed: None,

@@ -23,6 +23,7 @@ mod permissions;
 mod qldb_forms;
 mod session_clock;
 mod session_kept;
+mod session_loads;
 mod session_redaction;
 mod session_rotation;
 mod session_tokens;

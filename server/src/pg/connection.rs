@@ -391,7 +391,7 @@ impl<'s> Connection<'s> {
         let now_micros = self.session.info().transaction_time_ms.saturating_mul(1_000);
         let first = reader.rows() + 1;
         let rows = reader.push(data, now_micros).inspect_err(|_| self.session.fail())?;
-        if rows.is_empty() { Ok(()) } else { self.session.copy_rows(&mut state.copy, first, &rows) }
+        if rows.is_empty() { Ok(()) } else { self.session.copy_rows(&mut state.copy, first, rows) }
     }
 
     /// Tells the client of commits and changed parameters.

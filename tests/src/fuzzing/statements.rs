@@ -75,8 +75,8 @@ pub fn copy(bytes: &[u8]) {
 fn rows(layout: &Layout, input: &[u8], piece: usize) -> Result<Vec<Fields>, QueryError> {
     let mut reader = Reader::new(layout.clone());
     let mut rows = Vec::new();
-    let mut keep = |_: u64, fields: Fields| {
-        rows.push(fields);
+    let mut keep = |number: u64, line: &[u8]| {
+        rows.push(layout.fields(line, number)?);
         Ok(())
     };
     for piece in input.chunks(piece) {

@@ -241,7 +241,7 @@ fn check_own_documents(tx: &Transaction, table: &Table, new: &NewIndex, name: &A
         defined_at: u64::MAX,
     };
     let mut seen = BTreeSet::new();
-    for data in tx.own_documents(table) {
+    for data in tx.own_documents(table)? {
         if index.key_is_complete(&data) && !seen.insert(index.key_of(&data)) {
             return Err(crate::database::unique_violation(&table.name, &index, &data));
         }

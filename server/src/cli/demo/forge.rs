@@ -11,7 +11,7 @@ use ledgerstone_digest::note::SigningKey;
 use ledgerstone_digest::qldb::statement_digest;
 use ledgerstone_journal::env::Clock;
 use ledgerstone_journal::{
-    CreateOptions, Env, Ledger, NewRevision, OpenOptions, StoredBlock, StoredRevision, Transaction, Unjudged,
+    CreateOptions, Data, Env, Ledger, NewRevision, OpenOptions, StoredBlock, StoredRevision, Transaction, Unjudged,
 };
 
 /// What is to have been otherwise.
@@ -105,7 +105,7 @@ fn revision_again(revision: &StoredRevision, lie: &Lie) -> Result<NewRevision, S
         document_id: revision.document_id,
         version: revision.version,
         supersedes: revision.supersedes,
-        data,
+        data: data.map(Data::Value),
         data_hash: None,
         salt: None,
         listed: revision.listed.clone(),
