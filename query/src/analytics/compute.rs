@@ -6,7 +6,6 @@
 mod kernel;
 
 use std::cell::OnceCell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::types::Int32Type;
@@ -415,7 +414,7 @@ impl Evaluator<'_, '_> {
         for row in 0..batch.rows {
             self.run.tick()?;
             if let Some(place) = tuple.get_mut(self.slot as usize) {
-                *place = Slot::Doc(Rc::new(document(self.table, &vectors, row)?));
+                *place = Slot::Doc(Arc::new(document(self.table, &vectors, row)?));
             }
             values.push(self.run.eval(ex, &Env { row: &tuple, outer: None })?);
         }

@@ -20,7 +20,7 @@ mod sorted;
 mod stored;
 mod vector;
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, Int64Array};
@@ -129,6 +129,8 @@ fn columns<'p>(run: &Run<'_>, select: &'p SelectPlan) -> Option<scan::Level<'p>>
     if run.partiql {
         return None;
     }
+    // Nearly all levels are out by their shape alone.
+    scan::Level::of(select)?;
     level_by_columns(select, run.tx, Mode::of(&run.call.session.settings))
 }
 
@@ -291,7 +293,7 @@ pub(crate) fn documents(
             Err(Stop::Fallback(why)) => return Err(QueryError::internal(why)),
         };
         if let Some(place) = tuple.get_mut(slot as usize) {
-            *place = Slot::Doc(Rc::new(doc));
+            *place = Slot::Doc(Arc::new(doc));
         }
         sink(&mut tuple)
     })

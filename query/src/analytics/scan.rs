@@ -2,6 +2,7 @@
 //! aggregate in each thread, and the threads' groups put together in the end. Rows stand in the order of positions.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -428,7 +429,7 @@ fn memory_left(run: &Run<'_>) -> usize {
 
 /// Documents as pieces: a transaction's own writes, and tables that have no columns.
 pub(super) struct Documents<'t> {
-    pieces: Vec<Vec<Doc>>,
+    pieces: Vec<Vec<Arc<Doc>>>,
     tx: &'t Transaction,
 }
 
@@ -436,8 +437,11 @@ pub(super) struct Documents<'t> {
 const PIECE_DOCUMENTS: usize = 4096;
 
 impl<'t> Documents<'t> {
-    pub fn of(docs: impl IntoIterator<Item = crate::error::Result<Doc>>, run: &Run<'t>) -> Result<Documents<'t>, Stop> {
-        let mut pieces: Vec<Vec<Doc>> = Vec::new();
+    pub fn of(
+        docs: impl IntoIterator<Item = crate::error::Result<Arc<Doc>>>,
+        run: &Run<'t>,
+    ) -> Result<Documents<'t>, Stop> {
+        let mut pieces: Vec<Vec<Arc<Doc>>> = Vec::new();
         for doc in docs {
             let doc = doc?;
             run.tick()?;
@@ -462,13 +466,13 @@ impl Pieces for Documents<'_> {
 
     fn document(&self, piece: usize, row: usize, _: &[Datum]) -> Result<Doc, Stop> {
         let doc = self.pieces.get(piece).and_then(|docs| docs.get(row));
-        doc.cloned().ok_or(Stop::Fallback("no such document"))
+        doc.map(|doc| (**doc).clone()).ok_or(Stop::Fallback("no such document"))
     }
 }
 
 /// The documents of a piece.
 struct DocumentPiece<'s> {
-    docs: &'s [Doc],
+    docs: &'s [Arc<Doc>],
     inputs: &'s [Input],
     tx: &'s Transaction,
 }
@@ -476,7 +480,7 @@ struct DocumentPiece<'s> {
 impl Load for DocumentPiece<'_> {
     fn load(&self, input: usize, rows: Option<&UInt32Array>) -> Result<Vector, Stop> {
         let input = self.inputs.get(input).ok_or(Stop::Fallback("no such input"))?;
-        let of = |doc: &Doc| part_of(doc, input, self.tx);
+        let of = |doc: &Arc<Doc>| part_of(doc, input, self.tx);
         let values: Result<Vec<Datum>, Stop> = match rows {
             None => self.docs.iter().map(of).collect(),
             Some(rows) => rows.values().iter().map(|r| self.docs.get(*r as usize).map_or(Ok(None), of)).collect(),

@@ -14,6 +14,7 @@ mod names;
 mod operator;
 mod origin;
 pub mod plan;
+pub(crate) mod point;
 mod query;
 mod quick;
 mod scope;
@@ -139,7 +140,7 @@ impl<'a> Binder<'a> {
             _ => None,
         };
         let shown = |ty| if matches!(ty, SqlType::Reg(_)) { SqlType::Text } else { ty };
-        Plan {
+        let mut plan = Plan {
             reg_columns: columns.iter().flatten().enumerate().filter_map(reg).collect(),
             columns: columns.map(|c| {
                 let origins = origin::origins(&body).into_iter().chain(std::iter::repeat(None));
@@ -156,7 +157,10 @@ impl<'a> Binder<'a> {
             reads_catalogue: self.reads_catalogue,
             ctes: self.ctes,
             pace: quick::Pace { waits: self.waits, ..quick::Pace::default() },
-        }
+            point: None,
+        };
+        plan.point = point::Point::of(&plan);
+        plan
     }
 }
 

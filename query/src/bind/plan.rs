@@ -65,6 +65,8 @@ pub struct Plan {
     pub(crate) ctes: Vec<Cte>,
     /// How long its runs have taken.
     pub(crate) pace: super::quick::Pace,
+    /// It asks for one document by its key.
+    pub(crate) point: Option<super::point::Point>,
 }
 
 impl Plan {

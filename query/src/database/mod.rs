@@ -492,8 +492,11 @@ impl Database {
         &self.log
     }
 
-    pub(crate) fn open_snapshot(&self) -> (OpenSnapshot, Arc<Catalogue>) {
-        self.state.open_snapshot(|| self.log.snapshot())
+    /// The newest snapshot. `kept`: for a transaction that may come to be judged.
+    pub(crate) fn open_snapshot(&self, kept: bool) -> (OpenSnapshot, Arc<Catalogue>) {
+        let seen = if kept { None } else { self.state.look_at_snapshot(self.log.snapshot()) };
+        // Its catalogue goes only if definitions are committed just now: then it waits for its turn like the others.
+        seen.unwrap_or_else(|| self.state.open_snapshot(|| self.log.snapshot()))
     }
 
     pub(crate) fn random16(&self) -> [u8; 16] {

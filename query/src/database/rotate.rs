@@ -18,7 +18,7 @@ impl Database {
         let mut attempt = 0;
         loop {
             let mut tx = Transaction::begin(self, false);
-            tx.set_origin(user, door);
+            tx.set_origin(user, door.to_owned());
             let transaction = tx.rotate_key(&rotation)?;
             drop(tx);
             match rotation.commit(transaction) {

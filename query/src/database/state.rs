@@ -57,9 +57,10 @@ const HOT_TRANSACTIONS: u32 = 2_000;
 /// redacted.
 pub type Past<'a> = &'a dyn Fn(u64) -> Result<Option<Arc<Value>>, IndexError>;
 
-/// A snapshot that somebody reads, or is to be judged by: what has been written since is kept until nobody holds it.
+/// A snapshot that somebody reads, or is to be judged by: then what has been written since is kept until nobody holds it.
 pub struct OpenSnapshot {
-    state: Arc<State>,
+    /// Where it is kept. Who only reads is never judged, and what it reads never goes.
+    kept_in: Option<Arc<State>>,
     at: u64,
 }
 
@@ -77,7 +78,8 @@ impl fmt::Debug for OpenSnapshot {
 
 impl Drop for OpenSnapshot {
     fn drop(&mut self) {
-        let mut snapshots = lock(&self.state.snapshots);
+        let Some(state) = &self.kept_in else { return };
+        let mut snapshots = lock(&state.snapshots);
         if let Some(count) = snapshots.get_mut(&self.at) {
             *count -= 1;
             if *count == 0 {
@@ -169,10 +171,15 @@ impl State {
             snapshot
         };
         let catalogues = self.catalogues.read().unwrap_or_else(PoisonError::into_inner);
-        let catalogue = catalogues.iter().rev().find(|(from, _)| *from <= snapshot).or_else(|| catalogues.front());
-        let catalogue = catalogue.map(|(_, c)| c.clone()).unwrap_or_default();
-        drop(catalogues);
-        (OpenSnapshot { state: Arc::clone(self), at: snapshot }, catalogue)
+        let catalogue = at_snapshot(&catalogues, snapshot).or_else(|| catalogues.front().map(|(_, c)| c));
+        (OpenSnapshot { kept_in: Some(Arc::clone(self)), at: snapshot }, catalogue.cloned().unwrap_or_default())
+    }
+
+    /// The same for somebody who only reads: nothing is kept for it. `None`: its catalogue has gone meanwhile.
+    pub fn look_at_snapshot(&self, snapshot: u64) -> Option<(OpenSnapshot, Arc<Catalogue>)> {
+        let catalogues = self.catalogues.read().unwrap_or_else(PoisonError::into_inner);
+        let catalogue = at_snapshot(&catalogues, snapshot)?.clone();
+        Some((OpenSnapshot { kept_in: None, at: snapshot }, catalogue))
     }
 
     /// The oldest snapshot that is or may yet be opened, and what the row index has surely taken in.
@@ -487,6 +494,11 @@ impl State {
         self.published.store(snapshot, Ordering::Release);
         self.published_before.store(snapshot, Ordering::Release);
     }
+}
+
+/// The catalogue that holds at a snapshot.
+fn at_snapshot(catalogues: &VecDeque<(u64, Arc<Catalogue>)>, snapshot: u64) -> Option<&Arc<Catalogue>> {
+    catalogues.iter().rev().find(|(from, _)| *from <= snapshot).map(|(_, catalogue)| catalogue)
 }
 
 /// The publisher's hook.

@@ -1,7 +1,6 @@
 //! INSERT, UPDATE and DELETE. What is to change is found first, on the state before the statement; then it is changed.
 
 use std::collections::HashSet;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
@@ -277,7 +276,7 @@ impl Work<'_> {
         &self,
         plan: &InsertPlan,
         conflict: &ConflictPlan,
-        found: Doc,
+        found: Arc<Doc>,
         excluded: Value,
         touched: &mut HashSet<Id>,
         tx: &mut Transaction,
@@ -296,7 +295,7 @@ impl Work<'_> {
             let run = self.runner(tx);
             let mut slots: Tuple = vec![Slot::Empty; plan.width];
             if let Some(slot) = slots.get_mut(0) {
-                *slot = Slot::Doc(Rc::new(found.clone()));
+                *slot = Slot::Doc(Arc::clone(&found));
             }
             if let Some(slot) = slots.get_mut(1) {
                 *slot = Slot::Value(excluded);
@@ -321,47 +320,50 @@ impl Work<'_> {
         let targets = self.targets(&plan.from, &plan.filter, plan.slot, plan.width, tx)?;
         let returning = plan.returning.as_ref().map(|_| Vec::new());
         let mut done = Done { command: "UPDATE", count: 0, returning, ids: Vec::new() };
-        let mut work: Vec<(Doc, Option<Value>, Tuple)> = Vec::with_capacity(targets.len());
+        let mut work: Vec<(Arc<Doc>, Option<Value>, Tuple)> = Vec::with_capacity(targets.len());
         {
             let run = self.runner(tx);
             for target in targets {
                 run.tick()?;
-                let Target { doc, mut tuples } = target;
-                let mut current = (*doc).clone();
+                let Target { doc, tuples } = target;
+                let mut current = Arc::clone(&doc);
                 let mut new = None;
                 let mut last: Tuple = Vec::new();
+                let meetings = tuples.len();
                 // In PartiQL a document may be met several times, once for each element of a list it ranges over; each
                 // meeting changes what the one before has left.
-                for tuple in &mut tuples {
-                    set_doc(tuple, plan.slot, &current);
-                    let env = Env { row: tuple, outer: None };
+                for (at, mut tuple) in tuples.into_iter().enumerate() {
+                    set_doc(&mut tuple, plan.slot, Arc::clone(&current));
+                    let env = Env { row: &tuple, outer: None };
                     match changed(&run, &plan.table, &plan.changes, &current, &env)? {
                         Changed::Document(document) => {
-                            let value = Value::Struct(document);
-                            current.data = Some(Arc::new(value.clone()));
-                            new = Some(value);
+                            if at + 1 < meetings {
+                                let data = Some(Arc::new(Value::Struct(document.clone())));
+                                current = Arc::new(Doc { data, ..(*current).clone() });
+                            }
+                            new = Some(document);
                         }
                         Changed::Deleted => {
                             new = None;
                             break;
                         }
                     }
-                    last = tuple.clone();
+                    last = tuple;
                 }
                 let value = match new {
-                    Some(Value::Struct(document)) => {
-                        Some(self.constrained(&run, &plan.table, &plan.checks, document)?)
-                    }
-                    _ => None,
+                    Some(document) => Some(self.constrained(&run, &plan.table, &plan.checks, document)?),
+                    None => None,
                 };
-                work.push(((*doc).clone(), value, last));
+                work.push((doc, value, last));
             }
         }
         for (doc, value, mut tuple) in work {
             match value {
                 Some(value) => {
                     let new = tx.replace(&plan.table, &doc, value)?;
-                    set_doc(&mut tuple, plan.slot, &new);
+                    if plan.returning.is_some() {
+                        set_doc(&mut tuple, plan.slot, Arc::new(new));
+                    }
                     self.returned_tuple(&mut done, plan.returning.as_deref(), &tuple, doc.id, tx)?;
                 }
                 None => {
@@ -425,7 +427,9 @@ impl Work<'_> {
         tx: &Transaction,
     ) -> Result<()> {
         let mut tuple: Tuple = vec![Slot::Empty; if returning.is_some() { width } else { 0 }];
-        set_doc(&mut tuple, 0, doc);
+        if returning.is_some() {
+            set_doc(&mut tuple, 0, Arc::new(doc.clone()));
+        }
         self.returned_tuple(done, returning, &tuple, doc.id, tx)
     }
 
@@ -450,18 +454,23 @@ impl Work<'_> {
 }
 
 struct Target {
-    doc: Rc<Doc>,
+    doc: Arc<Doc>,
     tuples: Vec<Tuple>,
 }
 
-fn set_doc(tuple: &mut Tuple, slot: u32, doc: &Doc) {
+fn set_doc(tuple: &mut Tuple, slot: u32, doc: Arc<Doc>) {
     if let Some(place) = tuple.get_mut(slot as usize) {
-        *place = Slot::Doc(Rc::new(doc.clone()));
+        *place = Slot::Doc(doc);
     }
 }
 
 /// The current document that holds one of the new document's unique keys.
-fn conflicting(conflict: &ConflictPlan, table: &Arc<Table>, document: &Value, tx: &Transaction) -> Result<Option<Doc>> {
+fn conflicting(
+    conflict: &ConflictPlan,
+    table: &Arc<Table>,
+    document: &Value,
+    tx: &Transaction,
+) -> Result<Option<Arc<Doc>>> {
     for index in &conflict.indexes {
         if !index.key_is_complete(document) {
             continue;

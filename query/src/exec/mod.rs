@@ -8,6 +8,7 @@ mod distinct;
 mod dml;
 mod eval;
 mod group;
+pub(crate) mod point;
 mod query;
 mod result;
 mod run;
@@ -18,6 +19,7 @@ mod window;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
+pub use point::Found;
 pub use result::ResultRows;
 pub use run::{RECURSION_ROWS_MAX, Row};
 
@@ -109,6 +111,9 @@ fn check_run(plan: &Plan, tx: &Transaction, params: &[Datum]) -> Result<()> {
             SqlState::UNDEFINED_PARAMETER,
             format!("{} parameters are needed, {} were given", plan.parameter_types.len(), params.len()),
         ));
+    }
+    if tx.note_published_definitions(plan.catalogue_version, &plan.tables) {
+        return Ok(());
     }
     for table in &plan.tables {
         let now = tx.table_by_id(table.id)?;

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ledgerstone_digest::ion::{Int, Value};
 
@@ -30,7 +31,7 @@ pub(crate) enum Slot {
     #[default]
     Empty,
     Value(Value),
-    Doc(Rc<Doc>),
+    Doc(Arc<Doc>),
 }
 
 impl From<Datum> for Slot {

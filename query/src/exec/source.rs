@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Bound;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Timestamp, Value};
@@ -207,8 +208,8 @@ impl Run<'_> {
         sink: TupleSink<'_>,
     ) -> Result<Flow> {
         let slot = source.slot;
-        let mut push = |tuple: &mut Tuple, doc: Doc| -> Result<Flow> {
-            set(tuple, slot, Slot::Doc(Rc::new(doc)));
+        let mut push = |tuple: &mut Tuple, doc: Arc<Doc>| -> Result<Flow> {
+            set(tuple, slot, Slot::Doc(doc));
             sink(tuple)
         };
         if let ViewPlan::History { from, to } = &source.view {
@@ -321,7 +322,7 @@ impl Run<'_> {
         (from, to): (Option<&Ex>, Option<&Ex>),
         tuple: &mut Tuple,
         outer: Option<&Env<'_>>,
-        push: &mut dyn FnMut(&mut Tuple, Doc) -> Result<Flow>,
+        push: &mut dyn FnMut(&mut Tuple, Arc<Doc>) -> Result<Flow>,
     ) -> Result<Flow> {
         let (from, to) = self.interval((from, to), &Env { row: tuple, outer })?;
         let ids = match &source.access {
@@ -568,7 +569,11 @@ pub(crate) fn slots_of(source: &Source) -> Vec<u32> {
     }
 }
 
-fn push_docs(docs: Docs, tuple: &mut Tuple, push: &mut dyn FnMut(&mut Tuple, Doc) -> Result<Flow>) -> Result<Flow> {
+fn push_docs(
+    docs: Docs,
+    tuple: &mut Tuple,
+    push: &mut dyn FnMut(&mut Tuple, Arc<Doc>) -> Result<Flow>,
+) -> Result<Flow> {
     for doc in docs {
         if push(tuple, doc?)? == Flow::Stop {
             return Ok(Flow::Stop);
@@ -615,7 +620,7 @@ fn clear(tuple: &mut Tuple, slots: &[u32]) {
     }
 }
 
-fn document_id(value: &Value) -> Option<Id> {
+pub(super) fn document_id(value: &Value) -> Option<Id> {
     value.unannotated().as_text()?.parse().ok()
 }
 

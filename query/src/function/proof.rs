@@ -111,7 +111,7 @@ fn position(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
 }
 
 /// The committed revision that (table, document id or primary key[, version]) names; without a version the newest.
-fn find(database: &Arc<Database>, arguments: &[Datum]) -> Result<Doc> {
+fn find(database: &Arc<Database>, arguments: &[Datum]) -> Result<Arc<Doc>> {
     let (name, key) = (word(arguments, 0)?, word(arguments, 1)?);
     let tx = Transaction::begin(database, true);
     let table = tx
@@ -137,7 +137,7 @@ fn find(database: &Arc<Database>, arguments: &[Datum]) -> Result<Doc> {
     Err(missing(&table, key).detail(format!("No version {version} of it was found.")))
 }
 
-fn find_current(tx: &Transaction, table: &Table, key: &str) -> Result<Option<Doc>> {
+fn find_current(tx: &Transaction, table: &Table, key: &str) -> Result<Option<Arc<Doc>>> {
     if let Some(index) = table.primary_key() {
         let column = match index.paths.as_slice() {
             [path] => match path.as_slice() {

@@ -34,7 +34,7 @@ pub use control::Concern;
 pub use copy_in::CopyIn;
 pub use info::{Cancel, CancelReason, Dialect, Door, SessionInfo};
 pub use listed::Sessions;
-pub use response::{CopyOut, Response, RowStream, command_tag};
+pub use response::{CopyOut, Response, RowStream, command_tag, write_tag};
 pub use run::Batch;
 pub(crate) use run::canceled;
 pub use runtime::{Inline, Pause, Runtime};
@@ -131,6 +131,10 @@ pub struct Session {
     base: Settings,
     runtime: Arc<dyn Runtime>,
     statement_ms_max: u64,
+    /// What `statement_timeout` says.
+    statement_timeout_ms: u64,
+    /// No setting says which executor is to run statements.
+    chooses_executor: bool,
     strict: bool,
     work: Work,
     last_commit: Option<Committed>,
@@ -230,6 +234,8 @@ impl Session {
             base: settings,
             runtime: options.runtime,
             statement_ms_max: options.statement_ms_max,
+            statement_timeout_ms: 0,
+            chooses_executor: true,
             strict: options.strict,
             work: Work::Idle,
             last_commit: None,
@@ -317,6 +323,8 @@ impl Session {
             Some("partiql") => Dialect::PartiQl,
             _ => Dialect::Sql,
         };
+        self.statement_timeout_ms = self.info.settings.milliseconds("statement_timeout");
+        self.chooses_executor = self.info.settings.get(SETTING_EXECUTOR) == Some("auto");
     }
 
     fn note_commit(&mut self, committed: Option<Committed>) {
@@ -393,7 +401,7 @@ impl Session {
     /// A transaction as this session begins it.
     fn begin_transaction(&self, read_only: bool) -> Result<Transaction, QueryError> {
         let mut tx = Transaction::begin(&self.database, read_only);
-        tx.set_origin(&self.info.user, self.info.door.name());
+        tx.set_origin(Arc::clone(&self.info.user), self.info.door.name());
         if !read_only && let Some(token) = self.info.settings.client_token() {
             tx.set_client_token(token)?;
         }

@@ -1,12 +1,13 @@
 //! What a statement answers.
 
+use std::io;
 use std::sync::Arc;
 
 use super::copy_format::Layout;
 use super::copy_in::CopyIn;
 use crate::bind::plan::ResultColumn;
 use crate::error::QueryError;
-use crate::exec::{ResultRows, Row};
+use crate::exec::{Found, ResultRows, Row};
 
 /// Rows handed out at once.
 const CHUNK_ROWS: usize = 1_024;
@@ -36,9 +37,15 @@ pub struct CopyOut {
 
 /// Rows on their way out. They belong to a snapshot, so they stay the same whatever is committed meanwhile.
 pub struct RowStream {
-    source: Box<dyn Iterator<Item = Result<Vec<Row>, QueryError>> + Send>,
+    source: Source,
     command: &'static str,
     count: u64,
+}
+
+enum Source {
+    Chunks(Box<dyn Iterator<Item = Result<Vec<Row>, QueryError>> + Send>),
+    /// At most one row.
+    Found(Option<Found>),
 }
 
 impl RowStream {
@@ -49,7 +56,7 @@ impl RowStream {
             let chunk: Vec<Row> = rows.by_ref().take(CHUNK_ROWS).collect();
             (!chunk.is_empty()).then_some(Ok(chunk))
         });
-        RowStream { source: Box::new(source), command, count: 0 }
+        RowStream::from_chunks(source, command)
     }
 
     /// The rows of a query.
@@ -58,7 +65,12 @@ impl RowStream {
             Ok(chunk) if chunk.is_empty() => None,
             chunk => Some(chunk),
         });
-        RowStream { source: Box::new(source), command, count: 0 }
+        RowStream::from_chunks(source, command)
+    }
+
+    /// The row of a query for one document.
+    pub(super) fn of_found(found: Option<Found>, command: &'static str) -> Self {
+        RowStream { source: Source::Found(found), command, count: 0 }
     }
 
     /// Rows that are fetched as they are asked for.
@@ -66,12 +78,23 @@ impl RowStream {
         source: impl Iterator<Item = Result<Vec<Row>, QueryError>> + Send + 'static,
         command: &'static str,
     ) -> Self {
-        RowStream { source: Box::new(source), command, count: 0 }
+        RowStream { source: Source::Chunks(Box::new(source)), command, count: 0 }
+    }
+
+    /// The one row that is left, as the document it was found in; `None` if there is none, or it is of another kind.
+    pub fn next_found(&mut self) -> Option<Found> {
+        let Source::Found(found) = &mut self.source else { return None };
+        let found = found.take();
+        self.count += u64::from(found.is_some());
+        found
     }
 
     /// The next rows; `None` at the end.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<Row>>, QueryError> {
-        let chunk = self.source.next().transpose()?;
+        let chunk = match &mut self.source {
+            Source::Chunks(chunks) => chunks.next().transpose()?,
+            Source::Found(found) => found.take().map(|found| vec![found.into_row()]),
+        };
         self.count += chunk.as_ref().map_or(0, |rows| rows.len() as u64);
         Ok(chunk)
     }
@@ -83,6 +106,11 @@ impl RowStream {
             all.extend(chunk);
         }
         Ok(all)
+    }
+
+    /// What its tag begins with.
+    pub fn command(&self) -> &'static str {
+        self.command
     }
 
     /// The command tag for this many rows: `SELECT 3`, `INSERT 0 3`.
@@ -98,9 +126,17 @@ impl RowStream {
 
 /// PostgreSQL's command tag.
 pub fn command_tag(command: &str, rows: u64) -> String {
+    let mut tag = Vec::new();
+    // A vector takes whatever is written.
+    let _ = write_tag(&mut tag, command, rows);
+    String::from_utf8(tag).unwrap_or_default()
+}
+
+/// The same, written where it is to stand.
+pub fn write_tag(out: &mut impl io::Write, command: &str, rows: u64) -> io::Result<()> {
     match command {
-        "INSERT" => format!("INSERT 0 {rows}"),
-        "SHOW" | "EXPLAIN" => command.to_owned(),
-        _ => format!("{command} {rows}"),
+        "INSERT" => write!(out, "INSERT 0 {rows}"),
+        "SHOW" | "EXPLAIN" => out.write_all(command.as_bytes()),
+        _ => write!(out, "{command} {rows}"),
     }
 }

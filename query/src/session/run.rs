@@ -138,7 +138,7 @@ impl Session {
     }
 
     async fn run_job(&mut self, job: Job<'_>, alone: bool) -> Result<Response, QueryError> {
-        let timeout = match (self.info.settings.milliseconds("statement_timeout"), self.statement_ms_max) {
+        let timeout = match (self.statement_timeout_ms, self.statement_ms_max) {
             (0, most) => most,
             (own, 0) => own,
             (own, most) => own.min(most),
@@ -285,7 +285,7 @@ impl Session {
         let parameters = job.parameters.to_vec();
         tx.set_again(Again(Box::new(move || {
             let mut tx = Transaction::begin_on_pending(&database);
-            tx.set_origin(&info.user, info.door.name());
+            tx.set_origin(Arc::clone(&info.user), info.door.name());
             if strict {
                 tx.set_strict();
             }
@@ -361,8 +361,16 @@ impl Session {
         if !tx.is_read_only() {
             tx.begin_statement(job.own_text(), &noted(job.parameters))?;
         }
-        let mut outcome = Err(QueryError::internal("a statement was not run"));
         let info = &self.info;
+        if let Some(point) = &plan.point
+            && self.chooses_executor
+            && exec::point::is_here(plan, tx)
+        {
+            let found = exec::point::run(plan, point, tx, job.parameters, info)?;
+            let columns = plan.columns().cloned().unwrap_or_else(|| Arc::from([]));
+            return Ok(Response::Rows { columns, rows: RowStream::of_found(found, plan.command()) });
+        }
+        let mut outcome = Err(QueryError::internal("a statement was not run"));
         let mut work = || outcome = exec::run(plan, tx, job.parameters, info);
         plan.run_at_its_pace(|work| self.runtime.long(work), &mut work);
         let outcome = outcome?;

@@ -144,8 +144,8 @@ impl Transaction {
             statements: std::mem::take(&mut self.statements),
             revisions,
             origin: OriginInfo {
-                user: self.user.clone(),
-                door: self.door.clone(),
+                user: self.user.clone().unwrap_or_default(),
+                door: Arc::from(&*self.door),
                 client_token: self.client_token.clone(),
                 signature: None,
             },

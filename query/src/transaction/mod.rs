@@ -13,9 +13,10 @@ pub(crate) mod redact;
 mod rotate;
 pub mod strict;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::Hash;
@@ -49,8 +50,8 @@ pub struct Transaction {
     id: Id,
     read_only: bool,
     validate_reads: bool,
-    user: Arc<str>,
-    door: Arc<str>,
+    user: Option<Arc<str>>,
+    door: Cow<'static, str>,
     client_token: Option<Arc<str>>,
     overlay: Overlay,
     /// The snapshot's catalogue, then one more for each own definition.
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     snapshot: Arc<OpenSnapshot>,
     pub started_ms: i64,
     reads: Mutex<ReadSet>,
+    /// Somebody may come to judge what it has read.
+    notes_reads: AtomicBool,
     /// Documents visited so far, each time anew.
     visited: AtomicU64,
     /// It runs on the sequencer's thread and reads documents as pending transactions leave them.
@@ -88,13 +91,14 @@ pub struct Savepoint {
 }
 
 impl Shared {
-    fn new(database: &Arc<Database>, snapshot: OpenSnapshot, on_pending: bool) -> Arc<Shared> {
+    fn new(database: &Arc<Database>, snapshot: OpenSnapshot, on_pending: bool, notes_reads: bool) -> Arc<Shared> {
         Arc::new(Shared {
             on_pending,
             database: database.clone(),
             snapshot: Arc::new(snapshot),
             started_ms: database.now_ms(),
             reads: Mutex::default(),
+            notes_reads: AtomicBool::new(notes_reads),
             visited: AtomicU64::new(0),
         })
     }
@@ -109,6 +113,11 @@ impl Shared {
 
     fn reads(&self) -> MutexGuard<'_, ReadSet> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a read, if reads may come to be judged.
+    fn note<T>(&self, read: impl FnOnce(&mut ReadSet) -> T) -> Option<T> {
+        self.notes_reads.load(Ordering::Relaxed).then(|| read(&mut self.reads()))
     }
 
     /// The document as a pending transaction leaves it, if this reads such documents.
@@ -133,14 +142,14 @@ impl Transaction {
     }
 
     fn begin_with(database: &Arc<Database>, read_only: bool, on_pending: bool) -> Transaction {
-        let (snapshot, catalogue) = database.open_snapshot();
+        let (snapshot, catalogue) = database.open_snapshot(!read_only);
         Transaction {
-            shared: Shared::new(database, snapshot, on_pending),
+            shared: Shared::new(database, snapshot, on_pending, !read_only),
             id: Id(database.random16()),
             read_only,
             validate_reads: false,
-            user: Arc::from(""),
-            door: Arc::from("embedded"),
+            user: None,
+            door: Cow::Borrowed("embedded"),
             client_token: None,
             overlay: Overlay::default(),
             catalogues: vec![catalogue],
@@ -158,14 +167,14 @@ impl Transaction {
     pub fn begin_at(database: &Arc<Database>, snapshot: u64) -> Transaction {
         let mut tx = Transaction::begin(database, true);
         let (snapshot, catalogue) = database.state().open_snapshot(|| snapshot);
-        tx.shared = Shared::new(database, snapshot, false);
+        tx.shared = Shared::new(database, snapshot, false, false);
         tx.catalogues = vec![catalogue];
         tx
     }
 
     /// Who does it and through which door: `originInfo`.
-    pub fn set_origin(&mut self, user: &str, door: &str) {
-        self.user = user.into();
+    pub fn set_origin(&mut self, user: impl Into<Arc<str>>, door: impl Into<Cow<'static, str>>) {
+        self.user = Some(user.into());
         self.door = door.into();
     }
 
@@ -186,9 +195,10 @@ impl Transaction {
         self.again = Some(again);
     }
 
-    /// Judge the reads at commit even if nothing was written, as the QLDB drivers expect.
+    /// Judge the reads at commit even if nothing was written, as the QLDB drivers expect. To be said before the first read.
     pub fn set_validate_reads(&mut self, validate: bool) {
         self.validate_reads = validate;
+        self.shared.notes_reads.store(validate || !self.read_only, Ordering::Relaxed);
     }
 
     /// QLDB's own limits hold from here on.
@@ -241,11 +251,10 @@ impl Transaction {
     /// An active table by name (case matters), recording that its definition, or that there is none, was read.
     pub fn table(&self, name: &str) -> Result<Option<Arc<Table>>> {
         let found = self.catalogue().table(name).cloned();
-        let mut reads = self.shared.reads();
-        reads.names.insert(name.into());
-        if let Some(table) = &found {
-            reads.definitions.insert(table.id);
-        }
+        self.shared.note(|reads| {
+            reads.names.insert(name.into());
+            reads.definitions.extend(found.as_ref().map(|table| table.id));
+        });
         Ok(found)
     }
 
@@ -256,19 +265,36 @@ impl Transaction {
         }
         let found = self.catalogue().table_by_id(&id).cloned();
         if found.is_some() {
-            self.shared.reads().definitions.insert(id);
+            self.shared.note(|reads| reads.definitions.insert(id));
         }
         Ok(found)
     }
 
+    /// Whether these tables are what they were in the published catalogue of that version, without looking at each; if so,
+    /// that their definitions were read is recorded.
+    pub(crate) fn note_published_definitions(&self, version: u64, tables: &[Arc<Table>]) -> bool {
+        let published = matches!(self.catalogues.as_slice(), [published] if published.version == version);
+        if published {
+            self.shared.note(|reads| {
+                reads.definitions.extend(tables.iter().map(|table| table.id).filter(|id| !id.is_system()));
+            });
+        }
+        published
+    }
+
     /// The current revision of a document.
-    pub fn get(&self, table: &Table, id: Id, view: View) -> Result<Option<Doc>> {
+    pub fn get(&self, table: &Table, id: Id, view: View) -> Result<Option<Arc<Doc>>> {
         self.reader(view)?.get(table, id)
     }
 
     /// The documents with this key, or beginning with it, in order of key and document id.
-    pub fn lookup(&self, table: &Table, index: &Index, key: &Key, view: View) -> Result<Vec<Doc>> {
+    pub fn lookup(&self, table: &Table, index: &Index, key: &Key, view: View) -> Result<Vec<Arc<Doc>>> {
         self.reader(view)?.lookup(table, index, key)
+    }
+
+    /// The document that has this key, whole, in a unique index.
+    pub(crate) fn unique(&self, table: &Table, index: &Index, key: &Key) -> Result<Option<Arc<Doc>>> {
+        self.reader(View::Current)?.unique(table, index, key)
     }
 
     /// The documents with keys between two bounds, in the order of the index. Only what was taken is recorded as read.
@@ -316,7 +342,7 @@ impl Transaction {
 
     /// Records that a whole table was read up to the snapshot, by other ways than those here.
     pub(crate) fn note_table_read(&self, table: Id) {
-        self.shared.reads().table(table);
+        self.shared.note(|reads| reads.table(table));
     }
 
     /// All documents, in order of document id (near enough the order of insertion).
@@ -465,7 +491,7 @@ impl Transaction {
     }
 
     pub(crate) fn read_name(&self, name: &str) {
-        self.shared.reads().names.insert(name.into());
+        self.shared.note(|reads| reads.names.insert(name.into()));
     }
 
     /// This transaction gives or takes away a name.
@@ -478,7 +504,7 @@ impl Transaction {
     pub(crate) fn has_published_documents(&self, table: &Table) -> Result<bool> {
         let any = !self.database().state().rows.documents(table.id, None, self.snapshot(), 1)?.is_empty();
         if !any {
-            self.shared.reads().table(table.id);
+            self.shared.note(|reads| reads.table(table.id));
         }
         Ok(any)
     }
@@ -509,7 +535,7 @@ impl Transaction {
         }
         let base = match self.overlay.get(&system, &id) {
             Some(_) => None,
-            None => self.reader(View::Current)?.get(&table, id)?.map(Arc::new),
+            None => self.reader(View::Current)?.get(&table, id)?,
         };
         self.write(&table, id, base, document)?;
         if let Some(table) = catalogue.table_by_id(&changed) {
@@ -555,7 +581,7 @@ impl Transaction {
         let bytes = document_bytes + WRITE_BYTES;
         self.check_room(bytes, self.overlay.get(&table.id, &id).is_none())?;
         if !table.id.is_system() {
-            self.shared.reads().definitions.insert(table.id);
+            self.shared.note(|reads| reads.definitions.insert(table.id));
             if let Some(strict) = &mut self.strict {
                 let overlays = self.overlay.tables().filter(|(id, _)| !id.is_system());
                 let changed: usize = overlays.map(|(_, table)| table.documents.len()).sum();
@@ -623,7 +649,7 @@ impl Transaction {
                     && self.holder_of(table, index, key, id)?.is_some()
                     && let Some(data) = own.shown()?
                 {
-                    self.shared.reads().key(table.id, index.id, key);
+                    self.shared.note(|reads| reads.key(table.id, index.id, key));
                     return Err(crate::database::unique_violation(&table.name, index, &data));
                 }
             }

@@ -19,14 +19,14 @@ const BATCH_MAX: usize = 256;
 
 /// Revisions, one after another. `Send` and independent of the transaction's borrow.
 pub struct Docs {
-    inner: Box<dyn Iterator<Item = Result<Doc>> + Send>,
+    inner: Box<dyn Iterator<Item = Result<Arc<Doc>>> + Send>,
     shared: Arc<Shared>,
     /// How many there were so far; the transaction hears of them at the end.
     visited: u64,
 }
 
 impl Docs {
-    fn of(shared: &Arc<Shared>, inner: impl Iterator<Item = Result<Doc>> + Send + 'static) -> Docs {
+    fn of(shared: &Arc<Shared>, inner: impl Iterator<Item = Result<Arc<Doc>>> + Send + 'static) -> Docs {
         Docs { inner: Box::new(inner), shared: Arc::clone(shared), visited: 0 }
     }
 }
@@ -38,9 +38,9 @@ impl Drop for Docs {
 }
 
 impl Iterator for Docs {
-    type Item = Result<Doc>;
+    type Item = Result<Arc<Doc>>;
 
-    fn next(&mut self) -> Option<Result<Doc>> {
+    fn next(&mut self) -> Option<Result<Arc<Doc>>> {
         self.inner.next().inspect(|_| self.visited += 1)
     }
 }
@@ -69,26 +69,26 @@ impl<'a> Reader<'a> {
         if self.current { self.tx.overlay.table(&table.id) } else { None }
     }
 
-    pub fn get(&self, table: &Table, id: Id) -> Result<Option<Doc>> {
+    pub fn get(&self, table: &Table, id: Id) -> Result<Option<Arc<Doc>>> {
         self.tx.shared.visit(1);
         if let Some(own) = self.overlay(table).and_then(|o| o.documents.get(&id)) {
-            return own.data.is_some().then(|| self.tx.own_doc(table.id, id, own)).transpose();
+            return own.data.is_some().then(|| self.tx.own_doc(table.id, id, own).map(Arc::new)).transpose();
         }
         if self.current {
             if let Some(pending) = self.tx.shared.pending(table.id, id) {
-                return Ok(pending.data.is_some().then(|| (*pending).clone()));
+                return Ok(pending.data.is_some().then_some(pending));
             }
-            self.tx.shared.reads().document(table.id, id);
+            self.tx.shared.note(|reads| reads.document(table.id, id));
         }
         let position = self.state().rows.document(table.id, id, self.at)?;
         check_not_redacted(&self.tx.shared, self.current)?;
-        position.map(|p| self.tx.database().read(p).map(|d| (*d).clone())).transpose()
+        position.map(|p| self.tx.database().read(p)).transpose()
     }
 
-    pub fn lookup(&self, table: &Table, index: &Index, key: &Key) -> Result<Vec<Doc>> {
+    pub fn lookup(&self, table: &Table, index: &Index, key: &Key) -> Result<Vec<Arc<Doc>>> {
         self.check_index(table, index)?;
         if self.current {
-            self.tx.shared.reads().key(table.id, index.id, key);
+            self.tx.shared.note(|reads| reads.key(table.id, index.id, key));
         }
         let found = match self.state().rows.lookup(table.id, index.id, key, self.at) {
             Ok(found) => found,
@@ -116,9 +116,23 @@ impl<'a> Reader<'a> {
             } else if let Some((_, id)) = own.next()
                 && let Some(entry) = overlay.and_then(|o| o.documents.get(id))
             {
-                docs.push(self.tx.own_doc(table.id, *id, entry)?);
+                docs.push(Arc::new(self.tx.own_doc(table.id, *id, entry)?));
             }
         }
+    }
+
+    /// The one document that has this key, whole, in a unique index.
+    pub fn unique(&self, table: &Table, index: &Index, key: &Key) -> Result<Option<Arc<Doc>>> {
+        let usable = index.covers(self.at);
+        if !usable || self.overlay(table).is_some() || self.tx.shared.on_pending {
+            return Ok(self.lookup(table, index, key)?.into_iter().next());
+        }
+        self.tx.shared.note(|reads| reads.key(table.id, index.id, key));
+        let found = self.state().rows.only(table.id, index.id, key, self.at)?;
+        check_not_redacted(&self.tx.shared, self.current)?;
+        let Some((id, position)) = found else { return Ok(None) };
+        self.tx.shared.visit(1);
+        self.published(table, id, position)
     }
 
     pub fn range(
@@ -154,7 +168,7 @@ impl<'a> Reader<'a> {
 
     pub fn scan(&self, table: &Table) -> Result<Docs> {
         if self.current {
-            self.tx.shared.reads().table(table.id);
+            self.tx.shared.note(|reads| reads.table(table.id));
         }
         let inner = ScanDocs {
             shared: self.tx.shared.clone(),
@@ -195,9 +209,9 @@ impl<'a> Reader<'a> {
         // What was active up to a time that blocks have passed can't change any more.
         if to == self.at {
             match document {
-                Some(id) => self.tx.shared.reads().document(table.id, id),
-                None => self.tx.shared.reads().table(table.id),
-            }
+                Some(id) => self.tx.shared.note(|reads| reads.document(table.id, id)),
+                None => self.tx.shared.note(|reads| reads.table(table.id)),
+            };
         }
         Ok((from, to))
     }
@@ -228,7 +242,7 @@ impl<'a> Reader<'a> {
         if index.from_position > 0 || !index.covers(self.at) || self.is_own_index(index) {
             return Ok(None);
         }
-        self.tx.shared.reads().key(table.id, index.id, key);
+        self.tx.shared.note(|reads| reads.key(table.id, index.id, key));
         self.state().rows.ever(table.id, index.id, key, self.at).map(Some).map_err(QueryError::from)
     }
 
@@ -238,16 +252,16 @@ impl<'a> Reader<'a> {
 
     /// A document that the index names; `None` if a pending transaction deletes it. Its keys are those of the snapshot:
     /// that no pending transaction changes them is judged with the key that was looked up.
-    fn published(&self, table: &Table, id: Id, position: u64) -> Result<Option<Doc>> {
+    fn published(&self, table: &Table, id: Id, position: u64) -> Result<Option<Arc<Doc>>> {
         if self.current {
             if let Some(pending) = self.tx.shared.pending(table.id, id) {
-                return Ok(pending.data.is_some().then(|| (*pending).clone()));
+                return Ok(pending.data.is_some().then_some(pending));
             }
-            self.tx.shared.reads().document(table.id, id);
+            self.tx.shared.note(|reads| reads.document(table.id, id));
         }
         let doc = self.tx.database().read(position)?;
         check_not_redacted(&self.tx.shared, self.current)?;
-        Ok(Some((*doc).clone()))
+        Ok(Some(doc))
     }
 
     fn is_own_index(&self, index: &Index) -> bool {
@@ -305,6 +319,11 @@ pub(super) fn own_doc(shared: &Shared, tx_id: Id, table_id: Id, id: Id, own: &Ow
     })
 }
 
+/// What is shared knows no successor; most revisions that are read have none.
+fn with_successor(doc: Arc<Doc>, successor: Option<u64>) -> Arc<Doc> {
+    if doc.successor == successor { doc } else { Arc::new(Doc { successor, ..(*doc).clone() }) }
+}
+
 struct ScanDocs {
     shared: Arc<Shared>,
     tx_id: Id,
@@ -319,9 +338,9 @@ struct ScanDocs {
 }
 
 impl Iterator for ScanDocs {
-    type Item = Result<Doc>;
+    type Item = Result<Arc<Doc>>;
 
-    fn next(&mut self) -> Option<Result<Doc>> {
+    fn next(&mut self) -> Option<Result<Arc<Doc>>> {
         loop {
             if self.batch.is_empty() && !self.published_done {
                 let rows = &self.shared.database.state().rows;
@@ -340,7 +359,7 @@ impl Iterator for ScanDocs {
                 (None, None) => return None,
                 (Some(id), own) if own.as_ref().is_none_or(|(o, _)| id < *o) => {
                     let row = self.batch.pop_front()?;
-                    let doc = self.shared.database.read(row.position).map(|d| (*d).clone());
+                    let doc = self.shared.database.read(row.position);
                     return Some(check_not_redacted(&self.shared, self.current).and(doc));
                 }
                 (published, Some((id, entry))) => {
@@ -350,7 +369,7 @@ impl Iterator for ScanDocs {
                     }
                     self.own_after = Some(id);
                     if entry.data.is_some() {
-                        return Some(own_doc(&self.shared, self.tx_id, self.table, id, &entry));
+                        return Some(own_doc(&self.shared, self.tx_id, self.table, id, &entry).map(Arc::new));
                     }
                 }
                 (Some(_), None) => return None,
@@ -388,9 +407,9 @@ struct RangeDocs {
 }
 
 impl Iterator for RangeDocs {
-    type Item = Result<Doc>;
+    type Item = Result<Arc<Doc>>;
 
-    fn next(&mut self) -> Option<Result<Doc>> {
+    fn next(&mut self) -> Option<Result<Arc<Doc>>> {
         loop {
             if let Err(error) = self.fill() {
                 self.done = true;
@@ -418,9 +437,9 @@ impl Iterator for RangeDocs {
                     continue;
                 }
                 if self.current {
-                    self.shared.reads().document(self.table, row.id);
+                    self.shared.note(|reads| reads.document(self.table, row.id));
                 }
-                let doc = self.shared.database.read(row.position).map(|d| (*d).clone());
+                let doc = self.shared.database.read(row.position);
                 return Some(check_not_redacted(&self.shared, self.current).and(doc));
             }
             let (key, id) = own?;
@@ -428,7 +447,7 @@ impl Iterator for RangeDocs {
             let entry = self.overlay.as_ref().and_then(|o| o.documents.get(&id)).cloned();
             self.own_after = Some((key, id));
             if let Some(entry) = entry {
-                return Some(own_doc(&self.shared, self.tx_id, self.table, id, &entry));
+                return Some(own_doc(&self.shared, self.tx_id, self.table, id, &entry).map(Arc::new));
             }
         }
     }
@@ -474,7 +493,8 @@ impl RangeDocs {
             (Some(key), true) => (key.clone(), high.clone()),
         };
         let read = RangeRead { table: self.table, index: self.index, low, high };
-        self.slot = self.shared.reads().range(self.slot, read);
+        let slot = self.slot;
+        self.slot = self.shared.note(|reads| reads.range(slot, read)).flatten();
     }
 }
 
@@ -492,13 +512,13 @@ struct HistoryDocs {
 }
 
 impl Iterator for HistoryDocs {
-    type Item = Result<Doc>;
+    type Item = Result<Arc<Doc>>;
 
-    fn next(&mut self) -> Option<Result<Doc>> {
+    fn next(&mut self) -> Option<Result<Arc<Doc>>> {
         loop {
             if let Some((position, successor)) = self.revisions.pop_front() {
                 let doc = self.shared.database.read(position);
-                return Some(doc.map(|d| Doc { successor, ..(*d).clone() }));
+                return Some(doc.map(|doc| with_successor(doc, successor)));
             }
             let positions = self.next_id().transpose()?.and_then(|id| {
                 let rows = &self.shared.database.state().rows;

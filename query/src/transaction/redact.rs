@@ -63,7 +63,7 @@ impl Transaction {
             table_id: *table,
             document_id: doc.id,
             version: doc.version,
-            user: self.user.clone(),
+            user: self.user.clone().unwrap_or_default(),
         };
         // Two at once would write two records of one redaction: no name can hold a zero, so this one is ours.
         let once = format!("\0redaction of {}", doc.position);

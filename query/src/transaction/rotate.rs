@@ -17,7 +17,7 @@ impl Transaction {
         let table = system_tables::system_table(Id::KEYS)
             .ok_or_else(|| QueryError::internal("the table of keys is unknown"))?;
         let id = self.database().ledger().ledger_id();
-        let base = self.reader(View::Current)?.get(&table, id)?.map(std::sync::Arc::new);
+        let base = self.reader(View::Current)?.get(&table, id)?;
         if base.as_ref().map_or(0, |base| base.version + 1) != rotation.version() {
             return Err(QueryError::new(
                 SqlState::DATA_CORRUPTED,

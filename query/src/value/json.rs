@@ -2,7 +2,6 @@
 //! are ints, others decimals with their scale. `jsonb` order and spacing are PostgreSQL's: keys by length, then bytes,
 //! the last of equal keys stays.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -59,6 +58,28 @@ pub fn print(value: &Value) -> String {
     out
 }
 
+/// Appends what [`print`] gives.
+pub fn print_to(value: &Value, out: &mut Vec<u8>) {
+    write(value, out, ": ", ", ");
+}
+
+/// Takes pieces of text.
+trait Sink {
+    fn push_str(&mut self, text: &str);
+}
+
+impl Sink for String {
+    fn push_str(&mut self, text: &str) {
+        String::push_str(self, text);
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn push_str(&mut self, text: &str) {
+        self.extend_from_slice(text.as_bytes());
+    }
+}
+
 /// JSON text without spaces.
 pub fn print_compact(value: &Value) -> String {
     let mut out = String::new();
@@ -66,46 +87,45 @@ pub fn print_compact(value: &Value) -> String {
     out
 }
 
-fn write(value: &Value, out: &mut String, colon: &str, comma: &str) {
+fn write(value: &Value, out: &mut impl Sink, colon: &str, comma: &str) {
     match value.unannotated() {
         Value::Null(_) => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-        Value::Int(i) => {
-            let _ = write!(out, "{}", numeric::int_to_big(i));
-        }
+        Value::Int(Int::Small(i)) => out.push_str(&i.to_string()),
+        Value::Int(Int::Big(i)) => out.push_str(&i.to_string()),
         Value::Float(f) if f.is_finite() => out.push_str(&super::text::format_float8(*f)),
-        Value::Float(f) => write_string(&super::text::format_float8(*f), out),
+        Value::Float(f) => put_string(&super::text::format_float8(*f), out),
         Value::Decimal(d) => out.push_str(&super::text::format_decimal(d)),
-        Value::Timestamp(_) => write_string(&super::text::format_ion_timestamp(value.unannotated()), out),
-        Value::Symbol(s) => write_string(s.text().unwrap_or("$0"), out),
-        Value::String(s) => write_string(s, out),
+        Value::Timestamp(_) => put_string(&super::text::format_ion_timestamp(value.unannotated()), out),
+        Value::Symbol(s) => put_string(s.text().unwrap_or("$0"), out),
+        Value::String(s) => put_string(s, out),
         Value::Clob(b) | Value::Blob(b) => {
-            write_string(&base64::engine::general_purpose::STANDARD.encode(b), out);
+            put_string(&base64::engine::general_purpose::STANDARD.encode(b), out);
         }
         Value::List(items) | Value::Sexp(items) => {
             if let Some(interval) = datetime::Interval::from_value(value.unannotated()) {
-                return write_string(&datetime::format_interval(interval), out);
+                return put_string(&datetime::format_interval(interval), out);
             }
-            out.push('[');
+            out.push_str("[");
             for (i, item) in items.iter().enumerate() {
                 if i > 0 {
                     out.push_str(comma);
                 }
                 write(item, out, colon, comma);
             }
-            out.push(']');
+            out.push_str("]");
         }
         Value::Struct(s) => {
-            out.push('{');
+            out.push_str("{");
             for (i, (name, value)) in s.fields.iter().enumerate() {
                 if i > 0 {
                     out.push_str(comma);
                 }
-                write_string(name.text().unwrap_or("$0"), out);
+                put_string(name.text().unwrap_or("$0"), out);
                 out.push_str(colon);
                 write(value, out, colon, comma);
             }
-            out.push('}');
+            out.push_str("}");
         }
         Value::Annotated(_) => out.push_str("null"),
     }
@@ -113,23 +133,30 @@ fn write(value: &Value, out: &mut String, colon: &str, comma: &str) {
 
 /// A JSON string with quotes.
 pub fn write_string(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
+    put_string(text, out);
+}
+
+fn put_string(text: &str, out: &mut impl Sink) {
+    out.push_str("\"");
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let (special, behind) = special.split_at(1);
+        match special {
+            "\"" => out.push_str("\\\""),
+            "\\" => out.push_str("\\\\"),
+            "\n" => out.push_str("\\n"),
+            "\r" => out.push_str("\\r"),
+            "\t" => out.push_str("\\t"),
+            "\u{8}" => out.push_str("\\b"),
+            "\u{c}" => out.push_str("\\f"),
+            other => out.push_str(&format!("\\u{:04x}", other.bytes().next().unwrap_or_default())),
         }
+        rest = behind;
     }
-    out.push('"');
+    out.push_str(rest);
+    out.push_str("\"");
 }
 
 struct Parser<'a> {

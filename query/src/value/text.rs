@@ -29,6 +29,55 @@ pub fn format(value: &Value, ty: &SqlType) -> String {
     }
 }
 
+/// Appends what [`format`] gives. What rows are mostly made of needs no text of its own on the way.
+pub fn write(value: &Value, ty: &SqlType, out: &mut Vec<u8>) {
+    match (ty, value) {
+        (SqlType::Jsonb | SqlType::Ion, value) => json::print_to(value, out),
+        (SqlType::Date, Value::Timestamp(date)) => {
+            let years = u64::from(date.year);
+            put_digits(years, 4, out);
+            for part in [date.month, date.day] {
+                out.push(b'-');
+                put_digits(u64::from(part.max(1)), 2, out);
+            }
+        }
+        (SqlType::Numeric { .. }, Value::Decimal(decimal)) => match (decimal.coefficient(), decimal.exponent()) {
+            (Int::Small(coefficient), exponent @ -18..=0) => {
+                if *coefficient < 0 {
+                    out.push(b'-');
+                }
+                let scale = exponent.unsigned_abs() as usize;
+                put_digits(coefficient.unsigned_abs(), scale + 1, out);
+                if scale > 0 {
+                    out.insert(out.len() - scale, b'.');
+                }
+            }
+            _ => out.extend_from_slice(format(value, ty).as_bytes()),
+        },
+        (SqlType::Char(n), Value::String(text)) => {
+            out.extend_from_slice(text.as_bytes());
+            let missing = (*n as usize).saturating_sub(text.chars().count());
+            out.extend(std::iter::repeat_n(b' ', missing));
+        }
+        _ => out.extend_from_slice(format(value, ty).as_bytes()),
+    }
+}
+
+/// A number with at least so many digits, at most 20.
+fn put_digits(mut number: u64, least: usize, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 20];
+    let mut from = digits.len();
+    while number > 0 {
+        from -= 1;
+        if let Some(place) = digits.get_mut(from) {
+            *place = b'0' + (number % 10) as u8;
+        }
+        number /= 10;
+    }
+    let from = from.min(digits.len().saturating_sub(least));
+    out.extend_from_slice(digits.get(from..).unwrap_or_default());
+}
+
 /// The text of a value by its own type.
 pub fn format_untyped(value: &Value) -> String {
     match value {
@@ -459,6 +508,54 @@ pub fn pad(text: &str, n: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_in_place_is_what_is_formatted() {
+        let limits = ledgerstone_digest::ion::Limits::default();
+        for ion in [
+            "0.",
+            "-0.",
+            "0.00",
+            "-0.00",
+            "1.",
+            "-1.5",
+            "0.37",
+            "-0.07",
+            "12345678.90",
+            "9223372036854775807d-18",
+            "-9223372036854775808d-3",
+            "1d-19",
+            "5d3",
+            "123456789012345678901234567890.5",
+            "0001-01-01",
+            "2020-12-31",
+            "9999T",
+            "2020-02T",
+            "\"\"",
+            "\"ab\"",
+            "\"äöü\"",
+            "\"a\\\"b\\\\c\\n\\x01\\x1f\\x7f€\"",
+            "null",
+            "7",
+            "true",
+            "{a: 1, b: [1.50, -3e0, null, \"x\\ty\"], c: {d: 123456789012345678901234567890}, e: 2020-01-01T00:00:00.5Z}",
+        ] {
+            let value = ledgerstone_digest::ion::parse(ion, &limits).unwrap();
+            for ty in [
+                SqlType::Jsonb,
+                SqlType::Date,
+                SqlType::NUMERIC,
+                SqlType::Char(4),
+                SqlType::Text,
+                SqlType::Float8,
+                SqlType::TimestampTz,
+            ] {
+                let mut out = b"before".to_vec();
+                write(&value, &ty, &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), format!("before{}", format(&value, &ty)), "{ion} as {ty}");
+            }
+        }
+    }
 
     #[test]
     fn floats_look_like_postgresqls() {

@@ -402,6 +402,8 @@ impl History {
             for key in [&key, &part] {
                 let expected = self.memory.lookup(table, index, key, at);
                 assert_eq!(self.disk.lookup(table, index, key, at), expected, "lookup {key:?} {context}");
+                let first = expected.map(|found| found.first().map(|found| (found.id, found.position)));
+                assert_eq!(self.disk.only(table, index, key, at), first, "only {key:?} {context}");
                 let expected = self.memory.ever(table, index, key, at);
                 assert_eq!(self.disk.ever(table, index, key, at), expected, "ever {key:?} {context}");
             }

@@ -20,6 +20,7 @@ mod index_model;
 mod index_scan;
 mod occ_matrix;
 mod permissions;
+mod point_same;
 mod qldb_forms;
 mod session_clock;
 mod session_kept;

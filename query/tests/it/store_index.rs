@@ -81,9 +81,9 @@ fn answers(database: &Arc<Database>) -> Result<Vec<String>, QueryError> {
     for block in (0..=blocks).step_by(9) {
         let at = database.position_at_block(block)?;
         let view = if at == end { View::Current } else { View::AsOf(at) };
-        let mut say = |what: &str, docs: &mut dyn Iterator<Item = Result<Doc, QueryError>>| {
+        let mut say = |what: &str, docs: &mut dyn Iterator<Item = Result<Arc<Doc>, QueryError>>| {
             for doc in docs {
-                said.push(format!("{what} at {at}: {}", shown(&doc?)));
+                said.push(format!("{what} at {at}: {}", shown(&*doc?)));
             }
             Ok::<(), QueryError>(())
         };
@@ -244,7 +244,7 @@ fn opening_reads_only_what_the_index_does_not_know() {
     // The ids of documents go on where they were.
     let tx = Transaction::begin(&ledger.database, true);
     let t = table(&tx, "t");
-    let docs: Vec<Doc> = tx.scan(&t, View::Current).unwrap().map(Result::unwrap).collect();
+    let docs: Vec<Arc<Doc>> = tx.scan(&t, View::Current).unwrap().map(Result::unwrap).collect();
     let newest = docs.iter().map(|d| d.id).max().unwrap();
     drop(tx);
     let (doc, _) = ledger.run(|tx| {
@@ -274,7 +274,7 @@ fn an_index_that_ends_inside_a_large_block_goes_on_there() {
         let tx = Transaction::begin(&ledger.database, true);
         let t = table(&tx, "t");
         let primary = t.primary_key().unwrap();
-        let scanned: Vec<Doc> = tx.scan(&t, View::Current).unwrap().map(Result::unwrap).collect();
+        let scanned: Vec<Arc<Doc>> = tx.scan(&t, View::Current).unwrap().map(Result::unwrap).collect();
         for doc in &scanned {
             let by_key = tx.lookup(&t, primary, &Key::one(&field(doc, "k")), View::Current).unwrap();
             assert_eq!(by_key.iter().map(|d| d.position).collect::<Vec<_>>(), [doc.position]);

@@ -85,7 +85,7 @@ fn compare(tx: &Transaction, t: &Table, rows: &Rows, view: View, rng: &SeededRng
         }
         if covered(color) {
             let (low, high) = (rng.below(5) as i64, rng.below(5) as i64);
-            let found: Vec<_> = tx.lookup(t, color, &key(low), view).unwrap().iter().map(read).collect();
+            let found: Vec<_> = tx.lookup(t, color, &key(low), view).unwrap().iter().map(|doc| read(doc)).collect();
             assert_eq!(found, by_color(rows, low, low), "color = {low} {context}");
             let descending = rng.one_in(2);
             let range = tx.range(t, color, Bound::Included(key(low)), Bound::Included(key(high)), descending, view);
@@ -166,7 +166,7 @@ impl Open {
             5 | 6 => {
                 let color = rng.below(5) as i64;
                 let found = self.tx.lookup(t, t.index("by_color").unwrap(), &key(color), View::Current).unwrap();
-                self.reads.push(Read::Color(color, found.iter().map(read).collect()));
+                self.reads.push(Read::Color(color, found.iter().map(|doc| read(doc)).collect()));
             }
             _ => {
                 let (low, high) = (rng.below(5) as i64, rng.below(5) as i64);

@@ -121,19 +121,24 @@ impl<'s> Connection<'s> {
 
     async fn wait(&mut self, wanted: usize) -> Result<bool, Ended> {
         let in_transaction = self.session.transaction_status() != TransactionStatus::Idle || self.copy.is_some();
-        let seconds = self.server.config.limits.idle_in_transaction_seconds;
-        let own = self.session.settings().milliseconds("idle_in_transaction_session_timeout");
-        let patience = match (in_transaction, own, seconds) {
-            (false, _, _) | (true, 0, 0) => None,
-            (true, 0, seconds) => Some(Duration::from_secs(seconds)),
-            (true, own, 0) => Some(Duration::from_millis(own)),
-            (true, own, seconds) => Some(Duration::from_millis(own).min(Duration::from_secs(seconds))),
-        };
+        let patience = if in_transaction { self.patience() } else { None };
         match self.wire.fill(wanted, patience, Some(&mut self.shutdown)).await? {
             Arrival::Bytes => Ok(true),
             Arrival::End => Ok(false),
             Arrival::Silence => Err(Ended::Silence),
             Arrival::Shutdown => Err(Ended::Shutdown),
+        }
+    }
+
+    /// How long a client may say nothing inside of a transaction.
+    fn patience(&self) -> Option<Duration> {
+        let seconds = self.server.config.limits.idle_in_transaction_seconds;
+        let own = self.session.settings().milliseconds("idle_in_transaction_session_timeout");
+        match (own, seconds) {
+            (0, 0) => None,
+            (0, seconds) => Some(Duration::from_secs(seconds)),
+            (own, 0) => Some(Duration::from_millis(own)),
+            (own, seconds) => Some(Duration::from_millis(own).min(Duration::from_secs(seconds))),
         }
     }
 

@@ -30,7 +30,7 @@ pub fn write_text(value: &Value, ty: &SqlType, out: &mut Vec<u8>) {
             let _ = write!(out, "{number}");
         }
         (SqlType::Bool, Value::Bool(flag)) => out.push(if *flag { b't' } else { b'f' }),
-        _ => out.extend_from_slice(text::format(value, ty).as_bytes()),
+        _ => text::write(value, ty, out),
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_query::bind::plan::ResultColumn;
 use ledgerstone_query::error::{QueryError, SqlState};
@@ -22,6 +21,8 @@ use super::{encode, types};
 /// The portals of one connection; its statements are the session's.
 #[derive(Default)]
 pub struct Extended {
+    /// The unnamed one, which nearly every client uses alone.
+    unnamed: Option<Portal>,
     portals: HashMap<String, Portal>,
     /// After an error: everything up to Sync is ignored.
     pub skipping: bool,
@@ -47,12 +48,38 @@ enum PortalState {
     },
     /// All rows are out; the tag is repeated.
     Done(String),
+    /// The same for rows: a tag that counts none.
+    DoneRows(&'static str),
 }
 
 impl Extended {
     /// A simple query replaces the unnamed portal.
     pub fn forget_unnamed(&mut self) {
-        self.portals.remove("");
+        self.unnamed = None;
+    }
+
+    fn portal(&self, name: &str) -> Option<&Portal> {
+        if name.is_empty() { self.unnamed.as_ref() } else { self.portals.get(name) }
+    }
+
+    fn take_portal(&mut self, name: &str) -> Option<Portal> {
+        if name.is_empty() { self.unnamed.take() } else { self.portals.remove(name) }
+    }
+
+    fn put_back(&mut self, name: &str, portal: Portal) {
+        if name.is_empty() {
+            self.unnamed = Some(portal);
+        } else {
+            self.portals.insert(name.to_owned(), portal);
+        }
+    }
+
+    /// Portals end with their transaction.
+    fn forget_portals(&mut self) {
+        self.unnamed = None;
+        if !self.portals.is_empty() {
+            self.portals.clear();
+        }
     }
 
     /// Tells the client of parameters that have changed since it was last told.
@@ -112,10 +139,10 @@ impl Connection<'_> {
     fn try_bind(&mut self, bind: Bind) -> Result<(), QueryError> {
         let prepared = self.statement(&bind.statement)?;
         let expected = prepared.parameter_types.len();
-        if bind.parameters.len() != expected {
+        if bind.parameter_places.len() != expected {
             return Err(protocol(format!(
                 "bind message supplies {} parameters, but prepared statement \"{}\" requires {expected}",
-                bind.parameters.len(),
+                bind.parameter_places.len(),
                 bind.statement
             )));
         }
@@ -128,17 +155,18 @@ impl Connection<'_> {
             .ok_or_else(|| protocol("the result formats do not fit the columns"))?;
         let now_micros = self.session.info().transaction_time_ms.saturating_mul(1_000);
         let mut parameters = Vec::with_capacity(expected);
-        for (at, (bytes, ty)) in bind.parameters.iter().zip(&prepared.parameter_types).enumerate() {
-            let value = bytes.as_ref().map(|bytes| parameter(bytes, ty, formats.is_binary(at), now_micros));
+        for (at, (bytes, ty)) in bind.parameters().zip(&prepared.parameter_types).enumerate() {
+            let value = bytes.map(|bytes| parameter(bytes, ty, formats.is_binary(at), now_micros));
             parameters.push(value.transpose().map_err(|error| in_parameter(error, at))?);
         }
         let most = self.server.config.limits.portals;
         let portal = Portal { prepared, parameters, formats: results, state: PortalState::Fresh };
-        let count = self.extended.portals.len() as u64;
+        if bind.portal.is_empty() {
+            self.extended.unnamed = Some(portal);
+            return Ok(());
+        }
+        let count = (self.extended.portals.len() + usize::from(self.extended.unnamed.is_some())) as u64;
         match self.extended.portals.entry(bind.portal) {
-            Entry::Occupied(mut entry) if entry.key().is_empty() => {
-                entry.insert(portal);
-            }
             Entry::Occupied(entry) => {
                 return Err(QueryError::new(SqlState("42P03"), format!("cursor \"{}\" already exists", entry.key())));
             }
@@ -174,7 +202,7 @@ impl Connection<'_> {
     }
 
     fn describe_portal(&mut self, name: &str) -> Result<(), QueryError> {
-        let Some(portal) = self.extended.portals.get(name) else {
+        let Some(portal) = self.extended.portal(name) else {
             // A cursor that SQL has declared is a portal too.
             let columns = self.session.cursor_columns(name).ok_or_else(|| no_portal(name))?;
             rows::describe(&mut self.wire.out, &columns, &Formats::AllText);
@@ -188,7 +216,7 @@ impl Connection<'_> {
     }
 
     pub(super) async fn execute(&mut self, name: &str, max_rows: u32) -> Result<(), Ended> {
-        let Some(mut portal) = self.extended.portals.remove(name) else {
+        let Some(mut portal) = self.extended.take_portal(name) else {
             self.fail_extended(&no_portal(name), "");
             return Ok(());
         };
@@ -197,7 +225,7 @@ impl Connection<'_> {
         self.notices();
         match outcome {
             Ok(()) => {
-                self.extended.portals.insert(name.to_owned(), portal);
+                self.extended.put_back(name, portal);
                 self.reports();
             }
             Err(error) => {
@@ -250,9 +278,23 @@ impl Connection<'_> {
                 self.wire.out.command_complete(tag);
                 return Ok(Ok(()));
             }
+            PortalState::DoneRows(command) => {
+                self.wire.out.rows_complete(command, 0);
+                return Ok(Ok(()));
+            }
             PortalState::Fresh => return Ok(Err(QueryError::internal("a portal was not started"))),
         };
         let mut sent = 0_u64;
+        if let Some(found) = rows.next_found() {
+            if let Err(error) = rows::write_found(&mut self.wire.out, &found, columns, &portal.formats) {
+                return Ok(Err(error));
+            }
+            sent += 1;
+            if sent == u64::from(max_rows) {
+                self.wire.out.empty(b's');
+                return Ok(Ok(()));
+            }
+        }
         loop {
             for row in ahead.by_ref() {
                 if let Err(error) = rows::write(&mut self.wire.out, &row, columns, &portal.formats) {
@@ -271,15 +313,15 @@ impl Connection<'_> {
                 Err(error) => return Ok(Err(error)),
             }
         }
-        let tag = rows.tag_for(sent);
-        self.wire.out.command_complete(&tag);
-        portal.state = PortalState::Done(rows.tag_for(0));
+        let command = rows.command();
+        self.wire.out.rows_complete(command, sent);
+        portal.state = PortalState::DoneRows(command);
         Ok(Ok(()))
     }
 
     pub(super) fn close(&mut self, portal: bool, name: &str) {
         if portal {
-            self.extended.portals.remove(name);
+            drop(self.extended.take_portal(name));
             self.session.forget_cursor(name);
         } else {
             self.session.forget_prepared(name);
@@ -295,8 +337,7 @@ impl Connection<'_> {
             self.report(&error, "");
         }
         if self.session.transaction_status() == TransactionStatus::Idle {
-            // Portals end with their transaction.
-            self.extended.portals.clear();
+            self.extended.forget_portals();
         }
         self.notices();
         self.ready();
@@ -324,7 +365,7 @@ impl Connection<'_> {
     }
 }
 
-fn parameter(bytes: &BytesMut, ty: &SqlType, binary: bool, now_micros: i64) -> Result<Value, QueryError> {
+fn parameter(bytes: &[u8], ty: &SqlType, binary: bool, now_micros: i64) -> Result<Value, QueryError> {
     if binary { encode::read_binary(bytes, ty, now_micros) } else { encode::read_text(bytes, ty, now_micros) }
 }
 

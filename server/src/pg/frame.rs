@@ -5,6 +5,8 @@
 //! length is compared with its limit before a byte is kept for it, and a field that is not there is an error. A text that
 //! is not UTF-8 leaves the frames as they are, so it is one message's error and not the connection's end.
 
+use std::ops::Range;
+
 use bytes::{Buf, BytesMut};
 
 use crate::config::Limits;
@@ -71,14 +73,24 @@ pub enum Frontend {
     },
 }
 
-/// A Bind message; parameters are slices of the frame.
+/// A Bind message; parameters are slices of its body.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub struct Bind {
     pub portal: String,
     pub statement: String,
     pub parameter_formats: Vec<i16>,
-    pub parameters: Vec<Option<BytesMut>>,
+    /// Where each parameter stands in the body; `None` is NULL.
+    pub parameter_places: Vec<Option<Range<usize>>>,
     pub result_formats: Vec<i16>,
+    body: BytesMut,
+}
+
+impl Bind {
+    /// The parameters' bytes.
+    pub fn parameters(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        let bytes = |place: &Range<usize>| self.body.get(place.clone()).unwrap_or_default();
+        self.parameter_places.iter().map(move |place| place.as_ref().map(bytes))
+    }
 }
 
 /// The first packet of a connection.
@@ -114,9 +126,23 @@ pub fn next(buffer: &mut BytesMut, limits: &Limits) -> Result<Next<Frontend>, Fr
     if buffer.len() < body + 5 {
         return Ok(Next::More(body + 5 - buffer.len()));
     }
-    buffer.advance(5);
-    let body = buffer.split_to(body);
-    match decode(kind, body) {
+    let decoded = match kind {
+        b'B' | b'd' | b'p' => {
+            buffer.advance(5);
+            let body = buffer.split_to(body);
+            match kind {
+                b'B' => bind(body).map(Frontend::Bind),
+                b'd' => Ok(Frontend::CopyData(body)),
+                _ => Ok(Frontend::Password(body)),
+            }
+        }
+        _ => {
+            let decoded = decode(kind, buffer.get(5..body + 5).unwrap_or_default());
+            buffer.advance(body + 5);
+            decoded
+        }
+    };
+    match decoded {
         Err(FrameError::Utf8 { bytes, .. }) => Ok(Next::Frame(Frontend::NotUtf8 { kind, bytes })),
         decoded => decoded.map(Next::Frame),
     }
@@ -137,9 +163,8 @@ pub fn next_startup(buffer: &mut BytesMut) -> Result<Next<Startup>, FrameError> 
     if buffer.len() < length {
         return Ok(Next::More(length - buffer.len()));
     }
-    let mut packet = buffer.split_to(length);
-    packet.advance(4);
-    let mut fields = Fields { kind: '0', body: packet };
+    let packet = buffer.split_to(length);
+    let mut fields = Fields { kind: '0', body: packet.get(4..).unwrap_or_default() };
     let code = fields.i32()?;
     match code {
         80_877_103 => Ok(Next::Frame(Startup::Tls)),
@@ -184,7 +209,7 @@ fn length_max(kind: u8, limits: &Limits) -> Result<usize, FrameError> {
     Ok(usize::try_from(max).unwrap_or(usize::MAX))
 }
 
-fn decode(kind: u8, body: BytesMut) -> Result<Frontend, FrameError> {
+fn decode(kind: u8, body: &[u8]) -> Result<Frontend, FrameError> {
     let mut fields = Fields { kind: char::from(kind), body };
     let message = match kind {
         b'Q' => Frontend::Query(fields.text()?),
@@ -195,7 +220,6 @@ fn decode(kind: u8, body: BytesMut) -> Result<Frontend, FrameError> {
             let types = (0..count).map(|_| fields.i32().map(|oid| oid as u32)).collect::<Result<_, _>>()?;
             Frontend::Parse { name, text, types }
         }
-        b'B' => Frontend::Bind(bind(&mut fields)?),
         b'D' => {
             let portal = fields.target()?;
             Frontend::Describe { portal, name: fields.text()? }
@@ -213,8 +237,6 @@ fn decode(kind: u8, body: BytesMut) -> Result<Frontend, FrameError> {
         b'S' => Frontend::Sync,
         b'H' => Frontend::Flush,
         b'X' => Frontend::Terminate,
-        b'd' => return Ok(Frontend::CopyData(fields.body)),
-        b'p' => return Ok(Frontend::Password(fields.body)),
         b'c' => Frontend::CopyDone,
         b'f' => Frontend::CopyFail(fields.text()?),
         b'F' => return Ok(Frontend::FunctionCall),
@@ -224,49 +246,56 @@ fn decode(kind: u8, body: BytesMut) -> Result<Frontend, FrameError> {
     Ok(message)
 }
 
-fn bind(fields: &mut Fields) -> Result<Bind, FrameError> {
+fn bind(body: BytesMut) -> Result<Bind, FrameError> {
+    let mut fields = Fields { kind: 'B', body: &body };
     let portal = fields.text()?;
     let statement = fields.text()?;
     let count = fields.count(2)?;
     let parameter_formats = (0..count).map(|_| fields.i16()).collect::<Result<_, _>>()?;
     let count = fields.count(4)?;
-    let mut parameters = Vec::with_capacity(count);
+    let mut parameter_places = Vec::with_capacity(count);
     for _ in 0..count {
         let length = fields.i32()?;
-        parameters.push(match usize::try_from(length) {
-            Ok(length) => Some(fields.take(length)?),
+        parameter_places.push(match usize::try_from(length) {
+            Ok(length) => {
+                let start = body.len() - fields.body.len();
+                Some(start..start + fields.take(length)?.len())
+            }
             Err(_) if length == -1 => None,
             Err(_) => return Err(fields.broken("a parameter has a negative length")),
         });
     }
     let count = fields.count(2)?;
     let result_formats = (0..count).map(|_| fields.i16()).collect::<Result<_, _>>()?;
-    Ok(Bind { portal, statement, parameter_formats, parameters, result_formats })
+    fields.end()?;
+    Ok(Bind { portal, statement, parameter_formats, parameter_places, result_formats, body })
 }
 
 /// The rest of a message body.
-struct Fields {
+struct Fields<'b> {
     kind: char,
-    body: BytesMut,
+    body: &'b [u8],
 }
 
-impl Fields {
+impl<'b> Fields<'b> {
     fn broken(&self, what: &'static str) -> FrameError {
         FrameError::Body { kind: self.kind, what }
     }
 
     fn i16(&mut self) -> Result<i16, FrameError> {
-        if self.body.len() < 2 {
+        let Some((number, rest)) = self.body.split_first_chunk() else {
             return Err(self.broken("it ends inside a number"));
-        }
-        Ok(self.body.get_i16())
+        };
+        self.body = rest;
+        Ok(i16::from_be_bytes(*number))
     }
 
     fn i32(&mut self) -> Result<i32, FrameError> {
-        if self.body.len() < 4 {
+        let Some((number, rest)) = self.body.split_first_chunk() else {
             return Err(self.broken("it ends inside a number"));
-        }
-        Ok(self.body.get_i32())
+        };
+        self.body = rest;
+        Ok(i32::from_be_bytes(*number))
     }
 
     /// An element count, refused when the elements could not fit in what is left.
@@ -278,11 +307,12 @@ impl Fields {
         Ok(count)
     }
 
-    fn take(&mut self, length: usize) -> Result<BytesMut, FrameError> {
-        if length > self.body.len() {
+    fn take(&mut self, length: usize) -> Result<&'b [u8], FrameError> {
+        let Some((taken, rest)) = self.body.split_at_checked(length) else {
             return Err(self.broken("a parameter is longer than the message"));
-        }
-        Ok(self.body.split_to(length))
+        };
+        self.body = rest;
+        Ok(taken)
     }
 
     /// A zero-terminated string.
@@ -290,9 +320,9 @@ impl Fields {
         let Some(end) = self.body.iter().position(|byte| *byte == 0) else {
             return Err(self.broken("a string has no end"));
         };
-        let bytes = self.body.split_to(end);
-        self.body.advance(1);
-        match std::str::from_utf8(&bytes) {
+        let bytes = self.take(end)?;
+        self.take(1)?;
+        match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
             Err(error) => {
                 let from = bytes.get(error.valid_up_to()..).unwrap_or_default();
@@ -303,10 +333,9 @@ impl Fields {
 
     /// `S` for a statement, `P` for a portal.
     fn target(&mut self) -> Result<bool, FrameError> {
-        if self.body.is_empty() {
-            return Err(self.broken("it is empty"));
-        }
-        match self.body.get_u8() {
+        let Some((target, rest)) = self.body.split_first() else { return Err(self.broken("it is empty")) };
+        self.body = rest;
+        match target {
             b'S' => Ok(false),
             b'P' => Ok(true),
             _ => Err(self.broken("it names neither a statement nor a portal")),
@@ -354,7 +383,7 @@ mod tests {
         body.extend_from_slice(&[0, 1, 0, 1, 0, 2, 0, 0, 0, 4, 1, 2, 3, 4, 255, 255, 255, 255, 0, 1, 0, 1]);
         let whole = decoded(b'B', &body).unwrap();
         let Frontend::Bind(bind) = whole else { panic!("{whole:?}") };
-        assert_eq!(bind.parameters, [Some(BytesMut::from(&[1, 2, 3, 4][..])), None]);
+        assert_eq!(bind.parameters().collect::<Vec<_>>(), [Some(&[1, 2, 3, 4][..]), None]);
         for end in 0..body.len() {
             assert!(decoded(b'B', &body[..end]).is_err(), "cut at {end}");
         }

@@ -1,6 +1,7 @@
 //! Messages to a PostgreSQL client, written into one buffer that goes out in one piece.
 
 use ledgerstone_query::error::QueryError;
+use ledgerstone_query::session::write_tag;
 
 /// Bytes not yet sent. Rows go straight into it: no message is built twice.
 #[derive(Debug, Default)]
@@ -125,6 +126,14 @@ impl Outbound {
         self.message(b'C', |body| put_text(body, tag));
     }
 
+    /// The tag of a command that has so many rows ([`write_tag`]).
+    pub fn rows_complete(&mut self, command: &str, rows: u64) {
+        self.message(b'C', |body| {
+            let _ = write_tag(body, command, rows);
+            body.push(0);
+        });
+    }
+
     pub fn parameter_description(&mut self, oids: &[u32]) {
         self.message(b't', |body| {
             body.extend_from_slice(&(oids.len() as u16).to_be_bytes());
@@ -239,7 +248,8 @@ fn notice_field(body: &mut Vec<u8>, kind: u8, text: &str) {
 
 /// A zero-terminated string; a zero inside it ends it, as it would in PostgreSQL.
 fn put_text(body: &mut Vec<u8>, text: &str) {
-    body.extend(text.bytes().take_while(|byte| *byte != 0));
+    let end = text.bytes().position(|byte| byte == 0).unwrap_or(text.len());
+    body.extend_from_slice(text.as_bytes().get(..end).unwrap_or_default());
     body.push(0);
 }
 

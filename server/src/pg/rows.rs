@@ -1,8 +1,9 @@
 //! Results onto the wire: column descriptions and rows in the formats a client asked for.
 
+use ledgerstone_digest::ion::Value;
 use ledgerstone_query::bind::plan::ResultColumn;
 use ledgerstone_query::error::QueryError;
-use ledgerstone_query::exec::Row;
+use ledgerstone_query::exec::{Found, Row};
 
 use super::message::{Field, Outbound, put_column};
 use super::{encode, types};
@@ -65,11 +66,40 @@ pub fn describe(out: &mut Outbound, columns: &[ResultColumn], formats: &Formats)
 
 /// Writes a DataRow; on an error nothing of the row is left in the buffer.
 pub fn write(out: &mut Outbound, row: &Row, columns: &[ResultColumn], formats: &Formats) -> Result<(), QueryError> {
+    write_columns(out, columns, formats, |each| {
+        columns.iter().zip(0..).for_each(|(column, at)| each(at, column, row.get(at).and_then(Option::as_ref)));
+    })
+}
+
+/// The same for a row that is still a document.
+pub fn write_found(
+    out: &mut Outbound,
+    found: &Found,
+    columns: &[ResultColumn],
+    formats: &Formats,
+) -> Result<(), QueryError> {
+    write_columns(out, columns, formats, |each| {
+        found.columns(|at, value| {
+            if let Some(column) = columns.get(at) {
+                each(at, column, value);
+            }
+        });
+    })
+}
+
+/// Takes a column's number, what it is, and its value.
+type Column<'c> = &'c mut dyn FnMut(usize, &ResultColumn, Option<&Value>);
+
+fn write_columns(
+    out: &mut Outbound,
+    columns: &[ResultColumn],
+    formats: &Formats,
+    each_of: impl FnOnce(Column<'_>),
+) -> Result<(), QueryError> {
     let start = out.len();
     let mut outcome = Ok(());
     out.data_row(columns.len(), |body| {
-        for (at, column) in columns.iter().enumerate() {
-            let value = row.get(at).and_then(Option::as_ref);
+        each_of(&mut |at, column, value| {
             let written = put_column(body, |body| {
                 let Some(value) = value else { return Ok(false) };
                 if formats.is_binary(at) {
@@ -82,7 +112,7 @@ pub fn write(out: &mut Outbound, row: &Row, columns: &[ResultColumn], formats: &
             if outcome.is_ok() {
                 outcome = written;
             }
-        }
+        });
     });
     if outcome.is_err() {
         out.truncate(start);

@@ -160,6 +160,25 @@ impl Block {
         low
     }
 
+    /// The last bytes of an entry's key, if all before them is `beginning`.
+    pub fn tail<const BYTES: usize>(&self, n: usize, beginning: &[u8]) -> Option<[u8; BYTES]> {
+        if n >= self.count {
+            return None;
+        }
+        let (shared, rest) = (self.shared(), self.entry(n).0);
+        if shared.len() + rest.len() != beginning.len() + BYTES {
+            return None;
+        }
+        if let Some(beginning) = beginning.strip_prefix(shared) {
+            return rest.strip_prefix(beginning)?.try_into().ok();
+        }
+        let mut tail = [0; BYTES];
+        let (front, back) = tail.split_at_mut_checked(shared.strip_prefix(beginning)?.len())?;
+        front.copy_from_slice(shared.strip_prefix(beginning)?);
+        back.copy_from_slice(rest);
+        Some(tail)
+    }
+
     /// Whether an entry is the one of this key.
     pub fn is(&self, n: usize, key: &[u8]) -> bool {
         n < self.count && key.strip_prefix(self.shared()) == Some(self.entry(n).0)
@@ -185,6 +204,12 @@ mod tests {
         for (n, (key, value)) in entries.iter().enumerate() {
             assert_eq!((block.lower_bound(key), block.is(n, key)), (n, true));
             assert_eq!((&block.entry(n).0, block.entry(n).1), (&&key[2..], *value));
+            assert_eq!(block.tail::<1>(n, &key[..key.len() - 1]), key.last().map(|last| [*last]));
+            assert_eq!(
+                block.tail::<2>(n, &key[..key.len() - 2]).as_ref().map(|tail| &tail[..]),
+                Some(&key[key.len() - 2..])
+            );
+            assert_eq!((block.tail::<1>(n, key), block.tail::<1>(n, b"b")), (None, None));
         }
         for (key, at) in [(&b""[..], 0), (b"a", 0), (b"aa", 0), (b"abcc", 2), (b"abzz", 5), (b"b", 5)] {
             assert_eq!(block.lower_bound(key), at, "{key:?}");

@@ -84,6 +84,22 @@ impl Place {
         [&self.current()[..], key, &[0], &id.0].concat()
     }
 
+    /// Writes what the key's [`filter_of`] is made of, and with a byte more what the entries of all who have it begin
+    /// with. `None`: the buffer is too short.
+    pub fn write_held<'b>(&self, key: &[u8], buffer: &'b mut [u8]) -> Option<(&'b [u8], &'b [u8])> {
+        let length = HEAD_BYTES + key.len();
+        let bytes = buffer.get_mut(..=length)?;
+        let (space, rest) = bytes.split_first_mut()?;
+        *space = self.kind.current;
+        let (id, rest) = rest.split_at_mut_checked(ID_BYTES)?;
+        id.copy_from_slice(&self.id.0);
+        let (end, place) = rest.split_last_mut()?;
+        place.copy_from_slice(key);
+        *end = 0;
+        let bytes: &[u8] = bytes;
+        Some((bytes.get(..length)?, bytes))
+    }
+
     /// A document had a key until `to`.
     pub fn lost(&self, key: &[u8], to: u64, id: Id) -> Vec<u8> {
         [&self.old()[..], key, &[0], &to.to_be_bytes(), &id.0].concat()
@@ -111,6 +127,19 @@ pub fn key_of(bytes: &[u8]) -> Key {
 /// The revision of a document at a position.
 pub fn revision(table: Id, id: Id, position: u64) -> Vec<u8> {
     [&[REVISION][..], &table.0, &id.0, &position.to_be_bytes()].concat()
+}
+
+/// The length of what [`revision`] makes.
+pub const REVISION_BYTES: usize = HEAD_BYTES + ID_BYTES + 8;
+/// How much of it says which document it is.
+pub const DOCUMENT_BYTES: usize = HEAD_BYTES + ID_BYTES;
+
+/// The same in place.
+pub fn revision_array(table: Id, id: Id, position: u64) -> [u8; REVISION_BYTES] {
+    let mut bytes = [0; REVISION_BYTES];
+    let parts = [&[REVISION][..], &table.0, &id.0, &position.to_be_bytes()];
+    bytes.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+    bytes
 }
 
 /// The beginning of all revisions of a document.
@@ -177,6 +206,11 @@ pub fn document_filter(table: Id, id: Id) -> u64 {
     hash64(FILTER_SEED, &document(table, id))
 }
 
+/// What [`filtered`] adds for the beginning of an entry that it knows: of a document, or of a key that somebody has.
+pub fn filter_of(beginning: &[u8]) -> u64 {
+    hash64(FILTER_SEED, beginning)
+}
+
 /// What [`filtered`] adds for a token.
 pub fn token_filter(token: &[u8]) -> u64 {
     hash64(FILTER_SEED, token)
@@ -211,6 +245,13 @@ mod tests {
                 let entry = index.held(key.as_bytes(), id);
                 assert!(before < entry);
                 assert_eq!(read_held(&entry), Some((key.as_bytes(), id)));
+                let mut buffer = [0; 64];
+                let (whole, held) = index.write_held(key.as_bytes(), &mut buffer).unwrap();
+                assert_eq!(
+                    (filter_of(whole), entry.strip_suffix(&id.0)),
+                    (key_filter(index.id, key.as_bytes()), Some(held))
+                );
+                assert!(index.write_held(key.as_bytes(), &mut [0; 17]).is_none());
                 let lost = index.lost(key.as_bytes(), 77, id);
                 assert_eq!(read_lost(&lost), Some((key.as_bytes(), 77, id)));
                 assert_eq!((index_of(&entry), index_of(&lost)), (Some(index.id), Some(index.id)));
@@ -221,6 +262,7 @@ mod tests {
         }
         assert!(before < after(&index.current()));
         assert_eq!(read_revision(&revision(Id([1; 16]), Id([2; 16]), 3)), Some((Id([2; 16]), 3)));
+        assert_eq!(revision_array(Id([1; 16]), Id([2; 16]), 3)[..], revision(Id([1; 16]), Id([2; 16]), 3));
         assert_eq!(after(&[1, 0xff, 0xff]), [2]);
     }
 

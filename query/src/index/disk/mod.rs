@@ -8,6 +8,7 @@
 //! | `cache` | blocks that were read lately |
 //! | `merge` | several sources as one |
 //! | `read`, `write` | the functions of [`Rows`](super::Rows) |
+//! | `point` | the one document that has a key |
 //! | `upkeep` | deltas become runs, runs become larger ones, redacted keys go |
 //! | `manifest` | what was written, and up to where |
 //! | `check` | all of it read, for `ledgerstone doctor` |
@@ -28,6 +29,7 @@ mod filter;
 pub mod fuzzing;
 mod manifest;
 mod merge;
+mod point;
 mod read;
 mod run;
 mod upkeep;

@@ -59,28 +59,29 @@ impl DiskRows {
     /// The newest revision before `at`, and whether it is a deletion.
     pub(super) fn revision_below(&self, table: Id, id: Id, at: u64) -> Result<Option<(u64, bool)>, IndexError> {
         self.sound()?;
-        let (prefix, key) = (entry::document(table, id), entry::revision(table, id, at));
+        let key = entry::revision_array(table, id, at);
+        let prefix = &key[..entry::DOCUMENT_BYTES];
         let read =
             |key: &[u8], value: Value| entry::read_revision(key).map(|(_, position)| (position, value == Some(1)));
-        let filter = entry::document_filter(table, id);
+        let filter = entry::filter_of(prefix);
         // Revisions come in order, so the first source that has one below has the newest.
         let view = {
             let inner = self.read();
             if inner.delta.filter.may_hold(filter)
-                && let Some((key, value)) = between(&inner.delta.entries, &prefix, &key).next_back()
+                && let Some((key, value)) = between(&inner.delta.entries, prefix, &key).next_back()
             {
                 return Ok(read(key, *value));
             }
             Arc::clone(&inner.view)
         };
         for frozen in view.frozen.iter().rev().filter(|frozen| frozen.filter.may_hold(filter)) {
-            if let Some((key, value)) = between(&frozen.entries, &prefix, &key).next_back() {
+            if let Some((key, value)) = between(&frozen.entries, prefix, &key).next_back() {
                 return Ok(read(key, *value));
             }
         }
         for run in view.runs.iter().rev().filter(|run| run.may_hold(filter)) {
-            if let Some((key, value)) = run.last_below(&prefix, &key)? {
-                return Ok(read(&key, value));
+            if let Some((position, value)) = run.last_revision_below(&key)? {
+                return Ok(Some((position, value == Some(1))));
             }
         }
         Ok(None)

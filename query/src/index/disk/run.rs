@@ -8,12 +8,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ledgerstone_digest::id::Id;
 use ledgerstone_journal::env::{File, OpenMode, Storage, read_exact_at, write_all_at};
 
 use super::block::{BLOCK_BYTES, Block, Builder};
 use super::cache::BlockCache;
 use super::checksum::hash64;
-use super::entry::{self, Value};
+use super::entry::{self, REVISION_BYTES, Value};
 use super::filter::Filter;
 use crate::index::IndexError;
 
@@ -127,8 +128,15 @@ impl Run {
         Ok(block.is(at, key).then(|| block.entry(at).1))
     }
 
-    /// The last entry below `key`, if it begins with `prefix`.
-    pub fn last_below(&self, prefix: &[u8], key: &[u8]) -> Result<Option<(Vec<u8>, Value)>, IndexError> {
+    /// The position and the value of the last entry below the one of a revision that is of the same document.
+    pub fn last_revision_below(&self, key: &[u8; REVISION_BYTES]) -> Result<Option<(u64, Value)>, IndexError> {
+        let prefix = &key[..entry::DOCUMENT_BYTES];
+        let Some((block, at)) = self.last_below(prefix, key)? else { return Ok(None) };
+        Ok(block.tail(at, prefix).map(|position| (u64::from_be_bytes(position), block.entry(at).1)))
+    }
+
+    /// The place of the last entry below `key`; it may not begin with `prefix`, but no other before it does.
+    pub fn last_below(&self, prefix: &[u8], key: &[u8]) -> Result<Option<(Arc<Block>, usize)>, IndexError> {
         let Some(mut number) = self.block_of(key) else { return Ok(None) };
         let mut block = self.cached(number)?;
         let mut at = block.lower_bound(key);
@@ -141,10 +149,19 @@ impl Run {
             block = self.cached(number)?;
             at = block.count();
         }
-        let Some(at) = at.checked_sub(1) else { return Ok(None) };
-        let (rest, value) = block.entry(at);
-        let found = [block.shared(), rest].concat();
-        Ok(found.starts_with(prefix).then_some((found, value)))
+        Ok(at.checked_sub(1).map(|at| (block, at)))
+    }
+
+    /// The document and the value of the only entry of a current key that begins with `held`. `None`: there is none, more
+    /// than one, or one at the end of a block, behind which there may be another.
+    pub fn only_with(&self, held: &[u8]) -> Result<Option<(Id, u64)>, IndexError> {
+        let Some(number) = self.block_of(held) else { return Ok(None) };
+        let block = self.cached(number)?;
+        let at = block.lower_bound(held);
+        if at + 1 >= block.count() || block.tail::<16>(at + 1, held).is_some() {
+            return Ok(None);
+        }
+        Ok(block.tail(at, held).map(Id).zip(block.entry(at).1))
     }
 
     /// A cursor at the first entry at or behind `from`; going down, at the last one below it. Without `from` all of the run
@@ -490,7 +507,11 @@ mod tests {
                 assert!(walk(run.cursor(Some(key), true).unwrap()).iter().take(5).eq(down.iter()));
                 for prefix in [&[][..], &key[..1], &key[..key.len() / 2], key] {
                     let expected = down.first().filter(|(k, _)| k.starts_with(prefix)).cloned();
-                    assert_eq!(run.last_below(prefix, key).unwrap(), expected, "seed {seed}");
+                    let found = run.last_below(prefix, key).unwrap().map(|(block, at)| {
+                        let (rest, value) = block.entry(at);
+                        ([block.shared(), rest].concat(), value)
+                    });
+                    assert_eq!(found.filter(|(k, _)| k.starts_with(prefix)), expected, "seed {seed}");
                 }
             }
         }
