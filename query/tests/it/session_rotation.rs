@@ -2,7 +2,7 @@
 //! on the way is signed by a key that may sign it, and the files of keys are where an operator looks for them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::receipt::Receipt;
@@ -24,8 +24,8 @@ fn write_until(instance: &Arc<Instance>, number: u64, stop: &AtomicBool) -> u64 
     done
 }
 
-/// Every checkpoint that was served.
-fn watch(instance: &Arc<Instance>, stop: &AtomicBool) -> Vec<Arc<str>> {
+/// Every checkpoint that was served; `seen` counts along.
+fn watch(instance: &Arc<Instance>, stop: &AtomicBool, seen: &AtomicUsize) -> Vec<Arc<str>> {
     let database = instance.ledger("main").unwrap();
     let mut notes: Vec<Arc<str>> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -36,6 +36,7 @@ fn watch(instance: &Arc<Instance>, stop: &AtomicBool) -> Vec<Arc<str>> {
         if notes.len() % 7 == 3 {
             notes.push(database.ledger().checkpoint().unwrap().note);
         }
+        seen.store(notes.len(), Ordering::Relaxed);
         std::thread::yield_now();
     }
     notes
@@ -48,7 +49,7 @@ fn sessions_go_on_and_every_checkpoint_served_is_signed_by_a_key_that_may() {
     told(&mut session(&instance, Dialect::Sql), "CREATE TABLE t (a int, b int)").unwrap();
     let database = instance.ledger("main").unwrap();
     let first = database.ledger().vkey();
-    let stop = AtomicBool::new(false);
+    let (stop, seen) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (rotated, notes) = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..3)
             .map(|number| {
@@ -58,8 +59,17 @@ fn sessions_go_on_and_every_checkpoint_served_is_signed_by_a_key_that_may() {
                 })
             })
             .collect();
-        let watching = scope.spawn(|| watch(&instance, &stop));
-        let rotated: Vec<_> = (0..4).map(|_| database.rotate_key("admin", "test").unwrap()).collect();
+        let watching = scope.spawn(|| watch(&instance, &stop, &seen));
+        let rotate = |_| {
+            let before = seen.load(Ordering::Relaxed);
+            let rotated = database.rotate_key("admin", "test").unwrap();
+            // On a busy machine the watcher may not have come to look yet.
+            while seen.load(Ordering::Relaxed) == before && !watching.is_finished() {
+                std::thread::yield_now();
+            }
+            rotated
+        };
+        let rotated: Vec<_> = (0..4).map(rotate).collect();
         stop.store(true, Ordering::Relaxed);
         writers.into_iter().for_each(|writer| assert!(writer.join().unwrap() > 0));
         (rotated, watching.join().unwrap())
