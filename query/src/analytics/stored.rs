@@ -1,6 +1,8 @@
 //! The column store's partitions as pieces of a scan: its arrays as vectors, the rows that the view sees, and the whole
 //! documents of rows that need them. What the store does not keep is the document executor's.
 
+use std::sync::Arc;
+
 use arrow::array::{
     Array, AsArray, Decimal128Array, FixedSizeBinaryArray, Int64Array, PrimitiveArray, StringArray, UInt8Array,
     UInt32Array, UInt64Array,
@@ -14,12 +16,13 @@ use super::column::shape;
 use super::compute::{Input, Load, never_fails};
 use super::scan::{self, Pieces};
 use super::vector::Vector;
-use crate::bind::plan::{Comparison, Datum, DocPart, Ex};
+use crate::bind::plan::{Comparison, Datum, DocPart, Ex, Step};
 use crate::columns::{
     Batch, ColumnView, Field, FieldColumn, Form, Meta, Partition, Presence, Scan, ScanRequest, time_shape,
 };
 use crate::exec::Run;
 use crate::transaction::{Doc, Transaction, View};
+use crate::value::compare::compare;
 use crate::value::datetime;
 
 /// A scan of a table in the column store.
@@ -32,6 +35,8 @@ pub(super) struct Stored<'t> {
     places: Vec<Place>,
     /// Between which times rows may pass the filters, in milliseconds.
     times_ms: (i64, i64),
+    /// What else rows have to be to pass them.
+    conditions: Vec<Condition>,
 }
 
 /// Where an input is found in a batch.
@@ -88,7 +93,8 @@ impl<'t> Stored<'t> {
             }
         }
         let times_ms = times_between(run, &level.filters);
-        Ok(Stored { scan, tx: run.tx, table, view, places, times_ms })
+        let conditions = conditions(run, &level.filters, level.table.slot);
+        Ok(Stored { scan, tx: run.tx, table, view, places, times_ms, conditions })
     }
 }
 
@@ -110,6 +116,15 @@ impl Pieces for Stored<'_> {
         let (first, last) = partition.times_ms();
         if last < self.times_ms.0 || first > self.times_ms.1 {
             return Ok(None);
+        }
+        if self.conditions.iter().any(|condition| condition.excludes(partition)) {
+            return Ok(None);
+        }
+        // Where nothing of a row is looked at only their number counts.
+        if self.places.is_empty()
+            && let Some(rows) = partition.selected()
+        {
+            return Ok((rows > 0).then(|| Box::new(Counted(rows)) as Box<dyn scan::Piece>));
         }
         let batch = partition.read().map_err(Stop::engine)?;
         if batch.selected == 0 {
@@ -140,6 +155,25 @@ impl Pieces for Stored<'_> {
             ColumnView::Current => Ok(self.tx.check_readable(View::Current)?),
             _ => Ok(()),
         }
+    }
+}
+
+/// Rows of which only the number is known.
+struct Counted(usize);
+
+impl Load for Counted {
+    fn load(&self, _: usize, _: Option<&UInt32Array>) -> Result<Vector, Stop> {
+        Err(Stop::Fallback("rows that were only counted"))
+    }
+}
+
+impl scan::Piece for Counted {
+    fn rows(&self) -> usize {
+        self.0
+    }
+
+    fn as_load(&self) -> &dyn Load {
+        self
     }
 }
 
@@ -220,6 +254,62 @@ fn comparison<'e>(run: &'e Run<'_>, filter: &'e Ex) -> Option<(Comparison, &'e E
         (None, Some(value)) => Some((*op, &**left, value)),
         (Some(value), None) => Some((op.flipped(), &**right, value)),
         _ => None,
+    }
+}
+
+/// A field is compared with a value, and where that does not hold the filters do not pass.
+struct Condition {
+    field: Arc<str>,
+    op: Comparison,
+    value: Value,
+}
+
+/// What of the filters a partition can be left out by, up to the first one that may fail.
+fn conditions(run: &Run<'_>, filters: &[&Ex], slot: u32) -> Vec<Condition> {
+    let all = filters.iter().flat_map(|filter| match filter {
+        Ex::And(parts) => parts.iter().collect::<Vec<&Ex>>(),
+        one => vec![*one],
+    });
+    let all = all.take_while(|filter| never_fails(filter)).filter_map(|filter| comparison(run, filter));
+    let all = all.filter_map(|(op, ex, value)| {
+        let field = match ex {
+            Ex::Field { at, name, .. } if at.depth == 0 && at.slot == slot => name,
+            Ex::Path { base, steps } => match (&**base, &steps[..]) {
+                (Ex::Slot(at) | Ex::Doc { at, part: DocPart::Data }, [Step::Field { name, .. }])
+                    if at.depth == 0 && at.slot == slot =>
+                {
+                    name
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(Condition { field: field.clone(), op, value: value.clone() })
+    });
+    all.collect()
+}
+
+impl Condition {
+    /// By what is known of a partition, it holds for none of its rows. Values of other types than the condition's compare
+    /// by other rules, so only those of its own are looked at.
+    fn excludes(&self, partition: &Partition) -> bool {
+        let same = match (partition.form(&self.field), &self.value) {
+            (Some(Form::Int | Form::Decimal(_)), Value::Int(_) | Value::Decimal(_)) => true,
+            (Some(Form::Float { .. }), Value::Float(value)) => !value.is_nan(),
+            (Some(Form::Text), Value::String(_)) => true,
+            (Some(Form::Time(_)), Value::Timestamp(_)) => true,
+            _ => false,
+        };
+        let Some((least, greatest)) = same.then(|| partition.bounds(&self.field)).flatten() else { return false };
+        let (least, greatest) = (compare(&least, &self.value), compare(&greatest, &self.value));
+        match self.op {
+            Comparison::Eq => least.is_gt() || greatest.is_lt(),
+            Comparison::Lt => least.is_ge(),
+            Comparison::LtEq => least.is_gt(),
+            Comparison::Gt => greatest.is_le(),
+            Comparison::GtEq => greatest.is_lt(),
+            Comparison::NotEq => false,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::catalogue::SALT_FIELD;
 /// Revisions between two reports of progress.
 const TELL_EVERY: u64 = 4096;
 /// Positions between two when columns are made again.
-const REBUILD_STEP: u64 = 64 << 10;
+const REBUILD_STEP: u64 = 1 << 20;
 
 /// What the files of columns come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! | `piece` | a run of revisions of one table, as columns |
 //! | `scan` | which rows a view sees, and what a reader is handed |
 //! | `tail` | the revisions of each table, in memory and in files, and what superseded them |
-//! | `origin`, `store` | from the journal to the pieces |
+//! | `origin`, `decode`, `store` | from the journal to the pieces, by several threads where there is much |
 //! | `segment`, `successors`, `manifest` | the files: documents, what superseded them, and which there are |
 //! | `ranges` | a file read in part |
 //! | `files` | what is written when, what a start finds, what is removed |
@@ -24,6 +24,7 @@
 
 mod cache;
 mod compare;
+mod decode;
 mod field;
 mod files;
 mod manifest;

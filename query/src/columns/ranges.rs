@@ -4,15 +4,20 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{
+    Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
+use ledgerstone_digest::ion::Value;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::statistics::Statistics;
 
 use super::ColumnError;
+use super::field::{DIGITS, Form};
 use super::segment::{BLOCK_BYTES, OpenFile};
 
 /// What stands behind the last column: the length of what is before it, and a mark.
@@ -114,4 +119,30 @@ pub fn read_columns(
         return Err(file.contradiction("it has other columns or rows than it should"));
     }
     Ok((batch.columns().to_vec(), read))
+}
+
+/// Between which values a column's lie, its nulls aside; `None`: the file does not say. They need not be there themselves.
+pub fn bounds(metadata: &ArrowReaderMetadata, place: usize, form: Form) -> Option<(Value, Value)> {
+    let [group] = metadata.metadata().row_groups() else { return None };
+    let array: ArrayRef = match (form, group.columns().get(place)?.statistics()?) {
+        (Form::Int, Statistics::Int64(s)) => Arc::new(Int64Array::from(vec![*s.min_opt()?, *s.max_opt()?])),
+        (Form::Time(_), Statistics::Int64(s)) => {
+            Arc::new(TimestampMicrosecondArray::from(vec![*s.min_opt()?, *s.max_opt()?]))
+        }
+        (Form::Float { plain: true }, Statistics::Double(s)) => {
+            Arc::new(Float64Array::from(vec![*s.min_opt()?, *s.max_opt()?]))
+        }
+        (Form::Text, Statistics::ByteArray(s)) => {
+            let text = |bytes| std::str::from_utf8(bytes).ok();
+            Arc::new(StringArray::from(vec![text(s.min_opt()?.data())?, text(s.max_opt()?.data())?]))
+        }
+        (Form::Decimal(scale), Statistics::FixedLenByteArray(s)) => {
+            let number = |bytes: &[u8]| Some(i128::from_be_bytes(bytes.try_into().ok()?));
+            let numbers = vec![number(s.min_opt()?.data())?, number(s.max_opt()?.data())?];
+            Arc::new(Decimal128Array::from(numbers).with_precision_and_scale(DIGITS, scale).ok()?)
+        }
+        _ => return None,
+    };
+    let array: &dyn Array = &*array;
+    form.value(array, 0).ok()?.zip(form.value(array, 1).ok()?)
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, BooleanArray, UInt8Array, UInt64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
+use ledgerstone_digest::ion::Value;
 
 use super::field::{FieldColumn, Form};
 use super::piece::Piece;
@@ -110,6 +111,15 @@ impl Partition {
         }
     }
 
+    /// Between which values those of a field lie, nulls aside, by what its file says of it; `None`: nothing is known.
+    pub fn bounds(&self, field: &str) -> Option<(Value, Value)> {
+        match &self.source {
+            Source::Memory(..) => None,
+            // Who reads it is told of damage.
+            Source::File(segment, _) => segment.bounds(field).ok().flatten(),
+        }
+    }
+
     /// What a field is here, without reading it: enough to plan with. `None`: it has no column.
     pub fn form(&self, field: &str) -> Option<Form> {
         match &self.source {
@@ -136,6 +146,23 @@ impl Partition {
     /// Whether reading it means decoding a file, unless that was done lately.
     pub fn is_in_file(&self) -> bool {
         matches!(self.source, Source::File(..))
+    }
+
+    /// How many rows the view sees, where that is known without reading any.
+    pub fn selected(&self) -> Option<usize> {
+        let Source::File(segment, successors) = &self.source else { return None };
+        let ((first, last), snapshot) = (segment.note.positions, self.request.snapshot);
+        match self.request.view {
+            ColumnView::History { from: 0, to } if last < to.min(snapshot) => Some(segment.note.rows as usize),
+            ColumnView::History { .. } => None,
+            ColumnView::Current | ColumnView::AsOf(_) => {
+                let at = if let ColumnView::AsOf(at) = self.request.view { at.min(snapshot) } else { snapshot };
+                match first >= at {
+                    true => Some(0),
+                    false => successors.current_at(at).filter(|_| last < at),
+                }
+            }
+        }
     }
 
     /// The rows. An error of a file: the columns are made again by the next scan, and the journal answers this one.
@@ -166,8 +193,9 @@ impl Partition {
                 // What is asked for first, in one reading of the file.
                 let names: Vec<&str> = request.fields.iter().map(String::as_str).collect();
                 let (positions, presence, meta, columns) = segment.read_rows(&request.meta, &names)?;
-                let successors = successors.by_row(positions.values())?;
-                (positions, presence, successors, meta, columns)
+                let by_row = successors.by_row(positions.values())?;
+                successors.count(positions.values(), |row| presence.values().get(row) == Some(&DELETED))?;
+                (positions, presence, by_row, meta, columns)
             }
         };
         let rows = self.rows();

@@ -12,6 +12,7 @@ use arrow::datatypes::{Field as ArrowField, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use ledgerstone_digest::id::Id;
+use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::env::{File, OpenMode, Storage, read_exact_at, write_whole};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -240,6 +241,13 @@ impl Segment {
     /// Reads all of the file and compares every block.
     pub fn check(&self) -> Result<(), ColumnError> {
         self.file.read().map(drop)
+    }
+
+    /// Between which values those of a field lie, nulls aside; `None`: nothing is known.
+    pub fn bounds(&self, field: &str) -> Result<Option<(Value, Value)>, ColumnError> {
+        let Some((n, at)) = self.places.get(field) else { return Ok(None) };
+        let Some(note) = self.note.fields.get(*n) else { return Ok(None) };
+        Ok(ranges::bounds(&*self.metadata()?, *at, note.form))
     }
 
     /// What is asked for, in one reading of the file.

@@ -11,6 +11,7 @@ use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_journal::{Env, Ledger, StoredRevision};
 
 use super::cache::ColumnCache;
+use super::decode::{Decoded, Effort, decode};
 use super::origin::{Open, Origin};
 use super::scan::{Partition, Scan, Source};
 use super::tail::{Chunk, Tail};
@@ -19,6 +20,8 @@ use crate::database::State;
 
 /// Revisions between two looks at whether to stop.
 const STOP_EVERY: u64 = 256;
+/// So many positions are decoded by several threads.
+const MANY: u64 = 24 << 10;
 /// Positions between two countings of memory.
 const COUNT_EVERY: u64 = 2048;
 
@@ -241,6 +244,9 @@ impl ColumnStore {
         if inner.position >= to {
             return Ok(());
         }
+        if to - inner.position >= MANY {
+            return self.take_much(inner, to, stop);
+        }
         self.origin.revisions_between(inner.position, to, &mut |revision| {
             if revision.position.is_multiple_of(STOP_EVERY) {
                 self.reached.store(inner.position, Ordering::Release);
@@ -251,6 +257,33 @@ impl ColumnStore {
             Ok::<(), ColumnError>(())
         })?;
         inner.position = to;
+        Ok(())
+    }
+
+    fn take_much(&self, inner: &mut Inner, to: u64, stop: &dyn Fn() -> bool) -> Result<(), ColumnError> {
+        let effort = Effort {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            bytes_max: self.options.memory_bytes_max / 2,
+            piece_rows: self.options.piece_rows,
+            piece_bytes: self.options.piece_bytes(),
+        };
+        decode(&*self.origin, inner.position, to, effort, &mut |run| {
+            self.take_run(inner, run)?;
+            self.reached.store(inner.position, Ordering::Release);
+            self.check(inner, stop)
+        })
+    }
+
+    fn take_run(&self, inner: &mut Inner, run: Decoded) -> Result<(), ColumnError> {
+        for (table, decoded) in run.tables {
+            let tail = inner.tables.entry(table).or_insert_with(Tail::new);
+            decoded.pieces.into_iter().try_for_each(|piece| tail.append(piece, &self.options))?;
+            decoded.superseded.into_iter().try_for_each(|(before, successor)| tail.supersede(before, successor))?;
+        }
+        for (at, record) in run.redactions {
+            self.take_out(inner, at, &record)?;
+        }
+        inner.position = run.to;
         Ok(())
     }
 

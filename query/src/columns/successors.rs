@@ -3,7 +3,7 @@
 //! files serve older snapshots.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::datatypes::{DataType, Field};
@@ -30,10 +30,21 @@ pub struct Successors {
     pub later: Arc<Vec<(u64, u64)>>,
 }
 
+/// The rows of a segment that have no successor in the file.
+#[derive(Debug)]
+pub struct Census {
+    /// Those that are no deletions.
+    pub live: usize,
+    /// Positions of those that are, ascending.
+    pub deletions: Vec<u64>,
+}
+
 /// The file.
 #[derive(Debug)]
 pub struct Written {
     pub note: SuccessorsNote,
+    /// What is counted once its rows have been read.
+    pub census: OnceLock<Census>,
     file: OpenFile,
     cache: Arc<ColumnCache>,
 }
@@ -53,7 +64,12 @@ impl Written {
         let bytes = encode(vec![Field::new("_successor", DataType::UInt64, true)], vec![array])?;
         let (file_note, file) = OpenFile::create(storage, dir, number, &bytes)?;
         cache.admit(number);
-        Ok(Written { note: SuccessorsNote { file: file_note, complete_to }, file, cache: cache.clone() })
+        Ok(Written {
+            note: SuccessorsNote { file: file_note, complete_to },
+            census: OnceLock::new(),
+            file,
+            cache: cache.clone(),
+        })
     }
 
     pub fn open(
@@ -64,7 +80,7 @@ impl Written {
     ) -> Result<Written, ColumnError> {
         let file = OpenFile::open(storage, dir, &note.file)?;
         cache.admit(note.file.number);
-        Ok(Written { note, file, cache: cache.clone() })
+        Ok(Written { note, census: OnceLock::new(), file, cache: cache.clone() })
     }
 
     fn read(&self) -> Result<Arc<Vec<u64>>, ColumnError> {
@@ -100,6 +116,34 @@ impl Successors {
             }
         }
         Ok(all)
+    }
+
+    /// How many rows are current at a position behind all of them, if that has been counted.
+    pub fn current_at(&self, at: u64) -> Option<usize> {
+        let census = self.written.census.get()?;
+        if self.written.note.complete_to > at || self.later.iter().any(|(_, successor)| *successor >= at) {
+            return None;
+        }
+        let superseded = self.later.iter().filter(|(position, _)| census.deletions.binary_search(position).is_err());
+        census.live.checked_sub(superseded.count())
+    }
+
+    /// Counts what the file leaves without successors, whose rows these are.
+    pub fn count(&self, positions: &[u64], is_deletion: impl Fn(usize) -> bool) -> Result<(), ColumnError> {
+        if self.written.census.get().is_some() {
+            return Ok(());
+        }
+        let mut census = Census { live: 0, deletions: Vec::new() };
+        for (row, (position, successor)) in positions.iter().zip(&*self.written.read()?).enumerate() {
+            match (*successor == NONE, is_deletion(row)) {
+                (false, _) => {}
+                (true, false) => census.live += 1,
+                (true, true) => census.deletions.push(*position),
+            }
+        }
+        // Another thread may have counted the same meanwhile.
+        let _ = self.written.census.set(census);
+        Ok(())
     }
 
     pub fn supersede(&mut self, position: u64, successor: u64) {

@@ -162,6 +162,14 @@ impl Tail {
         self.join(options)
     }
 
+    /// Takes a piece whose rows stand behind all others; what superseded which is noted afterwards.
+    pub fn append(&mut self, piece: Piece, options: &ColumnOptions) -> Result<(), ColumnError> {
+        self.close(options)?;
+        let successors = Arc::new(vec![NONE; piece.rows]);
+        self.chunks.push(Chunk::Memory { piece: Arc::new(piece), successors, frozen: false });
+        self.join(options)
+    }
+
     /// Joins the last pieces while they are of about the same size.
     fn join(&mut self, options: &ColumnOptions) -> Result<(), ColumnError> {
         while let [.., a, b] = &self.chunks[..]

@@ -327,3 +327,27 @@ fn the_thread_writes_files_by_itself_and_folds_what_was_superseded_into_them() {
     let report = check_columns(&world.env, Path::new(LEDGER), id(), &mut |_, _| ()).unwrap().unwrap();
     assert_eq!(report.rows, 2 * rows as u64);
 }
+
+#[test]
+fn much_of_a_journal_is_decoded_by_several_threads_and_says_the_same() {
+    let world = World::new(6, ColumnOptions { project_above_positions: u64::MAX, ..ColumnOptions::default() });
+    for from in (0..24_000).step_by(4_000) {
+        world.insert(from..from + 4_000);
+    }
+    world.update(1);
+    redact(&world.database, 77);
+    let rows = world.compare();
+    assert_eq!(rows.len(), 48_000);
+    assert!(!rows.iter().any(|(_, row)| row.contains(&secret(77, 0))));
+    assert_eq!(world.database.columns().counts().1, 0, "it was all in memory");
+    world.database.close().unwrap();
+    // Again with so little memory that runs end early, and most goes to files on the way.
+    let little = ColumnOptions { memory_bytes_max: 1 << 20, cache_bytes_max: 1 << 20, ..ColumnOptions::default() };
+    let world = World { database: open(&world.env, little), ..world };
+    assert_eq!(world.compare(), rows);
+    let stats = world.database.columns().stats();
+    assert!(stats.segments > 0 && stats.memory_bytes < 8 << 20, "{stats:?}");
+    world.database.close().unwrap();
+    let report = check_columns(&world.env, Path::new(LEDGER), id(), &mut |_, _| ()).unwrap().unwrap();
+    assert!(report.rows > 0);
+}

@@ -8,6 +8,8 @@ mod columns_files;
 #[cfg(feature = "analytics")]
 mod columns_model;
 #[cfg(feature = "analytics")]
+mod columns_pruned;
+#[cfg(feature = "analytics")]
 mod columns_race;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]

@@ -20,6 +20,11 @@ pub const ACTIONS: &[&str] = &[
     "action: segment roll",
     "action: segment packed",
     "action: index written",
+    "action: columns written",
+    "action: columns compared",
+    "action: columns found damaged",
+    "action: columns compared with the journal",
+    "action: columns made again",
     "action: transaction committed",
     "action: conflict",
     "action: statement run again on pending state",
@@ -94,7 +99,8 @@ impl World {
             96 if self.rng.one_in(4) => self.take_backup(),
             97 if self.rng.one_in(8) => self.restore_backup(),
             98 if self.rng.one_in(3) => self.rotate_key(),
-            99 => self.pack_segment(),
+            99 if self.rng.one_in(2) => self.pack_segment(),
+            99 => self.use_columns(),
             _ => self.sim.clock.advance_ms(self.rng.below(40) as i64),
         }
     }

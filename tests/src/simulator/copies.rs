@@ -20,7 +20,7 @@ impl World {
     /// Deletes what can be made again.
     pub fn delete_derived(&mut self) {
         let storage = Arc::clone(&self.env.storage);
-        for name in ["index", "tree", "offsets", "blocks"] {
+        for name in ["index", "tree", "offsets", "blocks", "columns"] {
             let path = Self::path(name);
             if self.rng.one_in(2) && storage.exists(&path) {
                 let deleted = storage.remove_dir_all(&path).and_then(|()| storage.sync_dir(Self::dir()));

@@ -32,6 +32,7 @@ pub const FAULTS: &[&str] = &[
     "fault: clock set back",
     "fault: clock set ahead",
     "fault: process paused",
+    "fault: old column files",
     "exempt: lost, and covered by no checkpoint",
 ];
 
@@ -106,6 +107,7 @@ impl World {
 
     fn break_something(&mut self) {
         let journal_or = |other: &str, journal: bool| if journal { ".seg".to_owned() } else { other.to_owned() };
+        let derived = if self.rng.one_in(2) { "index/" } else { "columns/" };
         let part = self.part();
         match self.rng.below(26) {
             0..=2 => {
@@ -129,11 +131,11 @@ impl World {
                 self.trouble.reading = true;
             }
             11 | 12 => {
-                self.inject(Fault::Lose(journal_or("index/", self.rng.below(4) > 0)));
+                self.inject(Fault::Lose(journal_or(derived, self.rng.below(4) > 0)));
                 self.trouble.reading = true;
             }
             13 | 14 => {
-                self.inject(Fault::Misdirect(journal_or("index/", self.rng.below(4) > 0)));
+                self.inject(Fault::Misdirect(journal_or(derived, self.rng.below(4) > 0)));
                 self.trouble.reading = true;
             }
             15 | 16 => self.damage(),
@@ -162,7 +164,7 @@ impl World {
 
     /// A part of the names of some files.
     fn part(&self) -> String {
-        let parts = ["index/", "tree/", "checkpoint", "rotations/", ".seg", ".seg", ".seg", ".seg"];
+        let parts = ["index/", "tree/", "columns/", "checkpoint", "rotations/", ".seg", ".seg", ".seg", ".seg"];
         parts[self.rng.below(parts.len() as u64) as usize].to_owned()
     }
 
@@ -230,7 +232,7 @@ impl World {
 
     /// A file of the ledger, more often one of the journal.
     fn some_file(&mut self) -> Option<PathBuf> {
-        let kinds = ["journal", "journal", "journal", "index", "tree", "offsets", "rotations", ""];
+        let kinds = ["journal", "journal", "journal", "index", "tree", "columns", "offsets", "rotations", ""];
         let kind = kinds[self.rng.below(kinds.len() as u64) as usize];
         if kind.is_empty() {
             return Some(Self::path("checkpoint"));

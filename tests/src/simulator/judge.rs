@@ -406,6 +406,7 @@ impl World {
         if self.clients.get(at).is_some_and(Client::is_idle) {
             self.clients.truncate(at);
         }
+        self.compare_columns();
         self.coverage.met("action: everything compared");
     }
 }

@@ -13,6 +13,7 @@
 //! | `model` | and its meaning |
 //! | `client` | sessions as futures that are polled |
 //! | `judge` | blocks and answers held against the model |
+//! | `columns` | scans of columns held against the document executor, their files aged |
 //! | `copies` | derived files deleted, backups taken and restored |
 //! | `promises` | receipts and checkpoints that were handed out |
 //! | `history` | what clients observed, judged without the model |
@@ -20,6 +21,7 @@
 
 mod actions;
 mod client;
+mod columns;
 mod copies;
 mod coverage;
 mod faults;

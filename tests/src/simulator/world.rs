@@ -18,6 +18,7 @@ use ledgerstone_query::error::QueryError;
 use ledgerstone_query::index::disk::IndexOptions;
 
 use super::client::{Client, Submitted};
+use super::columns::Kept;
 use super::coverage::Coverage;
 use super::faults::Trouble;
 use super::history::History;
@@ -69,6 +70,8 @@ pub struct World {
     pub backup: Option<u64>,
     /// What it was made of could be read as it was written.
     pub backup_sound: bool,
+    /// Files of columns as they were once.
+    pub kept_columns: Kept,
     /// Tell on the standard error what happens (`LEDGERSTONE_TELL`).
     tells: bool,
 }
@@ -102,6 +105,7 @@ impl World {
             journal_damaged: false,
             backup: None,
             backup_sound: true,
+            kept_columns: Kept::new(),
             tells: std::env::var_os("LEDGERSTONE_TELL").is_some(),
         }
     }
@@ -141,7 +145,7 @@ impl World {
         KeyRing::new(StoredKeys { storage: self.env.storage.clone(), dir: "/keys".into() }, Self::id())
     }
 
-    fn id() -> Id {
+    pub fn id() -> Id {
         Id([9; 16])
     }
 
@@ -153,6 +157,7 @@ impl World {
             staged_above_bytes: 12 << 10,
             index_build_documents: 3,
             threads: false,
+            columns: Self::column_options(),
             index: IndexOptions { delta_revisions_max: 12, merge_runs: 3, ..IndexOptions::default() },
             ..DatabaseOptions::default()
         }
@@ -346,6 +351,7 @@ impl World {
         if self.chance(20) {
             self.delete_derived();
         }
+        self.age_columns();
     }
 
     fn close(&mut self) {
@@ -455,6 +461,7 @@ impl World {
         self.leave();
         self.note_files();
         self.verify();
+        self.check_column_files();
         self.history.check();
         self.note_disk();
     }

@@ -19,6 +19,7 @@ mod hostile_values;
 mod import;
 mod kill;
 mod load;
+mod memory;
 mod pg_copy;
 mod pg_export;
 mod pg_kept;
