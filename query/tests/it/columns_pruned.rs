@@ -28,7 +28,7 @@ fn ledger(seed: u64, rows: i64) -> (Arc<Database>, Session) {
     told(&mut session, make).unwrap();
     for from in (0..rows).step_by(100) {
         let insert = format!(
-            "INSERT INTO t SELECT i, i * 10, i / 4.0, i / 8.0::float8, 'text ' || lpad(i::text, 6, '0'), \
+            "INSERT INTO t SELECT i, i * 10, i * 0.25, i / 8.0::float8, 'text ' || lpad(i::text, 6, '0'), \
              timestamp '2020-01-01' + i * interval '1 hour', CASE WHEN i % 3 = 0 THEN i END \
              FROM generate_series({from}, {}) AS i",
             from + 99

@@ -209,6 +209,12 @@ impl World {
     /// The medium loses something.
     pub fn damage(&mut self) {
         let Some(path) = self.some_file() else { return };
+        // What the journal has lost is found by the checkpoint that covers it: a medium that damages both at once hides it, and
+        // the one the checkpoint had before is all there is to go by (CONTRACT section 8).
+        let lost = |(path, _): &(PathBuf, _)| path.starts_with(Self::path("journal"));
+        if path == Self::path("checkpoint") && self.sim.disk.damage().iter().any(lost) {
+            return;
+        }
         let used = self.sim.disk.used_bytes(&path);
         if used == 0 {
             return;
