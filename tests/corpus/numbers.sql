@@ -65,6 +65,7 @@ select sum(v), avg(v) from (values (1.5),(2.25)) t(v);
 select sum(v), avg(v) from (values (1::float8),(2)) t(v);
 select sum(v) from (values (1::int8),(2)) t(v);
 select stddev(v), variance(v), stddev_pop(v), var_pop(v), stddev_samp(v), var_samp(v) from (values (1),(2),(4)) t(v);
+select stddev(v), var_pop(v), stddev_pop(v) from (values (1::float8), ('NaN'), (2)) t(v);
 select corr(y, x), covar_pop(y, x), covar_samp(y, x), regr_slope(y, x), regr_intercept(y, x), regr_r2(y, x), regr_count(y, x) from (values (1::float8, 2::float8), (2, 4), (3, 7)) t(x, y);
 select bit_and(v), bit_or(v), bit_xor(v) from (values (7),(5)) t(v);
 select bool_and(v), bool_or(v), every(v) from (values (true),(false)) t(v);

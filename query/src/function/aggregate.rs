@@ -427,7 +427,9 @@ impl Accumulator {
         if by == 0.0 {
             return None;
         }
-        let variance = ((n * squares - sum * sum) / by).max(0.0);
+        let variance = (n * squares - sum * sum) / by;
+        // Rounding may leave a little less than zero; what is no number stays none, which `max` would not see.
+        let variance = if variance < 0.0 { 0.0 } else { variance };
         Some(Value::Float(if root { variance.sqrt() } else { variance }))
     }
 }

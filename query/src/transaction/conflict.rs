@@ -23,6 +23,8 @@ use crate::index::{Key, Rows};
 
 /// Writes (documents, keys, tables, names) kept for judging. About 100 bytes each.
 pub const WRITES_KEPT_MAX: usize = 4_000_000;
+/// The keys of a load of fewer documents are noted one by one.
+const LOAD_NOTED_WHOLE_MIN: usize = 4096;
 /// How many transactions pass between two looks at what can be forgotten.
 const PRUNE_EVERY: u32 = 256;
 
@@ -199,12 +201,14 @@ impl RecentWrites {
     /// Takes in what a transaction writes at a position.
     fn take_in(&mut self, payload: &Payload, token: Option<&Arc<str>>, position: u64) {
         self.newest = self.newest.max(position);
-        if let Some(load) = &payload.load {
+        // Many small ones would each be searched for every key; each key of them is noted by itself.
+        let load = payload.load.as_ref().filter(|load| load.documents >= LOAD_NOTED_WHOLE_MIN);
+        if let Some(load) = load {
             load.tables.iter().for_each(|table| self.touch(position, Touch::Table(*table)));
             let (keys, unique) = (load.keys.clone(), payload.unique.clone());
             self.loads.push(Loaded { position, keys, unique, documents: load.documents });
         }
-        let singly = if payload.load.is_some() { &[][..] } else { &payload.writes };
+        let singly = if load.is_some() { &[][..] } else { &payload.writes };
         for write in singly {
             self.touch(position, Touch::Document(write.table, write.id));
             if self.tables.get(&write.table) != Some(&position) {

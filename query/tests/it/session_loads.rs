@@ -138,22 +138,48 @@ fn loads_are_judged_against_what_others_committed_meanwhile() {
 }
 
 #[test]
+fn loads_that_are_noted_whole_are_judged_the_same() {
+    let memory = Memory::new(6);
+    let (mut a, mut b) = (session(&memory), memory.session());
+    for (key, between) in [(10_000, "INSERT INTO s VALUES (10000, 'b', 0)".to_owned()), (30_000, load(30_000, 34_999))]
+    {
+        says(&mut a, &[("BEGIN", "BEGIN"), (&load(key - 4_999, key), "INSERT 0 5000")]);
+        assert!(say(&mut b, &between).starts_with("INSERT"));
+        says(&mut a, &[("COMMIT", &format!("23505 Key (id)=({key}) already exists."))]);
+    }
+    says(&mut a, &[("BEGIN", "BEGIN"), (&load(50_000, 54_999), "INSERT 0 5000")]);
+    says(&mut b, &[(&load(60_000, 64_999), "INSERT 0 5000"), ("DELETE FROM s WHERE id = 60001", "DELETE 1")]);
+    says(
+        &mut a,
+        &[
+            ("COMMIT", "COMMIT"),
+            ("SELECT count(*) FROM s", "15000 SELECT 1"),
+            ("INSERT INTO s VALUES (60001, 'again', 0)", "INSERT 0 1"),
+            ("INSERT INTO s VALUES (60001, 'and again', 0)", "23505 Key (id)=(60001) already exists."),
+            ("INSERT INTO s VALUES (60002, 'x', 0)", "23505 Key (id)=(60002) already exists."),
+        ],
+    );
+}
+
+#[test]
 fn whoever_read_that_a_key_is_free_conflicts_with_a_load_that_takes_it() {
     let memory = Memory::new(4);
     let (mut a, mut b) = (session(&memory), memory.session());
     let mut from = 0;
-    for (read, conflicts) in [
+    let reads = [
         ("SELECT v FROM s WHERE id = ?", true),
         ("SELECT count(*) FROM s WHERE id BETWEEN ? AND ?", true),
         ("SELECT count(*) FROM s", true),
         ("SELECT v FROM s WHERE id = -1", false),
         ("SELECT count(*) FROM s WHERE id BETWEEN -20 AND -10", false),
-    ] {
-        from += 1000;
+    ];
+    // Of the two sizes one is noted key by key, and the other whole.
+    for ((read, conflicts), rows) in reads.into_iter().flat_map(|read| [(read, 300), (read, 5_000)]) {
+        from += 10_000;
         says(&mut a, &[("BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN")]);
         say(&mut a, &read.replace('?', &(from + 77).to_string()));
-        says(&mut a, &[(&format!("INSERT INTO s VALUES ({}, 'a', 0)", from + 900), "INSERT 0 1")]);
-        says(&mut b, &[(&load(from, from + 299), "INSERT 0 300")]);
+        says(&mut a, &[(&format!("INSERT INTO s VALUES ({}, 'a', 0)", from + 9_000), "INSERT 0 1")]);
+        says(&mut b, &[(&load(from, from + rows - 1), &format!("INSERT 0 {rows}"))]);
         says(&mut a, &[("COMMIT", if conflicts { "40001" } else { "COMMIT" })]);
     }
 }
