@@ -15,7 +15,7 @@ use crate::error::{FileError, ReadError};
 use crate::ledger::Ledger;
 use crate::offsets::{self, Index};
 use crate::reader::Journal;
-use crate::redaction::{new_path, rename_new, sync_journal};
+use crate::redaction::{REDACTION_FILE, new_path, rename_new, sync_journal};
 use crate::scan::{Scanned, SegmentFile};
 use crate::segment::{Chain, PAGE_BYTES, SegmentHeader};
 
@@ -34,7 +34,8 @@ pub enum Packing {
         /// Bytes of the file now.
         bytes_after: u64,
     },
-    /// It was packed before, too little would go, or it holds frames whose place another segment names.
+    /// It was packed before, too little would go, it holds frames whose place another segment names, or a redaction is not
+    /// carried out yet.
     Left,
 }
 
@@ -48,6 +49,10 @@ impl Ledger {
             return Err(ReadError::Beyond { what: "sealed segment", number, end });
         }
         let journal = &self.journal;
+        // What a redaction has written and not renamed yet has the names that would be written to here.
+        if journal.env.storage.exists(&journal.dir.join(REDACTION_FILE)) {
+            return Ok(Packing::Left);
+        }
         let old = SegmentFile::open(&*journal.env.storage, &journal.dir, number, OpenMode::Read)?;
         if old.header.packed || filler(&old)? < old.header.length / WORTH_ONE_IN {
             return Ok(Packing::Left);

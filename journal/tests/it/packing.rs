@@ -141,6 +141,24 @@ fn a_redaction_reaches_into_a_packed_segment() {
 }
 
 #[test]
+fn what_an_unfinished_redaction_has_written_is_left_alone() {
+    let env = Env::memory(8);
+    let ledger = filled(&env, 40);
+    // Its segments are whole under their new names and wait for the next start, which renames them.
+    let waiting = dir().join("journal").join("00000000000000000001.seg.new");
+    let marker = dir().join("redaction");
+    for path in [&waiting, &marker] {
+        let file = env.storage.open(path, OpenMode::CreateNew).unwrap();
+        ledgerstone_journal::env::write_all_at(&*file, b"redacted", 0).unwrap();
+    }
+    assert_eq!(pack_all(&ledger), []);
+    assert_eq!(read_file(&*env.storage, &waiting, 1 << 20).unwrap(), b"redacted");
+    env.storage.remove_file(&marker).unwrap();
+    env.storage.remove_file(&waiting).unwrap();
+    assert!(!pack_all(&ledger).is_empty());
+}
+
+#[test]
 fn any_flipped_byte_of_a_packed_segment_is_noticed_and_so_is_a_missing_end() {
     let env = Env::memory(4);
     let ledger = filled(&env, 40);
