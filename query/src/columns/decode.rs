@@ -170,7 +170,7 @@ impl Shared<'_> {
         let mut run = Run { tables: BTreeMap::new(), redactions: Vec::new(), bytes: 0, effort: self.effort };
         // Those waiting, those being decoded, and the one that is being taken.
         let most = self.effort.bytes_max / (2 * self.effort.threads + 2);
-        let mut reached = to;
+        let mut reached = None;
         let read = self.origin.revisions_between(from, to, &mut |revision| {
             if stopped.load(Ordering::Relaxed) {
                 return Err(ColumnError::Stopped);
@@ -178,17 +178,17 @@ impl Shared<'_> {
             let position = revision.position;
             run.push(self.origin, &revision)?;
             if position.is_multiple_of(COUNT_EVERY) && run.bytes() > most {
-                reached = position + 1;
+                reached = Some(position + 1);
                 return Err(ColumnError::Memory { limit: most });
             }
             Ok(())
         });
         match read {
             Ok(()) => {}
-            Err(ColumnError::Memory { .. }) if reached < to => {}
+            Err(ColumnError::Memory { .. }) if reached.is_some() => {}
             Err(error) => return Err(error),
         }
-        run.finish(reached)
+        run.finish(reached.unwrap_or(to))
     }
 
     fn lock(&self) -> MutexGuard<'_, Line> {

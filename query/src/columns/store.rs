@@ -110,10 +110,17 @@ impl ColumnStore {
     /// the transaction's own writes. And as after every read of what is current, ask afterwards whether something that the
     /// snapshot sees has been redacted since.
     pub fn scan(&self, request: ScanRequest, stop: &dyn Fn() -> bool) -> Result<Scan, ColumnError> {
+        let mut reached = 0;
         loop {
             match self.scan_once(&request, stop) {
-                // What was in memory is in files now, and the journal is read on from there.
-                Err(ColumnError::Memory { .. }) if self.flush()? => {}
+                // What was in memory is in files now, and the journal is read on from there. If another thread has written it
+                // meanwhile there is nothing left to write, and it goes on as well.
+                Err(error @ ColumnError::Memory { .. }) => {
+                    let before = std::mem::replace(&mut reached, self.lock().position);
+                    if !self.flush()? && before == reached {
+                        return Err(error);
+                    }
+                }
                 // The files are gone, and the journal says it again.
                 Err(ColumnError::Damaged { .. }) => return self.scan_once(&request, stop),
                 other => return other,
