@@ -3,21 +3,18 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
 
 use ledgerstone_digest::{Hash, Id};
 
 use crate::env::{Env, Lock};
 use crate::error::{FileError, OpenError, ReadError};
-use crate::reader::{Journal, Segment};
-use crate::recovery::{self, LOCK_FILE};
+use crate::reader::Journal;
+use crate::recovery;
 use crate::redaction::REDACTION_FILE;
-use crate::segment::JOURNAL_DIR;
 
 /// The journal up to its last whole batch, and the directory locked while it is read.
 pub struct ClosedJournal {
     journal: Journal,
-    ledger: Id,
     end: u64,
     dir: PathBuf,
     _lock: Option<Box<dyn Lock>>,
@@ -26,31 +23,19 @@ pub struct ClosedJournal {
 impl ClosedJournal {
     /// Scans the last segment; the others are opened when they are needed.
     pub fn open(env: &Env, dir: &Path) -> Result<ClosedJournal, OpenError> {
-        let storage = &*env.storage;
-        let lock_path = dir.join(LOCK_FILE);
-        let lock = match storage.exists(&lock_path).then(|| storage.lock(&lock_path)) {
-            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(OpenError::Locked(dir.to_owned()));
-            }
-            // What cannot be locked for another reason, such as a copy on a read-only disk, has no server either.
-            lock => lock.and_then(Result::ok),
-        };
-        let mut segments = recovery::segments(env, dir)?;
-        let genesis = recovery::read_genesis(&segments)?;
-        let headers = segments.iter().map(|segment| segment.header).collect();
-        let Some(last) = segments.pop() else {
-            return Err(OpenError::NoLedger { path: dir.to_owned(), missing: JOURNAL_DIR });
-        };
-        let scanned = last.scan()?;
-        let (ledger, end) = (genesis.ledger, scanned.chain.next_position);
-        let active = Segment { file: last, index: RwLock::new(scanned.index) };
-        let journal = Journal::new(env.clone(), dir, genesis, headers, active).writing_nothing();
-        Ok(ClosedJournal { journal, ledger, end, dir: dir.to_owned(), _lock: lock })
+        let lock = recovery::lock_to_read(&*env.storage, dir)?;
+        let (journal, chain) = recovery::closed(env, dir)?;
+        Ok(ClosedJournal {
+            journal: journal.writing_nothing(),
+            end: chain.next_position,
+            dir: dir.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// The ledger's id, as its genesis says.
     pub fn ledger_id(&self) -> Id {
-        self.ledger
+        self.journal.genesis.ledger
     }
 
     /// The position behind its last block.

@@ -288,6 +288,20 @@ pub fn genesis_of(env: &Env, dir: &Path) -> Result<(Id, Id, GenesisFacts), OpenE
     Ok((genesis.ledger, genesis.strand, genesis_facts(&genesis)?))
 }
 
+/// The journal of a directory that nobody has open, up to its last whole batch, and where its chain ends. What stands behind
+/// was never acknowledged.
+pub(crate) fn closed(env: &Env, dir: &Path) -> Result<(Journal, Chain), OpenError> {
+    let mut segments = segments(env, dir)?;
+    let genesis = read_genesis(&segments)?;
+    let headers = segments.iter().map(|segment| segment.header).collect();
+    let Some(last) = segments.pop() else {
+        return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
+    };
+    let scanned = last.scan()?;
+    let active = Segment { file: last, index: std::sync::RwLock::new(scanned.index) };
+    Ok((Journal::new(env.clone(), dir, genesis, headers, active), scanned.chain))
+}
+
 /// Takes the lock of a directory that holds a ledger, so that no other process has it open.
 pub(crate) fn lock(storage: &dyn Storage, dir: &Path) -> Result<Box<dyn Lock>, OpenError> {
     if !storage.exists(&dir.join(JOURNAL_DIR)) {
@@ -298,6 +312,16 @@ pub(crate) fn lock(storage: &dyn Storage, dir: &Path) -> Result<Box<dyn Lock>, O
         std::io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_path_buf()),
         _ => OpenError::File(FileError { path, action: "lock it", source }),
     })
+}
+
+/// The lock of a directory that is only read, if it can be had. What cannot be locked for another reason than that a server
+/// has it, such as a copy on a read-only disk, has no server either.
+pub(crate) fn lock_to_read(storage: &dyn Storage, dir: &Path) -> Result<Option<Box<dyn Lock>>, OpenError> {
+    let path = dir.join(LOCK_FILE);
+    match storage.exists(&path).then(|| storage.lock(&path)) {
+        Some(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Err(OpenError::Locked(dir.to_path_buf())),
+        lock => Ok(lock.and_then(Result::ok)),
+    }
 }
 
 pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recovered, OpenError> {

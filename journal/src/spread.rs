@@ -1,8 +1,9 @@
 //! Work on many items of one transaction, spread over the processors: hashing a million documents on one thread is most
 //! of what a bulk load takes.
 
+use std::mem::take;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// Fewer items are not worth a thread.
@@ -30,7 +31,7 @@ pub fn spread_ranges<R: Send>(count: usize, chunk_min: usize, work: impl Fn(Rang
     if threads == 1 {
         return vec![work(0..count)];
     }
-    let size = count.div_ceil(threads);
+    let size = size_of_part(count, threads);
     thread::scope(|scope| {
         let begin = |at: usize| {
             let (work, part) = (&work, at * size..count.min((at + 1) * size));
@@ -58,35 +59,24 @@ pub fn spread_owned<T: Send, R: Send>(
     chunk_min: usize,
     work: impl Fn(usize, Vec<T>) -> R + Sync,
 ) -> Vec<R> {
-    let threads = threads_for(items.len(), chunk_min);
-    let size = items.len().div_ceil(threads).max(1);
-    let mut rest: Vec<(usize, Vec<T>)> = Vec::new();
-    for at in (1..items.len().div_ceil(size)).rev() {
-        rest.push((at * size, items.split_off(at * size)));
+    let count = items.len();
+    let size = size_of_part(count, threads_for(count, chunk_min));
+    let mut parts: Vec<Mutex<Vec<T>>> = Vec::new();
+    for at in (1..count.div_ceil(size)).rev() {
+        parts.push(Mutex::new(items.split_off(at * size)));
     }
-    thread::scope(|scope| {
-        let begun: Vec<_> = rest
-            .into_iter()
-            .rev()
-            .map(|(first, part)| {
-                // What a thread that could not be started was to work on comes back in here.
-                let given = Arc::new(Mutex::new(Some(part)));
-                let (work, taken) = (&work, Arc::clone(&given));
-                let begun = thread::Builder::new().spawn_scoped(scope, move || Some(work(first, take(&taken)?)));
-                begun.map_err(|_| (first, given))
-            })
-            .collect();
-        let mut made = vec![work(0, items)];
-        made.extend(begun.into_iter().filter_map(|rest| match rest {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err((first, part)) => Some(work(first, take(&part)?)),
-        }));
-        made
+    parts.push(Mutex::new(items));
+    parts.reverse();
+    spread_ranges(count, chunk_min, |part| {
+        let given =
+            parts.get(part.start / size).map(|given| take(&mut *given.lock().unwrap_or_else(PoisonError::into_inner)));
+        work(part.start, given.unwrap_or_default())
     })
 }
 
-fn take<T>(given: &Mutex<Option<T>>) -> Option<T> {
-    given.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// How many items each of so many threads works on.
+fn size_of_part(count: usize, threads: usize) -> usize {
+    count.div_ceil(threads).max(1)
 }
 
 fn threads_for(count: usize, chunk_min: usize) -> usize {

@@ -147,33 +147,26 @@ impl Metrics {
             ),
         ];
         for (name, help, counter) in counters {
-            let _ = writeln!(page, "# HELP ledgerstone_{name} {help}\n# TYPE ledgerstone_{name} counter");
+            head(&mut page, name, "counter", help);
             let _ = writeln!(page, "ledgerstone_{name} {}", counter.get());
         }
-        let _ = writeln!(page, "# HELP ledgerstone_log_lines_lost_total Lines of the log that could not be written.");
-        let _ = writeln!(page, "# TYPE ledgerstone_log_lines_lost_total counter");
+        head(&mut page, "log_lines_lost_total", "counter", "Lines of the log that could not be written.");
         let _ = writeln!(page, "ledgerstone_log_lines_lost_total {}", crate::log::lines_lost());
-        let _ = writeln!(page, "# HELP ledgerstone_connections Open connections on the PostgreSQL port.");
-        let _ = writeln!(page, "# TYPE ledgerstone_connections gauge");
+        head(&mut page, "connections", "gauge", "Open connections on the PostgreSQL port.");
         let _ = writeln!(page, "ledgerstone_connections {}", self.connections_open.get());
-        let _ = writeln!(page, "# HELP ledgerstone_journal_exports Journal exports to S3 that have not ended.");
-        let _ = writeln!(page, "# TYPE ledgerstone_journal_exports gauge");
+        head(&mut page, "journal_exports", "gauge", "Journal exports to S3 that have not ended.");
         let _ = writeln!(page, "ledgerstone_journal_exports {}", self.exports_open.get());
         render_work(&mut page, work);
         self.render_histogram(&mut page);
-        let _ = writeln!(page, "# HELP ledgerstone_kinesis_streams Journal streams to Kinesis, by their status.");
-        let _ = writeln!(page, "# TYPE ledgerstone_kinesis_streams gauge");
+        head(&mut page, "kinesis_streams", "gauge", "Journal streams to Kinesis, by their status.");
         for (status, count) in streams {
             let _ = writeln!(page, "ledgerstone_kinesis_streams{{status=\"{status}\"}} {count}");
         }
-        let _ = writeln!(page, "# HELP ledgerstone_ledger_size Leaves of the ledger's tree, published.");
-        let _ = writeln!(page, "# TYPE ledgerstone_ledger_size gauge");
+        head(&mut page, "ledger_size", "gauge", "Leaves of the ledger's tree, published.");
         for ledger in ledgers {
             let _ = writeln!(page, "ledgerstone_ledger_size{{ledger=\"{}\"}} {}", escape(&ledger.name), ledger.size);
         }
-        let _ =
-            writeln!(page, "# HELP ledgerstone_ledger_takes_writes 1, or 0 once writes are refused until a restart.");
-        let _ = writeln!(page, "# TYPE ledgerstone_ledger_takes_writes gauge");
+        head(&mut page, "ledger_takes_writes", "gauge", "1, or 0 once writes are refused until a restart.");
         for ledger in ledgers {
             let (name, takes) = (escape(&ledger.name), u8::from(ledger.takes_writes));
             let _ = writeln!(page, "ledgerstone_ledger_takes_writes{{ledger=\"{name}\"}} {takes}");
@@ -209,7 +202,7 @@ fn render_work(page: &mut String, work: &Pool) {
         ),
     ];
     for (name, kind, help, value) in all {
-        let _ = writeln!(page, "# HELP ledgerstone_{name} {help}\n# TYPE ledgerstone_{name} {kind}");
+        head(page, name, kind, help);
         let _ = writeln!(page, "ledgerstone_{name} {value}");
     }
 }
@@ -234,12 +227,17 @@ fn render_columns(page: &mut String, ledgers: &[LedgerMetrics]) {
         ("read_bytes_total", "counter", "Bytes read from files of columns.", |c| c.read_bytes),
     ];
     for (name, kind, help, value) in all {
-        let _ = writeln!(page, "# HELP ledgerstone_columns_{name} {help}\n# TYPE ledgerstone_columns_{name} {kind}");
+        head(page, &format!("columns_{name}"), kind, help);
         for ledger in ledgers {
             let (own, value) = (escape(&ledger.name), value(&ledger.columns));
             let _ = writeln!(page, "ledgerstone_columns_{name}{{ledger=\"{own}\"}} {value}");
         }
     }
+}
+
+/// The two lines that stand before a metric's values.
+fn head(page: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(page, "# HELP ledgerstone_{name} {help}\n# TYPE ledgerstone_{name} {kind}");
 }
 
 fn seconds(us: u64) -> String {

@@ -2,7 +2,7 @@
 //! whose genesis names its last checkpoint (docs/operations.md, "Keys").
 
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::qldb::JournalBlock;
@@ -12,9 +12,8 @@ use super::source::{BlockSource, ExportError, ReadSoFar};
 use crate::checkpoint::Recorded;
 use crate::env::{Env, Lock};
 use crate::error::{OpenError, ReadError};
-use crate::reader::{Journal, Segment};
+use crate::reader::Journal;
 use crate::recovery;
-use crate::segment::JOURNAL_DIR;
 
 /// A ledger that nobody has open, read without its key. Verify the directory first: nothing but checksums is looked at here.
 pub struct RetiredLedger {
@@ -34,22 +33,12 @@ impl RetiredLedger {
             .map_err(|error| OpenError::Checkpoint(error.to_string()))?
             .unverified()
             .clone();
-        let mut segments = recovery::segments(env, dir)?;
-        let genesis = recovery::read_genesis(&segments)?;
-        let headers = segments.iter().map(|segment| segment.header).collect();
-        let last =
-            segments.pop().ok_or_else(|| OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR })?;
-        let scanned = last.scan()?;
-        if scanned.chain.next_position < recorded.checkpoint.size {
-            return Err(OpenError::BehindCheckpoint {
-                path: dir.to_path_buf(),
-                end: scanned.chain.next_position,
-                recorded: recorded.checkpoint.size,
-            });
+        let (journal, chain) = recovery::closed(env, dir)?;
+        let (end, recorded_size) = (chain.next_position, recorded.checkpoint.size);
+        if end < recorded_size {
+            return Err(OpenError::BehindCheckpoint { path: dir.to_path_buf(), end, recorded: recorded_size });
         }
-        let active = Segment { file: last, index: RwLock::new(scanned.index) };
-        let journal = Journal::new(env.clone(), dir, genesis, headers, active);
-        Ok(RetiredLedger { journal, blocks: scanned.chain.next_block, checkpoint: recorded.note, _lock: lock })
+        Ok(RetiredLedger { journal, blocks: chain.next_block, checkpoint: recorded.note, _lock: lock })
     }
 
     fn block(&self, number: u64, hasher: &mut Hasher) -> Result<JournalBlock, ReadError> {

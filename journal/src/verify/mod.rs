@@ -27,7 +27,7 @@ pub use report::{Compared, Finding, Verdict, VerifyReport};
 
 use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_MAGIC};
 use crate::env::{Entry, EntryKind, Env, OpenMode, Storage};
-use crate::recovery::LOCK_FILE;
+use crate::recovery::lock_to_read;
 use crate::redaction::{REDACTION_FILE, REDACTION_MAGIC};
 use crate::segment::{JOURNAL_DIR, NEXT_SEGMENT, segment_number, segment_path};
 use crate::slots::{self, Slot, read_up_to};
@@ -55,14 +55,9 @@ pub fn verify_directory(env: &Env, dir: &Path, options: VerifyOptions<'_>) -> Ve
     let mut report = VerifyReport::new();
     let storage = &*env.storage;
     let VerifyOptions { checkpoint, vkey, threads, progress } = options;
-    let lock_path = dir.join(LOCK_FILE);
-    // What cannot be locked for another reason, such as a copy on a read-only disk, has no server either.
-    let _lock = match storage.exists(&lock_path).then(|| storage.lock(&lock_path)) {
-        Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-            report.unchecked(dir, None, "a server has this ledger open; stop it, or verify a copy");
-            return report;
-        }
-        lock => lock,
+    let Ok(_lock) = lock_to_read(storage, dir) else {
+        report.unchecked(dir, None, "a server has this ledger open; stop it, or verify a copy");
+        return report;
     };
     let kept = kept_checkpoint(dir, checkpoint.as_deref(), vkey.as_ref(), &mut report);
     let redaction = dir.join(REDACTION_FILE);

@@ -15,13 +15,13 @@ use arrow::datatypes::{Int64Type, UInt64Type};
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{self, Value};
-use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_journal::{ClosedJournal, Env, ReadError, StoredRevision};
 
 use super::cache::ColumnCache;
 use super::field::{FieldColumn, Form, time_shape};
 use super::files::open_chunk;
 use super::manifest::{MANIFEST, Manifest};
+use super::origin::{has_columns, record_of};
 use super::piece::Piece;
 use super::segment::{SegmentNote, file_path};
 use super::store::ColumnStore;
@@ -245,7 +245,7 @@ impl<'e> Comparison<'e> {
             if let Some(record) = record_of(&revision) {
                 redactions.insert((record.table_id, record.document_id, record.version), revision.position);
             }
-            if revision.is_opaque() || revision.table_id.is_system() || revision.position >= *position {
+            if !has_columns(&revision) || revision.position >= *position {
                 return Ok(());
             }
             let own = tables.get(&revision.table_id).map(Vec::as_slice).unwrap_or_default();
@@ -337,11 +337,6 @@ fn find(books: &[Book], own: &[usize], position: u64) -> Option<usize> {
     let first = |at: &usize| books.get(*at).is_some_and(|book| book.note.positions.0 <= position);
     let at = *own.get(own.partition_point(first).checked_sub(1)?)?;
     books.get(at).filter(|book| position <= book.note.positions.1).map(|_| at)
-}
-
-fn record_of(revision: &StoredRevision) -> Option<RedactionRecord> {
-    let data = revision.data.as_deref().filter(|_| revision.table_id == Id::REDACTIONS);
-    RedactionRecord::from_value(data?)
 }
 
 /// What a row must be for the journal, and whether its document has fields that no column here is of.

@@ -10,7 +10,7 @@ use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_journal::StoredRevision;
 
 use super::ColumnError;
-use super::origin::Origin;
+use super::origin::{Origin, has_columns, record_of};
 use super::piece::{Piece, PieceBuilder};
 
 /// Positions of a run, unless their documents are large.
@@ -207,21 +207,15 @@ struct Run {
 
 impl Run {
     fn push(&mut self, origin: &dyn Origin, revision: &StoredRevision) -> Result<(), ColumnError> {
-        if revision.table_id == Id::REDACTIONS {
-            let record = revision.data.as_deref().and_then(RedactionRecord::from_value);
-            self.redactions.extend(record.map(|record| (revision.position, record)));
-            return Ok(());
-        }
-        if revision.is_opaque() || revision.table_id.is_system() {
+        self.redactions.extend(record_of(revision).map(|record| (revision.position, record)));
+        if !has_columns(revision) {
             return Ok(());
         }
         let (open, table) =
             self.tables.entry(revision.table_id).or_insert_with(|| (PieceBuilder::new(), DecodedTable::default()));
         table.superseded.extend(revision.supersedes.map(|before| (before, revision.position)));
         open.push(revision, origin.is_redacted(revision.position))?;
-        if open.rows() >= self.effort.piece_rows
-            || open.rows().is_multiple_of(64) && open.bytes() >= self.effort.piece_bytes
-        {
+        if open.is_full(self.effort.piece_rows, self.effort.piece_bytes) {
             let piece = std::mem::replace(open, PieceBuilder::new()).finish()?;
             self.bytes += piece.bytes;
             table.pieces.push(piece);

@@ -89,3 +89,14 @@ impl Origin for ClosedJournal {
         Ok(None)
     }
 }
+
+/// Whether a revision is a row of its table's columns.
+pub fn has_columns(revision: &StoredRevision) -> bool {
+    !revision.is_opaque() && !revision.table_id.is_system()
+}
+
+/// The record of a redaction that a revision is.
+pub fn record_of(revision: &StoredRevision) -> Option<RedactionRecord> {
+    let data = revision.data.as_deref().filter(|_| revision.table_id == Id::REDACTIONS);
+    RedactionRecord::from_value(data?)
+}

@@ -180,6 +180,12 @@ impl PieceBuilder {
         self.positions.len() * 96 + self.fields.iter().flatten().map(|field| field.bytes + 256).sum::<usize>()
     }
 
+    /// Whether it has so many rows or bytes; the bytes are counted now and then only.
+    pub fn is_full(&self, rows_max: usize, bytes_max: usize) -> bool {
+        let rows = self.rows();
+        rows >= rows_max || rows.is_multiple_of(64) && self.bytes() >= bytes_max
+    }
+
     /// `redacted`: its data is not to be kept, whether the journal still has it or not.
     pub fn push(&mut self, revision: &StoredRevision, redacted: bool) -> Result<(), ColumnError> {
         let row = self.positions.len();

@@ -12,7 +12,7 @@ use ledgerstone_journal::{Env, Ledger, StoredRevision};
 
 use super::cache::ColumnCache;
 use super::decode::{Decoded, Effort, decode};
-use super::origin::{Open, Origin};
+use super::origin::{Open, Origin, has_columns, record_of};
 use super::scan::{Partition, Scan, Source};
 use super::tail::{Chunk, Tail};
 use super::{COLUMNS_DIR, ColumnError, ColumnOptions, ColumnStats, ScanRequest};
@@ -308,19 +308,14 @@ impl ColumnStore {
     }
 
     fn take(&self, inner: &mut Inner, revision: &StoredRevision) -> Result<(), ColumnError> {
-        if revision.table_id == Id::REDACTIONS {
-            return self.take_redaction(inner, revision);
+        if let Some(record) = record_of(revision) {
+            return self.take_out(inner, revision.position, &record);
         }
-        if revision.is_opaque() || revision.table_id.is_system() {
+        if !has_columns(revision) {
             return Ok(());
         }
         let tail = inner.tables.entry(revision.table_id).or_insert_with(Tail::new);
         tail.push(revision, self.origin.is_redacted(revision.position), &self.options)
-    }
-
-    fn take_redaction(&self, inner: &mut Inner, revision: &StoredRevision) -> Result<(), ColumnError> {
-        let Some(record) = revision.data.as_deref().and_then(RedactionRecord::from_value) else { return Ok(()) };
-        self.take_out(inner, revision.position, &record)
     }
 
     /// What a record at a position says is redacted.

@@ -144,8 +144,7 @@ impl Tail {
         }
         self.open.push(revision, redacted)?;
         self.open_successors.push(NONE);
-        let rows = self.open.rows();
-        if rows >= options.piece_rows || rows.is_multiple_of(64) && self.open.bytes() >= options.piece_bytes() {
+        if self.open.is_full(options.piece_rows, options.piece_bytes()) {
             self.close(options)?;
         }
         Ok(())
@@ -156,17 +155,20 @@ impl Tail {
         if self.open.rows() == 0 {
             return Ok(());
         }
-        let piece = Arc::new(std::mem::replace(&mut self.open, PieceBuilder::new()).finish()?);
-        let successors = Arc::new(std::mem::take(&mut self.open_successors));
-        self.chunks.push(Chunk::Memory { piece, successors, frozen: false });
-        self.join(options)
+        let piece = std::mem::replace(&mut self.open, PieceBuilder::new()).finish()?;
+        let successors = std::mem::take(&mut self.open_successors);
+        self.push_piece(piece, successors, options)
     }
 
     /// Takes a piece whose rows stand behind all others; what superseded which is noted afterwards.
     pub fn append(&mut self, piece: Piece, options: &ColumnOptions) -> Result<(), ColumnError> {
         self.close(options)?;
-        let successors = Arc::new(vec![NONE; piece.rows]);
-        self.chunks.push(Chunk::Memory { piece: Arc::new(piece), successors, frozen: false });
+        let successors = vec![NONE; piece.rows];
+        self.push_piece(piece, successors, options)
+    }
+
+    fn push_piece(&mut self, piece: Piece, successors: Vec<u64>, options: &ColumnOptions) -> Result<(), ColumnError> {
+        self.chunks.push(Chunk::Memory { piece: Arc::new(piece), successors: Arc::new(successors), frozen: false });
         self.join(options)
     }
 

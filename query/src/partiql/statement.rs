@@ -193,14 +193,7 @@ impl Parser<'_> {
         let from = vec![self.changed_table()?];
         let changes = self.changes()?;
         let filter = self.filter()?;
-        Ok(Statement::Update(Box::new(Update {
-            with: Vec::new(),
-            recursive: false,
-            from,
-            changes,
-            filter,
-            returning: Vec::new(),
-        })))
+        Ok(update_of(from, changes, filter))
     }
 
     /// `FROM t [AS a] [BY id], … [WHERE …] SET … | INSERT INTO … | REMOVE …`
@@ -213,14 +206,7 @@ impl Parser<'_> {
             return Err(near(start.slice(self.text), start).hint("write SELECT … FROM …: SELECT comes first"));
         }
         let changes = self.changes()?;
-        Ok(Statement::Update(Box::new(Update {
-            with: Vec::new(),
-            recursive: false,
-            from,
-            changes,
-            filter,
-            returning: Vec::new(),
-        })))
+        Ok(update_of(from, changes, filter))
     }
 
     /// `DELETE FROM t [AS a] [BY id] [WHERE …]`
@@ -396,4 +382,10 @@ impl Parser<'_> {
         let arguments = if self.at_end() || self.is_sign(";") { Vec::new() } else { self.comma_separated(Self::expr)? };
         Ok(Statement::Exec { procedure, arguments })
     }
+}
+
+/// An update of what PartiQL can say: it has no WITH and answers nothing.
+fn update_of(from: Vec<From>, changes: Vec<Change>, filter: Option<Expr>) -> Statement {
+    let (with, returning) = (Vec::new(), Vec::new());
+    Statement::Update(Box::new(Update { with, recursive: false, from, changes, filter, returning }))
 }

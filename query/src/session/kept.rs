@@ -192,12 +192,7 @@ impl Session {
         let parsed = Parsed { statement, text: job.parsed.text, parameters: job.parsed.parameters };
         let inner = Job { parsed: &parsed, ..job };
         let own = alone && matches!(self.work, Work::Idle);
-        let answer = if own {
-            self.autocommit(inner).await?
-        } else {
-            self.join();
-            self.run_in_open(inner)?
-        };
+        let answer = self.run_documents(inner, alone).await?;
         let Response::Rows { columns, rows } = answer else {
             return Err(QueryError::internal("a query answered without rows"));
         };

@@ -171,12 +171,7 @@ impl Session {
 
     async fn dispatch(&mut self, job: Job<'_>, alone: bool) -> Result<Response, QueryError> {
         let statement = &job.parsed.statement;
-        if self.transaction_status() == TransactionStatus::Failed
-            && !matches!(
-                statement,
-                Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackToSavepoint(_)
-            )
-        {
+        if self.transaction_status() == TransactionStatus::Failed && !ends_failure(statement) {
             return Err(failed_transaction());
         }
         if let Statement::Execute { name, arguments } = statement {
@@ -222,7 +217,7 @@ impl Session {
     }
 
     /// A statement that reads or changes documents or definitions.
-    async fn run_documents(&mut self, job: Job<'_>, alone: bool) -> Result<Response, QueryError> {
+    pub(super) async fn run_documents(&mut self, job: Job<'_>, alone: bool) -> Result<Response, QueryError> {
         if alone && matches!(self.work, Work::Idle) {
             return self.autocommit(job).await;
         }
@@ -232,7 +227,7 @@ impl Session {
 
     /// A statement that is a transaction of its own. After a conflict it is run again: only explicit transactions ever
     /// see 40001, or a statement that has lost two hundred times.
-    pub(super) async fn autocommit(&mut self, job: Job<'_>) -> Result<Response, QueryError> {
+    async fn autocommit(&mut self, job: Job<'_>) -> Result<Response, QueryError> {
         let read_only = matches!(job.parsed.statement, Statement::Query(_)) && self.info.door != Door::Qldb
             || self.info.settings.is_on("default_transaction_read_only");
         let mut attempt = 0;
@@ -467,12 +462,7 @@ impl Session {
         let Some(parsed) = statements.first() else { return Ok(Arc::new(prepared)) };
         let statement = &parsed.statement;
         let failed = self.transaction_status() == TransactionStatus::Failed;
-        if failed
-            && !matches!(
-                statement,
-                Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackToSavepoint(_)
-            )
-        {
+        if failed && !ends_failure(statement) {
             return Err(failed_transaction());
         }
         let job = Job { text, parsed, dialect, parameters: &[], types: &prepared.types, alone: true };
@@ -659,6 +649,11 @@ fn respond(plan: &Plan, outcome: Outcome) -> Response {
             _ => Response::Done { tag: command_tag(command, count) },
         },
     }
+}
+
+/// What may be asked for in a transaction that has failed: its end, or the way back to before.
+fn ends_failure(statement: &Statement) -> bool {
+    matches!(statement, Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackToSavepoint(_))
 }
 
 #[cfg(test)]

@@ -57,6 +57,33 @@ impl<'a> Cursor<'a> {
         self.tokens.get(self.at).map(|t| &t.token)
     }
 
+    /// The tokens of a parenthesis that comes next, which is taken. `close` and `inside` say what is expected of it.
+    fn parenthesis(&mut self, close: &str, inside: &str) -> Result<Option<&'a [TokenWithSpan]>> {
+        if self.token() != Some(&Token::LParen) {
+            return Ok(None);
+        }
+        let mut open = 0usize;
+        let length = self.rest().iter().position(|t| {
+            match t.token {
+                Token::LParen => open += 1,
+                Token::RParen => open = open.saturating_sub(1),
+                _ => {}
+            }
+            open == 0
+        });
+        let Some(length) = length else {
+            self.at = self.tokens.len();
+            return Err(self.expected(close));
+        };
+        let tokens = self.tokens.get(self.at + 1..self.at + length).unwrap_or(&[]);
+        if tokens.is_empty() {
+            self.at += 1;
+            return Err(self.expected(inside));
+        }
+        self.at += length + 1;
+        Ok(Some(tokens))
+    }
+
     fn at_end(&self) -> bool {
         self.at >= self.tokens.len()
     }

@@ -8,7 +8,8 @@ use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::{Encoded, Encoder};
 
 use super::doc::shown;
-use super::{Transaction, WRITE_BYTES, check_document_rules, check_keys};
+use super::rules::{check_document_rules, check_keys};
+use super::{Transaction, WRITE_BYTES};
 use crate::catalogue::Table;
 use crate::database::Limits;
 use crate::error::Result;

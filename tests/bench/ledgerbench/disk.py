@@ -37,18 +37,15 @@ class Disk:
             print(f"loaded {self.options.bulk_rows} registrations and {self.options.updates} transfers into {place} in {time.time() - began:.1f} s", flush=True)
 
     def update(self, place):
-        command = transactions.command(self.servers, place, "W3", CLIENTS, 1, self.options.bulk_rows, self.folder)
-        at = command.index("-T")
-        command[at:at + 2] = ["-t", str(max(1, self.options.updates // CLIENTS))]
-        logged = command.index("-l")
-        del command[logged:logged + 3]
+        command = transactions.command(self.servers, place, "W3", CLIENTS, None, self.options.bulk_rows, None,
+                                       each=max(1, self.options.updates // CLIENTS))
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.servers.environment())
 
     def run(self, repeat):
         if repeat:
             return  # It is a size, not a speed.
         for system in self.systems:
-            parts = self.of_ledger() if system == "ledgerstone" else self.of_postgres(self.place(system))
+            parts = self.of_ledger() if system == "ledgerstone" else self.of_postgres(system)
             total = sum(parts.values())
             told = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in sorted(parts.items(), key=lambda p: -p[1]))
             print(f"{WORKLOAD} {system}: {total / 2**20:.0f} MiB: {told}", flush=True)
@@ -76,14 +73,12 @@ class Disk:
         page = urllib.request.urlopen(f"{self.servers.http[place]}/metrics", timeout=10).read().decode()
         return float(re.search(rf"^ledgerstone_{name} ([0-9.]+)", page, re.M)[1])
 
-    def of_postgres(self, place):
+    def of_postgres(self, system):
+        place = self.place(system)
         ask = lambda sql: int(self.servers.query(place, sql, 1)[0][0][0][0])
         self.servers.psql(place, "-c", "checkpoint")
-        tables = [t for t in ["vehicle_registration", "vehicle_registration_history"]
-                  if self.servers.query(place, f"select to_regclass('{t}')", 1)[0][0]
-                  and ask(f"select coalesce(to_regclass('{t}')::oid::bigint, 0)")]
         parts = {}
-        for table in tables:
+        for table in ["vehicle_registration"] + ["vehicle_registration_history"] * (system == "postgres-audit"):
             parts[table] = ask(f"select pg_table_size('{table}')")
             parts[f"indexes of {table}"] = ask(f"select pg_indexes_size('{table}')")
         return parts

@@ -62,13 +62,11 @@ class Scale:
 
     def killed(self, place, n):
         """Seconds from the start until it answers, after a kill in the midst of transfers."""
-        command = transactions.command(self.servers, place, "W3", CLIENTS, 3600, n, self.folder)
+        command = transactions.command(self.servers, place, "W3", CLIENTS, 3600, n, None)
         load = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.servers.environment())
         time.sleep(1 + self.rng.random() * self.options.seconds)
         self.servers.kill_ledgerstone(place)
         load.wait()
-        for log in self.folder.glob("t.*"):
-            log.unlink()
         began = time.time()
         self.servers.start_ledgerstone(place)
         self.servers.query(place, "select 1", 1)

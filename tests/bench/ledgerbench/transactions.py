@@ -85,7 +85,8 @@ def turns(systems, repeat):
     return systems[at:] + systems[:at]
 
 
-def command(servers, system, workload, clients, seconds, rows, logs, rate=None):
+def command(servers, system, workload, clients, seconds, rows, logs, rate=None, each=None):
+    """pgbench's command: for so many seconds, or `each` transactions of every client; latencies go to `logs`, if given."""
     files = []
     if workload in MIXTURES:
         for part in MIXTURES[workload].split(", "):
@@ -98,8 +99,8 @@ def command(servers, system, workload, clients, seconds, rows, logs, rate=None):
             script = BENCH / "workloads" / f"{workload}-{kind}.sql"
         files = ["-f", str(script)]
     tries = TRIES if workload in MIXTURES else 1
-    return ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(2, clients)), "-T", str(max(1, int(seconds))),
-            "-D", f"n={rows}", "-D", f"np={rows // 10}", *files, "-l", "--log-prefix", str(logs / "t"),
+    return ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(2, clients)), *(["-t", str(each)] if each else ["-T", str(max(1, int(seconds)))]),
+            "-D", f"n={rows}", "-D", f"np={rows // 10}", *files, *(["-l", "--log-prefix", str(logs / "t")] if logs else []),
             "--max-tries", str(tries), *(["--rate", f"{rate:.2f}"] if rate else []), *servers.address(system)]
 
 

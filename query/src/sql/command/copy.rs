@@ -85,7 +85,8 @@ pub(super) fn parse(dialect: &LedgerstoneDialect, converter: &mut Converter, c: 
 }
 
 fn copy_target(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut Cursor) -> Result<CopyTarget> {
-    if c.token() != Some(&Token::LParen) {
+    let start = c.at + 1;
+    let Some(inside) = c.parenthesis("\")\" after the query", "a query")? else {
         let table = c.table_name()?;
         let mut columns = Vec::new();
         if c.sign(&Token::LParen) {
@@ -96,35 +97,14 @@ fn copy_target(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut 
             c.expect_sign(&Token::RParen)?;
         }
         return Ok(CopyTarget::Table { table, columns });
-    }
-    let start = c.at + 1;
-    let mut open = 0usize;
-    let length = c.rest().iter().position(|t| {
-        match t.token {
-            Token::LParen => open += 1,
-            Token::RParen => open = open.saturating_sub(1),
-            _ => {}
-        }
-        open == 0
-    });
-    let Some(length) = length else {
-        c.at = c.tokens.len();
-        return Err(c.expected("\")\" after the query"));
     };
-    let inside = c.tokens.get(start..c.at + length).unwrap_or(&[]);
-    if inside.is_empty() {
-        c.at += 1;
-        return Err(c.expected("a query"));
-    }
-    let query = match statement_of(dialect, converter, inside, c.text)? {
-        Statement::Query(query) => query,
+    match statement_of(dialect, converter, inside, c.text)? {
+        Statement::Query(query) => Ok(CopyTarget::Query(query)),
         _ => {
             c.at = start;
-            return Err(c.unsupported("COPY of anything but a table or a query", "run the change first"));
+            Err(c.unsupported("COPY of anything but a table or a query", "run the change first"))
         }
-    };
-    c.at += length + 1;
-    Ok(CopyTarget::Query(query))
+    }
 }
 
 fn copy_place(c: &mut Cursor, from: bool) -> Result<CopyPlace> {

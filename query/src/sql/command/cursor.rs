@@ -52,43 +52,16 @@ fn prepare(dialect: &LedgerstoneDialect, c: &mut Cursor) -> Result<Statement> {
 }
 
 fn types(dialect: &LedgerstoneDialect, c: &mut Cursor) -> Result<Vec<TypeName>> {
-    let Some(inside) = parenthesis(c)? else { return Ok(Vec::new()) };
+    let Some(inside) = c.parenthesis("\")\"", "a list")? else { return Ok(Vec::new()) };
     let span = c.here();
     let parsed = with_parser(dialect, inside, c.text, |p| p.parse_comma_separated(|p| p.parse_data_type()))?;
     let mut converter = Converter::new();
     parsed.into_iter().map(|ty| converter.type_name(ty, span)).collect()
 }
 
-/// The tokens of a parenthesis that comes next, which is taken.
-fn parenthesis<'a>(c: &mut Cursor<'a>) -> Result<Option<&'a [sqlparser::tokenizer::TokenWithSpan]>> {
-    if c.token() != Some(&Token::LParen) {
-        return Ok(None);
-    }
-    let mut open = 0usize;
-    let length = c.rest().iter().position(|t| {
-        match t.token {
-            Token::LParen => open += 1,
-            Token::RParen => open = open.saturating_sub(1),
-            _ => {}
-        }
-        open == 0
-    });
-    let Some(length) = length else {
-        c.at = c.tokens.len();
-        return Err(c.expected("\")\""));
-    };
-    let inside = c.tokens.get(c.at + 1..c.at + length).unwrap_or(&[]);
-    if inside.is_empty() {
-        c.at += 1;
-        return Err(c.expected("a list"));
-    }
-    c.at += length + 1;
-    Ok(Some(inside))
-}
-
 fn execute(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut Cursor) -> Result<Statement> {
     let name = c.name("the name of a prepared statement")?;
-    let arguments = match parenthesis(c)? {
+    let arguments = match c.parenthesis("\")\"", "a list")? {
         Some(inside) => {
             let parsed = with_parser(dialect, inside, c.text, |p| p.parse_comma_separated(|p| p.parse_expr()))?;
             converter.exprs(parsed)?
