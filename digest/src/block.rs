@@ -223,6 +223,10 @@ impl StatementInfo {
         self.write_beside_text(fields);
     }
 
+    pub(crate) fn start_field(&self, hasher: &mut Hasher) -> Hash {
+        hasher.field("startTime", &Value::Timestamp(native_time(self.start_time_ms)))
+    }
+
     /// All fields but the text's.
     pub(crate) fn write_beside_text(&self, fields: &mut FieldWriter<'_>) {
         fields.field("startTime", &Value::Timestamp(native_time(self.start_time_ms)));
@@ -322,10 +326,21 @@ impl TransactionInfo {
         self.ion_hash_with(&mut Hasher::new())
     }
 
-    /// `IH(transactionInfo)` from the hashes of the fields of its `documents`.
-    pub fn ion_hash_of(statements: &[StatementInfo], documents: &[Hash], hasher: &mut Hasher) -> Hash {
+    /// `IH(transactionInfo)` from the hashes of each statement's text and start as fields, and of the fields of its
+    /// `documents`.
+    pub(crate) fn ion_hash_of_fields(
+        statements: &[StatementInfo],
+        hashes: &[(Hash, Hash)],
+        documents: &[Hash],
+        hasher: &mut Hasher,
+    ) -> Hash {
         hasher.structure(|fields| {
-            fields.struct_list_field("statements", statements, |fields, statement| statement.write(fields));
+            let statements = statements.iter().zip(hashes);
+            fields.struct_list_field("statements", statements, |fields, (statement, (text, start))| {
+                fields.hashed_field(*text);
+                fields.hashed_field(*start);
+                fields.blob_field("statementDigest", &statement.digest.0);
+            });
             if !documents.is_empty() {
                 fields.struct_field("documents", |fields| {
                     documents.iter().for_each(|hash| fields.hashed_field(*hash));

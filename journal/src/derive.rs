@@ -1,6 +1,8 @@
 //! The hashes of a block, from its values (docs/format.md, "Leaves" and "Hashes"): the one place where they are
 //! made, used when a block is sequenced and again whenever one is read to be checked.
 
+use std::ops::Range;
+
 use ledgerstone_digest::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, StatementInfo, TransactionInfo};
 use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::leaf::{BlockLeaf, BlockOpening, RevisionContent, RevisionLeaf, RevisionPlace};
@@ -40,7 +42,7 @@ pub(crate) struct RevisionFacts {
 /// Collects a block's revisions in order.
 pub(crate) struct BlockDeriver<'a> {
     facts: BlockFacts,
-    hasher: &'a mut Hasher,
+    hasher: &'a mut BlockHasher,
     revision_hashes: Vec<Hash>,
     revision_leaves: Vec<RevisionLeaf>,
     leaf_hashes: Vec<Hash>,
@@ -62,9 +64,9 @@ pub(crate) struct DerivedBlock {
     pub opening: BlockOpening,
 }
 
-/// Hashes revisions of one block after another.
+/// Hashes blocks and their revisions one after the other, and keeps what they have in common.
 #[derive(Default)]
-struct RevisionDeriver {
+pub(crate) struct BlockHasher {
     hasher: Hasher,
     repeated: RepeatedFields,
 }
@@ -79,7 +81,7 @@ struct Part {
 }
 
 impl<'a> BlockDeriver<'a> {
-    pub fn new(facts: BlockFacts, hasher: &'a mut Hasher) -> Self {
+    pub fn new(facts: BlockFacts, hasher: &'a mut BlockHasher) -> Self {
         BlockDeriver {
             facts,
             hasher,
@@ -117,21 +119,26 @@ impl<'a> BlockDeriver<'a> {
             part.leaf_hashes.push(leaf_hash(&leaf.encode()));
             if let Some(listed) = listed {
                 let table = (revision.table_id, &*listed.table_name);
-                let RevisionDeriver { hasher, repeated } = deriver;
+                let BlockHasher { hasher, repeated } = deriver;
                 part.listed.push(repeated.listed(revision.document_id, table, &listed.statements, hasher));
             }
         });
     }
 
     /// Several threads do it if there are many.
-    fn spread(&mut self, count: usize, derive: impl Fn(&mut RevisionDeriver, usize, &mut Part) + Sync) {
-        let parts = spread_ranges(count, CHUNK_MIN, |range| {
-            let (mut deriver, mut part) = (RevisionDeriver::default(), Part::default());
+    fn spread(&mut self, count: usize, derive: impl Fn(&mut BlockHasher, usize, &mut Part) + Sync) {
+        let derive_all = |hasher: &mut BlockHasher, range: Range<usize>| {
+            let mut part = Part::default();
             part.revisions.reserve_exact(range.len());
-            part.leaf_hashes.reserve_exact(range.len());
-            range.for_each(|at| derive(&mut deriver, at, &mut part));
+            // The block's comes behind them.
+            part.leaf_hashes.reserve_exact(range.len() + 1);
+            range.for_each(|at| derive(hasher, at, &mut part));
             part
-        });
+        };
+        let parts = match count {
+            0..CHUNK_MIN => vec![derive_all(self.hasher, 0..count)],
+            _ => spread_ranges(count, CHUNK_MIN, |range| derive_all(&mut BlockHasher::default(), range)),
+        };
         for part in parts {
             append(&mut self.revision_hashes, part.revisions);
             append(&mut self.revision_leaves, part.leaves);
@@ -142,36 +149,32 @@ impl<'a> BlockDeriver<'a> {
 
     /// The hashes of the block; or the name of a part that an imported block's list of entries does not hold.
     pub fn finish(
-        self,
+        mut self,
         info: &TransactionInfo,
         origin: &OriginInfo,
         redaction: Option<&RedactionInfo>,
         imported: Option<&ImportedBlock>,
     ) -> Result<DerivedBlock, &'static str> {
-        let info_hash = info.ion_hash_with(self.hasher);
-        self.finish_with(info_hash, origin, redaction, imported)
+        let BlockHasher { hasher, repeated } = &mut *self.hasher;
+        let listed = info.documents.iter().map(|document| {
+            let table = (document.table_id, &*document.table_name);
+            repeated.listed(document.document_id, table, &document.statements, hasher)
+        });
+        self.listed = listed.collect();
+        self.finish_placed(&info.statements, origin, redaction, imported)
     }
 
     /// The same of a block whose revisions were given to [`BlockDeriver::place`].
     pub fn finish_placed(
-        self,
+        mut self,
         statements: &[StatementInfo],
         origin: &OriginInfo,
         redaction: Option<&RedactionInfo>,
         imported: Option<&ImportedBlock>,
     ) -> Result<DerivedBlock, &'static str> {
-        let info_hash = TransactionInfo::ion_hash_of(statements, &self.listed, self.hasher);
-        self.finish_with(info_hash, origin, redaction, imported)
-    }
-
-    fn finish_with(
-        mut self,
-        info_hash: Hash,
-        origin: &OriginInfo,
-        redaction: Option<&RedactionInfo>,
-        imported: Option<&ImportedBlock>,
-    ) -> Result<DerivedBlock, &'static str> {
-        let origin_hash = origin.ion_hash_with(self.hasher);
+        let BlockHasher { hasher, repeated } = &mut *self.hasher;
+        let info_hash = repeated.transaction_info(statements, &self.listed, hasher);
+        let origin_hash = repeated.origin(origin, hasher);
         let redaction_hash = redaction.map(|r| r.ion_hash());
         let entries = Entries::of(imported, &self.revision_hashes, info_hash, origin_hash, redaction_hash)?;
         let revisions = self.revision_hashes.len() as u32;
@@ -201,10 +204,10 @@ impl<'a> BlockDeriver<'a> {
 
 /// A revision's leaf and QLDB's hash of it.
 pub(crate) fn revision_leaf(block: &BlockFacts, revision: &RevisionFacts) -> (RevisionLeaf, Hash) {
-    RevisionDeriver::default().leaf(block, revision)
+    BlockHasher::default().leaf(block, revision)
 }
 
-impl RevisionDeriver {
+impl BlockHasher {
     fn leaf(&mut self, block: &BlockFacts, revision: &RevisionFacts) -> (RevisionLeaf, Hash) {
         let tx_time_ms = revision.imported.map_or(block.time_ms, |imported| imported.tx_time_ms);
         let metadata = Metadata { id: revision.document_id, version: revision.version, tx_time_ms, tx_id: block.tx_id };

@@ -4,9 +4,11 @@
 //! and lays it out in the forming batch; the writer writes a batch, syncs, publishes its blocks, moves the snapshot, and
 //! answers. While one batch is synced the next one forms. There is no timer: a crowd shares one sync.
 //!
-//! Somebody who comes alone would pay three changes of threads for nothing, so their own thread does all of it
-//! ([`Shared::commit_alone`]). The sequencer's and the writer's sides are handed around for that: whoever takes one out of
-//! the state works with it and nobody else does.
+//! A change of threads costs as much as to sequence a small transaction, so there are as few as can be. Somebody who comes
+//! alone would pay three of them for nothing: their own thread does all of the work ([`Shared::commit_alone`]). In a crowd
+//! the sequencer is woken when those have had their turn who are ready to submit too ([`Shared::rouse_deferred`]), and the
+//! writer takes the next batch by itself when it is done with one. The sequencer's and the writer's sides are handed around
+//! for that: whoever takes one out of the state works with it and nobody else does.
 //!
 //! Without threads a test takes the steps one by one.
 
@@ -34,6 +36,10 @@ const ALONE_REVISIONS_MAX: usize = 64;
 /// A disk that takes longer for a batch is left to the threads for a while.
 const ALONE_WRITE_MAX: Duration = Duration::from_millis(20);
 const SLOW_DISK: u32 = 1_000;
+/// Whoever was to wake the sequencer is late when so many wait.
+const DEFERRED_MAX: usize = 32;
+/// Nothing is taken from the queue while so many batches wait for the writer.
+const BACKLOG_MAX: usize = 2;
 
 /// Somebody is committing alone, on their own thread.
 static ALONE: AtomicBool = AtomicBool::new(false);
@@ -87,6 +93,8 @@ pub(crate) struct State {
     crowd: u32,
     /// How many wait on `Shared::waiting`.
     waiters: u32,
+    /// Somebody who submitted a transaction is about to wake the sequencer ([`Shared::rouse_deferred`]).
+    deferred: bool,
     /// Restored, and nobody has vouched for it: nothing is taken.
     pub read_only: bool,
     pub stopped: Option<String>,
@@ -169,6 +177,26 @@ impl State {
         Some((self.front.take()?, self.back.take()?, alone))
     }
 
+    /// Both sides are at rest, and there is a batch.
+    fn could_fill_slot(&self) -> bool {
+        let resting = self.slot.is_none() && self.back.is_some() && self.failure.is_none() && self.stopped.is_none();
+        resting && self.front.as_ref().is_some_and(|front| front.sequencer.has_batch())
+    }
+
+    /// Gives the writer's side the next batch, if there is one and both sides are at rest. True if it has one now.
+    fn fill_slot(&mut self) -> bool {
+        if self.could_fill_slot()
+            && let Some(front) = &mut self.front
+        {
+            if let Some(tail) = self.durable.take() {
+                front.sequencer.durable(&tail);
+            }
+            self.slot = front.sequencer.take();
+            return self.slot.is_some();
+        }
+        false
+    }
+
     /// What became of a batch, for the sequencer's side to hear ([`Front::hear`]).
     fn settle(&mut self, written: Written) {
         match written {
@@ -204,6 +232,7 @@ impl Shared {
                 durable: None,
                 crowd: CROWD,
                 waiters: 0,
+                deferred: false,
                 read_only,
                 stopped: None,
                 closing: false,
@@ -252,19 +281,49 @@ impl Shared {
         self.waiting.notify_all();
     }
 
-    /// Takes a transaction. If nobody else is at work, all of it is done here.
-    pub fn submit(&self, mut state: MutexGuard<'_, State>, transaction: Transaction, answer: Answer) {
+    /// Takes a transaction. If nobody else is at work, all of it is done here. `defer`: the caller is ready to wake the
+    /// sequencer a little later, and has to if the answer is true.
+    pub fn submit<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        transaction: Transaction,
+        answer: Answer,
+        defer: bool,
+    ) -> bool {
         if self.threads
             && let Some((front, back, alone)) = state.take_both(transaction.revisions.len())
         {
             drop(state);
             self.commit_alone(front, back, transaction, answer);
             drop(alone);
-            return;
+            return false;
         }
         state.queue.push_back((transaction, answer));
+        if state.deferred && state.queue.len() < DEFERRED_MAX {
+            return false;
+        }
+        if defer && self.threads && state.front.is_some() && !state.deferred {
+            state.deferred = true;
+            return true;
+        }
+        self.rouse_sequencer(state);
+        false
+    }
+
+    /// Wakes the sequencer, which a submit has let sleep for now.
+    pub fn rouse_deferred(&self) {
+        let mut state = self.state();
+        state.deferred = false;
+        self.rouse_sequencer(state);
+    }
+
+    /// Wakes the sequencer's thread, if there is something for it.
+    fn rouse_sequencer(&self, state: MutexGuard<'_, State>) {
+        let wanted = !matches!(next(&state), Next::Wait);
         drop(state);
-        self.sequencer.notify_one();
+        if wanted {
+            self.sequencer.notify_one();
+        }
     }
 
     /// What both threads would do, on this one.
@@ -290,9 +349,7 @@ impl Shared {
             front.sequencer.durable(&tail);
         }
         (state.front, state.back) = (Some(front), Some(back));
-        let for_threads =
-            !state.queue.is_empty() || !state.requests.is_empty() || state.failure.is_some() || state.closing;
-        if for_threads {
+        if !matches!(next(&state), Next::Wait) {
             self.sequencer.notify_one();
         }
         self.changed(state);
@@ -353,7 +410,7 @@ fn next(state: &State) -> Next {
             return Next::Leave;
         }
     }
-    let can_take = !state.queue.is_empty() && sequencer.backlog() < 2;
+    let can_take = !state.queue.is_empty() && sequencer.backlog() < BACKLOG_MAX;
     let can_give = sequencer.has_batch() && resting;
     let stopped = state.stopped.is_some() && (!state.queue.is_empty() || sequencer.has_batch());
     let asked = state.failure.is_some() || !state.requests.is_empty();
@@ -385,7 +442,7 @@ fn sequence(shared: &Shared) {
         };
         let news = state.news();
         // Nothing is taken from the queue while batches wait for the writer.
-        let queue = match front.sequencer.backlog() < 2 {
+        let queue = match front.sequencer.backlog() < BACKLOG_MAX {
             true => std::mem::take(&mut state.queue),
             false => VecDeque::new(),
         };
@@ -410,17 +467,6 @@ fn refuse_queue(shared: &Shared, queue: VecDeque<(Transaction, Answer)>) {
 /// Gives the writer a batch, if it has none and nothing failed, and puts the sequencer's side back.
 fn hand_over(shared: &Shared, mut front: Box<Front>) {
     let mut state = shared.state();
-    let resting = state.slot.is_none() && state.back.is_some() && state.failure.is_none();
-    if resting && state.stopped.is_none() {
-        state.slot = front.sequencer.take();
-        let any = state.slot.is_some();
-        state.front = Some(front);
-        drop(state);
-        if any {
-            shared.writer.notify_one();
-        }
-        return;
-    }
     if let (Some(cause), None) = (&state.stopped, &state.failure)
         && front.sequencer.has_batch()
     {
@@ -431,6 +477,11 @@ fn hand_over(shared: &Shared, mut front: Box<Front>) {
         state = shared.state();
     }
     state.front = Some(front);
+    let any = state.fill_slot();
+    drop(state);
+    if any {
+        shared.writer.notify_one();
+    }
 }
 
 /// The writer's thread.
@@ -454,8 +505,13 @@ fn write(shared: &Shared) {
         let mut state = shared.state();
         state.settle(written);
         state.back = Some(back);
+        // If the sequencer's side is at work it hands over when it is done.
+        state.fill_slot();
+        let wanted = !matches!(next(&state), Next::Wait);
         shared.changed(state);
-        shared.sequencer.notify_one();
+        if wanted {
+            shared.sequencer.notify_one();
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! The work in between, and who does it, is in [`crate::engine`]; here is what others ask of a ledger.
 
+use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::thread::JoinHandle;
 
 use ledgerstone_digest::ion::Hasher;
@@ -16,6 +18,7 @@ use ledgerstone_digest::{Hash, Id};
 use crate::backup;
 use crate::checkpoint::{CheckpointError, Notary, Signed};
 use crate::commit::CommitFuture;
+use crate::derive::BlockHasher;
 use crate::encoded::Data;
 use crate::engine::{Back, Front, Request, Shared, Step, spawn};
 use crate::env::{Env, Lock};
@@ -66,7 +69,29 @@ impl Ledger {
     }
 
     /// Takes a transaction. It is durable and published when the future says so.
-    pub fn submit(&self, mut transaction: Transaction) -> CommitFuture {
+    pub fn submit(&self, transaction: Transaction) -> CommitFuture {
+        self.take(transaction, false).0
+    }
+
+    /// As [`Ledger::submit`], for one who waits for the answer at once, in a runtime with many: before the sequencer is woken
+    /// those get their turn who are ready to run now, so it is woken once for all of them. Nobody waits for a clock.
+    pub fn commit(
+        &self,
+        transaction: Transaction,
+    ) -> impl Future<Output = Result<Committed, CommitError>> + Send + 'static {
+        let (answer, deferred) = self.take(transaction, true);
+        let to_rouse = deferred.then(|| Rouse(Arc::clone(&self.shared)));
+        async move {
+            if let Some(to_rouse) = to_rouse {
+                give_way().await;
+                drop(to_rouse);
+            }
+            answer.await
+        }
+    }
+
+    /// The answer, and whether the caller has to wake the sequencer ([`Shared::rouse_deferred`]).
+    fn take(&self, mut transaction: Transaction, defer: bool) -> (CommitFuture, bool) {
         hash_documents(&mut transaction.revisions);
         let (answer, future) = CommitFuture::new();
         let mut state = self.shared.state();
@@ -76,10 +101,10 @@ impl Ledger {
         if let Some(error) = state.refused() {
             drop(state);
             drop(answer.send(Err(error)));
-            return future;
+            return (future, false);
         }
-        self.shared.submit(state, transaction, answer);
-        future
+        let deferred = self.shared.submit(state, transaction, answer, defer);
+        (future, deferred)
     }
 
     /// The newest snapshot: positions before it are durable and published. Always a block's end, or 1.
@@ -137,7 +162,7 @@ impl Ledger {
         self.block_number_published(number)?;
         let position = self.journal.block_position(number)?;
         self.published("block", position)?;
-        Ok(self.journal.block(position, &mut Hasher::new())?.0)
+        Ok(self.journal.block(position, &mut BlockHasher::default())?.0)
     }
 
     /// The block that a position is in, its own leaf's included; none for position 0.
@@ -147,7 +172,7 @@ impl Ledger {
             return Ok(None);
         }
         let Some(end) = self.journal.block_from(position)? else { return Ok(None) };
-        Ok(Some(self.journal.block(end, &mut Hasher::new())?.0))
+        Ok(Some(self.journal.block(end, &mut BlockHasher::default())?.0))
     }
 
     /// The last block before which, itself included, none has a time after `time_ms`, and the snapshot behind it. `None` if
@@ -200,7 +225,7 @@ impl Ledger {
     /// The entry of the tree at a position.
     pub fn leaf(&self, position: u64) -> Result<Vec<u8>, ReadError> {
         self.published("position", position)?;
-        self.journal.leaf(position, &mut Hasher::new())
+        self.journal.leaf(position, &mut BlockHasher::default())
     }
 
     /// The blocks from this number on that are published by now.
@@ -443,6 +468,28 @@ fn hash_documents(revisions: &mut [NewRevision]) {
         part.iter().map(hash).collect()
     });
     revisions.iter_mut().zip(hashes).for_each(|(revision, hash)| revision.data_hash = hash);
+}
+
+/// The sequencer is woken when this goes, whatever becomes of the commit.
+struct Rouse(Arc<Shared>);
+
+impl Drop for Rouse {
+    fn drop(&mut self) {
+        self.0.rouse_deferred();
+    }
+}
+
+/// Comes back behind everybody who is ready to run.
+async fn give_way() {
+    let mut given = false;
+    poll_fn(|context| match std::mem::replace(&mut given, true) {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 impl Drop for Ledger {

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
-use ledgerstone_digest::ion::{Hasher, Value, ion_hash};
+use ledgerstone_digest::ion::{Value, ion_hash};
 use ledgerstone_digest::receipt::{Content, OpenedBlock, Receipt, ReceiptRevision, RedactionPart, RevisionOpening};
 use ledgerstone_digest::tlog_proof::TlogProof;
 use ledgerstone_digest::tree::{self as merkle, ProofError, VerifyError, leaf_hash};
 
 use crate::checkpoint::{CheckpointError, Notary, Signed};
-use crate::derive::DerivedBlock;
+use crate::derive::{BlockHasher, DerivedBlock};
 use crate::error::ReadError;
 use crate::reader::Journal;
 use crate::stored::{StoredBlock, StoredRevision};
@@ -98,7 +98,7 @@ impl Prover<'_> {
     /// The receipt of a whole transaction: all its revisions.
     pub fn transaction_receipt(&self, block: u64, options: ReceiptOptions) -> Result<Receipt, ReceiptError> {
         let position = self.journal.block_position(block)?;
-        let (block, derived) = self.journal.block(position, &mut Hasher::new())?;
+        let (block, derived) = self.journal.block(position, &mut BlockHasher::default())?;
         self.build(&block, &derived, 0..block.revisions.len(), options, None)
     }
 
@@ -133,7 +133,7 @@ impl Prover<'_> {
         self.signed(size)?;
         let tree = self.notary.tree();
         let path = merkle::audit_path(size, position, &tree.reader())?;
-        let leaf = leaf_hash(&self.journal.leaf(position, &mut Hasher::new())?);
+        let leaf = leaf_hash(&self.journal.leaf(position, &mut BlockHasher::default())?);
         merkle::verify_audit_path(size, &tree.root_at(size)?, position, &leaf, &path)
             .map_err(ReceiptError::TreeDamaged)?;
         Ok(path)
@@ -188,7 +188,7 @@ impl Prover<'_> {
             return Err(ReadError::Kind { position, found: "the genesis", wanted: "a revision" }.into());
         }
         let leaf = self.block_leaf_of(position)?;
-        let found = self.journal.block(leaf, &mut Hasher::new())?;
+        let found = self.journal.block(leaf, &mut BlockHasher::default())?;
         match found.0.first_position <= position {
             true => Ok(found),
             false => Err(ReadError::Kind { position, found: "no leaf of a block", wanted: "a revision" }.into()),

@@ -18,6 +18,7 @@ use ledgerstone_digest::{Hash, Id};
 use crate::backup;
 use crate::batch::{begin_batch, finish_batch};
 use crate::checkpoint::{self, CheckpointError, Due, Leaves, Notary, Recorded, Signers};
+use crate::derive::BlockHasher;
 use crate::dictionary::Texts;
 use crate::encoded::Data;
 use crate::env::{EntryKind, Env, File, Lock, OpenMode, Storage, write_all_at};
@@ -517,7 +518,7 @@ impl Leaves for Journal {
             each(leaf_hash(&self.genesis_leaf().encode()));
             position = 1;
         }
-        let mut hasher = Hasher::new();
+        let mut hasher = BlockHasher::default();
         let mut previous: Option<Hash> = None;
         let mut of_data = Hasher::new();
         let contents = &mut Contents::Hashes(&mut of_data);

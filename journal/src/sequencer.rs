@@ -13,7 +13,7 @@ use ledgerstone_digest::{Hash, Id};
 
 use crate::batch::{BATCH_BYTES_MAX, BATCH_BYTES_SOFT, BATCH_HEADER_BYTES, begin_batch, finish_batch};
 use crate::commit::Answer;
-use crate::derive::{BlockDeriver, BlockFacts, DerivedBlock, RevisionFacts};
+use crate::derive::{BlockDeriver, BlockFacts, BlockHasher, DerivedBlock, RevisionFacts};
 use crate::dictionary::{Dictionary, Texts};
 use crate::encoded::{Data, Renumberer};
 use crate::env::Env;
@@ -91,7 +91,7 @@ pub(crate) struct PendingBlock {
 pub(crate) struct Sequencer {
     env: Env,
     options: SequencerOptions,
-    hasher: Hasher,
+    hasher: BlockHasher,
     tail: Tail,
     dictionary: Dictionary,
     /// Dictionaries of segments that were left, until that is durable.
@@ -149,7 +149,7 @@ impl Sequencer {
         Sequencer {
             env,
             options,
-            hasher: Hasher::new(),
+            hasher: BlockHasher::default(),
             tail,
             dictionary: Dictionary::resume(texts),
             left: Vec::new(),

@@ -23,7 +23,7 @@ use crate::slots::SlotFile;
 use crate::tree::Tree;
 
 /// The background task signs no more often than this.
-const SIGNING_INTERVAL: Duration = Duration::from_millis(100);
+const SIGNING_INTERVAL: Duration = Duration::from_millis(250);
 /// Leaf hashes handed to the tree at a time.
 const LEAVES_PER_RUN: usize = 4096;
 

@@ -17,13 +17,13 @@ mod tree;
 
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::{Hasher, Value};
+use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::qldb::proof::{self, fold};
 use ledgerstone_digest::qldb::{JournalBlock, JournalRevision, ShownContent, ShownRevision, block_address};
 use ledgerstone_digest::tree::audit_path;
 use ledgerstone_digest::{Hash, Id, block::native_time};
 
-use crate::derive::DerivedBlock;
+use crate::derive::{BlockHasher, DerivedBlock};
 use crate::error::ReadError;
 use crate::ledger::Ledger;
 use crate::receipt::ReceiptError;
@@ -107,7 +107,7 @@ impl Ledger {
 
     /// A block that was read, as QLDB shows it, and the entries of its leaves, its own last.
     pub fn shown_with_leaves(&self, block: &StoredBlock) -> Result<(JournalBlock, Vec<Vec<u8>>), ReadError> {
-        let derived = self.journal.derived(block, &mut Hasher::new())?;
+        let derived = self.journal.derived(block, &mut BlockHasher::default())?;
         let revisions = derived.revision_leaves.iter().map(|leaf| leaf.encode().to_vec());
         let leaves = revisions.chain([derived.leaf.encode().to_vec()]).collect();
         Ok((journal_block(block, &derived), leaves))
@@ -115,7 +115,7 @@ impl Ledger {
 
     fn derived_block(&self, number: u64) -> Result<(StoredBlock, DerivedBlock), ReadError> {
         self.block_number_published(number)?;
-        self.journal.block(self.journal.block_position(number)?, &mut Hasher::new())
+        self.journal.block(self.journal.block_position(number)?, &mut BlockHasher::default())
     }
 
     /// The number of the last block under the newest checkpoint, which is made to cover all there is.

@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::qldb::JournalBlock;
 
 use super::journal_block;
 use super::source::{BlockSource, ExportError, ReadSoFar};
 use crate::checkpoint::Recorded;
+use crate::derive::BlockHasher;
 use crate::env::{Env, Lock};
 use crate::error::{OpenError, ReadError};
 use crate::reader::Journal;
@@ -41,7 +41,7 @@ impl RetiredLedger {
         Ok(RetiredLedger { journal, blocks: chain.next_block, checkpoint: recorded.note, _lock: lock })
     }
 
-    fn block(&self, number: u64, hasher: &mut Hasher) -> Result<JournalBlock, ReadError> {
+    fn block(&self, number: u64, hasher: &mut BlockHasher) -> Result<JournalBlock, ReadError> {
         let (block, derived) = self.journal.block(self.journal.block_position(number)?, hasher)?;
         Ok(journal_block(&block, &derived))
     }
@@ -65,7 +65,7 @@ impl BlockSource for RetiredLedger {
         each: &mut dyn FnMut(&str, JournalBlock, ReadSoFar) -> Result<(), ExportError>,
     ) -> Result<ReadSoFar, ExportError> {
         let name = self.journal.dir.display().to_string();
-        let (mut hasher, mut so_far) = (Hasher::new(), ReadSoFar::default());
+        let (mut hasher, mut so_far) = (BlockHasher::default(), ReadSoFar::default());
         for number in 0..self.blocks {
             let block = self.block(number, &mut hasher).map_err(|error| ExportError::Ledger(error.to_string()))?;
             each(&name, block, so_far)?;

@@ -22,7 +22,7 @@ use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::leaf::GenesisLeaf;
 
-use crate::derive::{BlockFacts, DerivedBlock, revision_leaf};
+use crate::derive::{BlockFacts, BlockHasher, DerivedBlock, revision_leaf};
 use crate::env::{Env, OpenMode};
 use crate::error::{Damage, Help, ReadError};
 use crate::frame::{BlockHead, Contents, FrameKind, Genesis, RevisionFrame};
@@ -585,7 +585,11 @@ impl Journal {
     }
 
     /// A block, its hashes derived and compared with the stored ones.
-    pub fn block(&self, block_position: u64, hasher: &mut Hasher) -> Result<(StoredBlock, DerivedBlock), ReadError> {
+    pub fn block(
+        &self,
+        block_position: u64,
+        hasher: &mut BlockHasher,
+    ) -> Result<(StoredBlock, DerivedBlock), ReadError> {
         let block = self.raw_block(block_position)?;
         let derived = self.derived(&block, hasher)?;
         Ok((block, derived))
@@ -593,13 +597,13 @@ impl Journal {
 
     /// The hashes of a block, compared with the stored one, its documents hashed from their bytes.
     pub fn block_hashes(&self, block_position: u64) -> Result<DerivedBlock, ReadError> {
-        let (mut hasher, mut of_data) = (Hasher::new(), Hasher::new());
+        let (mut hasher, mut of_data) = (BlockHasher::default(), Hasher::new());
         let block = self.raw_block_with(block_position, &mut Contents::Hashes(&mut of_data))?;
         self.derived(&block, &mut hasher)
     }
 
     /// The hashes of a block that was read, compared with the stored one.
-    pub fn derived(&self, block: &StoredBlock, hasher: &mut Hasher) -> Result<DerivedBlock, ReadError> {
+    pub fn derived(&self, block: &StoredBlock, hasher: &mut BlockHasher) -> Result<DerivedBlock, ReadError> {
         let what = match derive(block, hasher) {
             Ok(derived) if derived.opening.block_hash == block.block_hash => return Ok(derived),
             Ok(derived) => {
@@ -616,7 +620,7 @@ impl Journal {
     }
 
     /// The entry at a position.
-    pub fn leaf(&self, position: u64, hasher: &mut Hasher) -> Result<Vec<u8>, ReadError> {
+    pub fn leaf(&self, position: u64, hasher: &mut BlockHasher) -> Result<Vec<u8>, ReadError> {
         if position == 0 {
             return Ok(self.genesis_leaf().encode().to_vec());
         }
@@ -655,7 +659,7 @@ impl Journal {
             }
             return Ok(self.block_hashes(position)?.leaf_entry_hash);
         }
-        Ok(Hash::sha256(&[&self.leaf(position, &mut Hasher::new())?]))
+        Ok(Hash::sha256(&[&self.leaf(position, &mut BlockHasher::default())?]))
     }
 
     pub fn genesis_leaf(&self) -> GenesisLeaf {

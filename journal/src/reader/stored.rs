@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::{Hasher, ion_hash};
+use ledgerstone_digest::ion::ion_hash;
 use ledgerstone_digest::{Hash, Id};
 
-use crate::derive::{BlockDeriver, BlockFacts, DerivedBlock, RevisionFacts, transaction_info};
+use crate::derive::{BlockDeriver, BlockFacts, BlockHasher, DerivedBlock, RevisionFacts, transaction_info};
 use crate::dictionary::Texts;
 use crate::frame::{BlockHead, Content, Contents, RevisionFrame};
 use crate::stored::{StoredBlock, StoredRevision};
@@ -88,7 +88,7 @@ pub(crate) fn revision_facts(revision: &StoredRevision) -> RevisionFacts {
 }
 
 /// The hashes of a block that was read; or what part of it an imported block's list of entries does not hold.
-pub(crate) fn derive(block: &StoredBlock, hasher: &mut Hasher) -> Result<DerivedBlock, &'static str> {
+pub(crate) fn derive(block: &StoredBlock, hasher: &mut BlockHasher) -> Result<DerivedBlock, &'static str> {
     let facts = BlockFacts {
         strand: block.strand,
         number: block.number,

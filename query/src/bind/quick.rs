@@ -10,6 +10,9 @@ use super::plan::{Access, Body, InsertRows, Node, Plan, QueryBody, QueryPlan, So
 const VALUES_ROWS_QUICK: usize = 256;
 /// A run that took no longer was quick.
 const QUICK_MAX: Duration = Duration::from_millis(1);
+/// So was one that visited so few documents and took longer, unless much longer: the processor was with somebody else.
+const QUICK_DOCUMENTS_MAX: u64 = 64;
+const FEW_DOCUMENTS_MAX: Duration = Duration::from_millis(20);
 /// So many quick runs, one after the other, and the next is done in place.
 const QUICK_RUNS: u32 = 8;
 
@@ -35,11 +38,17 @@ pub(crate) struct Pace {
 impl Plan {
     /// Runs it here if it is quick, as far as can be told, and otherwise by `long`, which lets other sessions go on. Where
     /// that depends on the data the plan's last runs decide, so one document with a long history does not hold up other
-    /// sessions again and again.
-    pub fn run_at_its_pace(&self, long: impl FnOnce(&mut dyn FnMut()), work: &mut dyn FnMut()) {
+    /// sessions again and again: then the answer is how long this one took, for [`Plan::note_run`].
+    pub fn run_at_its_pace(&self, long: impl FnOnce(&mut dyn FnMut()), work: &mut dyn FnMut()) -> Option<Duration> {
         match self.speed() {
-            Speed::Quick => work(),
-            Speed::Long => long(work),
+            Speed::Quick => {
+                work();
+                None
+            }
+            Speed::Long => {
+                long(work);
+                None
+            }
             Speed::Depends => {
                 let begun = Instant::now();
                 if self.pace.is_quick() {
@@ -47,9 +56,14 @@ impl Plan {
                 } else {
                     long(work)
                 }
-                self.pace.note(begun.elapsed());
+                Some(begun.elapsed())
             }
         }
+    }
+
+    /// Takes note of a run: what it took, and how many documents it visited.
+    pub fn note_run(&self, elapsed: Duration, visited: u64) {
+        self.pace.note(elapsed, visited);
     }
 
     /// Subqueries name tables of their own, so a plan with more tables than its shape shows is not quick.
@@ -75,8 +89,9 @@ impl Pace {
         self.quick.load(Ordering::Relaxed) >= QUICK_RUNS
     }
 
-    fn note(&self, elapsed: Duration) {
-        if elapsed > QUICK_MAX {
+    fn note(&self, elapsed: Duration, visited: u64) {
+        let most = if visited <= QUICK_DOCUMENTS_MAX { FEW_DOCUMENTS_MAX } else { QUICK_MAX };
+        if elapsed > most {
             self.quick.store(0, Ordering::Relaxed);
         } else if !self.is_quick() {
             self.quick.fetch_add(1, Ordering::Relaxed);
@@ -131,10 +146,11 @@ mod tests {
         let pace = Pace::default();
         for _ in 0..QUICK_RUNS {
             assert!(!pace.is_quick());
-            pace.note(QUICK_MAX);
+            pace.note(QUICK_MAX, u64::MAX);
         }
+        pace.note(QUICK_MAX * 2, 1);
         assert!(pace.is_quick());
-        pace.note(QUICK_MAX * 2);
+        pace.note(QUICK_MAX * 2, QUICK_DOCUMENTS_MAX + 1);
         assert!(!pace.is_quick());
     }
 }

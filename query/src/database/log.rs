@@ -67,7 +67,7 @@ impl Log for Journal {
 
     fn submit(&self, transaction: Transaction) -> Submitted {
         if transaction.redaction.is_none() {
-            return Box::pin(self.ledger.submit(transaction));
+            return Box::pin(self.ledger.commit(transaction));
         }
         // Writing segments again takes its time, and blocks.
         let (done, answer) = oneshot::channel();

@@ -366,8 +366,11 @@ impl Session {
             return Ok(Response::Rows { columns, rows: RowStream::of_found(found, plan.command()) });
         }
         let mut outcome = Err(QueryError::internal("a statement was not run"));
+        let (visited, _) = tx.visited();
         let mut work = || outcome = exec::run(plan, tx, job.parameters, info);
-        plan.run_at_its_pace(|work| self.runtime.long(work), &mut work);
+        if let Some(elapsed) = plan.run_at_its_pace(|work| self.runtime.long(work), &mut work) {
+            plan.note_run(elapsed, tx.visited().0.saturating_sub(visited));
+        }
         let outcome = outcome?;
         self.note_answer(plan, &outcome);
         Ok(respond(plan, outcome))

@@ -15,6 +15,8 @@ from .systems import binary
 
 WORKLOAD = "SCALE"
 REVISIONS = 5
+#: Revisions committed together when a ledger is made; alone each would take pages of its own until they are packed.
+TOGETHER = 10
 CLIENTS = 8
 KILLS = 10
 
@@ -34,7 +36,7 @@ class Scale:
         for size in self.options.sizes:
             place, n = f"scale-{size}", max(1, size // REVISIONS)
             began = time.time()
-            subprocess.run([str(binary("ledgerstone-bench-tools")), "history", str(self.folder / place), "--vehicles", str(n), "--revisions", str(REVISIONS)],
+            subprocess.run([str(binary("ledgerstone-bench-tools")), "history", str(self.folder / place), "--vehicles", str(n), "--revisions", str(REVISIONS), "--together", str(TOGETHER)],
                            check=True, stderr=subprocess.DEVNULL)
             row = {"revisions": size, "made_s": round(time.time() - began, 1), **self.measure(place, n)}
             shutil.rmtree(self.folder / place)

@@ -1,4 +1,4 @@
-//! A ledger of the vehicle registry with years of history: every revision a transaction of its own, evenly spaced over
+//! A ledger of the vehicle registry with years of history: every revision a transaction of its own or several together, evenly spaced over
 //! three years from 2020 on, committed through sessions, sequencer and journal as a server would, with a clock that says
 //! what time it was. It is served afterwards with the real one.
 //!
@@ -30,8 +30,8 @@ const YEARS_US: u64 = 3 * 365 * 86_400 * 1_000_000;
 /// Transactions between two lines of progress.
 const PROGRESS: u64 = 250_000;
 
-/// Makes `dir/data` and `dir/keys` with `vehicles` registrations of `revisions` revisions each.
-pub fn make(dir: &Path, vehicles: u64, revisions: u64) -> Result<(), String> {
+/// Makes `dir/data` and `dir/keys` with `vehicles` registrations of `revisions` revisions each, `together` in a transaction.
+pub fn make(dir: &Path, vehicles: u64, revisions: u64, together: u64) -> Result<(), String> {
     let clock = Arc::new(Told(AtomicI64::new(BEGIN_MS - 1000)));
     let mut env = Env::production();
     (env.storage, env.clock) = (Arc::new(Unsynced(ProductionStorage)), clock.clone());
@@ -48,7 +48,7 @@ pub fn make(dir: &Path, vehicles: u64, revisions: u64) -> Result<(), String> {
     let session = SessionOptions::new(Door::Postgres, "bench", Dialect::Sql, Arc::new(InPlace));
     let mut session = Session::new(Arc::clone(&instance), MAIN, session).map_err(|e| e.to_string())?;
     wait(session.execute(SCHEMA)).map_err(|e| e.to_string())?;
-    fill(&mut session, &clock, vehicles, revisions)?;
+    fill(&mut session, &clock, vehicles, revisions, together)?;
     // The last block has the time of today: a server finds that nobody's clock has jumped.
     clock.0.store(SystemClock.now_ms(), Ordering::SeqCst);
     wait(session.execute("CREATE TABLE made (at text)")).map_err(|e| e.to_string())?;
@@ -56,7 +56,7 @@ pub fn make(dir: &Path, vehicles: u64, revisions: u64) -> Result<(), String> {
     instance.close().map_err(|e| e.to_string())
 }
 
-fn fill(session: &mut Session, clock: &Told, vehicles: u64, revisions: u64) -> Result<(), String> {
+fn fill(session: &mut Session, clock: &Told, vehicles: u64, revisions: u64, together: u64) -> Result<(), String> {
     let states: Vec<&str> = STATES.split(' ').collect();
     let insert = session
         .prepare("INSERT INTO vehicle_registration VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", &[])
@@ -69,6 +69,9 @@ fn fill(session: &mut Session, clock: &Told, vehicles: u64, revisions: u64) -> R
     for v in 0..revisions {
         for i in 1..=vehicles {
             let number = v * vehicles + i;
+            if together > 1 && (number - 1).is_multiple_of(together) {
+                wait(session.execute("BEGIN")).map_err(|e| e.to_string())?;
+            }
             clock.0.store(BEGIN_MS + (number * (YEARS_US / total) / 1000) as i64, Ordering::SeqCst);
             let cents = (i * 37 + v * 1009) % 50_000;
             let penalty = value(&format!("{}.{:02}", cents / 100, cents % 100))?;
@@ -94,6 +97,9 @@ fn fill(session: &mut Session, clock: &Told, vehicles: u64, revisions: u64) -> R
                 run(session, &insert, &row.map(Some))?;
             } else {
                 run(session, &update, &[Some(penalty), Some(owner), Some(vin)])?;
+            }
+            if together > 1 && (number.is_multiple_of(together) || number == total) {
+                wait(session.execute("COMMIT")).map_err(|e| e.to_string())?;
             }
             if number.is_multiple_of(PROGRESS) || number == total {
                 let rate = number as f64 / begun.elapsed().as_secs_f64();
