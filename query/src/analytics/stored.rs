@@ -120,11 +120,12 @@ impl Pieces for Stored<'_> {
         if self.conditions.iter().any(|condition| condition.excludes(partition)) {
             return Ok(None);
         }
-        // Where nothing of a row is looked at only their number counts.
-        if self.places.is_empty()
-            && let Some(rows) = partition.selected()
-        {
-            return Ok((rows > 0).then(|| Box::new(Counted(rows)) as Box<dyn scan::Piece>));
+        match partition.selected() {
+            // All of it is superseded.
+            Some(0) => return Ok(None),
+            // Where nothing of a row is looked at only their number counts.
+            Some(rows) if self.places.is_empty() => return Ok(Some(Box::new(Counted(rows)))),
+            _ => {}
         }
         let batch = partition.read().map_err(Stop::engine)?;
         if batch.selected == 0 {

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Decimal128Array, Decimal128Builder,
-    Float64Array, Float64Builder, Int64Array, Int64Builder, StringArray, StringBuilder, TimestampMicrosecondArray,
-    TimestampMicrosecondBuilder, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Decimal128Array,
+    Decimal128Builder, Float64Array, Float64Builder, Int64Array, Int64Builder, StringArray, StringBuilder,
+    TimestampMicrosecondArray, TimestampMicrosecondBuilder, UInt32Array, new_null_array,
 };
 use arrow::compute::{concat, take};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Int32Type, TimeUnit};
 use ledgerstone_digest::ion::{self, Decimal, Int, IonType, Timestamp, Value};
 use num_bigint::BigInt;
 
@@ -114,7 +114,13 @@ impl Form {
                 Value::Decimal(Decimal::new(coefficient, -i32::from(scale)))
             }
             Form::Float { .. } => Value::Float(any.downcast_ref::<Float64Array>().ok_or_else(wrong)?.value(row)),
-            Form::Text => Value::string(any.downcast_ref::<StringArray>().ok_or_else(wrong)?.value(row)),
+            Form::Text => match array.as_dictionary_opt::<Int32Type>() {
+                Some(words) => {
+                    let at = words.key(row).ok_or_else(wrong)?;
+                    Value::string(words.values().as_string_opt::<i32>().ok_or_else(wrong)?.value(at))
+                }
+                None => Value::string(any.downcast_ref::<StringArray>().ok_or_else(wrong)?.value(row)),
+            },
             Form::Time(shapes) => {
                 let micros = any.downcast_ref::<TimestampMicrosecondArray>().ok_or_else(wrong)?.value(row);
                 let shape = time_shape::ALL.into_iter().find(|shape| shapes & shape != 0).ok_or_else(wrong)?;

@@ -10,6 +10,7 @@
 //! | `origin`, `decode`, `store` | from the journal to the pieces, by several threads where there is much |
 //! | `segment`, `successors`, `manifest` | the files: documents, what superseded them, and which there are |
 //! | `ranges` | a file read in part |
+//! | `words` | texts that repeat, as numbers in a dictionary |
 //! | `files` | what is written when, what a start finds, what is removed |
 //! | `compare` | the files held against the journal, row by row |
 //! | `cache` | columns of files that were decoded lately |
@@ -39,6 +40,7 @@ mod successors;
 mod tail;
 #[cfg(test)]
 mod tampered;
+mod words;
 
 use std::path::{Path, PathBuf};
 

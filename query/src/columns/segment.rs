@@ -23,6 +23,7 @@ use parquet::schema::types::ColumnPath;
 use super::cache::{ColumnCache, Decoded};
 use super::field::{FieldColumn, Form};
 use super::piece::Piece;
+use super::words::{by_words, is_words, written_out};
 use super::{ColumnError, Meta, ranges};
 use crate::export::columns::column_names;
 use crate::index::disk::hash64;
@@ -250,7 +251,7 @@ impl Segment {
         Ok(ranges::bounds(&*self.metadata()?, *at, note.form))
     }
 
-    /// What is asked for, in one reading of the file.
+    /// What is asked for, in one reading of the file; texts that repeat by words.
     pub fn read(&self, metas: &[Meta], fields: &[&str]) -> Result<Columns, ColumnError> {
         let mut wanted: Vec<usize> = metas.iter().map(|meta| *meta as usize).collect();
         for field in fields {
@@ -275,7 +276,8 @@ impl Segment {
             };
             let note = self.note.fields.get(*n).ok_or_else(|| self.file.contradiction("a field is missing"))?;
             let array = column(*at)?;
-            if *array.data_type() != note.form.data_type() {
+            let by_words = note.form == Form::Text && is_words(&*array);
+            if !by_words && *array.data_type() != note.form.data_type() {
                 return Err(self.file.contradiction("a column has another type than the manifest says"));
             }
             let nulls: Vec<u32> = match note.nulls {
@@ -310,7 +312,9 @@ impl Segment {
         let names: Vec<&str> = self.note.fields.iter().map(|field| &*field.name).collect();
         let (meta, columns) = self.read(&Meta::ALL, &names)?;
         let fields = self.note.fields.iter().zip(columns);
-        let fields = fields.filter_map(|(note, c)| Some((note.name.clone(), c?, note.present as usize))).collect();
+        let written_out = |column: FieldColumn| FieldColumn { array: written_out(column.array), ..column };
+        let fields =
+            fields.filter_map(|(note, c)| Some((note.name.clone(), written_out(c?), note.present as usize))).collect();
         Piece::of(self.note.rows as usize, meta, fields, self.note.left_out, self.note.times_ms)
     }
 
@@ -347,6 +351,7 @@ impl Segment {
             if array.len() as u64 != self.note.rows {
                 return Err(self.file.contradiction("a column has another number of rows than the manifest says"));
             }
+            let array = by_words(array);
             self.cache.put(number, at, Decoded::Column(array.clone()));
             found.insert(at, array);
         }
