@@ -81,3 +81,10 @@ select 1 is distinct from null, null is distinct from null, 1 is not distinct fr
 select 0.00 ^ 2147483647, 0 ^ 0.5, 0.00 ^ 0, 0.0 ^ 9223372036854775807;
 select 1.5 ^ -9223372036854775808 = 0, 0.000001 ^ 12345678901234567890.123 = 0;
 select false is distinct from true or true, null is distinct from 1 and false, 1 is not distinct from 1 and false;
+select abs((-32768)::int2);
+select abs((-2147483648)::int4);
+select abs((-9223372036854775808)::int8);
+select abs((-32767)::int2), abs((-2147483647)::int4), abs(-9223372036854775807);
+select concat(0.1::float4, ' ', 0.1::float8) as c, concat('{1,2}'::int4[], '{a,b c}'::text[]) as a;
+select sign('NaN'::float8) as s;
+select coalesce(0.1::float4, 1) as c, greatest(0.1::float4, 0) as g, array[1] || 0.1::float4 as a;

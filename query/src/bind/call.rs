@@ -99,6 +99,14 @@ impl Binder<'_> {
                 Some(Arg::AnyArray) if argument.ty.is_none() && !self.partiql => {
                     self.coerce(argument, &SqlType::Array(Box::new(SqlType::Text)), CastContext::Implicit, span)?
                 }
+                // These texts are by the type: a value alone does not tell a `real` from a double, or an array from json.
+                Some(Arg::Any)
+                    if matches!(function.name, "concat" | "concat_ws")
+                        && !self.partiql
+                        && matches!(argument.ty, Some(SqlType::Float4 | SqlType::Array(_))) =>
+                {
+                    self.coerce(argument, &SqlType::Text, CastContext::Explicit, span)?
+                }
                 Some(Arg::Any) if let Some(SqlType::Reg(reg)) = argument.ty => {
                     self.reg_name(argument.ex, reg, span)?.ex
                 }
@@ -106,7 +114,13 @@ impl Binder<'_> {
             });
         }
         let ty = if self.partiql { SqlType::Ion } else { result_type(function, &types) };
-        Ok(Typed::new(Ex::Call { function, arguments: bound }, ty))
+        let call = Ex::Call { function, arguments: bound };
+        if function.name == "abs" && matches!(ty, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) {
+            // The least integer has no opposite: the cast refuses what is above the type.
+            let cast = Ex::Cast { expr: Box::new(call), from: Some(SqlType::Int8), to: ty.clone(), explicit: false };
+            return Ok(Typed::new(cast, ty));
+        }
+        Ok(Typed::new(call, ty))
     }
 
     /// COALESCE and its kin, whose arguments are computed only as needed or decide the type together.

@@ -3,7 +3,7 @@
 use super::Binder;
 use super::plan::{Arithmetic, Comparison, Ex, Step};
 use super::scope::path_of;
-use super::types::{CastContext, Typed, common_number, unsized_type};
+use super::types::{CastContext, Typed, common_number, unify_numbers, unsized_type};
 use crate::ast::{BinaryOp, Expr, Span};
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::symbol;
@@ -220,7 +220,7 @@ impl Binder<'_> {
 
     /// What the elements of an array become beside a value: the common type of numbers, otherwise their own.
     fn element_type(&self, of: &SqlType, beside: &SqlType) -> SqlType {
-        if of.is_number() && beside.is_number() { common_number(of, beside) } else { of.clone() }
+        if of.is_number() && beside.is_number() { unify_numbers(of, beside) } else { of.clone() }
     }
 
     fn json_get(&mut self, op: BinaryOp, a: Typed, b: Typed, spans: (Span, Span)) -> Result<Typed> {

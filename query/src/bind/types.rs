@@ -93,6 +93,13 @@ pub(crate) fn common_number(a: &SqlType, b: &SqlType) -> SqlType {
     }
 }
 
+/// The one type of two numbers that stand beside each other: a real stays one beside what casts to it implicitly. Only its
+/// operators are those of double precision.
+pub(crate) fn unify_numbers(a: &SqlType, b: &SqlType) -> SqlType {
+    let (real, double) = (SqlType::Float4, SqlType::Float8);
+    if (*a == real || *b == real) && *a != double && *b != double { real } else { common_number(a, b) }
+}
+
 /// The one type of CASE branches, VALUES columns, UNION columns and the like (PostgreSQL, 10.5).
 pub(crate) fn unify(types: &[Option<SqlType>]) -> Option<SqlType> {
     let mut result: Option<SqlType> = None;
@@ -103,7 +110,7 @@ pub(crate) fn unify(types: &[Option<SqlType>]) -> Option<SqlType> {
             Some(SqlType::Ion) => SqlType::Ion,
             Some(so_far) if same_kind(&so_far, ty) => unsized_type(&so_far),
             Some(SqlType::Oid | SqlType::Reg(_)) if matches!(ty, SqlType::Oid | SqlType::Reg(_)) => SqlType::Oid,
-            Some(so_far) if so_far.is_number() && ty.is_number() => common_number(&so_far, ty),
+            Some(so_far) if so_far.is_number() && ty.is_number() => unify_numbers(&so_far, ty),
             Some(so_far) if so_far.is_text() && ty.is_text() => SqlType::Text,
             Some(so_far) if implicit_cost(&so_far, ty).is_some() => ty.clone(),
             Some(so_far) if implicit_cost(ty, &so_far).is_some() => so_far,

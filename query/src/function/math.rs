@@ -18,9 +18,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         }
     }),
     strict("sign", &[NUMBER], Returns::Rounded(0), |_, a| match value_at(a, 0)? {
-        Value::Float(f) => {
-            Ok(Some(Value::Float(if f.is_nan() { *f } else { f64::from(i8::from(*f > 0.0) - i8::from(*f < 0.0)) })))
-        }
+        // That of NaN is zero, as in PostgreSQL.
+        Value::Float(f) => Ok(Some(Value::Float(f64::from(i8::from(*f > 0.0) - i8::from(*f < 0.0))))),
         v => {
             let n = Num::from_value(v)?;
             let sign = i64::from(!n.is_zero()) * if n.is_negative() { -1 } else { 1 };
