@@ -1,8 +1,9 @@
 //! Every executor and PostgreSQL, asked the same: the document executor, DataFusion over rows, and columns, through the
 //! PostgreSQL port, and PostgreSQL itself.
 //!
-//! `random`: random tables, rows and statements of plain SQL.
+//! `matrix`: every operator between every two types. `random`: random tables, rows and statements of plain SQL.
 
+mod matrix;
 mod random;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
