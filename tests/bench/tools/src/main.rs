@@ -23,6 +23,10 @@ fn run() -> Result<(), String> {
     const USAGE: &str = "usage: history DIR [--vehicles N] [--revisions R] [--together T] | limits DIR [--seconds S]";
     let mut arguments = std::env::args().skip(1);
     let (Some(command), Some(dir)) = (arguments.next(), arguments.next()) else { return Err(USAGE.to_owned()) };
+    // What looks like an option is no folder to fill.
+    if dir.starts_with('-') {
+        return Err(USAGE.to_owned());
+    }
     let dir = PathBuf::from(dir);
     let (mut vehicles, mut revisions, mut together, mut seconds) = (1_000_000, 2, 1, 2);
     while let Some(name) = arguments.next() {
