@@ -177,24 +177,20 @@ impl State {
         Some((self.front.take()?, self.back.take()?, alone))
     }
 
-    /// Both sides are at rest, and there is a batch.
-    fn could_fill_slot(&self) -> bool {
-        let resting = self.slot.is_none() && self.back.is_some() && self.failure.is_none() && self.stopped.is_none();
-        resting && self.front.as_ref().is_some_and(|front| front.sequencer.has_batch())
-    }
-
     /// Gives the writer's side the next batch, if there is one and both sides are at rest. True if it has one now.
     fn fill_slot(&mut self) -> bool {
-        if self.could_fill_slot()
-            && let Some(front) = &mut self.front
-        {
-            if let Some(tail) = self.durable.take() {
-                front.sequencer.durable(&tail);
-            }
-            self.slot = front.sequencer.take();
-            return self.slot.is_some();
+        let resting = self.slot.is_none() && self.back.is_some() && self.failure.is_none() && self.stopped.is_none();
+        let Some(front) = self.front.as_mut().filter(|_| resting) else { return false };
+        if let Some(tail) = self.durable.take() {
+            front.sequencer.durable(&tail);
         }
-        false
+        self.slot = front.sequencer.take();
+        self.slot.is_some()
+    }
+
+    /// There is something to do for the sequencer's thread.
+    fn wants_sequencer(&self) -> bool {
+        !matches!(next(self), Next::Wait)
     }
 
     /// What became of a batch, for the sequencer's side to hear ([`Front::hear`]).
@@ -283,9 +279,9 @@ impl Shared {
 
     /// Takes a transaction. If nobody else is at work, all of it is done here. `defer`: the caller is ready to wake the
     /// sequencer a little later, and has to if the answer is true.
-    pub fn submit<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
+    pub fn submit(
+        &self,
+        mut state: MutexGuard<'_, State>,
         transaction: Transaction,
         answer: Answer,
         defer: bool,
@@ -319,7 +315,7 @@ impl Shared {
 
     /// Wakes the sequencer's thread, if there is something for it.
     fn rouse_sequencer(&self, state: MutexGuard<'_, State>) {
-        let wanted = !matches!(next(&state), Next::Wait);
+        let wanted = state.wants_sequencer();
         drop(state);
         if wanted {
             self.sequencer.notify_one();
@@ -349,7 +345,7 @@ impl Shared {
             front.sequencer.durable(&tail);
         }
         (state.front, state.back) = (Some(front), Some(back));
-        if !matches!(next(&state), Next::Wait) {
+        if state.wants_sequencer() {
             self.sequencer.notify_one();
         }
         self.changed(state);
@@ -507,7 +503,7 @@ fn write(shared: &Shared) {
         state.back = Some(back);
         // If the sequencer's side is at work it hands over when it is done.
         state.fill_slot();
-        let wanted = !matches!(next(&state), Next::Wait);
+        let wanted = state.wants_sequencer();
         shared.changed(state);
         if wanted {
             shared.sequencer.notify_one();

@@ -99,15 +99,13 @@ impl Binder<'_> {
                 Some(Arg::AnyArray) if argument.ty.is_none() && !self.partiql => {
                     self.coerce(argument, &SqlType::Array(Box::new(SqlType::Text)), CastContext::Implicit, span)?
                 }
-                // These texts are by the type: a value alone does not tell a `real` from a double, or an array from json.
-                Some(Arg::Any)
-                    if matches!(function.name, "concat" | "concat_ws")
-                        && !self.partiql
-                        && matches!(argument.ty, Some(SqlType::Float4 | SqlType::Array(_))) =>
+                // A value alone does not tell a `real` from a double, or an array from json.
+                Some(Arg::Shown)
+                    if !self.partiql && matches!(argument.ty, Some(SqlType::Float4 | SqlType::Array(_))) =>
                 {
                     self.coerce(argument, &SqlType::Text, CastContext::Explicit, span)?
                 }
-                Some(Arg::Any) if let Some(SqlType::Reg(reg)) = argument.ty => {
+                Some(Arg::Any | Arg::Shown) if let Some(SqlType::Reg(reg)) = argument.ty => {
                     self.reg_name(argument.ex, reg, span)?.ex
                 }
                 _ => self.settle(argument, span)?.0,
@@ -115,8 +113,9 @@ impl Binder<'_> {
         }
         let ty = if self.partiql { SqlType::Ion } else { result_type(function, &types) };
         let call = Ex::Call { function, arguments: bound };
-        if function.name == "abs" && matches!(ty, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) {
-            // The least integer has no opposite: the cast refuses what is above the type.
+        if matches!(function.returns, Returns::Within(_)) && matches!(ty, SqlType::Int2 | SqlType::Int4 | SqlType::Int8)
+        {
+            // The cast refuses what is outside of the type, such as the opposite of the least integer.
             let cast = Ex::Cast { expr: Box::new(call), from: Some(SqlType::Int8), to: ty.clone(), explicit: false };
             return Ok(Typed::new(cast, ty));
         }
@@ -514,7 +513,7 @@ fn result_type(function: &Scalar, types: &[Option<SqlType>]) -> SqlType {
     let of = |i: &usize| types.get(*i).cloned().flatten().unwrap_or(SqlType::Text);
     match &function.returns {
         Returns::Type(ty) => ty.clone(),
-        Returns::Same(i) => match of(i) {
+        Returns::Same(i) | Returns::Within(i) => match of(i) {
             // abs('-1') and the like: an untyped literal is double precision.
             SqlType::Text if function.arguments.get(*i) == Some(&Arg::Number) => SqlType::Float8,
             ty => super::types::unsized_type(&ty),

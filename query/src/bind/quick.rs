@@ -38,32 +38,16 @@ pub(crate) struct Pace {
 impl Plan {
     /// Runs it here if it is quick, as far as can be told, and otherwise by `long`, which lets other sessions go on. Where
     /// that depends on the data the plan's last runs decide, so one document with a long history does not hold up other
-    /// sessions again and again: then the answer is how long this one took, for [`Plan::note_run`].
+    /// sessions again and again: then the answer is how long this one took, for [`Pace::note`].
     pub fn run_at_its_pace(&self, long: impl FnOnce(&mut dyn FnMut()), work: &mut dyn FnMut()) -> Option<Duration> {
-        match self.speed() {
-            Speed::Quick => {
-                work();
-                None
-            }
-            Speed::Long => {
-                long(work);
-                None
-            }
-            Speed::Depends => {
-                let begun = Instant::now();
-                if self.pace.is_quick() {
-                    work()
-                } else {
-                    long(work)
-                }
-                Some(begun.elapsed())
-            }
+        let speed = self.speed();
+        let begun = (speed == Speed::Depends).then(Instant::now);
+        match speed {
+            Speed::Quick => work(),
+            Speed::Depends if self.pace.is_quick() => work(),
+            Speed::Depends | Speed::Long => long(work),
         }
-    }
-
-    /// Takes note of a run: what it took, and how many documents it visited.
-    pub fn note_run(&self, elapsed: Duration, visited: u64) {
-        self.pace.note(elapsed, visited);
+        begun.map(|begun| begun.elapsed())
     }
 
     /// Subqueries name tables of their own, so a plan with more tables than its shape shows is not quick.
@@ -89,7 +73,8 @@ impl Pace {
         self.quick.load(Ordering::Relaxed) >= QUICK_RUNS
     }
 
-    fn note(&self, elapsed: Duration, visited: u64) {
+    /// Takes note of a run: what it took, and how many documents it visited.
+    pub fn note(&self, elapsed: Duration, visited: u64) {
         let most = if visited <= QUICK_DOCUMENTS_MAX { FEW_DOCUMENTS_MAX } else { QUICK_MAX };
         if elapsed > most {
             self.quick.store(0, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::value::numeric::{Num, big_to_int, division_by_zero, int_to_big};
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
-    strict("abs", &[NUMBER], Returns::Same(0), |_, a| match value_at(a, 0)? {
+    strict("abs", &[NUMBER], Returns::Within(0), |_, a| match value_at(a, 0)? {
         Value::Float(f) => Ok(Some(Value::Float(f.abs()))),
         Value::Int(i) => Ok(Some(Value::Int(big_to_int(int_to_big(i).magnitude().clone().into())))),
         v => {

@@ -57,6 +57,8 @@ pub enum Arg {
     Number,
     /// Anything; an untyped literal becomes text.
     Any,
+    /// Anything, of which the text counts: where a value alone does not tell its type it is made here.
+    Shown,
     AnyArray,
 }
 
@@ -66,6 +68,8 @@ pub enum Returns {
     Type(SqlType),
     /// The type of an argument.
     Same(usize),
+    /// The same; an integer that does not fit it is an error.
+    Within(usize),
     /// Numeric for numeric, double precision for every other number.
     Rounded(usize),
     /// The element type of an array argument.
@@ -141,6 +145,7 @@ pub(crate) mod ty {
     pub const JSONB: Arg = Arg::Type(SqlType::Jsonb);
     pub const BOOL: Arg = Arg::Type(SqlType::Bool);
     pub const ANY: Arg = Arg::Any;
+    pub const SHOWN: Arg = Arg::Shown;
     pub const NUMBER: Arg = Arg::Number;
     pub const ARRAY: Arg = Arg::AnyArray;
 
@@ -213,7 +218,7 @@ fn cost(function: &Scalar, types: &[Option<SqlType>]) -> Option<u32> {
 
 fn argument_cost(parameter: &Arg, ty: Option<&SqlType>) -> Option<u32> {
     Some(match (parameter, ty) {
-        (Arg::Any, _) => 3,
+        (Arg::Any | Arg::Shown, _) => 3,
         (Arg::Number, Some(t)) if t.is_number() => 0,
         (Arg::Number, None) => 4,
         (Arg::Number, Some(SqlType::Ion)) => 5,
@@ -287,7 +292,7 @@ pub fn permissive(parameter: &Arg, value: Value) -> Option<Value> {
         other => other,
     };
     let fits = match parameter {
-        Arg::Any => true,
+        Arg::Any | Arg::Shown => true,
         Arg::Number => matches!(value, Value::Int(_) | Value::Decimal(_) | Value::Float(_)),
         Arg::AnyArray => matches!(value, Value::List(_)),
         Arg::Type(ty) => match ty {

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use ledgerstone_digest::ion::Value;
 use sha2::Digest as _;
 
-use super::ty::{ANY, ARRAY, BYTEA, INT4, INT8, R_INT4, R_INT8, R_TEXT, TEXT, of};
+use super::ty::{ANY, ARRAY, BYTEA, INT4, INT8, R_INT4, R_INT8, R_TEXT, SHOWN, TEXT, of};
 use super::{
     Call, Returns, Scalar, TEXT_BYTES_MAX, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at,
     too_long, value_at, variadic,
@@ -92,8 +92,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
             None => Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested character is not valid")),
         }
     }),
-    variadic("concat", &[ANY], R_TEXT, |_, a| some_text(a.iter().flatten().map(format_untyped).collect::<String>())),
-    variadic("concat_ws", &[TEXT, ANY], R_TEXT, |_, a| {
+    variadic("concat", &[SHOWN], R_TEXT, |_, a| some_text(a.iter().flatten().map(format_untyped).collect::<String>())),
+    variadic("concat_ws", &[TEXT, SHOWN], R_TEXT, |_, a| {
         let Some(Some(_)) = a.first() else { return Ok(None) };
         let parts: Vec<String> = a.iter().skip(1).flatten().map(format_untyped).collect();
         some_text(parts.join(text_at(a, 0)?))

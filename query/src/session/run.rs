@@ -369,7 +369,7 @@ impl Session {
         let (visited, _) = tx.visited();
         let mut work = || outcome = exec::run(plan, tx, job.parameters, info);
         if let Some(elapsed) = plan.run_at_its_pace(|work| self.runtime.long(work), &mut work) {
-            plan.note_run(elapsed, tx.visited().0.saturating_sub(visited));
+            plan.pace.note(elapsed, tx.visited().0.saturating_sub(visited));
         }
         let outcome = outcome?;
         self.note_answer(plan, &outcome);
