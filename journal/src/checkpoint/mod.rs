@@ -1,7 +1,7 @@
 //! Checkpoints (C2SP `tlog-checkpoint`): the recorded one, and the task that signs the next.
 //!
 //! The order is fixed: commits are durable, then acknowledged; then the newest durable block boundary is signed — at
-//! most every 250 ms, at once when somebody asks — stored in the ledger's `checkpoint` file, synced, and only then
+//! most once a second, at once when somebody asks — stored in the ledger's `checkpoint` file, synced, and only then
 //! served. Before signing, the leaves are derived again from the bytes read back from the journal, and the new tree
 //! is checked to extend the one signed before. `checkpoint` is not derived state: without it a ledger does not start.
 //!

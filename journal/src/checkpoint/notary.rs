@@ -22,8 +22,11 @@ use crate::rotation::{self, Note};
 use crate::slots::SlotFile;
 use crate::tree::Tree;
 
-/// The background task signs no more often than this.
-const SIGNING_INTERVAL: Duration = Duration::from_millis(250);
+/// The background task signs no more often than this: a signature is stored and synced, which commits that are being synced
+/// at that moment wait for.
+const SIGNING_INTERVAL: Duration = Duration::from_millis(1000);
+/// It derives leaves this often, so that whoever asks for a signature waits for few of them.
+const DERIVING_INTERVAL: Duration = Duration::from_millis(100);
 /// Leaf hashes handed to the tree at a time.
 const LEAVES_PER_RUN: usize = 4096;
 
@@ -263,19 +266,33 @@ impl Notary {
             return Err(error.clone());
         }
         let signed = self.sign_next(&mut signing, &newest);
-        match &signed {
-            Ok(_) => {}
+        self.judge(&mut signing, signed.as_ref().err());
+        signed
+    }
+
+    /// Derives the leaves of what is durable, without signing.
+    fn keep_up(&self) {
+        let mut signing = lock(&self.signing);
+        if signing.failed.is_none() {
+            let outcome = self.catch_up(self.durable.load(Ordering::Acquire));
+            self.judge(&mut signing, outcome.as_ref().err());
+        }
+    }
+
+    /// What an attempt to sign, or to get ready for it, means for those to come.
+    fn judge(&self, signing: &mut Signing, outcome: Option<&CheckpointError>) {
+        match outcome {
+            None => {}
             // The tree is derived: what could not be written is still in memory, and the next attempt writes it.
-            Err(error @ CheckpointError::Tree(_)) => tracing::warn!(%error, "no checkpoint was signed"),
+            Some(error @ CheckpointError::Tree(_)) => tracing::warn!(%error, "no checkpoint was signed"),
             // On a file system that copies what is written, a slot needs room as well. It is written whole again.
-            Err(error) if error.is_full() => tracing::warn!(%error, "no checkpoint was signed"),
-            Err(error) => {
+            Some(error) if error.is_full() => tracing::warn!(%error, "no checkpoint was signed"),
+            Some(error) => {
                 tracing::error!(%error, "signing checkpoints stops until a restart");
                 signing.failed = Some(error.clone());
                 *lock(&self.expected) = Expected { from: u64::MAX, hashes: VecDeque::new(), closed: true };
             }
         }
-        signed
     }
 
     /// The tree behind the checkpoints; it reaches at least the newest one.
@@ -310,6 +327,7 @@ impl Notary {
     }
 
     fn run(&self) {
+        let mut sign_at = Instant::now();
         loop {
             let mut alarm = lock(&self.alarm);
             while !alarm.stop && self.durable.load(Ordering::Acquire) <= self.newest().checkpoint.size {
@@ -321,10 +339,18 @@ impl Notary {
                 return;
             }
             drop(alarm);
-            let again = Instant::now() + SIGNING_INTERVAL;
-            if self.checkpoint().is_err() && lock(&self.signing).failed.is_some() {
+            let now = Instant::now();
+            if now < sign_at {
+                self.keep_up();
+            } else {
+                sign_at = now + SIGNING_INTERVAL;
+                // Whoever waits for it is told; others find it in the log.
+                let _ = self.checkpoint();
+            }
+            if lock(&self.signing).failed.is_some() {
                 return;
             }
+            let again = (now + DERIVING_INTERVAL).min(sign_at);
             let mut alarm = lock(&self.alarm);
             while !alarm.stop {
                 let left = again.saturating_duration_since(Instant::now());
