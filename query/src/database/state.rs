@@ -221,8 +221,9 @@ impl State {
             });
             all.contains(&(index, key, id))
         };
-        // A load's keys were held against its snapshot, and nobody has touched its tables since.
+        // A load's keys were held against its snapshot: who has one now has taken it since.
         let snapshot = payload.snapshot.at();
+        let seen_before = payload.load.is_some() && recent.knows_since(snapshot);
         if let Some(load) = &payload.load
             && load.tables.iter().all(|table| recent.is_untouched(*table, snapshot))
         {
@@ -233,6 +234,7 @@ impl State {
                 let other = |id: &Id| *id != write.id && !releases(index, new, *id);
                 let holder = match recent.holder(index, new) {
                     Some(holder) => holder.filter(other),
+                    None if seen_before => None,
                     None => self.rows.holders(write.table, index, new)?.into_iter().find(other),
                 };
                 if holder.is_some() {

@@ -13,7 +13,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_journal::{CommitError, Committed, Sequence};
 
 use super::Doc;
-use super::payload::Payload;
+use super::payload::{Load, Payload};
 use super::pending::PendingDocs;
 use super::read_set::ReadSet;
 use crate::catalogue::Catalogue;
@@ -23,8 +23,11 @@ use crate::index::{Key, Rows};
 
 /// Writes (documents, keys, tables, names) kept for judging. About 100 bytes each.
 pub const WRITES_KEPT_MAX: usize = 4_000_000;
-/// The keys of a load of fewer documents are noted one by one.
-const LOAD_NOTED_WHOLE_MIN: usize = 4096;
+/// So many loads are held in memory as they came, each of which is searched for every key; the keys of one more are noted
+/// one by one.
+const LOADS_MAX: usize = 16;
+/// A load of so many documents is never noted one by one.
+const LOAD_LARGE_MIN: usize = 4096;
 /// How many transactions pass between two looks at what can be forgotten.
 const PRUNE_EVERY: u32 = 256;
 
@@ -54,9 +57,44 @@ pub struct RecentWrites {
 /// The keys that a load has written.
 struct Loaded {
     position: u64,
-    keys: HashMap<Id, Arc<BTreeSet<(Key, Id)>>>,
-    unique: Vec<Id>,
+    indexes: Vec<LoadedKeys>,
     documents: usize,
+}
+
+/// Those of one index; they are not none.
+struct LoadedKeys {
+    index: Id,
+    unique: bool,
+    keys: Arc<BTreeSet<(Key, Id)>>,
+    first: Key,
+    last: Key,
+}
+
+impl Loaded {
+    fn new(load: &Load, unique: &[Id], position: u64) -> Loaded {
+        let of_index = |(index, keys): (&Id, &Arc<BTreeSet<(Key, Id)>>)| {
+            let ((first, _), (last, _)) = keys.first().zip(keys.last())?;
+            let (first, last) = (first.clone(), last.clone());
+            Some(LoadedKeys { index: *index, unique: unique.contains(index), keys: Arc::clone(keys), first, last })
+        };
+        Loaded { position, indexes: load.keys.iter().filter_map(of_index).collect(), documents: load.documents }
+    }
+
+    fn of(&self, index: Id) -> Option<&LoadedKeys> {
+        self.indexes.iter().find(|keys| keys.index == index)
+    }
+}
+
+impl LoadedKeys {
+    /// The first entry whose key is not below `low`.
+    fn from(&self, low: &Key) -> Option<&(Key, Id)> {
+        // Loads mostly have keys near each other, and far from those of others.
+        match *low <= self.first {
+            true => self.keys.first(),
+            false if *low > self.last => None,
+            false => self.keys.range((low.clone(), Id::ZERO)..).next(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -159,8 +197,7 @@ impl RecentWrites {
     fn loaded_since(&self, snapshot: u64, reads: &ReadSet) -> Option<Changed> {
         for load in self.loads.iter().filter(|load| load.position >= snapshot) {
             let position = load.position;
-            let first =
-                |index, low: &Key| Some(load.keys.get(&index)?.range((low.clone(), Id::ZERO)..).next()?.0.clone());
+            let first = |index, low: &Key| load.of(index)?.from(low).map(|(key, _)| key.clone());
             for (table, index, key) in &reads.keys {
                 if first(*index, key).is_some_and(|found| key.is_prefix_of(&found)) {
                     return Some(Changed::Key { table: *table, index: *index, position });
@@ -176,16 +213,21 @@ impl RecentWrites {
         None
     }
 
+    /// Whether all that was written at or after a snapshot is noted here.
+    pub fn knows_since(&self, snapshot: u64) -> bool {
+        snapshot >= self.floor
+    }
+
     /// Whether a table is as it was at a snapshot.
     pub fn is_untouched(&self, table: Id, snapshot: u64) -> bool {
-        snapshot >= self.floor && self.tables.get(&table).is_none_or(|position| *position < snapshot)
+        self.knows_since(snapshot) && self.tables.get(&table).is_none_or(|position| *position < snapshot)
     }
 
     /// Who holds a key, if it was written lately.
     pub fn holder(&self, index: Id, key: &Key) -> Option<Option<Id>> {
         let single = self.holders.get(&(index, key.clone())).copied();
-        let loaded = self.loads.iter().rev().filter(|load| load.unique.contains(&index)).find_map(|load| {
-            let (found, id) = load.keys.get(&index)?.range((key.clone(), Id::ZERO)..).next()?;
+        let loaded = self.loads.iter().rev().find_map(|load| {
+            let (found, id) = load.of(index).filter(|keys| keys.unique)?.from(key)?;
             (found == key).then_some((load.position, Some(*id)))
         });
         // None comes first, and of two the later one is right.
@@ -201,12 +243,11 @@ impl RecentWrites {
     /// Takes in what a transaction writes at a position.
     fn take_in(&mut self, payload: &Payload, token: Option<&Arc<str>>, position: u64) {
         self.newest = self.newest.max(position);
-        // Many small ones would each be searched for every key; each key of them is noted by itself.
-        let load = payload.load.as_ref().filter(|load| load.documents >= LOAD_NOTED_WHOLE_MIN);
+        let is_whole = |load: &&Load| load.documents >= LOAD_LARGE_MIN || self.loads.len() < LOADS_MAX;
+        let load = payload.load.as_ref().filter(is_whole);
         if let Some(load) = load {
             load.tables.iter().for_each(|table| self.touch(position, Touch::Table(*table)));
-            let (keys, unique) = (load.keys.clone(), payload.unique.clone());
-            self.loads.push(Loaded { position, keys, unique, documents: load.documents });
+            self.loads.push(Loaded::new(load, &payload.unique, position));
         }
         let singly = if load.is_some() { &[][..] } else { &payload.writes };
         for write in singly {
@@ -459,7 +500,7 @@ impl Sequence for Validator {
         }
         recent.pending.forget(self.state.published_before());
         self.since_pruned += 1;
-        if self.since_pruned >= PRUNE_EVERY {
+        if self.since_pruned >= PRUNE_EVERY || recent.loads.len() >= LOADS_MAX / 2 {
             self.since_pruned = 0;
             let (oldest, published) = self.state.oldest_snapshot();
             recent.prune(oldest, published);

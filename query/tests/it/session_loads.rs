@@ -162,6 +162,31 @@ fn loads_that_are_noted_whole_are_judged_the_same() {
 }
 
 #[test]
+fn more_loads_than_are_noted_whole_are_judged_the_same() {
+    let memory = Memory::new(7);
+    let (mut old, mut other) = (session(&memory), memory.session());
+    // While this snapshot is open nothing that comes after it is forgotten.
+    for (read, conflicts) in [(7_005, true), (23_005, true), (23_905, false)] {
+        say(&mut other, "DELETE FROM s");
+        says(&mut old, &[("BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN")]);
+        say(&mut old, &format!("SELECT v FROM s WHERE id = {read}"));
+        for at in 0..24 {
+            says(&mut other, &[(&load(at * 1_000, at * 1_000 + 299), "INSERT 0 300")]);
+        }
+        for at in 0..24 {
+            let key = at * 1_000 + 299;
+            let taken = format!("23505 Key (id)=({key}) already exists.");
+            says(
+                &mut other,
+                &[(&load(key, key + 300), &taken), (&format!("INSERT INTO s VALUES ({key}, 'x', 0)"), &taken)],
+            );
+        }
+        say(&mut old, "INSERT INTO s VALUES (-1, 'a', 0)");
+        says(&mut old, &[("COMMIT", if conflicts { "40001" } else { "COMMIT" })]);
+    }
+}
+
+#[test]
 fn whoever_read_that_a_key_is_free_conflicts_with_a_load_that_takes_it() {
     let memory = Memory::new(4);
     let (mut a, mut b) = (session(&memory), memory.session());
@@ -173,7 +198,7 @@ fn whoever_read_that_a_key_is_free_conflicts_with_a_load_that_takes_it() {
         ("SELECT v FROM s WHERE id = -1", false),
         ("SELECT count(*) FROM s WHERE id BETWEEN -20 AND -10", false),
     ];
-    // Of the two sizes one is noted key by key, and the other whole.
+    // The larger one would be noted whole whatever else is.
     for ((read, conflicts), rows) in reads.into_iter().flat_map(|read| [(read, 300), (read, 5_000)]) {
         from += 10_000;
         says(&mut a, &[("BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN")]);
