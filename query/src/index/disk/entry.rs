@@ -186,19 +186,19 @@ pub fn after(prefix: &[u8]) -> Vec<u8> {
     vec![0xff]
 }
 
-/// What a filter knows of an entry: a document's revisions by document, keys that are held by index and key (and by
-/// each first part of a key of several values), tokens whole.
+/// What a filter knows of an entry: a document's revisions by document, keys that are or were held by index and key (and
+/// by each first part of a key of several values), tokens whole.
 pub fn filtered(entry: &[u8], mut add: impl FnMut(u64)) {
-    match entry.first() {
-        Some(&REVISION) => add(hash64(FILTER_SEED, entry.get(..HEAD_BYTES + ID_BYTES).unwrap_or(entry))),
-        Some(&TOKEN) => add(hash64(FILTER_SEED, entry)),
-        Some(space) if *space == KEYS.current => {
-            let Some((key, _)) = read_held(entry) else { return };
-            let whole = entry.get(..HEAD_BYTES + key.len()).unwrap_or(entry);
-            value_ends(key, |end| add(hash64(FILTER_SEED, whole.get(..HEAD_BYTES + end).unwrap_or(whole))));
-        }
-        _ => {}
-    }
+    let key = match entry.first() {
+        Some(&REVISION) => return add(hash64(FILTER_SEED, entry.get(..HEAD_BYTES + ID_BYTES).unwrap_or(entry))),
+        Some(&TOKEN) => return add(hash64(FILTER_SEED, entry)),
+        Some(space) if *space == KEYS.current => read_held(entry).map(|(key, _)| key),
+        Some(space) if *space == KEYS.old => read_lost(entry).map(|(key, _, _)| key),
+        _ => None,
+    };
+    let Some(key) = key else { return };
+    let whole = entry.get(..HEAD_BYTES + key.len()).unwrap_or(entry);
+    value_ends(key, |end| add(hash64(FILTER_SEED, whole.get(..HEAD_BYTES + end).unwrap_or(whole))));
 }
 
 /// What [`filtered`] adds for the revisions of a document, and so for its life.
@@ -219,6 +219,11 @@ pub fn token_filter(token: &[u8]) -> u64 {
 /// What [`filtered`] adds for a key, or the first values of one, that somebody has.
 pub fn key_filter(index: Id, key: &[u8]) -> u64 {
     hash64(FILTER_SEED, &Place::index(index).current_from(key))
+}
+
+/// What [`filtered`] adds for a key, or the first values of one, that somebody had once.
+pub fn lost_filter(index: Id, key: &[u8]) -> u64 {
+    hash64(FILTER_SEED, &Place::index(index).old_from(key))
 }
 
 fn head(space: u8, id: Id) -> Vec<u8> {
@@ -271,11 +276,12 @@ mod tests {
         let index = Place::index(Id([7; 16]));
         let values = [Ion::string("x"), Ion::int(-12), Ion::Bool(true)];
         let key = Key::of(values.iter().map(Some));
+        let parts: Vec<Key> = (1..=values.len()).map(|n| Key::of(values[..n].iter().map(Some))).collect();
         let mut known = Vec::new();
         filtered(&index.held(key.as_bytes(), Id([1; 16])), |hash| known.push(hash));
-        let expected: Vec<u64> = (1..=values.len())
-            .map(|n| key_filter(index.id, Key::of(values[..n].iter().map(Some)).as_bytes()))
-            .collect();
-        assert_eq!(known, expected);
+        assert!(known.iter().copied().eq(parts.iter().map(|part| key_filter(index.id, part.as_bytes()))));
+        known.clear();
+        filtered(&index.lost(key.as_bytes(), 7, Id([1; 16])), |hash| known.push(hash));
+        assert!(known.iter().copied().eq(parts.iter().map(|part| lost_filter(index.id, part.as_bytes()))));
     }
 }

@@ -184,7 +184,7 @@ impl DiskRows {
                 Ok(Step::Next)
             })?;
             let (low, high) = (place.old_from(key.as_bytes()), place.old_from(end.as_bytes()));
-            self.scan(&low, &high, false, None, &mut |entry, from| {
+            self.scan(&low, &high, false, Some(entry::lost_filter(index, key.as_bytes())), &mut |entry, from| {
                 ids.extend(entry::read_lost(entry).filter(|_| from < at).map(|(_, _, id)| id));
                 Ok(Step::Next)
             })?;

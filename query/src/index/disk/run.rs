@@ -18,7 +18,7 @@ use super::entry::{self, REVISION_BYTES, Value};
 use super::filter::Filter;
 use crate::index::IndexError;
 
-const MAGIC: [u8; 8] = *b"LSRUN\0\0\x01";
+const MAGIC: [u8; 8] = *b"LSRUN\0\0\x02";
 const FOOT_BYTES: usize = 64;
 /// What is written at a time.
 const WRITE_BYTES: usize = 256 << 10;
