@@ -1,8 +1,10 @@
-//! Which queries ask for the one document that a unique key or an id names. They are most of what an application asks,
-//! and run by a way of their own ([`crate::exec::point`]), which does without what rows of any number need.
+//! Which queries ask for the one document that a unique key or an id names, or for its revisions in order. They are most
+//! of what an application asks, and run by a way of their own ([`crate::exec::point`]), which does without what rows of
+//! any number need.
 
 use super::plan::{
-    Access, Body, Comparison, DistinctPlan, Ex, Node, Plan, QueryBody, SelectPlan, Source, TableSource, ViewPlan,
+    Access, Body, Comparison, DistinctPlan, DocPart, Ex, Node, Plan, QueryBody, SelectPlan, SortExpr, Source,
+    TableSource, ViewPlan,
 };
 use crate::session::Dialect;
 
@@ -11,8 +13,12 @@ use crate::session::Dialect;
 pub(crate) struct Point {
     /// What a document that was found has to fulfil, in order.
     pub checks: Vec<Check>,
-    /// Every column is a field, and each another one.
+    /// Those of the columns that are fields are each another one.
     pub distinct_fields: bool,
+    /// Some columns are not fields.
+    pub computes: bool,
+    /// It asks for all revisions, the oldest first or in any order.
+    pub history: bool,
 }
 
 /// A condition.
@@ -39,9 +45,16 @@ impl Point {
         let plain = plan.dialect == Dialect::Sql && plan.ctes.is_empty() && plan.reg_columns.is_empty();
         let Parts { select, table } =
             Parts::of(plan).filter(|_| plain && !plan.pace.waits && plan.tables.len() == 1)?;
-        let keys: Vec<&Ex> = match (&table.view, &table.access) {
-            (ViewPlan::Current, Access::Ids(ids)) if ids.len() == 1 => Vec::new(),
-            (ViewPlan::Current, Access::Index { index, keys })
+        let history = match table.view {
+            ViewPlan::Current => false,
+            ViewPlan::History { from: None, to: None } => true,
+            _ => return None,
+        };
+        let in_order = select.order.is_empty() || select.ordered || history && is_oldest_first(select, table.slot);
+        let keys: Vec<&Ex> = match &table.access {
+            _ if !in_order => return None,
+            Access::Ids(ids) if ids.len() == 1 => Vec::new(),
+            Access::Index { index, keys }
                 if index.unique && keys.len() == index.paths.len() && keys.iter().all(|part| part.len() == 1) =>
             {
                 keys.iter().flatten().collect()
@@ -59,14 +72,12 @@ impl Point {
         }
         checks.extend(select.filter.iter().map(|ex| Check::of(ex, &keys)));
         let mut names = Vec::with_capacity(select.output.len());
-        let distinct_fields = select.output.iter().all(|ex| match own_field(ex, table.slot) {
-            Some((name, _)) if !names.contains(&name) => {
-                names.push(name);
-                true
-            }
-            _ => false,
-        });
-        Some(Point { checks, distinct_fields })
+        let mut distinct_fields = true;
+        for (name, _) in select.output.iter().filter_map(|ex| own_field(ex, table.slot)) {
+            distinct_fields &= !names.contains(&name);
+            names.push(name);
+        }
+        Some(Point { checks, distinct_fields, computes: names.len() < select.output.len(), history })
     }
 }
 
@@ -92,8 +103,7 @@ impl<'p> Parts<'p> {
             && select.having.is_none()
             && select.windows.is_empty()
             && select.series.is_empty()
-            && matches!(select.distinct, DistinctPlan::No)
-            && (select.order.is_empty() || select.ordered);
+            && matches!(select.distinct, DistinctPlan::No);
         let mut node = select.from.as_ref().filter(|_| plain)?;
         while let Node::Filter { input, .. } = node {
             node = input;
@@ -106,6 +116,18 @@ impl<'p> Parts<'p> {
             _ => None,
         }
     }
+}
+
+/// Whether the revisions of one document are wanted in the order they were made in: what else they are to be ordered by
+/// does not matter, for no two have the same version.
+fn is_oldest_first(select: &SelectPlan, own: u32) -> bool {
+    let Some(first) = select.order.first().filter(|key| !key.descending) else { return false };
+    let ex = match &first.expr {
+        SortExpr::Output(at) => select.output.get(*at),
+        SortExpr::Expr(ex) => Some(ex),
+    };
+    let of_doc = |at: super::plan::At| at.depth == 0 && at.slot == own;
+    matches!(ex, Some(Ex::Doc { at, part: DocPart::Version | DocPart::Position | DocPart::Block }) if of_doc(*at))
 }
 
 /// The name of a field of this slot's document, and whether it may be written in another case.

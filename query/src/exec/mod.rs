@@ -19,7 +19,7 @@ mod window;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
-pub use point::Found;
+pub use point::{Found, FoundRows};
 pub use result::ResultRows;
 pub use run::{RECURSION_ROWS_MAX, Row};
 

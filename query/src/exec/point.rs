@@ -1,11 +1,12 @@
-//! Runs a query for one document ([`crate::bind::point`]): the key is computed and looked up, and what was found is given
-//! out as it stands in the cache. A row is made of it only for who wants one.
+//! Runs a query for one document, or for its revisions ([`crate::bind::point`]): the key is computed and looked up, and
+//! what was found is given out as it stands in the cache. A row is made of it only for who wants one.
 //!
 //! Everything it computes is computed by the document executor's evaluator, so both say the same; what it leaves out is
 //! what only rows of any number need. `query/tests/it/point_same.rs` holds the two against each other.
 
 use std::sync::Arc;
 
+use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
 use super::eval::field;
@@ -18,6 +19,9 @@ use crate::index::Key;
 use crate::session::SessionInfo;
 use crate::transaction::{Doc, Transaction, View};
 
+/// A document of more revisions is left to the executor of all queries.
+const REVISIONS_MAX: usize = 16;
+
 /// A row that is still a document.
 #[derive(Debug)]
 pub struct Found {
@@ -27,80 +31,151 @@ pub struct Found {
     computed: Vec<Datum>,
 }
 
-/// The document that the query asks for, if there is one. `plan` has the point, and [`is_here`].
+/// What was found.
+#[derive(Debug)]
+pub enum FoundRows {
+    One(Option<Found>),
+    Several(std::vec::IntoIter<Found>),
+}
+
+impl Iterator for FoundRows {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        match self {
+            FoundRows::One(found) => found.take(),
+            FoundRows::Several(found) => found.next(),
+        }
+    }
+}
+
+/// What the query asks for; `None`: it is more than this way is for. `plan` has the point, and [`is_here`].
 pub(crate) fn run(
     plan: &Arc<Plan>,
     point: &Point,
     tx: &Transaction,
     params: &[Datum],
     session: &SessionInfo,
-) -> Result<Option<Found>> {
-    let Some(Parts { select, table }) = Parts::of(plan) else {
+) -> Result<Option<FoundRows>> {
+    let Some(parts) = Parts::of(plan) else {
         return Err(QueryError::internal("a plan has lost its point"));
     };
     check_run(plan, tx, params)?;
     let run = Run::new(plan, tx, params, session);
     run.check_cancelled()?;
-    let nothing = Env { row: &[], outer: None };
-    let mut keys: Row = Vec::new();
-    let doc = match &table.access {
-        Access::Index { index, keys: parts } => {
-            for part in parts.iter().flatten() {
-                let value = run.eval(part, &nothing)?;
-                // A NULL equals nothing.
-                if run.is_absent(&value) {
-                    return Ok(None);
+    let lookup = Lookup { run, plan, point, parts };
+    let Some((place, keys)) = lookup.place()? else { return Ok(Some(FoundRows::One(None))) };
+    if point.history {
+        return lookup.revisions(&place, &keys);
+    }
+    let table = &lookup.parts.table.table;
+    let doc = match place {
+        Place::Key(index, key) => tx.unique(table, index, &key)?,
+        Place::Id(id) => tx.get(table, id, View::Current)?,
+    };
+    let found = doc.map(|doc| lookup.row(doc, &keys)).transpose()?.flatten();
+    Ok(Some(FoundRows::One(found)))
+}
+
+/// Where the document is to be found.
+enum Place<'p> {
+    Key(&'p crate::catalogue::Index, Key),
+    Id(Id),
+}
+
+struct Lookup<'r> {
+    run: Run<'r>,
+    plan: &'r Arc<Plan>,
+    point: &'r Point,
+    parts: Parts<'r>,
+}
+
+impl<'r> Lookup<'r> {
+    /// The key or id as it is now, with the values of the key; `None` if nothing can have it.
+    fn place(&self) -> Result<Option<(Place<'r>, Row)>> {
+        let nothing = Env { row: &[], outer: None };
+        let mut keys: Row = Vec::new();
+        match &self.parts.table.access {
+            Access::Index { index, keys: parts } => {
+                for part in parts.iter().flatten() {
+                    let value = self.run.eval(part, &nothing)?;
+                    // A NULL equals nothing.
+                    if self.run.is_absent(&value) {
+                        return Ok(None);
+                    }
+                    keys.push(value);
                 }
-                keys.push(value);
+                let key = Key::of(keys.iter().map(Option::as_ref));
+                Ok(Some((Place::Key(index, key), keys)))
             }
-            let key = Key::of(keys.iter().map(Option::as_ref));
-            tx.unique(&table.table, index, &key)?
+            Access::Ids(ids) => {
+                let id = ids.first().map(|ex| self.run.eval(ex, &nothing)).transpose()?.flatten();
+                Ok(id.and_then(|id| source::document_id(&id)).map(|id| (Place::Id(id), keys)))
+            }
+            _ => Err(QueryError::internal("a point is reached by a key")),
         }
-        Access::Ids(ids) => match ids.first().map(|ex| run.eval(ex, &nothing)).transpose()?.flatten() {
-            Some(id) => match source::document_id(&id) {
-                Some(id) => tx.get(&table.table, id, View::Current)?,
-                None => None,
+    }
+
+    /// All revisions of the one document that ever had the key; `None` if there are many, or more than one document.
+    fn revisions(&self, place: &Place<'_>, keys: &Row) -> Result<Option<FoundRows>> {
+        let (tx, table) = (self.run.tx, &self.parts.table.table);
+        let id = match place {
+            Place::Id(id) => *id,
+            Place::Key(index, key) => match tx.documents_ever(table, index, key)?.as_deref() {
+                Some([]) => return Ok(Some(FoundRows::One(None))),
+                Some([id]) => *id,
+                _ => return Ok(None),
             },
-            None => None,
-        },
-        _ => return Err(QueryError::internal("a point is reached by a key")),
-    };
-    let Some(doc) = doc else { return Ok(None) };
-    let (alone, beside);
-    let row: &[Slot] = match (select.width, table.slot) {
-        (1, 0) => {
-            alone = [Slot::Doc(Arc::clone(&doc))];
-            &alone
-        }
-        (width, slot) => {
-            let mut slots = vec![Slot::Empty; width];
-            if let Some(place) = slots.get_mut(slot as usize) {
-                *place = Slot::Doc(Arc::clone(&doc));
-            }
-            beside = slots;
-            &beside
-        }
-    };
-    let env = Env { row, outer: None };
-    for check in &point.checks {
-        let holds = match check {
-            Check::Key { place, part, dynamic } => {
-                let key = keys.get(*part).and_then(Option::as_ref);
-                run.compare(Comparison::Eq, run.peek(place, &env).flatten(), key, *dynamic)
-            }
-            Check::Other(ex) => run.eval(ex, &env)?,
         };
-        if !Run::is_true(&holds) {
-            return Ok(None);
+        let mut rows = Vec::new();
+        for (number, doc) in tx.history(table, Some(id), None, None)?.enumerate() {
+            if number == REVISIONS_MAX {
+                return Ok(None);
+            }
+            rows.extend(self.row(doc?, keys)?);
         }
+        Ok(Some(FoundRows::Several(rows.into_iter())))
     }
-    let mut computed = Vec::new();
-    if !point.distinct_fields {
-        for ex in select.output.iter().filter(|ex| own_field(ex, table.slot).is_none()) {
-            computed.push(run.eval(ex, &env)?);
+
+    /// The row of a document, if it fulfils the conditions.
+    fn row(&self, doc: Arc<Doc>, keys: &Row) -> Result<Option<Found>> {
+        let Parts { select, table } = &self.parts;
+        let (alone, beside);
+        let row: &[Slot] = match (select.width, table.slot) {
+            (1, 0) => {
+                alone = [Slot::Doc(Arc::clone(&doc))];
+                &alone
+            }
+            (width, slot) => {
+                let mut slots = vec![Slot::Empty; width];
+                if let Some(place) = slots.get_mut(slot as usize) {
+                    *place = Slot::Doc(Arc::clone(&doc));
+                }
+                beside = slots;
+                &beside
+            }
+        };
+        let env = Env { row, outer: None };
+        for check in &self.point.checks {
+            let holds = match check {
+                Check::Key { place, part, dynamic } => {
+                    let key = keys.get(*part).and_then(Option::as_ref);
+                    self.run.compare(Comparison::Eq, self.run.peek(place, &env).flatten(), key, *dynamic)
+                }
+                Check::Other(ex) => self.run.eval(ex, &env)?,
+            };
+            if !Run::is_true(&holds) {
+                return Ok(None);
+            }
         }
+        let mut computed = Vec::new();
+        if self.point.computes {
+            for ex in select.output.iter().filter(|ex| own_field(ex, table.slot).is_none()) {
+                computed.push(self.run.eval(ex, &env)?);
+            }
+        }
+        Ok(Some(Found { plan: Arc::clone(self.plan), doc, computed }))
     }
-    Ok(Some(Found { plan: Arc::clone(plan), doc, computed }))
 }
 
 /// Whether the document can be found here: an index answers only from its beginning on.

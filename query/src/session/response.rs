@@ -7,7 +7,7 @@ use super::copy_format::Layout;
 use super::copy_in::CopyIn;
 use crate::bind::plan::ResultColumn;
 use crate::error::QueryError;
-use crate::exec::{Found, ResultRows, Row};
+use crate::exec::{Found, FoundRows, ResultRows, Row};
 
 /// Rows handed out at once.
 const CHUNK_ROWS: usize = 1_024;
@@ -44,8 +44,7 @@ pub struct RowStream {
 
 enum Source {
     Chunks(Box<dyn Iterator<Item = Result<Vec<Row>, QueryError>> + Send>),
-    /// At most one row.
-    Found(Option<Found>),
+    Found(FoundRows),
 }
 
 impl RowStream {
@@ -68,8 +67,8 @@ impl RowStream {
         RowStream::from_chunks(source, command)
     }
 
-    /// The row of a query for one document.
-    pub(super) fn of_found(found: Option<Found>, command: &'static str) -> Self {
+    /// The rows of a query for one document, or for its revisions.
+    pub(super) fn of_found(found: FoundRows, command: &'static str) -> Self {
         RowStream { source: Source::Found(found), command, count: 0 }
     }
 
@@ -81,10 +80,10 @@ impl RowStream {
         RowStream { source: Source::Chunks(Box::new(source)), command, count: 0 }
     }
 
-    /// The one row that is left, as the document it was found in; `None` if there is none, or it is of another kind.
+    /// The next row, as the document it was found in; `None` if there is none, or the rows are of another kind.
     pub fn next_found(&mut self) -> Option<Found> {
         let Source::Found(found) = &mut self.source else { return None };
-        let found = found.take();
+        let found = found.next();
         self.count += u64::from(found.is_some());
         found
     }
@@ -93,7 +92,10 @@ impl RowStream {
     pub fn next_chunk(&mut self) -> Result<Option<Vec<Row>>, QueryError> {
         let chunk = match &mut self.source {
             Source::Chunks(chunks) => chunks.next().transpose()?,
-            Source::Found(found) => found.take().map(|found| vec![found.into_row()]),
+            Source::Found(found) => {
+                let rows: Vec<Row> = found.map(Found::into_row).collect();
+                (!rows.is_empty()).then_some(rows)
+            }
         };
         self.count += chunk.as_ref().map_or(0, |rows| rows.len() as u64);
         Ok(chunk)

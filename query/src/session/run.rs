@@ -360,8 +360,8 @@ impl Session {
         if let Some(point) = &plan.point
             && self.chooses_executor
             && exec::point::is_here(plan, tx)
+            && let Some(found) = exec::point::run(plan, point, tx, job.parameters, info)?
         {
-            let found = exec::point::run(plan, point, tx, job.parameters, info)?;
             let columns = plan.columns().cloned().unwrap_or_else(|| Arc::from([]));
             return Ok(Response::Rows { columns, rows: RowStream::of_found(found, plan.command()) });
         }

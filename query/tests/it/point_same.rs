@@ -25,7 +25,7 @@ const TABLES: [&str; 6] = [
 ];
 
 /// Queries with their parameters' kinds.
-const TEXTS: [(&str, &str); 22] = [
+const TEXTS: [(&str, &str); 30] = [
     ("SELECT * FROM a WHERE k = $1", "t"),
     ("SELECT * FROM a WHERE k = 'k' || $1::bigint", "i"),
     ("SELECT j, k, k AS again, f FROM a WHERE $1 = k", "t"),
@@ -48,6 +48,14 @@ const TEXTS: [(&str, &str); 22] = [
     ("SELECT k, \"K\" FROM g WHERE k = $1", "u"),
     ("SELECT * FROM g WHERE k = gen_random_uuid()", ""),
     ("SELECT * FROM a WHERE _ql_id = $1", "t"),
+    ("SELECT _ql_version, _ql_txid, h.* FROM history(a) AS h WHERE k = $1 ORDER BY _ql_version", "t"),
+    ("SELECT _ql_version, _ql_txid, h.* FROM history(a) AS h WHERE k = $1 ORDER BY _ql_version DESC", "t"),
+    ("SELECT n, j, _ql_txtime FROM history(a) WHERE k = $1 AND n > $2 ORDER BY _ql_position, n DESC", "ti"),
+    ("SELECT h.*, _ql_deleted FROM history(d) AS h WHERE q = $2 AND p = $1", "it"),
+    ("SELECT _ql_version AS at, h.* FROM history(e) AS h WHERE v = $1 ORDER BY at", "t"),
+    ("SELECT k, 1 / (k - 3), _ql_version FROM history(e) WHERE k = $1 ORDER BY 3", "n"),
+    ("SELECT n FROM history(b) WHERE k = $1 ORDER BY n, _ql_version", "i"),
+    ("SELECT * FROM history(g) WHERE k = $1 ORDER BY _ql_block", "u"),
 ];
 
 #[test]
@@ -66,6 +74,10 @@ fn a_query_by_key_answers_as_the_executor_of_all_queries_does() {
         }
         for _ in 0..60 + rng.below(200) {
             write(&rng, &mut writer);
+        }
+        // A document of more revisions than are given out by the short way.
+        for n in 0..rng.below(40) {
+            told(&mut writer, &format!("UPDATE a SET n = {n} WHERE k = 'k1'")).unwrap();
         }
         // Fields that no column names, or names otherwise.
         let mut loose = memory.session_of(Dialect::PartiQl);
@@ -173,9 +185,9 @@ fn ask(
     let prepared = session.prepare(text, &[])?;
     match block_on(session.run(&prepared, parameters, true))? {
         Response::Rows { mut rows, .. } => {
-            let found = rows.next_found();
-            let short = found.is_some();
-            let all: Vec<_> = found.into_iter().map(|found| found.into_row()).chain(rows.collect()?).collect();
+            let found: Vec<_> = std::iter::from_fn(|| rows.next_found()).map(|found| found.into_row()).collect();
+            let short = !found.is_empty();
+            let all: Vec<_> = found.into_iter().chain(rows.collect()?).collect();
             let cell = |cell: &Option<Value>| cell.as_ref().map_or("-".to_owned(), to_text);
             Ok((all.iter().map(|row| row.iter().map(cell).collect()).collect(), short))
         }

@@ -285,7 +285,7 @@ impl Connection<'_> {
             PortalState::Fresh => return Ok(Err(QueryError::internal("a portal was not started"))),
         };
         let mut sent = 0_u64;
-        if let Some(found) = rows.next_found() {
+        while let Some(found) = rows.next_found() {
             if let Err(error) = rows::write_found(&mut self.wire.out, &found, columns, &portal.formats) {
                 return Ok(Err(error));
             }
