@@ -16,7 +16,7 @@ const DECIMAL_DIGITS_MAX: u32 = 38;
 
 /// The type of a typed column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ColumnKind {
     Bool,
     /// 64 bits, signed.
@@ -38,6 +38,7 @@ pub enum ColumnKind {
 
 /// A typed column of one table: a top-level field of its documents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TypedColumn {
     /// The column's name in the Parquet file.
     pub column: String,

@@ -1,4 +1,6 @@
 //! What an export holds, as `manifest.json`: nothing in it is believed when the export is verified.
+//!
+//! What the verifier does not know is refused rather than passed over: whoever reads it might believe it was checked.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,7 @@ pub fn size_of_rotation(name: &str) -> Option<u64> {
 
 /// `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub format: u32,
     pub origin: String,
@@ -50,6 +53,7 @@ pub enum Scope {
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TableEntry {
     pub id: String,
     pub name: String,
@@ -62,6 +66,7 @@ pub struct TableEntry {
 
 /// A Parquet file of one table, in position order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DataFile {
     pub path: String,
     pub bytes: u64,
@@ -73,6 +78,7 @@ pub struct DataFile {
 
 /// Another file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileEntry {
     pub path: String,
     pub bytes: u64,

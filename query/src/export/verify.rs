@@ -348,13 +348,21 @@ fn compare_tile(directory: &Path, tile: Tile, bytes: &[u8], files: &mut HashSet<
     Ok(())
 }
 
+#[derive(serde::Deserialize)]
+struct Version {
+    format: u32,
+}
+
 fn read_manifest(directory: &Path) -> Result<Manifest> {
     let text = read_text(directory, MANIFEST_FILE)?;
-    let manifest: Manifest = serde_json::from_str(&text).map_err(|e| wrong(MANIFEST_FILE, e.to_string()))?;
-    if manifest.format != FORMAT {
-        let what = format!("it is of format {}; this version reads format {FORMAT}", manifest.format);
+    let unread = |e: serde_json::Error| wrong(MANIFEST_FILE, e.to_string());
+    // Before the rest, which another format may have otherwise.
+    let Version { format } = serde_json::from_str(&text).map_err(unread)?;
+    if format != FORMAT {
+        let what = format!("it is of format {format}; this version reads format {FORMAT}");
         return Err(ExportProblem::Unreadable { file: MANIFEST_FILE.into(), what });
     }
+    let manifest: Manifest = serde_json::from_str(&text).map_err(unread)?;
     Ok(manifest)
 }
 

@@ -329,6 +329,30 @@ fn a_column_under_another_fields_name_or_type_is_found() {
     std::fs::remove_dir_all(path).unwrap();
 }
 
+/// A reader who finds a member that no verifier looked at might believe that it was verified.
+#[test]
+fn a_member_of_the_manifest_that_the_format_does_not_have_is_refused() {
+    let memory = sample();
+    let (path, manifest) = exported(&memory, "members", Scope::History);
+    let manifest = serde_json::to_value(&manifest).unwrap();
+    let outcome_with = |at: &str, member: &str, value: serde_json::Value| {
+        let mut changed = manifest.clone();
+        changed.pointer_mut(at).and_then(|part| part.as_object_mut()).expect(at).insert(member.into(), value);
+        std::fs::write(path.join("manifest.json"), changed.to_string()).unwrap();
+        verified(&memory, &path)
+    };
+    outcome_with("", "size", manifest["size"].clone()).unwrap();
+    let vehicle = manifest["tables"].as_array().unwrap().iter().position(|t| t["name"] == "vehicle").unwrap();
+    let table = format!("/tables/{vehicle}");
+    for part in ["", &table, &format!("{table}/columns/0"), &format!("{table}/files/0"), "/files/0"] {
+        let problem = outcome_with(part, "audited", true.into()).unwrap_err().to_string();
+        assert!(problem.contains("manifest.json") && problem.contains("audited"), "{part}: {problem}");
+    }
+    let later = outcome_with("", "format", 2.into()).unwrap_err().to_string();
+    assert!(later.contains("format 2"), "{later}");
+    std::fs::remove_dir_all(path).unwrap();
+}
+
 #[test]
 fn a_type_that_cannot_hold_the_values_is_not_passed_off_as_null() {
     use arrow::array::Int64Array;
