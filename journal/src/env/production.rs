@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
@@ -219,6 +219,16 @@ fn fill_from_system(bytes: &mut [u8]) {
         // Without randomness no blinding byte and no id is safe: nothing can go on, and nothing is lost.
         panic!("the system gives no random bytes: {e}");
     }
+}
+
+/// Processor time that the other threads of this process have taken so far: whoever works in the background rests longer
+/// while they have something to do.
+pub fn processor_time_of_others() -> Duration {
+    let of = |clock| {
+        let time = rustix::time::clock_gettime(clock);
+        Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+    };
+    of(rustix::time::ClockId::ProcessCPUTime).saturating_sub(of(rustix::time::ClockId::ThreadCPUTime))
 }
 
 fn clock_ms(clock: rustix::time::ClockId) -> i64 {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ledgerstone_journal::env::processor_time_of_others;
+
 use super::ColumnError;
 use super::store::ColumnStore;
 
@@ -14,10 +16,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Revisions read while a scan has to wait.
 const STEP_REVISIONS: u64 = 2048;
-/// It rests so many times as long as it worked while others commit,
+/// It rests so many times as long as it worked while other threads work too,
 const REST: u32 = 4;
-/// and a part of that if nobody has.
+/// and a part of that if they take less than one of so many parts of a processor.
 const REST_ALONE: u32 = 4;
+const ALONE: u32 = 20;
 
 /// The thread, until it is dropped.
 pub(crate) struct Projector {
@@ -64,8 +67,9 @@ impl ColumnStore {
     fn project(&self, stop: &(Mutex<bool>, Condvar)) -> Result<(), ColumnError> {
         let most = self.options.project_above_positions;
         if self.origin.end().saturating_sub(self.position()) >= most {
+            let (mut round, mut others) = (Instant::now(), processor_time_of_others());
             loop {
-                let (began, before) = (Instant::now(), self.origin.end());
+                let began = Instant::now();
                 let more = match self.step(STEP_REVISIONS) {
                     Err(ColumnError::Memory { .. }) => self.flush()?,
                     other => other?,
@@ -74,7 +78,9 @@ impl ColumnStore {
                     self.flush()?;
                 }
                 let worked = began.elapsed();
-                let alone = self.origin.end() == before;
+                let taken = processor_time_of_others();
+                let alone = taken.saturating_sub(others) < round.elapsed() / ALONE;
+                (round, others) = (Instant::now(), taken);
                 if rested(stop, if alone { worked / REST_ALONE } else { worked * REST }) || !more {
                     break;
                 }
