@@ -197,7 +197,7 @@ impl Load for Opened<'_> {
             },
             Place::Meta(at, part) => meta(self.batch.meta.get(at).ok_or(NONE)?, part)?,
             Place::Successor if !matches!(self.stored.view, ColumnView::History { .. }) => Vector::Same(None, all),
-            Place::Successor => Vector::Int(ints(&self.batch.successors())),
+            Place::Successor => Vector::Int(ints(&self.batch.successors().map_err(Stop::engine)?)),
             Place::Table => Vector::Same(Some(Value::string(self.stored.table.to_string())), all),
         };
         match rows {

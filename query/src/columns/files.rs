@@ -15,7 +15,7 @@ use super::manifest::{MANIFEST, Manifest, TEMPORARY};
 use super::piece::Piece;
 use super::segment::{Segment, file_path};
 use super::store::{ColumnStore, Inner};
-use super::successors::{Successors, Written};
+use super::successors::{Later, Successors, Written};
 use super::tail::{Chunk, Tail};
 use super::{ColumnError, Meta};
 
@@ -60,8 +60,8 @@ impl ColumnStore {
         let mut inner = self.lock();
         let mut works = Vec::new();
         let (epoch, position) = (inner.epoch, inner.position);
-        // Successors are 16 bytes each.
-        let few = 16 * inner.tables.values().map(Tail::later).sum::<usize>() > self.options.memory_bytes_max / 4;
+        // Each is a position, a successor and a row.
+        let few = 20 * inner.tables.values().map(Tail::later).sum::<usize>() > self.options.memory_bytes_max / 4;
         for (table, tail) in &mut inner.tables {
             tail.close(&self.options)?;
             let due = tail.due(&self.options);
@@ -154,7 +154,7 @@ impl ColumnStore {
                 chunk.superseded_from(position, &mut later);
             }
             later.sort_unstable_by_key(|(_, successor)| *successor);
-            let successors = Successors { written: successors.clone(), later: Arc::new(later) };
+            let successors = Successors { written: successors.clone(), later: Arc::new(Later::of(later)) };
             chunks.insert(*place, Chunk::File { segment: segment.clone(), successors });
         }
         let mut segments = Vec::new();

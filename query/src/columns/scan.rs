@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, BooleanArray, UInt8Array, UInt64Array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, MutableBuffer, NullBuffer};
+use arrow::util::bit_util;
 use ledgerstone_digest::ion::Value;
 
 use super::field::{FieldColumn, Form};
 use super::piece::Piece;
 use super::segment::Segment;
-use super::successors::Successors;
+use super::successors::{Later, Successors, with_later};
 use super::{ColumnError, ColumnView, Presence, ScanRequest};
 
 /// [`Presence::Deleted`] in an array.
@@ -55,8 +56,16 @@ pub struct Batch {
     pub fields: Vec<Field>,
     positions: UInt64Array,
     presence: UInt8Array,
-    successors: Arc<Vec<u64>>,
+    successors: ByRow,
     snapshot: u64,
+}
+
+/// What superseded each row, [`NONE`](super::tail::NONE) if nothing did.
+#[derive(Debug, Clone)]
+struct ByRow {
+    written: Arc<Vec<u64>>,
+    /// What came later than that.
+    later: Option<Arc<Later>>,
 }
 
 /// A field over a batch's rows.
@@ -186,22 +195,24 @@ impl Partition {
             Source::Memory(piece, successors) => {
                 let meta = request.meta.iter().map(|meta| piece.meta(*meta).clone()).collect();
                 let columns = request.fields.iter().map(|name| piece.field(name).cloned()).collect();
-                (piece.positions.clone(), piece.presence.clone(), successors.clone(), meta, columns)
+                let successors = ByRow { written: successors.clone(), later: None };
+                (piece.positions.clone(), piece.presence.clone(), successors, meta, columns)
             }
             Source::File(segment, successors) => {
                 // What is asked for first, in one reading of the file.
                 let names: Vec<&str> = request.fields.iter().map(String::as_str).collect();
                 let (positions, presence, meta, columns) = segment.read_rows(&request.meta, &names)?;
-                let by_row = successors.by_row(positions.values())?;
+                let written = successors.written_by_row(positions.values())?;
                 successors.count(positions.values(), |row| presence.values().get(row) == Some(&DELETED))?;
-                (positions, presence, by_row, meta, columns)
+                let later = Some(successors.later.clone()).filter(|later| later.len() > 0);
+                (positions, presence, ByRow { written, later }, meta, columns)
             }
         };
         let rows = self.rows();
-        if successors.len() != rows || positions.len() != rows || presence.len() != rows {
+        if successors.written.len() != rows || positions.len() != rows || presence.len() != rows {
             return Err(ColumnError::Internal("successors of another number of rows".to_owned()));
         }
-        let selection = seen(positions.values(), presence.values(), &successors, request);
+        let selection = seen(positions.values(), presence.values(), &successors, request)?;
         let column = |column| match column {
             Some(column) => Field::Column(column),
             None if self.left_out() => Field::NotKept,
@@ -228,14 +239,14 @@ impl Batch {
     }
 
     /// By row, the position of the revision that supersedes it; null if none before the snapshot does.
-    pub fn successors(&self) -> UInt64Array {
-        let some: BooleanBuffer = self.successors.iter().map(|successor| *successor < self.snapshot).collect();
-        UInt64Array::new(self.successors.iter().copied().collect::<Vec<u64>>().into(), Some(NullBuffer::new(some)))
-    }
-
-    /// The position of the revision that supersedes a row; `None` if none before the snapshot does.
-    pub fn successor(&self, row: usize) -> Option<u64> {
-        self.successors.get(row).copied().filter(|successor| *successor < self.snapshot)
+    pub fn successors(&self) -> Result<UInt64Array, ColumnError> {
+        let ByRow { written, later } = &self.successors;
+        let all = match later {
+            Some(later) => with_later(written.clone(), later, self.positions.values())?,
+            None => written.clone(),
+        };
+        let some: BooleanBuffer = all.iter().map(|successor| *successor < self.snapshot).collect();
+        Ok(UInt64Array::new(Arc::unwrap_or_clone(all).into(), Some(NullBuffer::new(some))))
     }
 
     /// Whether a row is the last revision of a document that was deleted.
@@ -249,24 +260,50 @@ impl Batch {
     }
 }
 
-/// The rows that a view sees. Without a branch in each row, which compilers turn into few instructions for many.
-fn seen(positions: &[u64], presence: &[u8], successors: &[u64], request: &ScanRequest) -> BooleanBuffer {
+/// The rows that a view sees. Without a branch in each row, which compilers turn into few instructions for many; what was
+/// superseded since its file was written is few, and corrected afterwards.
+fn seen(
+    positions: &[u64],
+    presence: &[u8],
+    successors: &ByRow,
+    request: &ScanRequest,
+) -> Result<BooleanBuffer, ColumnError> {
     let snapshot = request.snapshot;
-    let rows = positions.len().min(successors.len()).min(presence.len());
-    let (positions, presence, successors) = (&positions[..rows], &presence[..rows], &successors[..rows]);
-    let current = |at: u64| {
-        BooleanBuffer::collect_bool(rows, |row| {
-            (positions[row] < at) & (at <= successors[row]) & (presence[row] != DELETED)
-        })
-    };
+    let written = &successors.written[..];
+    let rows = positions.len().min(written.len()).min(presence.len());
+    let (positions, presence, written) = (&positions[..rows], &presence[..rows], &written[..rows]);
+    let later = successors.later.as_deref();
     match request.view {
-        ColumnView::Current => current(snapshot),
-        ColumnView::AsOf(at) => current(at.min(snapshot)),
+        ColumnView::Current | ColumnView::AsOf(_) => {
+            let at = if let ColumnView::AsOf(at) = request.view { at.min(snapshot) } else { snapshot };
+            let sees =
+                |row: usize, successor: u64| (positions[row] < at) & (at <= successor) & (presence[row] != DELETED);
+            seen_rows(positions, written, later, sees)
+        }
         ColumnView::History { from, to } => {
             let to = to.min(snapshot);
             // A successor behind the snapshot is none yet.
             let live = from.min(snapshot);
-            BooleanBuffer::collect_bool(rows, |row| (positions[row] < to) & (successors[row] >= live))
+            seen_rows(positions, written, later, |row, successor| (positions[row] < to) & (successor >= live))
         }
     }
+}
+
+fn seen_rows(
+    positions: &[u64],
+    written: &[u64],
+    later: Option<&Later>,
+    sees: impl Fn(usize, u64) -> bool,
+) -> Result<BooleanBuffer, ColumnError> {
+    let rows = written.len();
+    let mut bits = MutableBuffer::collect_bool(rows, |row| sees(row, written[row]));
+    if let Some(later) = later {
+        later.each_row(positions, &mut |row, successor| {
+            if row < rows {
+                let set = if sees(row, successor) { bit_util::set_bit } else { bit_util::unset_bit };
+                set(&mut bits, row);
+            }
+        })?;
+    }
+    Ok(BooleanBuffer::new(bits.into(), 0, rows))
 }

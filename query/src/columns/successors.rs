@@ -3,7 +3,7 @@
 //! files serve older snapshots.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::datatypes::{DataType, Field};
@@ -26,8 +26,23 @@ pub struct SuccessorsNote {
 #[derive(Debug, Clone)]
 pub struct Successors {
     pub written: Arc<Written>,
-    /// Positions that were superseded since, with their successors.
-    pub later: Arc<Vec<(u64, u64)>>,
+    /// What was superseded since.
+    pub later: Arc<Later>,
+}
+
+/// Revisions that were superseded after their file of successors was written. It only grows, and those who scan share it
+/// with those who add: what comes after a snapshot has a successor at or behind it, which reads as none.
+#[derive(Debug, Default)]
+pub struct Later(RwLock<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// Positions with their successors.
+    pairs: Vec<(u64, u64)>,
+    /// The greatest successor.
+    greatest: u64,
+    /// The rows of the first of them, as far as a scan has looked them up.
+    rows: Vec<u32>,
 }
 
 /// The rows of a segment that have no successor in the file.
@@ -97,35 +112,89 @@ impl Written {
     }
 }
 
+impl Later {
+    pub fn of(pairs: Vec<(u64, u64)>) -> Later {
+        let greatest = pairs.iter().map(|(_, successor)| *successor).max().unwrap_or_default();
+        Later(RwLock::new(Noted { pairs, greatest, rows: Vec::new() }))
+    }
+
+    pub fn len(&self) -> usize {
+        self.read().pairs.len()
+    }
+
+    /// Memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.len() * (size_of::<(u64, u64)>() + size_of::<u32>())
+    }
+
+    /// What was superseded at `from` or later, with its successor.
+    pub fn since(&self, from: u64, out: &mut Vec<(u64, u64)>) {
+        out.extend(self.read().pairs.iter().filter(|(_, successor)| *successor >= from));
+    }
+
+    fn push(&self, position: u64, successor: u64) {
+        let mut noted = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        noted.pairs.push((position, successor));
+        noted.greatest = noted.greatest.max(successor);
+    }
+
+    /// Each row with its successor; `positions` are those of all rows. A row is looked up by the first scan that meets it.
+    pub fn each_row(&self, positions: &[u64], each: &mut dyn FnMut(usize, u64)) -> Result<(), ColumnError> {
+        let mut noted = self.read();
+        if noted.rows.len() < noted.pairs.len() {
+            drop(noted);
+            self.look_up(positions)?;
+            noted = self.read();
+        }
+        // What was added in between is behind what this scan sees.
+        noted.rows.iter().zip(&noted.pairs).for_each(|(row, (_, successor))| each(*row as usize, *successor));
+        Ok(())
+    }
+
+    fn look_up(&self, positions: &[u64]) -> Result<(), ColumnError> {
+        let mut noted = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Noted { pairs, rows, .. } = &mut *noted;
+        for (position, successor) in pairs.iter().skip(rows.len()) {
+            let row = positions.binary_search(position).map_err(|_| {
+                ColumnError::Internal(format!("{successor} supersedes {position}, which is not of its table"))
+            })?;
+            rows.push(row as u32);
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Noted> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Successors {
+    /// By row, without what came later: as many as there are positions.
+    pub fn written_by_row(&self, positions: &[u64]) -> Result<Arc<Vec<u64>>, ColumnError> {
+        let all = self.written.read()?;
+        match all.len() == positions.len() {
+            true => Ok(all),
+            false => Err(self.written.file.contradiction("it is of another number of rows than its segment")),
+        }
+    }
+
     /// By row.
     pub fn by_row(&self, positions: &[u64]) -> Result<Arc<Vec<u64>>, ColumnError> {
-        let mut all = self.written.read()?;
-        if all.len() != positions.len() {
-            return Err(self.written.file.contradiction("it is of another number of rows than its segment"));
-        }
-        if !self.later.is_empty() {
-            let changed = Arc::make_mut(&mut all);
-            for (position, successor) in &*self.later {
-                let row = positions.binary_search(position).map_err(|_| {
-                    ColumnError::Internal(format!("{successor} supersedes {position}, which is not of its table"))
-                })?;
-                if let Some(slot) = changed.get_mut(row) {
-                    *slot = *successor;
-                }
-            }
-        }
-        Ok(all)
+        with_later(self.written_by_row(positions)?, &self.later, positions)
     }
 
     /// How many rows are current at a position behind all of them, if that has been counted.
     pub fn current_at(&self, at: u64) -> Option<usize> {
         let census = self.written.census.get()?;
-        if self.written.note.complete_to > at || self.later.iter().any(|(_, successor)| *successor >= at) {
+        let later = self.later.read();
+        if self.written.note.complete_to > at || later.greatest >= at {
             return None;
         }
-        let superseded = self.later.iter().filter(|(position, _)| census.deletions.binary_search(position).is_err());
-        census.live.checked_sub(superseded.count())
+        let deletions = match census.deletions.is_empty() {
+            true => 0,
+            false => later.pairs.iter().filter(|(p, _)| census.deletions.binary_search(p).is_ok()).count(),
+        };
+        census.live.checked_sub(later.pairs.len() - deletions)
     }
 
     /// Counts what the file leaves without successors, whose rows these are.
@@ -146,7 +215,20 @@ impl Successors {
         Ok(())
     }
 
-    pub fn supersede(&mut self, position: u64, successor: u64) {
-        Arc::make_mut(&mut self.later).push((position, successor));
+    pub fn supersede(&self, position: u64, successor: u64) {
+        self.later.push(position, successor);
     }
+}
+
+/// Successors by row with those that came later.
+pub fn with_later(mut all: Arc<Vec<u64>>, later: &Later, positions: &[u64]) -> Result<Arc<Vec<u64>>, ColumnError> {
+    if later.len() > 0 {
+        let changed = Arc::make_mut(&mut all);
+        later.each_row(positions, &mut |row, successor| {
+            if let Some(slot) = changed.get_mut(row) {
+                *slot = successor;
+            }
+        })?;
+    }
+    Ok(all)
 }

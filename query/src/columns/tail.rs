@@ -77,15 +77,16 @@ impl Chunk {
     pub fn should_fold(&self, few: bool) -> bool {
         match self {
             Chunk::Memory { .. } => false,
-            Chunk::File { .. } if few => self.later().len() >= LATER_FEW,
-            Chunk::File { segment, .. } => self.later().len() >= LATER_MIN.max(segment.note.rows as usize / 4),
+            Chunk::File { .. } if few => self.later() >= LATER_FEW,
+            Chunk::File { segment, .. } => self.later() >= LATER_MIN.max(segment.note.rows as usize / 4),
         }
     }
 
-    fn later(&self) -> &[(u64, u64)] {
+    /// How much was superseded since the file of successors was written.
+    fn later(&self) -> usize {
         match self {
-            Chunk::Memory { .. } => &[],
-            Chunk::File { successors, .. } => &successors.later,
+            Chunk::Memory { .. } => 0,
+            Chunk::File { successors, .. } => successors.later.len(),
         }
     }
 
@@ -105,7 +106,7 @@ impl Chunk {
                 let rows = piece.positions.values().iter().zip(&**successors);
                 out.extend(rows.filter(|(_, s)| **s >= from && **s != NONE).map(|(position, s)| (*position, *s)));
             }
-            Chunk::File { successors, .. } => out.extend(successors.later.iter().filter(|(_, s)| *s >= from)),
+            Chunk::File { successors, .. } => successors.later.since(from, out),
         }
     }
 
@@ -121,7 +122,7 @@ impl Chunk {
         match self {
             Chunk::Memory { piece, successors, .. } => piece.bytes + 8 * successors.len(),
             Chunk::File { segment, successors } => {
-                512 + 64 * segment.note.fields.len() + 8 * segment.note.file.sums.len() + 16 * successors.later.len()
+                512 + 64 * segment.note.fields.len() + 8 * segment.note.file.sums.len() + successors.later.bytes()
             }
         }
     }
@@ -252,7 +253,7 @@ impl Tail {
 
     /// Rows in files whose successors are in memory only.
     pub fn later(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.later().len()).sum()
+        self.chunks.iter().map(Chunk::later).sum()
     }
 
     fn is_in_memory(&self, at: usize) -> bool {

@@ -144,7 +144,7 @@ impl World {
         let mut seen = Vec::new();
         for partition in &scan.partitions {
             let batch = partition.read().unwrap();
-            let successors = batch.successors();
+            let successors = batch.successors().unwrap();
             assert_eq!(batch.rows, partition.rows());
             for row in (0..batch.rows).filter(|row| batch.selection.value(*row)) {
                 let number = |meta: Meta| {

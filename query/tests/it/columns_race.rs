@@ -292,6 +292,49 @@ fn a_redaction_while_files_come_into_force_takes_it_out_of_them() {
     world.race("columns/manifest", 3, options());
 }
 
+/// Scans share what was superseded behind their files with whoever adds to it.
+#[test]
+fn a_scan_that_is_held_does_not_see_what_is_superseded_or_written_behind_it() {
+    let world = World::new(6, options());
+    world.insert(0..200);
+    world.scan();
+    assert!(world.database.columns().flush().unwrap());
+    let read = |scan: &Scan, view: ColumnView| {
+        let mut seen = Vec::new();
+        for partition in &scan.partitions {
+            let batch = partition.read().unwrap();
+            let successors: Vec<Option<u64>> = batch.successors().unwrap().iter().collect();
+            for row in (0..batch.rows).filter(|row| batch.selection.value(*row)) {
+                seen.push((batch.positions().value(row), successors[row]));
+            }
+        }
+        (view, seen)
+    };
+    let mut held = Vec::new();
+    for version in 1..6 {
+        for view in [ColumnView::Current, ColumnView::History { from: 0, to: u64::MAX }] {
+            let tx = Transaction::begin(&world.database, false);
+            let request =
+                ScanRequest { table: table(&tx, "t").id, snapshot: tx.snapshot(), view, fields: vec![], meta: vec![] };
+            let scan = world.database.columns().scan(request, &|| false).unwrap();
+            let (_, seen) = read(&scan, view);
+            let rows = if view == ColumnView::Current { 200 } else { 200 * version as usize };
+            assert_eq!(seen.len(), rows, "{view:?} of version {version}");
+            held.push((scan, (view, seen)));
+        }
+        world.update(version);
+        if version % 2 == 0 {
+            world.database.columns().flush().unwrap();
+        }
+        // Takes in what was superseded.
+        world.scan();
+        for (scan, seen) in &held {
+            assert_eq!(read(scan, seen.0), *seen);
+        }
+    }
+    world.compare();
+}
+
 /// Waits until the thread has come that far.
 fn wait_until(what: &str, done: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;

@@ -179,6 +179,7 @@ fn scanned(tx: &Transaction, table: Id, view: ColumnView) -> Result<Seen, Column
     let mut seen = Seen::new();
     for partition in tx.database().columns().scan(request, &|| false)?.partitions {
         let batch = partition.read()?;
+        let successors: Vec<Option<u64>> = batch.successors()?.iter().collect();
         for row in (0..batch.rows).filter(|row| batch.selection.value(*row)) {
             let mut line = String::new();
             for (name, field) in FIELDS.iter().zip(&batch.fields) {
@@ -190,7 +191,7 @@ fn scanned(tx: &Transaction, table: Id, view: ColumnView) -> Result<Seen, Column
                 line += &told(value.as_ref());
             }
             // Only histories say what superseded a revision.
-            let successor = batch.successor(row).filter(|_| matches!(view, ColumnView::History { .. }));
+            let successor = successors[row].filter(|_| matches!(view, ColumnView::History { .. }));
             line += &format!("{} {successor:?}", batch.is_deletion(row));
             assert!(seen.insert(batch.positions().value(row), line).is_none(), "a position twice");
         }
