@@ -60,8 +60,8 @@ impl ColumnStore {
         let mut inner = self.lock();
         let mut works = Vec::new();
         let (epoch, position) = (inner.epoch, inner.position);
-        // Each is a position, a successor and a row.
-        let few = 20 * inner.tables.values().map(Tail::later).sum::<usize>() > self.options.memory_bytes_max / 4;
+        let later = inner.tables.values().map(Tail::later).sum::<usize>();
+        let few = Later::BYTES * later > self.options.memory_bytes_max / 4;
         for (table, tail) in &mut inner.tables {
             tail.close(&self.options)?;
             let due = tail.due(&self.options);

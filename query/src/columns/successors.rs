@@ -113,6 +113,9 @@ impl Written {
 }
 
 impl Later {
+    /// What one revision takes: its position, its successor and its row.
+    pub const BYTES: usize = size_of::<(u64, u64)>() + size_of::<u32>();
+
     pub fn of(pairs: Vec<(u64, u64)>) -> Later {
         let greatest = pairs.iter().map(|(_, successor)| *successor).max().unwrap_or_default();
         Later(RwLock::new(Noted { pairs, greatest, rows: Vec::new() }))
@@ -124,7 +127,7 @@ impl Later {
 
     /// Memory that it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        self.len() * (size_of::<(u64, u64)>() + size_of::<u32>())
+        self.len() * Later::BYTES
     }
 
     /// What was superseded at `from` or later, with its successor.

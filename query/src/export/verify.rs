@@ -362,8 +362,7 @@ fn read_manifest(directory: &Path) -> Result<Manifest> {
         let what = format!("it is of format {format}; this version reads format {FORMAT}");
         return Err(ExportProblem::Unreadable { file: MANIFEST_FILE.into(), what });
     }
-    let manifest: Manifest = serde_json::from_str(&text).map_err(unread)?;
-    Ok(manifest)
+    serde_json::from_str(&text).map_err(unread)
 }
 
 /// What can be seen in the manifest alone. System tables must be there, since they hold names and redactions; no table

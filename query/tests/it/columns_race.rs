@@ -299,7 +299,7 @@ fn a_scan_that_is_held_does_not_see_what_is_superseded_or_written_behind_it() {
     world.insert(0..200);
     world.scan();
     assert!(world.database.columns().flush().unwrap());
-    let read = |scan: &Scan, view: ColumnView| {
+    let read = |scan: &Scan| {
         let mut seen = Vec::new();
         for partition in &scan.partitions {
             let batch = partition.read().unwrap();
@@ -308,7 +308,7 @@ fn a_scan_that_is_held_does_not_see_what_is_superseded_or_written_behind_it() {
                 seen.push((batch.positions().value(row), successors[row]));
             }
         }
-        (view, seen)
+        seen
     };
     let mut held = Vec::new();
     for version in 1..6 {
@@ -317,10 +317,10 @@ fn a_scan_that_is_held_does_not_see_what_is_superseded_or_written_behind_it() {
             let request =
                 ScanRequest { table: table(&tx, "t").id, snapshot: tx.snapshot(), view, fields: vec![], meta: vec![] };
             let scan = world.database.columns().scan(request, &|| false).unwrap();
-            let (_, seen) = read(&scan, view);
+            let seen = read(&scan);
             let rows = if view == ColumnView::Current { 200 } else { 200 * version as usize };
             assert_eq!(seen.len(), rows, "{view:?} of version {version}");
-            held.push((scan, (view, seen)));
+            held.push((scan, seen));
         }
         world.update(version);
         if version % 2 == 0 {
@@ -329,7 +329,7 @@ fn a_scan_that_is_held_does_not_see_what_is_superseded_or_written_behind_it() {
         // Takes in what was superseded.
         world.scan();
         for (scan, seen) in &held {
-            assert_eq!(read(scan, seen.0), *seen);
+            assert_eq!(read(scan), *seen);
         }
     }
     world.compare();
