@@ -322,11 +322,13 @@ impl FieldBuilder {
                 self.begin(Open::Decimal(Decimal128Builder::new().with_data_type(form.data_type())), form);
             }
             Value::Timestamp(t) => {
-                let shapes = shapes_of(t);
-                if shapes == 0 {
-                    return false;
+                if matches!(self.open, Open::Nothing) {
+                    let shapes = shapes_of(t, time_shape::ALL.into_iter().sum());
+                    if shapes == 0 {
+                        return false;
+                    }
+                    self.begin(Open::Time(TimestampMicrosecondBuilder::new()), Form::Time(shapes));
                 }
-                self.begin(Open::Time(TimestampMicrosecondBuilder::new()), Form::Time(shapes));
             }
             _ => return false,
         }
@@ -351,7 +353,7 @@ impl FieldBuilder {
                 _ => return false,
             },
             (Open::Time(b), Value::Timestamp(t), Form::Time(shapes)) => {
-                let both = shapes & shapes_of(t);
+                let both = shapes_of(t, shapes);
                 if both == 0 {
                     return false;
                 }
@@ -391,10 +393,10 @@ pub(crate) fn unscaled(d: &Decimal) -> Option<(i128, i8)> {
     Some((coefficient, (-d.exponent()) as i8))
 }
 
-/// The ways of writing in which the microseconds of this time are this time.
-fn shapes_of(t: &Timestamp) -> u8 {
+/// The ways of writing among these in which the microseconds of this time are this time.
+fn shapes_of(t: &Timestamp, among: u8) -> u8 {
     let micros = datetime::to_micros(t);
-    let fits = |shape: &u8| time_of(micros, *shape).as_ref() == Some(t);
+    let fits = |shape: &u8| among & shape != 0 && time_of(micros, *shape).as_ref() == Some(t);
     time_shape::ALL.into_iter().filter(fits).fold(0, |all, shape| all | shape)
 }
 

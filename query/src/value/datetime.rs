@@ -167,13 +167,13 @@ pub fn from_micros(micros: i64, zoned: bool) -> Result<Timestamp> {
     t.hour = (seconds / 3600) as u8;
     t.minute = (seconds / 60 % 60) as u8;
     t.second = (seconds % 60) as u8;
-    let mut fraction = (of_day % MICROS_PER_SECOND) as u128;
+    let mut fraction = (of_day % MICROS_PER_SECOND) as u32;
     let mut digits = 6;
     while digits > 0 && fraction.is_multiple_of(10) {
         fraction /= 10;
         digits -= 1;
     }
-    t.fraction = Fraction::new(fraction, digits);
+    t.fraction = Fraction::new(fraction.into(), digits);
     t.precision = Precision::Second;
     t.offset_minutes = zoned.then_some(0);
     Ok(t)
