@@ -180,6 +180,8 @@ limits! {
     columns_memory_bytes: 256 << 20, 4 << 20, 1 << 40, "bytes";
     /// Columns of files of each ledger that were decoded lately.
     columns_cache_bytes: 256 << 20, 0, 1 << 40, "bytes";
+    /// What was written to each ledger since its oldest open snapshot, kept to find conflicts.
+    recent_writes_bytes: 768 << 20, 1 << 20, 1 << 40, "bytes";
     /// Bytes of sealed segments that are read again in the background, to find rot; 0 is none.
     scrub_bytes_per_second: 8 << 20, 0, 1 << 34, "bytes";
     /// From the end of one pass over all sealed segments to the next.
@@ -205,6 +207,7 @@ impl Limits {
             index: bytes(self.index_cache_bytes),
             columns: bytes(self.columns_memory_bytes),
             decoded_columns: bytes(self.columns_cache_bytes),
+            recent_writes: bytes(self.recent_writes_bytes),
         }
     }
 

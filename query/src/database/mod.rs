@@ -86,6 +86,8 @@ pub struct DatabaseOptions {
     pub limits: Limits,
     /// Memory for revisions read or written lately, in bytes.
     pub cache_bytes_max: usize,
+    /// Memory for what was written since the oldest open snapshot, against which transactions are judged, in bytes.
+    pub recent_writes_bytes_max: usize,
     /// Length of the segments made from now on.
     pub segment_bytes: u64,
     /// Transactions whose revisions take more are written ahead in staged frames.
@@ -104,7 +106,7 @@ pub struct DatabaseOptions {
     pub work: WorkLimits,
 }
 
-/// What of a ledger is kept in memory, in bytes. It bounds memory and nothing else: what does not fit is read again.
+/// What of a ledger is kept in memory, in bytes. What of documents, index and columns does not fit is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// Documents that were read lately.
@@ -115,11 +117,20 @@ pub struct MemoryLimits {
     pub columns: usize,
     /// Columns of files that were decoded lately.
     pub decoded_columns: usize,
+    /// What was written since the oldest open snapshot. A transaction whose snapshot is older than what is kept is
+    /// refused with 40001.
+    pub recent_writes: usize,
 }
 
 impl Default for MemoryLimits {
     fn default() -> Self {
-        MemoryLimits { documents: 256 << 20, index: 64 << 20, columns: 256 << 20, decoded_columns: 256 << 20 }
+        MemoryLimits {
+            documents: 256 << 20,
+            index: 64 << 20,
+            columns: 256 << 20,
+            decoded_columns: 256 << 20,
+            recent_writes: 768 << 20,
+        }
     }
 }
 
@@ -157,6 +168,7 @@ impl DatabaseOptions {
     /// The same within other limits of memory.
     pub fn within(mut self, memory: MemoryLimits) -> DatabaseOptions {
         self.cache_bytes_max = memory.documents;
+        self.recent_writes_bytes_max = memory.recent_writes;
         self.index.cache_bytes_max = memory.index;
         #[cfg(feature = "analytics")]
         {
@@ -171,7 +183,8 @@ impl Default for DatabaseOptions {
     fn default() -> Self {
         DatabaseOptions {
             limits: Limits::default(),
-            cache_bytes_max: 256 << 20,
+            cache_bytes_max: MemoryLimits::default().documents,
+            recent_writes_bytes_max: MemoryLimits::default().recent_writes,
             segment_bytes: SEGMENT_BYTES,
             staged_above_bytes: STAGED_ABOVE_BYTES,
             index_build_documents: 256,
@@ -243,7 +256,7 @@ impl Database {
         }
         let workspace = Workspace::open(env, dir, pool);
         let state = open::derive(env, dir, name, &recovered, &options)?;
-        let validator = Box::new(Validator::new(state.clone()));
+        let validator = Box::new(Validator::new(state.clone(), options.recent_writes_bytes_max));
         let ledger = recovered.start(validator, Box::new(Publisher(state.clone())));
         let tasks = Arc::new(Tasks::new(options.threads));
         #[cfg(feature = "analytics")]

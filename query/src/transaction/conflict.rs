@@ -2,8 +2,8 @@
 //! the [`Validator`] that holds every transaction against it on the sequencer's thread.
 //!
 //! A transaction conflicts when something it read was written at or after its snapshot. Writes are kept back to the
-//! oldest open snapshot, and at most [`WRITES_KEPT_MAX`] of them: a transaction whose snapshot is older than what is kept
-//! cannot be judged and gets 40001.
+//! oldest open snapshot, within [`DatabaseOptions::recent_writes_bytes_max`](crate::DatabaseOptions): a transaction whose
+//! snapshot is older than what is kept cannot be judged and gets 40001.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
@@ -21,8 +21,10 @@ use crate::database::state::State;
 use crate::error::{QueryError, SqlState};
 use crate::index::{Key, Rows};
 
-/// Writes (documents, keys, tables, names) kept for judging. About 100 bytes each.
-pub const WRITES_KEPT_MAX: usize = 4_000_000;
+/// About what a write (a document, key, table or name) takes in the log and in its map, both of which grow by doubling.
+const TOUCH_BYTES: usize = 160;
+/// About what the key of a load takes beside its own bytes.
+const LOADED_KEY_BYTES: usize = 64;
 /// So many loads are held in memory as they came, each of which is searched for every key; the keys of one more are noted
 /// one by one.
 const LOADS_MAX: usize = 16;
@@ -39,6 +41,8 @@ pub struct RecentWrites {
     /// The last position written at.
     newest: u64,
     log: VecDeque<(u64, Touch)>,
+    /// About what `log`, the maps and `loads` take in memory.
+    bytes: usize,
     documents: HashMap<(Id, Id), u64>,
     keys: HashMap<Id, BTreeMap<Key, u64>>,
     tables: HashMap<Id, u64>,
@@ -58,7 +62,6 @@ pub struct RecentWrites {
 struct Loaded {
     position: u64,
     indexes: Vec<LoadedKeys>,
-    documents: usize,
 }
 
 /// Those of one index; they are not none.
@@ -77,7 +80,12 @@ impl Loaded {
             let (first, last) = (first.clone(), last.clone());
             Some(LoadedKeys { index: *index, unique: unique.contains(index), keys: Arc::clone(keys), first, last })
         };
-        Loaded { position, indexes: load.keys.iter().filter_map(of_index).collect(), documents: load.documents }
+        Loaded { position, indexes: load.keys.iter().filter_map(of_index).collect() }
+    }
+
+    /// About what it takes in memory.
+    fn bytes(&self) -> usize {
+        TOUCH_BYTES + self.indexes.iter().map(|of| of.keys.len() * (LOADED_KEY_BYTES + of.first.len())).sum::<usize>()
     }
 
     fn of(&self, index: Id) -> Option<&LoadedKeys> {
@@ -106,6 +114,17 @@ enum Touch {
     Name(Arc<str>),
     Holder(Id, Key),
     Token(Arc<str>),
+}
+
+impl Touch {
+    /// About what it takes in memory.
+    fn bytes(&self) -> usize {
+        match self {
+            Touch::Key(_, key) | Touch::Holder(_, key) => TOUCH_BYTES + key.len(),
+            Touch::Name(text) | Touch::Token(text) => TOUCH_BYTES + text.len(),
+            Touch::Document(..) | Touch::Table(_) | Touch::Definition(_) => TOUCH_BYTES,
+        }
+    }
 }
 
 /// Something read that was written since.
@@ -247,7 +266,9 @@ impl RecentWrites {
         let load = payload.load.as_ref().filter(is_whole);
         if let Some(load) = load {
             load.tables.iter().for_each(|table| self.touch(position, Touch::Table(*table)));
-            self.loads.push(Loaded::new(load, &payload.unique, position));
+            let load = Loaded::new(load, &payload.unique, position);
+            self.bytes += load.bytes();
+            self.loads.push(load);
         }
         let singly = if load.is_some() { &[][..] } else { &payload.writes };
         for write in singly {
@@ -285,7 +306,7 @@ impl RecentWrites {
 
     fn hold(&mut self, index: Id, key: &Key, holder: Option<Id>, position: u64) {
         self.holders.insert((index, key.clone()), (position, holder));
-        self.log.push_back((position, Touch::Holder(index, key.clone())));
+        self.note(position, Touch::Holder(index, key.clone()));
     }
 
     fn touch(&mut self, position: u64, touch: Touch) {
@@ -298,28 +319,34 @@ impl RecentWrites {
             Touch::Token(token) => drop(self.tokens.insert(token.clone(), position)),
             Touch::Holder(..) => {}
         }
+        self.note(position, touch);
+    }
+
+    fn note(&mut self, position: u64, touch: Touch) {
+        self.bytes += touch.bytes();
         self.log.push_back((position, touch));
     }
 
-    /// Forgets writes below `floor`, which no open snapshot can conflict with and the row index has taken in.
-    fn prune(&mut self, floor: u64, published: u64) {
-        let loaded = |loads: &[Loaded]| loads.iter().map(|load| load.documents).sum::<usize>();
-        while let Some(Loaded { position, .. }) = self.loads.first() {
-            let crowded = self.log.len() + loaded(&self.loads) > WRITES_KEPT_MAX && *position < published;
-            if *position >= floor && !crowded {
+    /// Forgets writes below `floor`, which no open snapshot can conflict with and the row index has taken in; and more of
+    /// the oldest, if all of them take more than `bytes_max` and the row index has taken them in.
+    fn prune(&mut self, floor: u64, published: u64, bytes_max: usize) {
+        while let Some(load) = self.loads.first() {
+            let crowded = self.bytes > bytes_max && load.position < published;
+            if load.position >= floor && !crowded {
                 break;
             }
-            self.floor = self.floor.max(position + 1);
+            self.floor = self.floor.max(load.position + 1);
+            self.bytes = self.bytes.saturating_sub(load.bytes());
             self.loads.remove(0);
         }
-        let loaded = loaded(&self.loads);
         while let Some((position, _)) = self.log.front() {
-            let crowded = self.log.len() + loaded > WRITES_KEPT_MAX && *position < published;
+            let crowded = self.bytes > bytes_max && *position < published;
             if *position >= floor && !crowded {
                 break;
             }
             if let Some((position, touch)) = self.log.pop_front() {
                 self.floor = self.floor.max(position + 1);
+                self.bytes = self.bytes.saturating_sub(touch.bytes());
                 self.forget(position, touch);
             }
         }
@@ -360,6 +387,7 @@ impl RecentWrites {
     /// count as written just before: too strict for older snapshots, right for new ones.
     fn drop_pending(&mut self, published: u64) {
         self.loads.retain(|load| load.position < published);
+        let loaded: usize = self.loads.iter().map(Loaded::bytes).sum();
         while self.log.back().is_some_and(|(position, _)| *position >= published) {
             let Some((position, touch)) = self.log.pop_back() else { break };
             let known = match &touch {
@@ -382,6 +410,7 @@ impl RecentWrites {
                 }
             }
         }
+        self.bytes = loaded + self.log.iter().map(|(_, touch)| touch.bytes()).sum::<usize>();
         self.newest = self.newest.min(published.saturating_sub(1));
         self.pending.clear();
     }
@@ -410,9 +439,9 @@ impl Changed {
             Changed::Name { name, position } => {
                 format!("the name \"{name}\" was given or taken away at position {position}")
             }
-            Changed::TooOld { floor } => {
-                format!("the transaction's snapshot is older than what conflicts are kept for (position {floor})")
-            }
+            Changed::TooOld { floor } => format!(
+                "the transaction's snapshot is older than what conflicts are kept for (position {floor}, recent_writes_bytes)"
+            ),
         }
     }
 }
@@ -427,12 +456,15 @@ pub fn conflict_error(detail: String) -> QueryError {
 /// Query's part in giving transactions their order.
 pub struct Validator {
     state: Arc<State>,
+    /// What may be kept for judging, in bytes.
+    bytes_max: usize,
     since_pruned: u32,
 }
 
 impl Validator {
-    pub fn new(state: Arc<State>) -> Validator {
-        Validator { state, since_pruned: 0 }
+    /// `bytes_max`: what may be kept for judging.
+    pub fn new(state: Arc<State>, bytes_max: usize) -> Validator {
+        Validator { state, bytes_max, since_pruned: 0 }
     }
 }
 
@@ -500,10 +532,11 @@ impl Sequence for Validator {
         }
         recent.pending.forget(self.state.published_before());
         self.since_pruned += 1;
-        if self.since_pruned >= PRUNE_EVERY || recent.loads.len() >= LOADS_MAX / 2 {
+        let crowded = recent.loads.len() >= LOADS_MAX / 2 || recent.bytes > self.bytes_max;
+        if self.since_pruned >= PRUNE_EVERY || crowded {
             self.since_pruned = 0;
             let (oldest, published) = self.state.oldest_snapshot();
-            recent.prune(oldest, published);
+            recent.prune(oldest, published, self.bytes_max);
         }
     }
 

@@ -2,18 +2,20 @@
 
 use std::future::Future;
 use std::ops::Bound;
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use ledgerstone_digest::ion::Value;
 use ledgerstone_query::ast::{AlterTable, Statement};
 use ledgerstone_query::catalogue::ddl;
+use ledgerstone_query::database::{Database, DatabaseOptions};
 use ledgerstone_query::error::SqlState;
 use ledgerstone_query::index::Key;
 use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::{Transaction, View};
 
-use crate::support::{Memory, create_table, field, name, open_with, record, table, table_name};
+use crate::support::{self, Memory, create_table, field, name, open_with, record, table, table_name};
 
 fn row(id: i64, n: i64) -> Value {
     record(&[("id", Value::int(id)), ("n", Value::int(n))])
@@ -225,6 +227,31 @@ fn a_commit_that_waits_behind_many_others_is_judged_by_what_it_read() {
     assert!(others.iter_mut().all(|other| poll(other.as_mut()).unwrap().is_ok()));
     let outcome = poll(slow).unwrap();
     assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+/// What is kept to find conflicts has a limit: who is older than that cannot be judged. Whoever only reads is not.
+#[test]
+fn a_transaction_older_than_the_writes_that_are_kept_is_refused() {
+    let commits = |recent_writes_bytes_max: usize| {
+        let mut memory = memory(1);
+        memory.database.close().unwrap();
+        let options = DatabaseOptions { recent_writes_bytes_max, ..DatabaseOptions::default() };
+        memory.database =
+            Database::open(&memory.env, Path::new("/data/main"), "main", support::key(), options).unwrap();
+        let (mut old, mut reader) = (memory.begin(), memory.begin());
+        update(&mut old, 1);
+        for n in 0..300 {
+            memory.run(|tx| insert(tx, 1_000 + n));
+        }
+        assert!(exists(&mut reader, 1) && !exists(&mut reader, 1_000));
+        reader.commit_blocking().unwrap();
+        memory.run(|tx| update(tx, 2));
+        old.commit_blocking().map(drop)
+    };
+    commits(1 << 20).unwrap();
+    let refused = commits(64 << 10).unwrap_err();
+    assert_eq!(refused.code, SqlState::SERIALIZATION_FAILURE, "{refused}");
+    assert!(refused.detail.as_deref().is_some_and(|detail| detail.contains("recent_writes_bytes")), "{refused:?}");
 }
 
 /// The outcome, if it is there.

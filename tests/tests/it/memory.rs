@@ -8,7 +8,7 @@ use crate::harness::Server;
 /// What the process may have in memory at any time.
 const BYTES_MAX: u64 = 512 << 20;
 /// What takes memory within it.
-const LIMITS: [&str; 7] = [
+const LIMITS: [&str; 8] = [
     "document_cache_bytes=16777216",
     "index_cache_bytes=16777216",
     "columns_memory_bytes=16777216",
@@ -16,6 +16,7 @@ const LIMITS: [&str; 7] = [
     "statement_memory_bytes=33554432",
     "all_statements_memory_bytes=67108864",
     "transaction_bytes=134217728",
+    "recent_writes_bytes=33554432",
 ];
 /// Text of a row.
 const TEXT: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
