@@ -16,6 +16,9 @@ SMALLBANK = "balance 15, deposit 15, savings 15, amalgamate 15, check 25, paymen
 MIXTURES = {**{name: f"ycsb/{mix.replace(', ', ', ycsb/')}" for name, mix in YCSB.items()},
             "SMALLBANK": f"smallbank/{SMALLBANK.replace(', ', ', smallbank/')}"}
 OLTP = [*REGISTRY, *MIXTURES]
+#: Those whose every transaction gives some registration of the first load one more revision.
+REVISING = ["W3", "W4"]
+REVISING_CLIENTS = 8
 #: There is no audit trail of these tables.
 PLAIN_ONLY = list(MIXTURES)
 #: A transaction that met a conflict is tried again so often, as an application would.
@@ -25,6 +28,8 @@ TRIES = 50
 class Transactions:
     def __init__(self, options, servers, folder, result):
         self.options, self.servers, self.folder, self.result = options, servers, folder, result
+        #: How many revisions each system's registrations have been given since they were loaded.
+        self.revised = dict.fromkeys(options.systems, 0)
 
     def load(self):
         files = {"person": data.write_persons, "vehicle_registration": data.write_registrations}
@@ -50,6 +55,8 @@ class Transactions:
 
     def run(self, repeat):
         for workload in [w for w in self.options.workloads if w in OLTP]:
+            if workload == "W5":
+                self.revise_equally()
             for clients in self.options.clients:
                 for system in turns(self.options.systems, repeat):
                     if workload == "W5" and system == "postgres-plain":
@@ -60,10 +67,24 @@ class Transactions:
         if "W10" in self.options.workloads:
             self.bulk(repeat)
 
+    def revise_equally(self):
+        """Gives every system as many revisions as the fastest has made by now: histories of one length are compared."""
+        systems = [system for system in self.options.systems if system != "postgres-plain"]
+        most = max((self.revised[system] for system in systems), default=0)
+        for system in systems:
+            each = (most - self.revised[system]) // REVISING_CLIENTS
+            if each > 0:
+                subprocess.run(command(self.servers, system, "W3", REVISING_CLIENTS, 0, self.options.rows, None, each=each),
+                               check=True, capture_output=True, env=self.servers.environment())
+                self.revised[system] += each * REVISING_CLIENTS
+
     def cell(self, workload, system, clients, repeat):
         if system in POSTGRES:
             self.servers.psql(system, "-c", "checkpoint")
         run = pgbench(self.servers, system, workload, clients, self.options.seconds, self.options.rows, self.folder)
+        done = run.pop("transactions")
+        if workload in REVISING:
+            self.revised[system] += done
         if workload == "W9":
             run["tps"] *= 1000
         self.result(workload=workload, system=system, clients=clients, repeat=repeat, **run)
@@ -116,12 +137,12 @@ def pgbench(servers, system, workload, clients, seconds, rows, folder):
     times = sorted(read_latencies(logs))
     if done.returncode != 0 or not times:
         print(f"{workload} {system} {clients} clients FAILED: {done.stderr.strip()[-600:]}", flush=True)
-        return {"tps": 0.0, "p50_ms": None, "p99_ms": None}
+        return {"tps": 0.0, "p50_ms": None, "p99_ms": None, "transactions": 0}
     share = lambda what: float((re.search(rf"number of transactions {what}: \d+ \(([0-9.]+)%\)", done.stdout) or [0, 0])[1])
     failed = float((re.search(r"number of failed transactions: \d+ \(([0-9.]+)%\)", done.stdout) or [0, 0])[1])
     tps = next(float(line.split("=")[1].split()[0]) for line in done.stdout.splitlines() if line.startswith("tps"))
     return {"tps": tps, "p50_ms": times[len(times) // 2] / 1000, "p99_ms": times[int(len(times) * 0.99)] / 1000,
-            "failed_percent": failed, "retried_percent": share("retried")}
+            "transactions": len(times), "failed_percent": failed, "retried_percent": share("retried")}
 
 
 def read_latencies(logs):
