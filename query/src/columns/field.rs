@@ -299,38 +299,13 @@ impl FieldBuilder {
         self.len = row;
     }
 
-    /// The first value makes the type.
-    fn begin(&mut self, open: Open, form: Form) {
+    /// `false`: it does not fit exactly, and nothing was taken.
+    fn push_typed(&mut self, value: &Value) -> bool {
         if matches!(self.open, Open::Nothing) {
+            let Some((open, form)) = opened_by(value) else { return false };
             let before = std::mem::take(&mut self.len);
             (self.open, self.form) = (open, form);
             self.pad(before);
-        }
-    }
-
-    /// `false`: it does not fit exactly, and nothing was taken.
-    fn push_typed(&mut self, value: &Value) -> bool {
-        match value {
-            Value::Bool(_) => self.begin(Open::Bool(BooleanBuilder::new()), Form::Bool),
-            Value::Int(Int::Small(_)) => self.begin(Open::Int(Int64Builder::new()), Form::Int),
-            Value::Float(_) => self.begin(Open::Float(Float64Builder::new()), Form::Float { plain: true }),
-            Value::String(_) => self.begin(Open::Text(StringBuilder::new()), Form::Text),
-            Value::Blob(_) => self.begin(Open::Bytes(BinaryBuilder::new()), Form::Bytes),
-            Value::Decimal(d) => {
-                let Some((_, scale)) = unscaled(d) else { return false };
-                let form = Form::Decimal(scale);
-                self.begin(Open::Decimal(Decimal128Builder::new().with_data_type(form.data_type())), form);
-            }
-            Value::Timestamp(t) => {
-                if matches!(self.open, Open::Nothing) {
-                    let shapes = shapes_of(t, time_shape::ALL.into_iter().sum());
-                    if shapes == 0 {
-                        return false;
-                    }
-                    self.begin(Open::Time(TimestampMicrosecondBuilder::new()), Form::Time(shapes));
-                }
-            }
-            _ => return false,
         }
         match (&mut self.open, value, self.form) {
             (Open::Bool(b), Value::Bool(value), _) => b.append_value(*value),
@@ -382,6 +357,26 @@ impl FieldBuilder {
         }
         (self.open, self.form) = (Open::Ion(builder), Form::Ion);
     }
+}
+
+/// What the first value makes of a field; `None` if it can be taken as Ion only.
+fn opened_by(value: &Value) -> Option<(Open, Form)> {
+    Some(match value {
+        Value::Bool(_) => (Open::Bool(BooleanBuilder::new()), Form::Bool),
+        Value::Int(Int::Small(_)) => (Open::Int(Int64Builder::new()), Form::Int),
+        Value::Float(_) => (Open::Float(Float64Builder::new()), Form::Float { plain: true }),
+        Value::String(_) => (Open::Text(StringBuilder::new()), Form::Text),
+        Value::Blob(_) => (Open::Bytes(BinaryBuilder::new()), Form::Bytes),
+        Value::Decimal(d) => {
+            let form = Form::Decimal(unscaled(d)?.1);
+            (Open::Decimal(Decimal128Builder::new().with_data_type(form.data_type())), form)
+        }
+        Value::Timestamp(_) => {
+            let any = time_shape::ALL.into_iter().fold(0, |all, shape| all | shape);
+            (Open::Time(TimestampMicrosecondBuilder::new()), Form::Time(any))
+        }
+        _ => return None,
+    })
 }
 
 /// The coefficient and the digits behind the point; `None` if it is not exactly what a `Decimal128` holds.
