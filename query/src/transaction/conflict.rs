@@ -336,7 +336,7 @@ impl RecentWrites {
                 break;
             }
             self.floor = self.floor.max(load.position + 1);
-            self.bytes = self.bytes.saturating_sub(load.bytes());
+            self.bytes -= load.bytes();
             self.loads.remove(0);
         }
         while let Some((position, _)) = self.log.front() {
@@ -346,18 +346,19 @@ impl RecentWrites {
             }
             if let Some((position, touch)) = self.log.pop_front() {
                 self.floor = self.floor.max(position + 1);
-                self.bytes = self.bytes.saturating_sub(touch.bytes());
                 self.forget(position, touch);
             }
         }
     }
 
+    /// Takes what has been taken out of the log out of its map.
     fn forget(&mut self, position: u64, touch: Touch) {
         fn remove<K: std::hash::Hash + Eq>(map: &mut HashMap<K, u64>, key: &K, position: u64) {
             if map.get(key) == Some(&position) {
                 map.remove(key);
             }
         }
+        self.bytes -= touch.bytes();
         match touch {
             Touch::Document(table, id) => remove(&mut self.documents, &(table, id), position),
             Touch::Table(id) => remove(&mut self.tables, &id, position),
@@ -386,8 +387,9 @@ impl RecentWrites {
     /// Everything at or after `published` never happened. What stood there before is not known any more, so the places
     /// count as written just before: too strict for older snapshots, right for new ones.
     fn drop_pending(&mut self, published: u64) {
-        self.loads.retain(|load| load.position < published);
-        let loaded: usize = self.loads.iter().map(Loaded::bytes).sum();
+        while let Some(load) = self.loads.pop_if(|load| load.position >= published) {
+            self.bytes -= load.bytes();
+        }
         while self.log.back().is_some_and(|(position, _)| *position >= published) {
             let Some((position, touch)) = self.log.pop_back() else { break };
             let known = match &touch {
@@ -410,7 +412,6 @@ impl RecentWrites {
                 }
             }
         }
-        self.bytes = loaded + self.log.iter().map(|(_, touch)| touch.bytes()).sum::<usize>();
         self.newest = self.newest.min(published.saturating_sub(1));
         self.pending.clear();
     }
