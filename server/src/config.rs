@@ -211,6 +211,22 @@ impl Limits {
         }
     }
 
+    /// What all of that comes to with one ledger, beside what the process takes for itself.
+    pub fn memory_bytes_in_all(&self) -> u64 {
+        let each = [
+            self.transaction_bytes,
+            self.all_statements_memory_bytes,
+            self.document_cache_bytes,
+            self.index_cache_bytes,
+            self.columns_memory_bytes,
+            // As much again for what is being read.
+            self.columns_cache_bytes,
+            self.columns_cache_bytes,
+            self.recent_writes_bytes,
+        ];
+        each.into_iter().fold(0, u64::saturating_add)
+    }
+
     /// What statements may keep while they work.
     pub fn work(&self) -> WorkLimits {
         let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);

@@ -209,7 +209,7 @@ fn render_work(page: &mut String, work: &Pool) {
 
 fn render_columns(page: &mut String, ledgers: &[LedgerMetrics]) {
     type Value = fn(&ColumnStats) -> u64;
-    let all: [(&str, &str, &str, Value); 11] = [
+    let all: [(&str, &str, &str, Value); 12] = [
         ("positions_behind", "gauge", "Published positions that columns have not been made of yet.", |c| {
             c.positions_behind
         }),
@@ -222,6 +222,9 @@ fn render_columns(page: &mut String, ledgers: &[LedgerMetrics]) {
             c.superseded_in_memory
         }),
         ("cache_bytes", "gauge", "Memory of decoded columns of files.", |c| c.cache_bytes),
+        ("reading_bytes", "gauge", "Memory of scans for what they are reading from files of columns.", |c| {
+            c.reading_bytes
+        }),
         ("cache_hits_total", "counter", "Columns that were decoded already.", |c| c.cache_hits),
         ("cache_misses_total", "counter", "Columns that were decoded from files.", |c| c.cache_misses),
         ("read_bytes_total", "counter", "Bytes read from files of columns.", |c| c.read_bytes),

@@ -21,6 +21,7 @@ use crate::columns::{
     Batch, ColumnView, Field, FieldColumn, Form, Meta, Partition, Presence, Scan, ScanRequest, time_shape,
 };
 use crate::exec::Run;
+use crate::session::Cancel;
 use crate::transaction::{Doc, Transaction, View};
 use crate::value::compare::compare;
 use crate::value::datetime;
@@ -29,6 +30,8 @@ use crate::value::datetime;
 pub(super) struct Stored<'t> {
     scan: Scan,
     tx: &'t Transaction,
+    /// Of the statement.
+    cancel: &'t Cancel,
     table: Id,
     view: ColumnView,
     /// Where each input is found.
@@ -94,7 +97,7 @@ impl<'t> Stored<'t> {
         }
         let times_ms = times_between(run, &level.filters);
         let conditions = conditions(run, &level.filters, level.table.slot);
-        Ok(Stored { scan, tx: run.tx, table, view, places, times_ms, conditions })
+        Ok(Stored { scan, tx: run.tx, cancel, table, view, places, times_ms, conditions })
     }
 }
 
@@ -127,7 +130,7 @@ impl Pieces for Stored<'_> {
             Some(rows) if self.places.is_empty() => return Ok(Some(Box::new(Counted(rows)))),
             _ => {}
         }
-        let batch = partition.read().map_err(Stop::engine)?;
+        let batch = partition.read(&|| self.cancel.reason().is_some()).map_err(Stop::engine)?;
         if batch.selected == 0 {
             return Ok(None);
         }

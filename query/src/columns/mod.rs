@@ -10,6 +10,7 @@
 //! | `origin`, `decode`, `store` | from the journal to the pieces, by several threads where there is much |
 //! | `segment`, `successors`, `manifest` | the files: documents, what superseded them, and which there are |
 //! | `ranges` | a file read in part |
+//! | `reading` | whose turn it is to read files, so that scans together stay within a memory |
 //! | `words` | texts that repeat, as numbers in a dictionary |
 //! | `files` | what is written when, what a start finds, what is removed |
 //! | `compare` | the files held against the journal, row by row |
@@ -33,6 +34,7 @@ mod origin;
 mod piece;
 mod projector;
 mod ranges;
+mod reading;
 mod scan;
 mod segment;
 mod store;
@@ -138,7 +140,8 @@ pub enum Presence {
 pub struct ColumnOptions {
     /// Memory for what is in no file yet, in bytes. A scan that needs more writes files first.
     pub memory_bytes_max: usize,
-    /// Memory for decoded columns of files, in bytes.
+    /// Memory for decoded columns of files, in bytes: for those that were decoded lately, and as much again for those that
+    /// scans are reading.
     pub cache_bytes_max: usize,
     /// Rows after which a piece takes no more; a file has at most twice as many.
     pub piece_rows: usize,
@@ -164,6 +167,12 @@ impl ColumnOptions {
     pub(crate) fn piece_bytes(&self) -> usize {
         (self.memory_bytes_max / 8).clamp(1 << 16, 64 << 20)
     }
+
+    /// What scans may read from files at the same time, in bytes: as much as is kept of what was read, and no less than a
+    /// few pieces come to.
+    pub(crate) fn reading_bytes_max(&self) -> usize {
+        self.cache_bytes_max.max(4 * self.piece_bytes())
+    }
 }
 
 /// What there is of columns.
@@ -186,6 +195,8 @@ pub struct ColumnStats {
     pub superseded_in_memory: u64,
     /// Memory of decoded columns of files.
     pub cache_bytes: u64,
+    /// Memory that scans have for what they are reading from files.
+    pub reading_bytes: u64,
     /// How often a column was decoded already, and how often not.
     pub cache_hits: u64,
     pub cache_misses: u64,

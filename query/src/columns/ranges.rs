@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes};
 use ledgerstone_digest::ion::Value;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Type;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
@@ -119,6 +120,24 @@ pub fn read_columns(
         return Err(file.contradiction("it has other columns or rows than it should"));
     }
     Ok((batch.columns().to_vec(), read))
+}
+
+/// What a column takes in memory; 0 if there is none.
+pub fn decoded_bytes(metadata: &ArrowReaderMetadata, place: usize) -> usize {
+    let [group] = metadata.metadata().row_groups() else { return 0 };
+    let Some(column) = group.columns().get(place) else { return 0 };
+    let rows = usize::try_from(group.num_rows()).unwrap_or_default();
+    let file = usize::try_from(column.compressed_size()).unwrap_or_default();
+    let values = match column.column_type() {
+        Type::BOOLEAN => rows.div_ceil(8),
+        Type::BYTE_ARRAY => {
+            // As often as they stand there, though the file may have each of them once.
+            let text = column.unencoded_byte_array_data_bytes().unwrap_or_else(|| column.uncompressed_size());
+            usize::try_from(text).unwrap_or_default().saturating_add(size_of::<i32>() * rows)
+        }
+        _ => size_of::<i128>() * rows,
+    };
+    file.saturating_add(values)
 }
 
 /// Between which values a column's lie, its nulls aside; `None`: the file does not say. They need not be there themselves.

@@ -10,6 +10,7 @@ use ledgerstone_digest::ion::Value;
 
 use super::field::{FieldColumn, Form};
 use super::piece::Piece;
+use super::reading::{Reading, Turn};
 use super::segment::Segment;
 use super::successors::{Later, Successors, with_later};
 use super::{ColumnError, ColumnView, Presence, ScanRequest};
@@ -31,6 +32,7 @@ pub struct Partition {
     pub(super) request: Arc<ScanRequest>,
     /// Set when a file is found damaged, so that the next scan makes the columns again.
     pub(super) broken: Arc<AtomicBool>,
+    pub(super) reading: Arc<Reading>,
 }
 
 /// Where the rows of a partition are, with what superseded them.
@@ -58,6 +60,8 @@ pub struct Batch {
     presence: UInt8Array,
     successors: ByRow,
     snapshot: u64,
+    /// Room for what was read from a file, as long as it is used.
+    _turn: Option<Arc<Turn>>,
 }
 
 /// What superseded each row, [`NONE`](super::tail::NONE) if nothing did.
@@ -173,9 +177,11 @@ impl Partition {
         }
     }
 
-    /// The rows. An error of a file: the columns are made again by the next scan, and the journal answers this one.
-    pub fn read(&self) -> Result<Batch, ColumnError> {
-        let batch = self.batch();
+    /// The rows. Waits while others read as much as there is memory for, so a thread drops one partition's rows before it
+    /// reads the next; `stop` is asked now and then, and true ends it. An error of a file: the columns are made again by the
+    /// next scan, and the journal answers this one.
+    pub fn read(&self, stop: &dyn Fn() -> bool) -> Result<Batch, ColumnError> {
+        let batch = self.batch(stop);
         if let Err(ColumnError::Damaged { .. } | ColumnError::Internal(_)) = batch {
             self.broken.store(true, Ordering::Release);
         }
@@ -189,8 +195,9 @@ impl Partition {
         }
     }
 
-    fn batch(&self) -> Result<Batch, ColumnError> {
+    fn batch(&self, stop: &dyn Fn() -> bool) -> Result<Batch, ColumnError> {
         let request = &self.request;
+        let mut turn = None;
         let (positions, presence, successors, meta, columns) = match &self.source {
             Source::Memory(piece, successors) => {
                 let meta = request.meta.iter().map(|meta| piece.meta(*meta).clone()).collect();
@@ -201,6 +208,7 @@ impl Partition {
             Source::File(segment, successors) => {
                 // What is asked for first, in one reading of the file.
                 let names: Vec<&str> = request.fields.iter().map(String::as_str).collect();
+                turn = Some(Arc::new(self.reading.turn(segment.decoded_bytes(&request.meta, &names)?, stop)?));
                 let (positions, presence, meta, columns) = segment.read_rows(&request.meta, &names)?;
                 let written = successors.written_by_row(positions.values())?;
                 successors.count(positions.values(), |row| presence.values().get(row) == Some(&DELETED))?;
@@ -228,6 +236,7 @@ impl Partition {
             presence,
             successors,
             snapshot: request.snapshot,
+            _turn: turn,
         })
     }
 }

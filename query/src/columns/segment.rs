@@ -253,16 +253,7 @@ impl Segment {
 
     /// What is asked for, in one reading of the file; texts that repeat by words.
     pub fn read(&self, metas: &[Meta], fields: &[&str]) -> Result<Columns, ColumnError> {
-        let mut wanted: Vec<usize> = metas.iter().map(|meta| *meta as usize).collect();
-        for field in fields {
-            if let Some((n, at)) = self.places.get(*field) {
-                wanted.push(*at);
-                if self.note.fields.get(*n).is_some_and(|note| note.nulls) {
-                    wanted.push(at + 1);
-                }
-            }
-        }
-        let columns = self.columns(&wanted)?;
+        let columns = self.columns(&self.wanted(metas, fields))?;
         let column = |at: usize| {
             let found = columns.get(&at).cloned();
             found.ok_or_else(|| ColumnError::Internal(format!("column {at} of a segment was not read")))
@@ -292,6 +283,31 @@ impl Segment {
             out.push(Some(FieldColumn { array, form: note.form, nulls: nulls.into() }));
         }
         Ok((metas, out))
+    }
+
+    /// Places in the file.
+    fn wanted(&self, metas: &[Meta], fields: &[&str]) -> Vec<usize> {
+        let mut wanted: Vec<usize> = metas.iter().map(|meta| *meta as usize).collect();
+        for field in fields {
+            if let Some((n, at)) = self.places.get(*field) {
+                wanted.push(*at);
+                if self.note.fields.get(*n).is_some_and(|note| note.nulls) {
+                    wanted.push(at + 1);
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Memory that [`Segment::read_rows`] of the same takes, with what is made of it while it is looked at, by what the
+    /// file's end says; roughly.
+    pub fn decoded_bytes(&self, metas: &[Meta], fields: &[&str]) -> Result<usize, ColumnError> {
+        let all = [&[Meta::Position, Meta::Presence], metas].concat();
+        let metadata = self.metadata()?;
+        let columns: usize = self.wanted(&all, fields).iter().map(|at| ranges::decoded_bytes(&metadata, *at)).sum();
+        // Twice: the rows that pass are copied. And the successors.
+        let rows = usize::try_from(self.note.rows).unwrap_or(usize::MAX);
+        Ok(columns.saturating_mul(2).saturating_add(rows.saturating_mul(size_of::<u64>())))
     }
 
     /// Position and presence of every row, then what is asked for.

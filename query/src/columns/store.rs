@@ -13,6 +13,7 @@ use ledgerstone_journal::{Env, Ledger, StoredRevision};
 use super::cache::ColumnCache;
 use super::decode::{Decoded, Effort, decode};
 use super::origin::{Open, Origin, has_columns, record_of};
+use super::reading::Reading;
 use super::scan::{Partition, Scan, Source};
 use super::tail::{Chunk, Tail};
 use super::{COLUMNS_DIR, ColumnError, ColumnOptions, ColumnStats, ScanRequest};
@@ -32,6 +33,7 @@ pub struct ColumnStore {
     pub(super) origin: Arc<dyn Origin>,
     pub(super) options: ColumnOptions,
     pub(super) cache: Arc<ColumnCache>,
+    reading: Arc<Reading>,
     /// Held while files are made.
     pub(super) files: Mutex<()>,
     inner: Mutex<Inner>,
@@ -93,6 +95,7 @@ impl ColumnStore {
             dir: ledger_dir.join(COLUMNS_DIR),
             origin,
             cache: Arc::new(ColumnCache::new(options.cache_bytes_max)),
+            reading: Reading::new(options.reading_bytes_max()),
             options,
             files: Mutex::default(),
             inner: Mutex::new(Inner::new(0)),
@@ -143,6 +146,7 @@ impl ColumnStore {
             },
             request: request.clone(),
             broken: self.broken.clone(),
+            reading: self.reading.clone(),
         });
         Ok(Scan { partitions: partitions.collect() })
     }
@@ -178,6 +182,7 @@ impl ColumnStore {
         let (cache_bytes, cache_hits, cache_misses) = self.cache.counts();
         counted.position = self.position();
         counted.positions_behind = self.origin.end().saturating_sub(counted.position);
+        counted.reading_bytes = self.reading.bytes() as u64;
         (counted.cache_bytes, counted.cache_hits, counted.cache_misses) =
             (cache_bytes as u64, cache_hits, cache_misses);
         counted.read_bytes = self.cache.read_bytes();

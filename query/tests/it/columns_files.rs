@@ -68,7 +68,7 @@ fn rows(database: &Arc<Database>) -> Result<Vec<String>, ColumnError> {
     };
     let mut rows = Vec::new();
     for partition in database.columns().scan(request, &|| false)?.partitions {
-        let batch = partition.read()?;
+        let batch = partition.read(&|| false)?;
         for row in (0..batch.rows).filter(|row| batch.selection.value(*row)) {
             let value = |field: &Field| match field {
                 Field::Column(column) => column.value(row).unwrap().map_or("-".to_owned(), |v| ion::to_text(&v)),

@@ -143,7 +143,7 @@ impl World {
         let scan = self.database.columns().scan(request, &|| false).unwrap();
         let mut seen = Vec::new();
         for partition in &scan.partitions {
-            let batch = partition.read().unwrap();
+            let batch = partition.read(&|| false).unwrap();
             let successors = batch.successors().unwrap();
             assert_eq!(batch.rows, partition.rows());
             for row in (0..batch.rows).filter(|row| batch.selection.value(*row)) {
@@ -283,7 +283,7 @@ fn a_row_committed_before_the_scan_begins_is_in_it() {
             meta: Vec::new(),
         };
         let scan = memory.database.columns().scan(request, &|| false).unwrap();
-        let selected: usize = scan.partitions.iter().map(|p| p.read().unwrap().selected).sum();
+        let selected: usize = scan.partitions.iter().map(|p| p.read(&|| false).unwrap().selected).sum();
         assert_eq!(selected as i64, n + 1);
         assert!(scan.partitions.len() < 8, "pieces are joined");
     }
@@ -311,7 +311,7 @@ fn fields_beyond_the_most_are_not_kept_and_say_so() {
         meta: Vec::new(),
     };
     let scan = memory.database.columns().scan(request, &|| false).unwrap();
-    let batch = scan.partitions[0].read().unwrap();
+    let batch = scan.partitions[0].read(&|| false).unwrap();
     assert!(matches!(&batch.fields[0], Field::Column(column) if column.array.null_count() == 0));
     assert!(matches!(&batch.fields[1], Field::Column(column) if column.value(0).unwrap() == Some(Value::int(0))));
     // Nobody remembers which names were left out, so every name without a column may be one.

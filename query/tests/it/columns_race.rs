@@ -141,7 +141,7 @@ impl World {
     fn compare(&self) -> Vec<(u64, String)> {
         let mut columns = Vec::new();
         for partition in self.scan().partitions {
-            let batch = partition.read().unwrap();
+            let batch = partition.read(&|| false).unwrap();
             for row in 0..batch.rows {
                 let value = |field: &Field| match field {
                     Field::Column(column) => column.value(row).unwrap().map_or("-".to_owned(), |v| ion::to_text(&v)),
@@ -208,7 +208,11 @@ impl World {
         thread.lock().unwrap().take().unwrap().join().unwrap();
         assert!(!self.files_hold(&secret), "it is in a file");
         // Who began before may read on, and brings nothing back.
-        early.partitions.iter().filter(|partition| partition.is_in_file()).for_each(|partition| drop(partition.read()));
+        early
+            .partitions
+            .iter()
+            .filter(|partition| partition.is_in_file())
+            .for_each(|partition| drop(partition.read(&|| false)));
         let rows = self.compare();
         assert!(rows.iter().all(|(_, row)| !row.contains(&secret)), "it is in columns");
         self.database.columns().flush().unwrap();
@@ -302,7 +306,7 @@ fn a_scan_that_is_held_does_not_see_what_is_superseded_or_written_behind_it() {
     let read = |scan: &Scan| {
         let mut seen = Vec::new();
         for partition in &scan.partitions {
-            let batch = partition.read().unwrap();
+            let batch = partition.read(&|| false).unwrap();
             let successors: Vec<Option<u64>> = batch.successors().unwrap().iter().collect();
             for row in (0..batch.rows).filter(|row| batch.selection.value(*row)) {
                 seen.push((batch.positions().value(row), successors[row]));

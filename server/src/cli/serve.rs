@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::allocator;
 use crate::aws::{Credentials, CredentialsError, Endpoint, EndpointError, Roots, region_from_environment};
 use crate::config::{ConfigError, Limits, ServeConfig, TlsFiles, parse_address};
 use crate::flight;
@@ -173,8 +174,14 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// Where the limits come to less, what has been freed is given back at once: it counts, and nobody has limited it.
+const SMALL_MEMORY_BYTES: u64 = 1 << 30;
+
 fn serve(config: ServeConfig) -> Result<(), ServeError> {
     raise_descriptor_limit();
+    if config.limits.memory_bytes_in_all() < SMALL_MEMORY_BYTES {
+        allocator::give_back_soon();
+    }
     // Two threads at least, so that a long statement never stops everyone.
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;

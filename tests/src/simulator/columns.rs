@@ -178,7 +178,7 @@ fn scanned(tx: &Transaction, table: Id, view: ColumnView) -> Result<Seen, Column
     let request = ScanRequest { table, snapshot: tx.snapshot(), view, fields, meta: Vec::new() };
     let mut seen = Seen::new();
     for partition in tx.database().columns().scan(request, &|| false)?.partitions {
-        let batch = partition.read()?;
+        let batch = partition.read(&|| false)?;
         let successors: Vec<Option<u64>> = batch.successors()?.iter().collect();
         for row in (0..batch.rows).filter(|row| batch.selection.value(*row)) {
             let mut line = String::new();
