@@ -175,7 +175,7 @@ limits! {
     /// Documents of each ledger that were read lately and are kept in memory.
     document_cache_bytes: 256 << 20, 1 << 20, 1 << 40, "bytes";
     /// Blocks of each ledger's row index that were read lately.
-    index_cache_bytes: 64 << 20, 1 << 20, 1 << 40, "bytes";
+    index_cache_bytes: 256 << 20, 1 << 20, 1 << 40, "bytes";
     /// Columns of each ledger that are in no file yet: more are written to files first.
     columns_memory_bytes: 256 << 20, 4 << 20, 1 << 40, "bytes";
     /// Columns of files of each ledger that were decoded lately.

@@ -61,6 +61,9 @@ pub struct StagedRef {
     pub hash: Hash,
 }
 
+/// No statement and no group is shorter.
+pub(super) const STATEMENT_BYTES_MIN: usize = 34;
+pub(super) const GROUP_BYTES_MIN: usize = 17;
 const HAS_REDACTION: u8 = 1;
 const HAS_TOKEN: u8 = 2;
 const HAS_SIGNATURE: u8 = 4;
@@ -120,27 +123,20 @@ impl BlockHead {
 
     pub(crate) fn decode(frame: &Frame<'_>, texts: &Texts) -> Result<BlockHead, WireError> {
         let mut reader = Reader::new(frame.payload);
-        let number = reader.varint("block number")?;
-        let position = reader.varint("block position")?;
-        let revisions = reader.varint32("number of revisions")?;
-        if u64::from(revisions) > position {
-            return Err(WireError("the block begins before position 0".to_owned()));
-        }
-        let time_ms = reader.i64("block time")?;
-        let tx_id = reader.id("transaction id")?;
+        let Opening { number, position, revisions, time_ms, tx_id } = read_opening(&mut reader)?;
         let blind = reader.array("blind")?;
         let block_hash = reader.hash("block hash")?;
         let previous_leaf = Some(reader.hash("previous block leaf")?).filter(|hash| number != 0 || *hash != Hash::ZERO);
         if number == 0 && previous_leaf.is_some() {
             return Err(WireError("block 0 names a block before it".to_owned()));
         }
-        let count = reader.count(34, "number of statements")?;
+        let count = reader.count(STATEMENT_BYTES_MIN, "number of statements")?;
         let statements: Vec<StatementInfo> =
             (0..count).map(|_| read_statement(&mut reader, time_ms, texts)).collect::<Result<_, _>>()?;
         let (origin, flags) = read_origin(&mut reader, texts)?;
         let redaction = if flags & HAS_REDACTION != 0 { Some(read_redaction(&mut reader)?) } else { None };
         let imported = if flags & BLOCK_IMPORTED != 0 { Some(Box::new(read_imported(&mut reader)?)) } else { None };
-        let count = reader.count(17, "number of groups")?;
+        let count = reader.count(GROUP_BYTES_MIN, "number of groups")?;
         let groups: Vec<Group> = (0..count).map(|_| read_group(&mut reader, texts)).collect::<Result<_, _>>()?;
         let mut staged = Vec::new();
         if frame.kind == FrameKind::Commit {
@@ -186,10 +182,7 @@ impl BlockHead {
     pub(crate) fn group_of(&self, revision: &RevisionFrame<'_>) -> Result<&Group, WireError> {
         let group = self.groups.get(revision.group as usize);
         let group = group.ok_or_else(|| WireError(format!("block {} has no group {}", self.number, revision.group)))?;
-        let is_opaque = revision.content == Content::Opaque;
-        if is_opaque != (group.table_id == Id::ZERO) || is_opaque && group.listed.is_some() {
-            return Err(WireError("only a revision of which nothing but the hash is known is of no table".to_owned()));
-        }
+        group.must_fit(revision)?;
         Ok(group)
     }
 
@@ -202,6 +195,36 @@ impl BlockHead {
     pub fn first_position(&self) -> u64 {
         self.position - u64::from(self.revisions)
     }
+}
+
+impl Group {
+    /// A revision of which only the hash is known is of no table.
+    pub(super) fn must_fit(&self, revision: &RevisionFrame<'_>) -> Result<(), WireError> {
+        let is_opaque = revision.content == Content::Opaque;
+        if is_opaque != (self.table_id == Id::ZERO) || is_opaque && self.listed.is_some() {
+            return Err(WireError("only a revision of which nothing but the hash is known is of no table".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// What a head begins with.
+pub(super) struct Opening {
+    pub number: u64,
+    pub position: u64,
+    pub revisions: u32,
+    pub time_ms: i64,
+    pub tx_id: Id,
+}
+
+pub(super) fn read_opening(reader: &mut Reader<'_>) -> Result<Opening, WireError> {
+    let number = reader.varint("block number")?;
+    let position = reader.varint("block position")?;
+    let revisions = reader.varint32("number of revisions")?;
+    if u64::from(revisions) > position {
+        return Err(WireError("the block begins before position 0".to_owned()));
+    }
+    Ok(Opening { number, position, revisions, time_ms: reader.i64("block time")?, tx_id: reader.id("transaction id")? })
 }
 
 fn put_statement(out: &mut Vec<u8>, statement: &StatementInfo, block_ms: i64, dictionary: &mut Dictionary) {
@@ -237,6 +260,18 @@ fn read_statement(reader: &mut Reader<'_>, block_ms: i64, texts: &Texts) -> Resu
     Ok(StatementInfo { text, start_time_ms, digest })
 }
 
+/// Goes past what [`read_statement`] reads.
+pub(super) fn skip_statement(reader: &mut Reader<'_>) -> Result<(), WireError> {
+    match reader.u8("statement form")? {
+        TEXT_HERE => drop(reader.counted("statement")?),
+        TEXT_SHARED => drop(reader.varint32("statement")?),
+        TEXT_REDACTED => drop(reader.bytes(32, "statement hash")?),
+        other => return Err(WireError(format!("statements of form {other} are unknown"))),
+    }
+    reader.varint("start time")?;
+    reader.bytes(32, "statement digest").map(drop)
+}
+
 fn put_origin(out: &mut Vec<u8>, origin: &OriginInfo, mut flags: u8, dictionary: &mut Dictionary) {
     for (bit, set) in [(HAS_TOKEN, origin.client_token.is_some()), (HAS_SIGNATURE, origin.signature.is_some())] {
         if set {
@@ -256,15 +291,37 @@ fn put_origin(out: &mut Vec<u8>, origin: &OriginInfo, mut flags: u8, dictionary:
 
 /// originInfo, and the flags of the block.
 fn read_origin(reader: &mut Reader<'_>, texts: &Texts) -> Result<(OriginInfo, u8), WireError> {
-    let flags = reader.u8("block flags")?;
-    if flags & !(HAS_REDACTION | HAS_TOKEN | HAS_SIGNATURE | BLOCK_IMPORTED) != 0 {
-        return Err(WireError(format!("block flags {flags:#04x} are unknown")));
-    }
+    let flags = read_flags(reader)?;
     let user = shared(reader, texts, "user")?;
     let door = shared(reader, texts, "door")?;
     let client_token = if flags & HAS_TOKEN != 0 { Some(Arc::from(reader.text("client token")?)) } else { None };
     let signature = if flags & HAS_SIGNATURE != 0 { Some(reader.counted("signature")?.to_vec()) } else { None };
     Ok((OriginInfo { user, door, client_token, signature }, flags))
+}
+
+fn read_flags(reader: &mut Reader<'_>) -> Result<u8, WireError> {
+    let flags = reader.u8("block flags")?;
+    if flags & !(HAS_REDACTION | HAS_TOKEN | HAS_SIGNATURE | BLOCK_IMPORTED) != 0 {
+        return Err(WireError(format!("block flags {flags:#04x} are unknown")));
+    }
+    Ok(flags)
+}
+
+/// Goes past what stands between the statements and the groups; false: the block was imported, and it has not.
+pub(super) fn skip_to_groups(reader: &mut Reader<'_>) -> Result<bool, WireError> {
+    let flags = read_flags(reader)?;
+    reader.varint32("user")?;
+    reader.varint32("door")?;
+    if flags & HAS_TOKEN != 0 {
+        reader.counted("client token")?;
+    }
+    if flags & HAS_SIGNATURE != 0 {
+        reader.counted("signature")?;
+    }
+    if flags & HAS_REDACTION != 0 {
+        read_redaction(reader)?;
+    }
+    Ok(flags & BLOCK_IMPORTED == 0)
 }
 
 fn put_imported(out: &mut Vec<u8>, imported: &ImportedHead) {
@@ -352,7 +409,7 @@ fn put_group(out: &mut Vec<u8>, group: &Group, dictionary: &mut Dictionary) {
     }
 }
 
-fn read_group(reader: &mut Reader<'_>, texts: &Texts) -> Result<Group, WireError> {
+pub(super) fn read_group(reader: &mut Reader<'_>, texts: &Texts) -> Result<Group, WireError> {
     let table_id = reader.id("table id")?;
     let listed = match reader.u8("group form")? {
         NOT_LISTED => None,
@@ -365,6 +422,22 @@ fn read_group(reader: &mut Reader<'_>, texts: &Texts) -> Result<Group, WireError
         other => return Err(WireError(format!("groups of form {other} are unknown"))),
     };
     Ok(Group { table_id, listed })
+}
+
+/// Goes past what [`read_group`] reads.
+pub(super) fn skip_group(reader: &mut Reader<'_>) -> Result<(), WireError> {
+    reader.bytes(16, "table id")?;
+    match reader.u8("group form")? {
+        NOT_LISTED => {}
+        LISTED => {
+            reader.varint32("table name")?;
+            for _ in 0..reader.count(1, "number of statement indexes")? {
+                reader.varint32("statement index")?;
+            }
+        }
+        other => return Err(WireError(format!("groups of form {other} are unknown"))),
+    }
+    Ok(())
 }
 
 fn shared(reader: &mut Reader<'_>, texts: &Texts, what: &str) -> Result<Arc<str>, WireError> {

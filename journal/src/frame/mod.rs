@@ -1,15 +1,17 @@
 //! Frames: what batches are made of (docs/format.md, "Frames").
 //!
 //! A frame is a kind, a length, a checksum and a payload. A block is a head frame followed by one frame per revision,
-//! so that one revision is read with two small reads, each checked; a transaction too large for one batch has its
+//! so that one revision is read with its head, each checked; a transaction too large for one batch has its
 //! revisions in staged frames written ahead, and its head, then a commit frame, names them with their hashes.
 
 mod block;
+mod part;
 mod revision;
 
 use ledgerstone_digest::Id;
 
 pub use block::{BlockHead, Group, ImportedHead, StagedRef};
+pub(crate) use part::HeadPart;
 pub use revision::{Content, RevisionFrame};
 pub(crate) use revision::{Contents, STORED_LIMITS};
 

@@ -25,7 +25,7 @@ use ledgerstone_digest::leaf::GenesisLeaf;
 use crate::derive::{BlockFacts, BlockHasher, DerivedBlock, revision_leaf};
 use crate::env::{Env, OpenMode};
 use crate::error::{Damage, Help, ReadError};
-use crate::frame::{BlockHead, Contents, FrameKind, Genesis, RevisionFrame};
+use crate::frame::{BlockHead, Contents, FrameKind, Genesis, HeadPart, RevisionFrame};
 use crate::offsets::{self, Index, Place};
 use crate::scan::{ScanError, SegmentFile};
 use crate::segment::SegmentHeader;
@@ -34,6 +34,7 @@ use crate::wire::WireError;
 use frames::WINDOW_BYTES;
 pub(crate) use frames::{FRAME_READ_BYTES, Frames};
 use staged::StagedCache;
+use stored::stored_alone;
 pub(crate) use stored::{derive, revision_facts, stored_block, stored_revision};
 
 /// Segments kept open at most: each is a file descriptor.
@@ -41,6 +42,9 @@ const OPEN_SEGMENTS_MAX: usize = 512;
 /// What the offsets of the segments kept open may take. Reads all over a ledger need all of its segments, and opening one
 /// means reading its offsets: with fewer than there are, most reads would do that.
 const OPEN_SEGMENT_BYTES_MAX: usize = 512 << 20;
+/// A revision that stands so close behind its block's head is read together with it.
+const PAIR_BYTES_MAX: u64 = 8 << 10;
+
 /// The durable journal, for any number of reading threads.
 pub(crate) struct Journal {
     pub env: Env,
@@ -361,29 +365,54 @@ impl Journal {
             Place::Frame(_) if position == 0 => {
                 Err(ReadError::Kind { position, found: "the genesis", wanted: "a revision" })
             }
-            Place::Frame(offset) => {
-                let offset = u64::from(offset);
-                let mut frames = Frames::new(&segment.file, FRAME_READ_BYTES);
-                let frame = frames.at(offset)?;
-                if frame.kind != FrameKind::Revision {
-                    return Err(self.stale_index(&segment, position));
-                }
-                let damage = |e: WireError| segment.file.damage(offset, e.0);
-                let revision = RevisionFrame::decode(frame.payload).map_err(damage)?;
-                let block_position = position + u64::from(revision.to_block);
-                let head = self.head(block_position)?;
-                if head.first_position() > position {
-                    return Err(self.stale_index(&segment, position));
-                }
-                let texts = &segment.index().texts;
-                Ok(stored_revision(&revision, &head, position, texts, &mut Contents::Values).map_err(damage)?)
-            }
+            Place::Frame(offset) => self.revision_in(&segment, u64::from(offset), position),
             Place::Staged => {
                 let leaf = self.block_from(position)?.ok_or_else(|| self.stale_index(&segment, position))?;
                 let block = self.staged_block(leaf)?;
                 self.staged_revision(&block, position)
             }
         }
+    }
+
+    /// A revision whose frame is at `offset` of this segment. Its block's head stands before it, mostly so close that both
+    /// are read at once.
+    fn revision_in(&self, segment: &Segment, offset: u64, position: u64) -> Result<StoredRevision, ReadError> {
+        let stale = || self.stale_index(segment, position);
+        let (block, place) = {
+            // Not kept while the file is read: the writer waits for it.
+            let index = segment.index();
+            let block = index.block(index.block_from(position - segment.first_position())).ok_or_else(stale)?;
+            (block, index.place(block))
+        };
+        let Some(Place::Head(head_offset)) = place else { return Err(stale()) };
+        let head_offset = u64::from(head_offset);
+        let (mut near, mut far);
+        let (head, frame) = match offset.checked_sub(head_offset) {
+            Some(between) if between <= PAIR_BYTES_MAX => {
+                near = Frames::new(&segment.file, FRAME_READ_BYTES);
+                near.pair(head_offset, offset)?
+            }
+            _ => {
+                near = Frames::new(&segment.file, FRAME_READ_BYTES);
+                far = Frames::new(&segment.file, FRAME_READ_BYTES);
+                (far.at(head_offset)?, near.at(offset)?)
+            }
+        };
+        if frame.kind != FrameKind::Revision || !matches!(head.kind, FrameKind::Block | FrameKind::Commit) {
+            return Err(stale());
+        }
+        let damage = |e: WireError| segment.file.damage(offset, e.0);
+        let revision = RevisionFrame::decode(frame.payload).map_err(damage)?;
+        let texts = &segment.index().texts;
+        let head =
+            HeadPart::decode(&head, texts, &revision).map_err(|e: WireError| segment.file.damage(head_offset, e.0))?;
+        if head.position != segment.first_position() + block
+            || position + u64::from(revision.to_block) != head.position
+            || head.first_position() > position
+        {
+            return Err(stale());
+        }
+        Ok(stored_alone(&revision, &head, position, texts).map_err(damage)?)
     }
 
     /// A block with its revisions; nothing is derived.

@@ -7,9 +7,18 @@ use ledgerstone_digest::{Hash, Id};
 
 use crate::derive::{BlockDeriver, BlockFacts, BlockHasher, DerivedBlock, RevisionFacts, transaction_info};
 use crate::dictionary::Texts;
-use crate::frame::{BlockHead, Content, Contents, RevisionFrame};
+use crate::frame::{BlockHead, Content, Contents, Group, HeadPart, RevisionFrame};
 use crate::stored::{StoredBlock, StoredRevision};
 use crate::wire::WireError;
+
+/// What a revision has from its block.
+struct Common<'h> {
+    number: u64,
+    position: u64,
+    tx_id: Id,
+    time_ms: i64,
+    group: &'h Group,
+}
 
 pub(crate) fn stored_revision(
     revision: &RevisionFrame<'_>,
@@ -18,7 +27,31 @@ pub(crate) fn stored_revision(
     texts: &Texts,
     contents: &mut Contents<'_>,
 ) -> Result<StoredRevision, WireError> {
-    let group = head.group_of(revision)?;
+    let BlockHead { number, position: leaf, tx_id, time_ms, .. } = *head;
+    let common = Common { number, position: leaf, tx_id, time_ms, group: head.group_of(revision)? };
+    stored(revision, &common, position, texts, contents)
+}
+
+/// The same with the part of the head that is needed.
+pub(crate) fn stored_alone(
+    revision: &RevisionFrame<'_>,
+    head: &HeadPart,
+    position: u64,
+    texts: &Texts,
+) -> Result<StoredRevision, WireError> {
+    let HeadPart { number, position: leaf, tx_id, time_ms, ref group, .. } = *head;
+    let common = Common { number, position: leaf, tx_id, time_ms, group };
+    stored(revision, &common, position, texts, &mut Contents::Values)
+}
+
+fn stored(
+    revision: &RevisionFrame<'_>,
+    head: &Common<'_>,
+    position: u64,
+    texts: &Texts,
+    contents: &mut Contents<'_>,
+) -> Result<StoredRevision, WireError> {
+    let group = head.group;
     let (data, data_hash) = match (&revision.content, contents) {
         (Content::Redacted { data_hash, .. }, _) => (None, Some(*data_hash)),
         (_, Contents::Values) => (revision.data(texts)?.map(Arc::new), None),

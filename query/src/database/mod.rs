@@ -126,7 +126,7 @@ impl Default for MemoryLimits {
     fn default() -> Self {
         MemoryLimits {
             documents: 256 << 20,
-            index: 64 << 20,
+            index: 256 << 20,
             columns: 256 << 20,
             decoded_columns: 256 << 20,
             recent_writes: 768 << 20,

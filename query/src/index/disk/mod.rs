@@ -81,7 +81,7 @@ impl Default for IndexOptions {
             delta_revisions_max: 25_000,
             delta_bytes_max: 32 << 20,
             merge_runs: 4,
-            cache_bytes_max: 64 << 20,
+            cache_bytes_max: 256 << 20,
         }
     }
 }
