@@ -14,7 +14,8 @@ const PURGE_DELAY: mi_option_t = 15;
 /// take memory from the system anew costs some twentieth of the commits that a server makes at most.
 const PURGE_DELAY_MS: std::ffi::c_long = 10;
 
-/// Gives freed memory back within [`PURGE_DELAY_MS`], unless the environment says when. To be called before there are other threads.
+/// Gives freed memory back after [`PURGE_DELAY_MS`], by whoever frees or needs some next, unless the environment says when.
+/// To be called before there are other threads.
 #[allow(unsafe_code)]
 pub fn give_back_soon() {
     // SAFETY: the option is a number within the library's table, which it checks itself; no other thread runs yet.

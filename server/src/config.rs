@@ -178,7 +178,7 @@ limits! {
     index_cache_bytes: 256 << 20, 1 << 20, 1 << 40, "bytes";
     /// Columns of each ledger that are in no file yet: more are written to files first.
     columns_memory_bytes: 256 << 20, 4 << 20, 1 << 40, "bytes";
-    /// Columns of files of each ledger that were decoded lately.
+    /// Columns of files of each ledger that were decoded lately; scans that are reading may have as much again.
     columns_cache_bytes: 256 << 20, 0, 1 << 40, "bytes";
     /// What was written to each ledger since its oldest open snapshot, kept to find conflicts.
     recent_writes_bytes: 768 << 20, 1 << 20, 1 << 40, "bytes";
@@ -219,9 +219,9 @@ impl Limits {
             self.document_cache_bytes,
             self.index_cache_bytes,
             self.columns_memory_bytes,
-            // As much again for what is being read.
             self.columns_cache_bytes,
-            self.columns_cache_bytes,
+            // For what scans are reading: as much again, or a few pieces.
+            self.columns_cache_bytes.max(self.columns_memory_bytes / 2),
             self.recent_writes_bytes,
         ];
         each.into_iter().fold(0, u64::saturating_add)

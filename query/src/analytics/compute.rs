@@ -19,7 +19,7 @@ use crate::ast::BinaryOp;
 use crate::bind::each_part;
 use crate::bind::plan::{Arithmetic, At, Comparison, Datum, DocPart, Ex, Step};
 use crate::exec::{Env, Run, Slot, Tuple};
-use crate::function::{Scalar, like};
+use crate::function::{Scalar, is_volatile, like};
 use crate::transaction::Doc;
 
 /// What an expression reads of a document, as far as columns hold it.
@@ -29,7 +29,8 @@ pub(super) enum Input {
     Part(DocPart),
 }
 
-/// Adds what the expression reads of the document in this slot. `false`: it reads something that no column holds.
+/// Adds what the expression reads of the document in this slot. `false`: it reads something that no column holds, or does
+/// something for each row.
 pub(super) fn inputs_of(ex: &Ex, slot: u32, inputs: &mut Vec<Input>) -> bool {
     let mut fits = true;
     let mut add = |input: Input| {
@@ -56,6 +57,8 @@ pub(super) fn inputs_of(ex: &Ex, slot: u32, inputs: &mut Vec<Input>) -> bool {
                 _ => {}
             },
             Ex::Slot(_) | Ex::Doc { .. } | Ex::Field { .. } | Ex::Subquery(_) | Ex::Aggregate(_) => fits = false,
+            // Here rows that are alike are computed once, and others wait for the memory that is used meanwhile.
+            Ex::Call { function, .. } if is_volatile(function) => fits = false,
             _ => {}
         }
         true

@@ -11,11 +11,11 @@ use super::Stop;
 static HELPING: AtomicUsize = AtomicUsize::new(0);
 
 /// Does pieces of work numbered from 0, each thread with a state of its own, which `begin` makes on it. Returns the
-/// states; the first failure ends the others' work as well.
+/// states; the first failure ends the others' work as well, who are told of it by the flag.
 pub(super) fn each<W, T: Send>(
     pieces: usize,
     begin: impl Fn() -> W + Sync,
-    work: impl Fn(&mut W, usize) -> Result<(), Stop> + Sync,
+    work: impl Fn(&mut W, usize, &AtomicBool) -> Result<(), Stop> + Sync,
     end: impl Fn(W) -> T + Sync,
 ) -> Result<Vec<T>, Stop> {
     let next = AtomicUsize::new(0);
@@ -23,14 +23,15 @@ pub(super) fn each<W, T: Send>(
     let failure: Mutex<Option<Stop>> = Mutex::new(None);
     let run = || -> T {
         let mut state = begin();
-        while !failed.load(Ordering::Relaxed) {
+        while !failed.load(Ordering::Acquire) {
             let piece = next.fetch_add(1, Ordering::Relaxed);
             if piece >= pieces {
                 break;
             }
-            if let Err(stop) = work(&mut state, piece) {
-                failed.store(true, Ordering::Relaxed);
+            if let Err(stop) = work(&mut state, piece, &failed) {
+                // Before the others are told, whose own failures come of it.
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+                failed.store(true, Ordering::Release);
             }
         }
         end(state)
@@ -101,7 +102,7 @@ mod tests {
         let sums = each(
             1000,
             || 0,
-            |sum, piece| {
+            |sum, piece, _| {
                 *sum += piece;
                 Ok(())
             },
@@ -110,7 +111,8 @@ mod tests {
         .unwrap();
         assert_eq!(sums.iter().sum::<usize>(), 1000 * 999 / 2);
         assert!(sums.len() <= threads());
-        let work = |(): &mut (), piece| if piece == 10 { Err(Stop::Fallback("enough")) } else { Ok(()) };
+        let work =
+            |(): &mut (), piece, _: &AtomicBool| if piece == 10 { Err(Stop::Fallback("enough")) } else { Ok(()) };
         assert!(matches!(each(1000, || (), work, |()| ()), Err(Stop::Fallback("enough"))));
     }
 }

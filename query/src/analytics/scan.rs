@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arrow::array::UInt32Array;
@@ -67,8 +67,14 @@ impl<'p> Level<'p> {
 /// Where the rows of a scan come from: pieces in the order of positions, each read by one thread.
 pub(super) trait Pieces: Sync {
     fn count(&self) -> usize;
-    /// Reads a piece; `None`: by what is known of it, no row of it passes the filters.
-    fn open<'s>(&'s self, piece: usize, inputs: &'s [Input]) -> Result<Option<Box<dyn Piece + 's>>, Stop>;
+    /// Reads a piece; `None`: by what is known of it, no row of it passes the filters. `stop` is looked at while it waits for
+    /// memory.
+    fn open<'s>(
+        &'s self,
+        piece: usize,
+        inputs: &'s [Input],
+        stop: &AtomicBool,
+    ) -> Result<Option<Box<dyn Piece + 's>>, Stop>;
     /// Bytes of the file that a piece is in, if it is in one.
     fn bytes(&self, _piece: usize) -> u64 {
         0
@@ -373,10 +379,10 @@ impl Threads<'_, '_> {
         parallel::each(
             some.len(),
             || (Run::new(plan, tx, params, session), Some(begin()), 0_usize),
-            |(run, state, before), piece| {
+            |(run, state, before), piece, failed| {
                 run.check_cancelled()?;
                 let piece = some.start + piece;
-                let Some(opened) = pieces.open(piece, inputs)? else {
+                let Some(opened) = pieces.open(piece, inputs, failed)? else {
                     effort.pruned.fetch_add(1, Ordering::Relaxed);
                     effort.pruned_bytes.fetch_add(pieces.bytes(piece), Ordering::Relaxed);
                     return Ok(());
@@ -459,7 +465,12 @@ impl Pieces for Documents<'_> {
         self.pieces.len()
     }
 
-    fn open<'s>(&'s self, piece: usize, inputs: &'s [Input]) -> Result<Option<Box<dyn Piece + 's>>, Stop> {
+    fn open<'s>(
+        &'s self,
+        piece: usize,
+        inputs: &'s [Input],
+        _: &AtomicBool,
+    ) -> Result<Option<Box<dyn Piece + 's>>, Stop> {
         let Some(docs) = self.pieces.get(piece) else { return Ok(None) };
         Ok(Some(Box::new(DocumentPiece { docs, inputs, tx: self.tx })))
     }

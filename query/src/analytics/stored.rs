@@ -2,6 +2,7 @@
 //! documents of rows that need them. What the store does not keep is the document executor's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{
     Array, AsArray, Decimal128Array, FixedSizeBinaryArray, Int64Array, PrimitiveArray, StringArray, UInt8Array,
@@ -106,7 +107,12 @@ impl Pieces for Stored<'_> {
         self.scan.partitions.len()
     }
 
-    fn open<'s>(&'s self, piece: usize, _: &'s [Input]) -> Result<Option<Box<dyn scan::Piece + 's>>, Stop> {
+    fn open<'s>(
+        &'s self,
+        piece: usize,
+        _: &'s [Input],
+        stop: &AtomicBool,
+    ) -> Result<Option<Box<dyn scan::Piece + 's>>, Stop> {
         let Some(partition) = self.scan.partitions.get(piece) else { return Ok(None) };
         let end = match self.view {
             ColumnView::Current => u64::MAX,
@@ -130,7 +136,8 @@ impl Pieces for Stored<'_> {
             Some(rows) if self.places.is_empty() => return Ok(Some(Box::new(Counted(rows)))),
             _ => {}
         }
-        let batch = partition.read(&|| self.cancel.reason().is_some()).map_err(Stop::engine)?;
+        let stopped = || stop.load(Ordering::Acquire) || self.cancel.reason().is_some();
+        let batch = partition.read(&stopped).map_err(Stop::engine)?;
         if batch.selected == 0 {
             return Ok(None);
         }

@@ -69,8 +69,7 @@ impl Binder<'_> {
 
     /// A call with its arguments converted and its result type.
     pub(super) fn call(&mut self, function: &'static Scalar, arguments: Vec<(Typed, Span)>) -> Result<Typed> {
-        self.waits |= matches!(function.name, "pg_sleep" | "pg_sleep_for")
-            || function::advisory::WAITING.contains(&function.name);
+        self.waits |= function::waits(function);
         let types: Vec<Option<SqlType>> = arguments.iter().map(|(a, _)| a.ty.clone()).collect();
         let mut bound = Vec::with_capacity(arguments.len());
         for (i, (argument, span)) in arguments.into_iter().enumerate() {

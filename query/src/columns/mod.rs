@@ -140,8 +140,8 @@ pub enum Presence {
 pub struct ColumnOptions {
     /// Memory for what is in no file yet, in bytes. A scan that needs more writes files first.
     pub memory_bytes_max: usize,
-    /// Memory for decoded columns of files, in bytes: for those that were decoded lately, and as much again for those that
-    /// scans are reading.
+    /// Memory for decoded columns of files, in bytes: for those that were decoded lately, and as much again (or a few
+    /// pieces, if that is more) for those that scans are reading.
     pub cache_bytes_max: usize,
     /// Rows after which a piece takes no more; a file has at most twice as many.
     pub piece_rows: usize,

@@ -135,7 +135,9 @@ pub fn decoded_bytes(metadata: &ArrowReaderMetadata, place: usize) -> usize {
             let text = column.unencoded_byte_array_data_bytes().unwrap_or_else(|| column.uncompressed_size());
             usize::try_from(text).unwrap_or_default().saturating_add(size_of::<i32>() * rows)
         }
-        _ => size_of::<i128>() * rows,
+        Type::INT32 => size_of::<i32>() * rows,
+        Type::INT64 | Type::FLOAT | Type::DOUBLE => size_of::<i64>() * rows,
+        Type::INT96 | Type::FIXED_LEN_BYTE_ARRAY => size_of::<i128>() * rows,
     };
     file.saturating_add(values)
 }

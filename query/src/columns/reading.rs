@@ -9,7 +9,8 @@ use super::ColumnError;
 /// Between two looks at whether a waiting scan has been stopped.
 const STOP_EVERY: Duration = Duration::from_millis(50);
 
-/// What is being read. A thread reads one partition at a time and waits for nothing while it does, so every turn ends.
+/// What is being read. A thread reads one partition at a time and waits for nothing while it does, so every turn ends: what
+/// functions that wait are called with is never read here.
 #[derive(Debug)]
 pub(super) struct Reading {
     bytes_max: usize,

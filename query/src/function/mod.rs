@@ -197,6 +197,18 @@ pub fn resolve(name: &str, types: &[Option<SqlType>]) -> Option<&'static Scalar>
         .map(|(_, f)| f)
 }
 
+/// It may keep its statement waiting for others, or for a time.
+pub fn waits(function: &Scalar) -> bool {
+    matches!(function.name, "pg_sleep" | "pg_sleep_for") || advisory::WAITING.contains(&function.name)
+}
+
+/// It answers differently or does something each time: it is called once for each row, however alike rows are.
+pub fn is_volatile(function: &Scalar) -> bool {
+    const NAMES: [&str; 6] =
+        ["random", "gen_random_uuid", "nextval", "ledgerstone_next_identity", "set_config", "ledgerstone_accept_clock"];
+    waits(function) || NAMES.contains(&function.name) || advisory::FUNCTIONS.iter().any(|f| f.name == function.name)
+}
+
 /// The parameter an argument goes to.
 pub fn parameter(function: &Scalar, at: usize) -> Option<&'static Arg> {
     match function.variadic {

@@ -126,6 +126,27 @@ fn explain_says_what_columns_do_and_analyze_what_it_took() {
     assert!(lines.iter().any(pruned), "{lines:#?}");
 }
 
+/// Words of a column are computed once each, and what is computed there keeps others waiting.
+#[test]
+fn what_differs_or_waits_each_time_is_called_for_every_row_and_not_over_columns() {
+    let memory = Memory::new(4);
+    let mut s = memory.session();
+    told(&mut s, "CREATE TABLE t (k int PRIMARY KEY, s text); SET ledgerstone.executor = columns").unwrap();
+    told(&mut s, "INSERT INTO t (k, s) SELECT i, 's' || i % 3 FROM generate_series(1, 500) AS i").unwrap();
+    let mut count = |ex: &str| {
+        let lines = told(&mut s, &format!("EXPLAIN SELECT {ex} FROM t")).unwrap();
+        assert!(!lines.iter().any(|line| line.contains("Columns")), "{ex}: {lines:?}");
+        let lines = told(&mut s, &format!("EXPLAIN SELECT max({ex}::text) FROM t")).unwrap();
+        assert!(!lines.iter().any(|line| line.contains("Columns")), "{ex}: {lines:?}");
+        told(&mut s, &format!("SELECT count(DISTINCT x) FROM (SELECT {ex} AS x FROM t) AS d")).unwrap().swap_remove(0)
+    };
+    assert_eq!(count("s || random()"), "500");
+    assert_eq!(count("s || gen_random_uuid()"), "500");
+    for ex in ["pg_sleep(length(s) * 0)", "pg_advisory_lock(length(s))", "set_config('a.b', s, false)"] {
+        count(ex);
+    }
+}
+
 fn session(settings: &[(&str, &str)]) -> SessionInfo {
     let mut session = SessionInfo::embedded("main", Dialect::Sql);
     for (name, value) in settings {

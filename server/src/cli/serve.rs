@@ -174,7 +174,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Where the limits come to less, what has been freed is given back at once: it counts, and nobody has limited it.
+/// Where the limits come to less, what has been freed is given back soon: it counts, and nobody has limited it.
 const SMALL_MEMORY_BYTES: u64 = 1 << 30;
 
 fn serve(config: ServeConfig) -> Result<(), ServeError> {
