@@ -193,7 +193,12 @@ impl BlockHead {
 
     /// The position of the first revision, or of the block's leaf if there is none.
     pub fn first_position(&self) -> u64 {
-        self.position - u64::from(self.revisions)
+        self.opening().first_position()
+    }
+
+    pub(crate) fn opening(&self) -> Opening {
+        let BlockHead { number, position, revisions, time_ms, tx_id, .. } = *self;
+        Opening { number, position, revisions, time_ms, tx_id }
     }
 }
 
@@ -208,13 +213,22 @@ impl Group {
     }
 }
 
-/// What a head begins with.
-pub(super) struct Opening {
+/// What a head begins with, and all that a revision has from its block beside its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opening {
     pub number: u64,
+    /// The position of the block's leaf.
     pub position: u64,
     pub revisions: u32,
     pub time_ms: i64,
     pub tx_id: Id,
+}
+
+impl Opening {
+    /// The position of the first revision, or of the block's leaf if there is none.
+    pub fn first_position(&self) -> u64 {
+        self.position - u64::from(self.revisions)
+    }
 }
 
 pub(super) fn read_opening(reader: &mut Reader<'_>) -> Result<Opening, WireError> {

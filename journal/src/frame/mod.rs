@@ -10,6 +10,7 @@ mod revision;
 
 use ledgerstone_digest::Id;
 
+pub(crate) use block::Opening;
 pub use block::{BlockHead, Group, ImportedHead, StagedRef};
 pub(crate) use part::HeadPart;
 pub use revision::{Content, RevisionFrame};

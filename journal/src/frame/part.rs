@@ -1,8 +1,6 @@
 //! What one revision needs of its block's head (docs/format.md, "Frames"): the rest is passed over, so that a document of a
 //! large transaction is read as quickly as one that was written alone.
 
-use ledgerstone_digest::Id;
-
 use super::block::{self, BlockHead, Group, Opening};
 use super::{Frame, RevisionFrame};
 use crate::dictionary::Texts;
@@ -12,12 +10,7 @@ use crate::wire::{Reader, WireError};
 /// is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeadPart {
-    pub number: u64,
-    /// The position of the block's leaf.
-    pub position: u64,
-    pub revisions: u32,
-    pub time_ms: i64,
-    pub tx_id: Id,
+    pub opening: Opening,
     /// What the revision has in common with others of the block.
     pub group: Group,
 }
@@ -34,7 +27,7 @@ impl HeadPart {
         if !block::skip_to_groups(&mut reader)? {
             // What such a head may say depends on all of it.
             let head = BlockHead::decode(frame, texts)?;
-            return Ok(HeadPart::of(opening, head.group_of(revision)?.clone()));
+            return Ok(HeadPart { opening, group: head.group_of(revision)?.clone() });
         }
         let count = reader.count(block::GROUP_BYTES_MIN, "number of groups")?;
         if revision.group as usize >= count {
@@ -45,25 +38,15 @@ impl HeadPart {
         }
         let group = block::read_group(&mut reader, texts)?;
         group.must_fit(revision)?;
-        Ok(HeadPart::of(opening, group))
-    }
-
-    fn of(opening: Opening, group: Group) -> HeadPart {
-        let Opening { number, position, revisions, time_ms, tx_id } = opening;
-        HeadPart { number, position, revisions, time_ms, tx_id, group }
-    }
-
-    /// The position of the first revision.
-    pub fn first_position(&self) -> u64 {
-        self.position - u64::from(self.revisions)
+        Ok(HeadPart { opening, group })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ledgerstone_digest::Hash;
     use ledgerstone_digest::block::{OriginInfo, RedactedRevision, RedactionInfo, StatementInfo, StatementText};
     use ledgerstone_digest::qldb::ImportedBlock;
+    use ledgerstone_digest::{Hash, Id};
 
     use super::*;
     use crate::dictionary::Dictionary;
@@ -148,8 +131,10 @@ mod tests {
                     };
                     let part = part.unwrap();
                     assert_eq!(&part.group, expected);
-                    assert_eq!((part.number, part.position, part.tx_id), (whole.number, whole.position, whole.tx_id));
-                    assert_eq!((part.time_ms, part.first_position()), (whole.time_ms, whole.first_position()));
+                    let Opening { number, position, revisions, time_ms, tx_id } = part.opening;
+                    assert_eq!((number, position, tx_id), (whole.number, whole.position, whole.tx_id));
+                    assert_eq!((time_ms, revisions), (whole.time_ms, whole.revisions));
+                    assert_eq!(part.opening.first_position(), whole.first_position());
                 }
             }
             // Cut anywhere, it is refused or says the same.

@@ -60,7 +60,7 @@ impl<'a> Frames<'a> {
 
     /// The length of the frame at this offset, whose beginning is in the window.
     fn length_at(&self, offset: u64) -> Result<usize, ReadError> {
-        let head = self.window().get((offset - self.start) as usize..).unwrap_or_default();
+        let head = self.from(offset);
         let length = frame_length(head.get(..FRAME_HEAD_BYTES_MAX).unwrap_or(head))
             .map_err(|e| self.segment.damage(offset, e.0))?;
         match length <= FRAME_BYTES_MAX {
@@ -71,19 +71,19 @@ impl<'a> Frames<'a> {
 
     /// The frame at this offset, which is in the window.
     fn read_at(&self, offset: u64, length: usize) -> Result<Frame<'_>, ReadError> {
-        let bytes = self.window().get((offset - self.start) as usize..).unwrap_or_default();
+        let bytes = self.from(offset);
         read_frame(bytes.get(..length).unwrap_or(bytes)).map_err(|e| self.segment.damage(offset, e.0).into())
     }
 
     /// The whole bytes of the frame at this offset.
     pub fn bytes_at(&mut self, offset: u64) -> Result<Vec<u8>, ReadError> {
         let length = self.at(offset)?.length;
-        let bytes = self.window().get((offset - self.start) as usize..).and_then(|w| w.get(..length));
-        Ok(bytes.unwrap_or_default().to_vec())
+        Ok(self.from(offset).get(..length).unwrap_or_default().to_vec())
     }
 
-    fn window(&self) -> &[u8] {
-        self.window.get(..self.filled).unwrap_or_default()
+    /// What the window has from an offset on that is in it.
+    fn from(&self, offset: u64) -> &[u8] {
+        self.window.get((offset - self.start) as usize..self.filled).unwrap_or_default()
     }
 
     /// Makes the window hold `length` bytes from `offset` on, or as many as the file has.

@@ -34,7 +34,7 @@ use crate::wire::WireError;
 use frames::WINDOW_BYTES;
 pub(crate) use frames::{FRAME_READ_BYTES, Frames};
 use staged::StagedCache;
-use stored::stored_alone;
+use stored::stored_in_group;
 pub(crate) use stored::{derive, revision_facts, stored_block, stored_revision};
 
 /// Segments kept open at most: each is a file descriptor.
@@ -386,16 +386,13 @@ impl Journal {
         };
         let Some(Place::Head(head_offset)) = place else { return Err(stale()) };
         let head_offset = u64::from(head_offset);
-        let (mut near, mut far);
+        let mut frames = Frames::new(&segment.file, FRAME_READ_BYTES);
+        let mut apart;
         let (head, frame) = match offset.checked_sub(head_offset) {
-            Some(between) if between <= PAIR_BYTES_MAX => {
-                near = Frames::new(&segment.file, FRAME_READ_BYTES);
-                near.pair(head_offset, offset)?
-            }
+            Some(between) if between <= PAIR_BYTES_MAX => frames.pair(head_offset, offset)?,
             _ => {
-                near = Frames::new(&segment.file, FRAME_READ_BYTES);
-                far = Frames::new(&segment.file, FRAME_READ_BYTES);
-                (far.at(head_offset)?, near.at(offset)?)
+                apart = Frames::new(&segment.file, FRAME_READ_BYTES);
+                (apart.at(head_offset)?, frames.at(offset)?)
             }
         };
         if frame.kind != FrameKind::Revision || !matches!(head.kind, FrameKind::Block | FrameKind::Commit) {
@@ -404,15 +401,16 @@ impl Journal {
         let damage = |e: WireError| segment.file.damage(offset, e.0);
         let revision = RevisionFrame::decode(frame.payload).map_err(damage)?;
         let texts = &segment.index().texts;
-        let head =
-            HeadPart::decode(&head, texts, &revision).map_err(|e: WireError| segment.file.damage(head_offset, e.0))?;
-        if head.position != segment.first_position() + block
-            || position + u64::from(revision.to_block) != head.position
-            || head.first_position() > position
+        let HeadPart { opening, group } =
+            HeadPart::decode(&head, texts, &revision).map_err(|e| segment.file.damage(head_offset, e.0))?;
+        if opening.position != segment.first_position() + block
+            || position + u64::from(revision.to_block) != opening.position
+            || opening.first_position() > position
         {
             return Err(stale());
         }
-        Ok(stored_alone(&revision, &head, position, texts).map_err(damage)?)
+        let common = (&opening, &group);
+        Ok(stored_in_group(&revision, common, position, texts, &mut Contents::Values).map_err(damage)?)
     }
 
     /// A block with its revisions; nothing is derived.

@@ -7,19 +7,11 @@ use ledgerstone_digest::{Hash, Id};
 
 use crate::derive::{BlockDeriver, BlockFacts, BlockHasher, DerivedBlock, RevisionFacts, transaction_info};
 use crate::dictionary::Texts;
-use crate::frame::{BlockHead, Content, Contents, Group, HeadPart, RevisionFrame};
+use crate::frame::{BlockHead, Content, Contents, Group, Opening, RevisionFrame};
 use crate::stored::{StoredBlock, StoredRevision};
 use crate::wire::WireError;
 
-/// What a revision has from its block.
-struct Common<'h> {
-    number: u64,
-    position: u64,
-    tx_id: Id,
-    time_ms: i64,
-    group: &'h Group,
-}
-
+/// A revision of which the block's head is known.
 pub(crate) fn stored_revision(
     revision: &RevisionFrame<'_>,
     head: &BlockHead,
@@ -27,31 +19,17 @@ pub(crate) fn stored_revision(
     texts: &Texts,
     contents: &mut Contents<'_>,
 ) -> Result<StoredRevision, WireError> {
-    let BlockHead { number, position: leaf, tx_id, time_ms, .. } = *head;
-    let common = Common { number, position: leaf, tx_id, time_ms, group: head.group_of(revision)? };
-    stored(revision, &common, position, texts, contents)
+    stored_in_group(revision, (&head.opening(), head.group_of(revision)?), position, texts, contents)
 }
 
-/// The same with the part of the head that is needed.
-pub(crate) fn stored_alone(
+/// The same where no more of the head is known than a revision needs.
+pub(crate) fn stored_in_group(
     revision: &RevisionFrame<'_>,
-    head: &HeadPart,
-    position: u64,
-    texts: &Texts,
-) -> Result<StoredRevision, WireError> {
-    let HeadPart { number, position: leaf, tx_id, time_ms, ref group, .. } = *head;
-    let common = Common { number, position: leaf, tx_id, time_ms, group };
-    stored(revision, &common, position, texts, &mut Contents::Values)
-}
-
-fn stored(
-    revision: &RevisionFrame<'_>,
-    head: &Common<'_>,
+    (block, group): (&Opening, &Group),
     position: u64,
     texts: &Texts,
     contents: &mut Contents<'_>,
 ) -> Result<StoredRevision, WireError> {
-    let group = head.group;
     let (data, data_hash) = match (&revision.content, contents) {
         (Content::Redacted { data_hash, .. }, _) => (None, Some(*data_hash)),
         (_, Contents::Values) => (revision.data(texts)?.map(Arc::new), None),
@@ -63,10 +41,10 @@ fn stored(
         document_id: revision.document_id,
         version: revision.version,
         supersedes: revision.supersedes,
-        block: head.number,
-        block_position: head.position,
-        tx_id: head.tx_id,
-        time_ms: head.time_ms,
+        block: block.number,
+        block_position: block.position,
+        tx_id: block.tx_id,
+        time_ms: block.time_ms,
         deleted: revision.content == Content::Deleted,
         redacted: matches!(revision.content, Content::Redacted { .. }),
         data,
