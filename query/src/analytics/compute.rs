@@ -19,7 +19,7 @@ use crate::ast::BinaryOp;
 use crate::bind::each_part;
 use crate::bind::plan::{Arithmetic, At, Comparison, Datum, DocPart, Ex, Step};
 use crate::exec::{Env, Run, Slot, Tuple};
-use crate::function::{Scalar, is_volatile, like};
+use crate::function::{Scalar, Volatility, like};
 use crate::transaction::Doc;
 
 /// What an expression reads of a document, as far as columns hold it.
@@ -58,7 +58,7 @@ pub(super) fn inputs_of(ex: &Ex, slot: u32, inputs: &mut Vec<Input>) -> bool {
             },
             Ex::Slot(_) | Ex::Doc { .. } | Ex::Field { .. } | Ex::Subquery(_) | Ex::Aggregate(_) => fits = false,
             // Here rows that are alike are computed once, and others wait for the memory that is used meanwhile.
-            Ex::Call { function, .. } if is_volatile(function) => fits = false,
+            Ex::Call { function, .. } if function.volatility != Volatility::Stable => fits = false,
             _ => {}
         }
         true

@@ -14,7 +14,7 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::exec::default_frame;
 use crate::function::aggregate::{self, AggregateKind};
 use crate::function::window::{self, WindowKind};
-use crate::function::{self, Arg, Returns, Scalar, table};
+use crate::function::{self, Arg, Returns, Scalar, Volatility, table};
 use crate::types::{Reg, SqlType};
 
 impl Binder<'_> {
@@ -69,7 +69,7 @@ impl Binder<'_> {
 
     /// A call with its arguments converted and its result type.
     pub(super) fn call(&mut self, function: &'static Scalar, arguments: Vec<(Typed, Span)>) -> Result<Typed> {
-        self.waits |= function::waits(function);
+        self.waits |= function.volatility == Volatility::Waiting;
         let types: Vec<Option<SqlType>> = arguments.iter().map(|(a, _)| a.ty.clone()).collect();
         let mut bound = Vec::with_capacity(arguments.len());
         for (i, (argument, span)) in arguments.into_iter().enumerate() {

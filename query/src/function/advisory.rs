@@ -7,24 +7,26 @@ use crate::error::{QueryError, Result};
 use crate::session::advisory::{AdvisoryKey, Holder, Until};
 use crate::types::SqlType;
 
-/// Those that wait.
-pub(crate) const WAITING: [&str; 2] = ["pg_advisory_lock", "pg_advisory_xact_lock"];
-
 pub(super) static FUNCTIONS: &[Scalar] = &[
-    strict("pg_advisory_lock", &[INT8], of(SqlType::Void), |c, a| lock(c, one(a)?, Until::Unlocked)),
-    strict("pg_advisory_lock", &[INT4, INT4], of(SqlType::Void), |c, a| lock(c, two(a)?, Until::Unlocked)),
-    strict("pg_advisory_xact_lock", &[INT8], of(SqlType::Void), |c, a| lock(c, one(a)?, Until::EndOfTransaction)),
-    strict("pg_advisory_xact_lock", &[INT4, INT4], of(SqlType::Void), |c, a| lock(c, two(a)?, Until::EndOfTransaction)),
-    strict("pg_try_advisory_lock", &[INT8], R_BOOL, |c, a| try_lock(c, one(a)?, Until::Unlocked)),
-    strict("pg_try_advisory_lock", &[INT4, INT4], R_BOOL, |c, a| try_lock(c, two(a)?, Until::Unlocked)),
-    strict("pg_try_advisory_xact_lock", &[INT8], R_BOOL, |c, a| try_lock(c, one(a)?, Until::EndOfTransaction)),
-    strict("pg_try_advisory_xact_lock", &[INT4, INT4], R_BOOL, |c, a| try_lock(c, two(a)?, Until::EndOfTransaction)),
-    strict("pg_advisory_unlock", &[INT8], R_BOOL, |c, a| some_bool(holder(c)?.unlock(one(a)?))),
-    strict("pg_advisory_unlock", &[INT4, INT4], R_BOOL, |c, a| some_bool(holder(c)?.unlock(two(a)?))),
+    strict("pg_advisory_lock", &[INT8], of(SqlType::Void), |c, a| lock(c, one(a)?, Until::Unlocked)).waiting(),
+    strict("pg_advisory_lock", &[INT4, INT4], of(SqlType::Void), |c, a| lock(c, two(a)?, Until::Unlocked)).waiting(),
+    strict("pg_advisory_xact_lock", &[INT8], of(SqlType::Void), |c, a| lock(c, one(a)?, Until::EndOfTransaction))
+        .waiting(),
+    strict("pg_advisory_xact_lock", &[INT4, INT4], of(SqlType::Void), |c, a| lock(c, two(a)?, Until::EndOfTransaction))
+        .waiting(),
+    strict("pg_try_advisory_lock", &[INT8], R_BOOL, |c, a| try_lock(c, one(a)?, Until::Unlocked)).volatile(),
+    strict("pg_try_advisory_lock", &[INT4, INT4], R_BOOL, |c, a| try_lock(c, two(a)?, Until::Unlocked)).volatile(),
+    strict("pg_try_advisory_xact_lock", &[INT8], R_BOOL, |c, a| try_lock(c, one(a)?, Until::EndOfTransaction))
+        .volatile(),
+    strict("pg_try_advisory_xact_lock", &[INT4, INT4], R_BOOL, |c, a| try_lock(c, two(a)?, Until::EndOfTransaction))
+        .volatile(),
+    strict("pg_advisory_unlock", &[INT8], R_BOOL, |c, a| some_bool(holder(c)?.unlock(one(a)?))).volatile(),
+    strict("pg_advisory_unlock", &[INT4, INT4], R_BOOL, |c, a| some_bool(holder(c)?.unlock(two(a)?))).volatile(),
     strict("pg_advisory_unlock_all", &[], of(SqlType::Void), |c, _| {
         holder(c)?.unlock_all();
         some_text("")
-    }),
+    })
+    .volatile(),
 ];
 
 fn holder<'c>(c: &Call<'c>) -> Result<&'c Holder> {

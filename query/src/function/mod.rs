@@ -80,6 +80,17 @@ pub enum Returns {
     IntArray,
 }
 
+/// What calls with the same arguments have in common (PostgreSQL's documentation, "Function Volatility Categories").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volatility {
+    /// The answer, within a statement: one call may stand for all.
+    Stable,
+    /// Nothing: it answers differently or does something each time, so it is called once for each row.
+    Volatile,
+    /// Nothing, and it may keep its statement waiting, for others or for a time.
+    Waiting,
+}
+
 /// A scalar function.
 pub struct Scalar {
     pub name: &'static str,
@@ -89,7 +100,20 @@ pub struct Scalar {
     pub returns: Returns,
     /// NULL in, NULL out, without a call.
     pub strict: bool,
+    pub volatility: Volatility,
     pub call: fn(&Call<'_>, &[Datum]) -> Result<Datum>,
+}
+
+impl Scalar {
+    const fn volatile(mut self) -> Scalar {
+        self.volatility = Volatility::Volatile;
+        self
+    }
+
+    const fn waiting(mut self) -> Scalar {
+        self.volatility = Volatility::Waiting;
+        self
+    }
 }
 
 impl PartialEq for Scalar {
@@ -108,7 +132,7 @@ type Function = fn(&Call<'_>, &[Datum]) -> Result<Datum>;
 
 /// A strict function.
 pub(crate) const fn strict(name: &'static str, arguments: &'static [Arg], returns: Returns, call: Function) -> Scalar {
-    Scalar { name, arguments, variadic: false, returns, strict: true, call }
+    Scalar { name, arguments, variadic: false, returns, strict: true, volatility: Volatility::Stable, call }
 }
 
 /// A function that looks at NULLs itself; the last argument may repeat.
@@ -118,12 +142,12 @@ pub(crate) const fn variadic(
     returns: Returns,
     call: Function,
 ) -> Scalar {
-    Scalar { name, arguments, variadic: true, returns, strict: false, call }
+    Scalar { name, arguments, variadic: true, returns, strict: false, volatility: Volatility::Stable, call }
 }
 
 /// A function that looks at NULLs itself.
 pub(crate) const fn lenient(name: &'static str, arguments: &'static [Arg], returns: Returns, call: Function) -> Scalar {
-    Scalar { name, arguments, variadic: false, returns, strict: false, call }
+    Scalar { name, arguments, variadic: false, returns, strict: false, volatility: Volatility::Stable, call }
 }
 
 /// Argument and return types as short words for the tables of the families.
@@ -195,18 +219,6 @@ pub fn resolve(name: &str, types: &[Option<SqlType>]) -> Option<&'static Scalar>
         // min_by_key keeps the first of equals, so tables list the preferred overload first.
         .min_by_key(|(c, _)| *c)
         .map(|(_, f)| f)
-}
-
-/// It may keep its statement waiting for others, or for a time.
-pub fn waits(function: &Scalar) -> bool {
-    matches!(function.name, "pg_sleep" | "pg_sleep_for") || advisory::WAITING.contains(&function.name)
-}
-
-/// It answers differently or does something each time: it is called once for each row, however alike rows are.
-pub fn is_volatile(function: &Scalar) -> bool {
-    const NAMES: [&str; 6] =
-        ["random", "gen_random_uuid", "nextval", "ledgerstone_next_identity", "set_config", "ledgerstone_accept_clock"];
-    waits(function) || NAMES.contains(&function.name) || advisory::FUNCTIONS.iter().any(|f| f.name == function.name)
 }
 
 /// The parameter an argument goes to.

@@ -86,12 +86,13 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("pg_get_function_identity_arguments", &[ANY], R_TEXT, null),
     variadic("pg_get_partkeydef", &[ANY], R_TEXT, null),
     strict("pg_get_serial_sequence", &[TEXT, TEXT], R_TEXT, serial_sequence),
-    strict("nextval", &[TEXT], super::ty::R_INT8, |c, a| next_value(c, relation_called(c, text_at(a, 0)?)?)),
+    strict("nextval", &[TEXT], super::ty::R_INT8, |c, a| next_value(c, relation_called(c, text_at(a, 0)?)?)).volatile(),
     strict("nextval", &[OID], super::ty::R_INT8, |c, a| {
         let oid = oid_at(a, 0)?;
         let relation = relation_with(&catalogue(c), oid);
         next_value(c, relation.ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", &oid.to_string()))?)
-    }),
+    })
+    .volatile(),
     // What DEFAULT stands for in an identity column.
     strict("ledgerstone_next_identity", &[TEXT, TEXT], super::ty::R_INT8, |c, a| {
         let (table, column) = (text_at(a, 0)?, text_at(a, 1)?);
@@ -100,7 +101,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
             Some((table, column)) => some_int(c.tx.next_identity(table, column)?),
             None => Err(missing(SqlState::UNDEFINED_TABLE, "relation", table)),
         }
-    }),
+    })
+    .volatile(),
     variadic("pg_get_statisticsobjdef_columns", &[ANY], R_TEXT, null),
     variadic("obj_description", &[ANY], R_TEXT, null),
     variadic("col_description", &[ANY], R_TEXT, null),

@@ -33,7 +33,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("pg_backend_pid", &[], R_INT4, |c, _| some_int(i64::from(c.session.process_id))),
     strict("pg_is_in_recovery", &[], R_BOOL, |_, _| some_bool(false)),
     // What lifts the stop after the clock has jumped (docs/operations.md).
-    strict("ledgerstone_accept_clock", &[], of(SqlType::TimestampTz), accept_clock),
+    strict("ledgerstone_accept_clock", &[], of(SqlType::TimestampTz), accept_clock).volatile(),
     strict("current_setting", &[TEXT], R_TEXT, |c, a| {
         let name = text_at(a, 0)?;
         match c.session.settings.get(name) {
@@ -55,7 +55,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         settings.set(name, value)?;
         c.session.wishes.add((name.to_owned(), value.to_owned(), bool_at(a, 2)?));
         some_text(settings.get(name).unwrap_or_default())
-    }),
+    })
+    .volatile(),
     variadic("num_nulls", &[ANY], R_INT4, |_, a| some_int(a.iter().filter(|v| v.is_none()).count() as i64)),
     variadic("num_nonnulls", &[ANY], R_INT4, |_, a| some_int(a.iter().flatten().count() as i64)),
     variadic("greatest", &[ANY], Returns::Same(0), |_, a| Ok(best(a, std::cmp::Ordering::Greater))),

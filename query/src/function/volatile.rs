@@ -22,7 +22,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         // 53 bits are what a double has.
         let bits = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 11;
         Ok(Some(Value::Float(bits as f64 / (1_u64 << 53) as f64)))
-    }),
+    })
+    .volatile(),
     strict("gen_random_uuid", &[], of(SqlType::Uuid), |c, _| {
         let mut bytes = random16(c)?;
         // Version 4, variant 1 (RFC 9562, 5.4).
@@ -36,18 +37,20 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
             let _ = write!(text, "{byte:02x}");
         }
         some_text(text)
-    }),
+    })
+    .volatile(),
     // The first 63 bits of the transaction's id, which is what makes it one.
     strict("txid_current", &[], R_INT8, |c, _| {
         let [a, b, c, d, e, f, g, h, ..] = c.transaction_id.0;
         some_int((u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1) as i64)
     }),
-    strict("pg_sleep", &[FLOAT8], of(SqlType::Void), |c, a| sleep(c, float_at(a, 0)?)),
+    strict("pg_sleep", &[FLOAT8], of(SqlType::Void), |c, a| sleep(c, float_at(a, 0)?)).waiting(),
     strict("pg_sleep_for", &[INTERVAL], of(SqlType::Void), |c, a| {
         let interval = Interval::from_value(value_at(a, 0)?).ok_or_else(|| wrong(0, "an interval"))?;
         let days = f64::from(interval.months) * 30.0 + f64::from(interval.days);
         sleep(c, days * 86_400.0 + interval.micros as f64 / 1e6)
-    }),
+    })
+    .waiting(),
 ];
 
 fn random16(c: &Call<'_>) -> Result<[u8; 16]> {
