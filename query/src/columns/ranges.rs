@@ -14,6 +14,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Type;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 
@@ -122,24 +123,26 @@ pub fn read_columns(
     Ok((batch.columns().to_vec(), read))
 }
 
-/// What a column takes in memory; 0 if there is none.
-pub fn decoded_bytes(metadata: &ArrowReaderMetadata, place: usize) -> usize {
-    let [group] = metadata.metadata().row_groups() else { return 0 };
-    let Some(column) = group.columns().get(place) else { return 0 };
+/// What each column takes in memory when it is decoded, with what is read of the file for it.
+pub fn decoded_bytes(metadata: &ArrowReaderMetadata) -> Vec<usize> {
+    let [group] = metadata.metadata().row_groups() else { return Vec::new() };
     let rows = usize::try_from(group.num_rows()).unwrap_or_default();
-    let file = usize::try_from(column.compressed_size()).unwrap_or_default();
-    let values = match column.column_type() {
-        Type::BOOLEAN => rows.div_ceil(8),
-        Type::BYTE_ARRAY => {
-            // As often as they stand there, though the file may have each of them once.
-            let text = column.unencoded_byte_array_data_bytes().unwrap_or_else(|| column.uncompressed_size());
-            usize::try_from(text).unwrap_or_default().saturating_add(size_of::<i32>() * rows)
-        }
-        Type::INT32 => size_of::<i32>() * rows,
-        Type::INT64 | Type::FLOAT | Type::DOUBLE => size_of::<i64>() * rows,
-        Type::INT96 | Type::FIXED_LEN_BYTE_ARRAY => size_of::<i128>() * rows,
+    let of_column = |column: &ColumnChunkMetaData| {
+        let file = usize::try_from(column.compressed_size()).unwrap_or_default();
+        let values = match column.column_type() {
+            Type::BOOLEAN => rows.div_ceil(8),
+            Type::BYTE_ARRAY => {
+                // As often as they stand there, though the file may have each of them once.
+                let text = column.unencoded_byte_array_data_bytes().unwrap_or_else(|| column.uncompressed_size());
+                usize::try_from(text).unwrap_or_default().saturating_add(size_of::<i32>() * rows)
+            }
+            Type::INT32 => size_of::<i32>() * rows,
+            Type::INT64 | Type::FLOAT | Type::DOUBLE => size_of::<i64>() * rows,
+            Type::INT96 | Type::FIXED_LEN_BYTE_ARRAY => size_of::<i128>() * rows,
+        };
+        file.saturating_add(values)
     };
-    file.saturating_add(values)
+    group.columns().iter().map(of_column).collect()
 }
 
 /// Between which values a column's lie, its nulls aside; `None`: the file does not say. They need not be there themselves.

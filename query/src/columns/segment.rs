@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt8Array, UInt64Array};
 use arrow::datatypes::{Field as ArrowField, Schema};
@@ -78,6 +78,8 @@ pub struct Segment {
     file: OpenFile,
     /// By name: the place among the fields, and among the columns of the file.
     places: HashMap<Arc<str>, (usize, usize)>,
+    /// What each column of the file takes in memory, once the file's end has been read.
+    sizes: OnceLock<Vec<usize>>,
     cache: Arc<ColumnCache>,
 }
 
@@ -231,7 +233,7 @@ impl Segment {
             at += 1 + usize::from(field.nulls);
         }
         cache.admit(note.file.number);
-        Segment { note, file, places, cache: cache.clone() }
+        Segment { note, file, places, sizes: OnceLock::new(), cache: cache.clone() }
     }
 
     pub fn form(&self, field: &str) -> Option<Form> {
@@ -303,8 +305,14 @@ impl Segment {
     /// file's end says; roughly.
     pub fn decoded_bytes(&self, metas: &[Meta], fields: &[&str]) -> Result<usize, ColumnError> {
         let all = [&[Meta::Position, Meta::Presence], metas].concat();
-        let metadata = self.metadata()?;
-        let columns: usize = self.wanted(&all, fields).iter().map(|at| ranges::decoded_bytes(&metadata, *at)).sum();
+        let sizes = match self.sizes.get() {
+            Some(sizes) => sizes,
+            None => {
+                let read = ranges::decoded_bytes(&*self.metadata()?);
+                self.sizes.get_or_init(|| read)
+            }
+        };
+        let columns: usize = self.wanted(&all, fields).iter().filter_map(|at| sizes.get(*at)).sum();
         // Twice: the rows that pass are copied. And the successors.
         let rows = usize::try_from(self.note.rows).unwrap_or(usize::MAX);
         Ok(columns.saturating_mul(2).saturating_add(rows.saturating_mul(size_of::<u64>())))
