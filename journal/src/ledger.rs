@@ -23,6 +23,7 @@ use crate::encoded::Data;
 use crate::engine::{Back, Front, Request, Shared, Step, spawn};
 use crate::env::{Env, Lock};
 use crate::error::{CommitError, CreateError, OpenError, ReadError};
+use crate::frame::Known;
 use crate::qldb::BlockTree;
 use crate::reader::Journal;
 use crate::receipt::{Prover, ReceiptError, ReceiptOptions};
@@ -245,17 +246,19 @@ impl Ledger {
     }
 
     /// The published revisions at positions from `from` on to before `to`, in order; both may lie inside of a block.
+    /// `known` may give a document, with its salt, which then need not be decoded.
     pub fn revisions_between<E: From<ReadError>>(
         &self,
         from: u64,
         to: u64,
+        known: &mut Known<'_>,
         each: &mut dyn FnMut(StoredRevision) -> Result<(), E>,
     ) -> Result<(), E> {
         let end = self.snapshot();
         if to > end {
             return Err(ReadError::Beyond { what: "position", number: to, end }.into());
         }
-        self.journal.revisions_between(from, to, each)
+        self.journal.revisions_between(from, to, known, each)
     }
 
     /// A signed checkpoint of at least everything durable now.

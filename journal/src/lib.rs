@@ -80,6 +80,7 @@ pub use encoded::{Data, Encoded, Encoder};
 pub use engine::Step;
 pub use env::Env;
 pub use error::{ClockError, CommitError, CreateError, Damage, FileError, Help, OpenError, ReadError};
+pub use frame::Known;
 pub use keyring::Keys;
 pub use ledger::{BlockOutline, Ledger};
 pub use qldb::{QldbDigest, QldbError, QldbProof};

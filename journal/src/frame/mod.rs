@@ -13,6 +13,7 @@ use ledgerstone_digest::Id;
 pub(crate) use block::Opening;
 pub use block::{BlockHead, Group, ImportedHead, StagedRef};
 pub(crate) use part::HeadPart;
+pub use revision::Known;
 pub use revision::{Content, RevisionFrame};
 pub(crate) use revision::{Contents, STORED_LIMITS};
 

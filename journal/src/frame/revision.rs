@@ -1,5 +1,7 @@
 //! The frame of one revision (docs/format.md, "Frames"): read by itself, with its block's head beside it.
 
+use std::sync::Arc;
+
 use ledgerstone_digest::ion::{Hasher, Limits, Value, decode_with, encode_with_more};
 use ledgerstone_digest::qldb::{DeletionForm, ImportedRevision};
 use ledgerstone_digest::verifier::{Broken, DataNames};
@@ -190,7 +192,12 @@ pub(crate) enum Contents<'h> {
     Values,
     /// Their hashes alone, computed from the stored bytes without building values, which takes a third of the time.
     Hashes(&'h mut Hasher),
+    /// Their values, which are not built where they are in memory already.
+    Known(&'h mut Known<'h>),
 }
+
+/// The document of the revision at a position, with its salt, if it is at hand.
+pub type Known<'k> = dyn FnMut(u64) -> Option<Arc<Value>> + 'k;
 
 /// What was accepted once is read again, whatever the limits are by now.
 pub(crate) const STORED_LIMITS: Limits = Limits { bytes_max: 64 << 20, depth_max: 256, values_max: 64 << 20 };

@@ -25,7 +25,7 @@ use ledgerstone_digest::leaf::GenesisLeaf;
 use crate::derive::{BlockFacts, BlockHasher, DerivedBlock, revision_leaf};
 use crate::env::{Env, OpenMode};
 use crate::error::{Damage, Help, ReadError};
-use crate::frame::{BlockHead, Contents, FrameKind, Genesis, HeadPart, RevisionFrame};
+use crate::frame::{BlockHead, Contents, FrameKind, Genesis, HeadPart, Known, RevisionFrame};
 use crate::offsets::{self, Index, Place};
 use crate::scan::{ScanError, SegmentFile};
 use crate::segment::SegmentHeader;
@@ -530,11 +530,13 @@ impl Journal {
     }
 
     /// Hands over the revisions at positions from `from` on to before `to`, in order; both may lie inside of a block, of
-    /// which what was written ahead is then read in part only.
+    /// which what was written ahead is then read in part only. Documents that are `known` are not decoded, except those
+    /// written ahead.
     pub fn revisions_between<E: From<ReadError>>(
         &self,
         from: u64,
         to: u64,
+        known: &mut Known<'_>,
         each: &mut dyn FnMut(StoredRevision) -> Result<(), E>,
     ) -> Result<(), E> {
         if from >= to {
@@ -544,7 +546,7 @@ impl Journal {
         let wanted = from..to;
         self.heads_between(from, end, &mut |segment, frames, head| {
             if head.staged.is_empty() {
-                let revisions = self.revisions_of(segment, frames, &head, &mut Contents::Values)?;
+                let revisions = self.revisions_of(segment, frames, &head, &mut Contents::Known(&mut *known))?;
                 return revisions.into_iter().filter(|r| wanted.contains(&r.position)).try_for_each(&mut *each);
             }
             let mut first = head.first_position();

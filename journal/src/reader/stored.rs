@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::ion_hash;
+use ledgerstone_digest::ion::{Hasher, ion_hash};
 use ledgerstone_digest::{Hash, Id};
 
 use crate::derive::{BlockDeriver, BlockFacts, BlockHasher, DerivedBlock, RevisionFacts, transaction_info};
@@ -34,6 +34,14 @@ pub(crate) fn stored_in_group(
         (Content::Redacted { data_hash, .. }, _) => (None, Some(*data_hash)),
         (_, Contents::Values) => (revision.data(texts)?.map(Arc::new), None),
         (_, Contents::Hashes(hasher)) => (None, revision.hash_data(texts, hasher)?),
+        (_, Contents::Known(known)) => match known(position) {
+            Some(data) => {
+                let hash = || revision.hash_data(texts, &mut Hasher::new());
+                debug_assert!(hash().is_ok_and(|hash| hash == Some(ion_hash(&data))), "position {position}");
+                (Some(data), None)
+            }
+            None => (revision.data(texts)?.map(Arc::new), None),
+        },
     };
     Ok(StoredRevision {
         position,

@@ -48,7 +48,8 @@ impl Origin for Open {
     }
 
     fn revisions_between(&self, from: u64, to: u64, each: &mut Each<'_>) -> Result<(), ColumnError> {
-        self.ledger.revisions_between(from, to, each)
+        let known = &mut |position| self.state.cache.unsalted(position);
+        self.ledger.revisions_between(from, to, known, each)
     }
 
     fn is_redacted(&self, position: u64) -> bool {
