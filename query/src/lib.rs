@@ -44,4 +44,23 @@ pub struct Parsed {
     pub text: Span,
     /// How many parameters it takes: `?` counted, or the highest `$n`.
     pub parameters: u32,
+    /// Kept for when it runs again.
+    pub noted: Noted,
+}
+
+/// A statement's own text and the hash of it as a block notes them, once somebody has run it.
+#[derive(Debug, Clone, Default)]
+pub struct Noted(std::sync::OnceLock<transaction::NotedText>);
+
+impl Noted {
+    pub(crate) fn of(&self, text: impl FnOnce() -> std::sync::Arc<str>) -> &transaction::NotedText {
+        self.0.get_or_init(|| transaction::NotedText::of(text()))
+    }
+}
+
+/// It follows from the text and where the statement stands in it.
+impl PartialEq for Noted {
+    fn eq(&self, _: &Noted) -> bool {
+        true
+    }
 }

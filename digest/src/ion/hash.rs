@@ -34,6 +34,9 @@ const ANNOTATED: u8 = 0xE0;
 /// What a kept buffer may hold between values; one large document must not be paid for for ever.
 const KEPT_BYTES: usize = 256 << 10;
 
+/// A hasher begins with this, which most documents need: grown from nothing, it is copied half a dozen times.
+const BUFFER_BYTES: usize = 512;
+
 /// The hash of a value.
 pub fn ion_hash(value: &Value) -> Hash {
     Hasher::new().value(value)
@@ -51,7 +54,7 @@ pub fn ion_hash_binary(bytes: &[u8], limits: &Limits) -> Result<Hash, BinaryErro
 }
 
 /// Hashes values one after the other with the same memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hasher {
     /// `s` of what is being hashed; the fields of open structs stand at its end.
     buffer: Vec<u8>,
@@ -60,9 +63,16 @@ pub struct Hasher {
     scratch: Vec<u8>,
 }
 
+impl Default for Hasher {
+    fn default() -> Self {
+        Hasher::new()
+    }
+}
+
 impl Hasher {
     pub fn new() -> Self {
-        Hasher::default()
+        let (buffer, fields) = (Vec::with_capacity(BUFFER_BYTES), Vec::with_capacity(BUFFER_BYTES / 32));
+        Hasher { buffer, fields, scratch: Vec::new() }
     }
 
     /// The hash of a value. Uses stack in proportion to the value's depth, which readers limit.

@@ -67,7 +67,12 @@ pub fn statement_digest(text: &str, parameters: &[Value]) -> Hash {
 /// The same with a kept hasher.
 pub fn statement_digest_with(hasher: &mut Hasher, text: &str, parameters: &[Value]) -> Hash {
     let statement = hasher.string(text);
-    parameters.iter().fold(statement, |digest, p| dot2(digest, hasher.value(p)))
+    statement_digest_of(hasher, statement, parameters)
+}
+
+/// The same where `IH(text)` is known.
+pub fn statement_digest_of(hasher: &mut Hasher, text_hash: Hash, parameters: &[Value]) -> Hash {
+    parameters.iter().fold(text_hash, |digest, p| dot2(digest, hasher.value(p)))
 }
 
 /// The entries of a block in their order, and where each stands.

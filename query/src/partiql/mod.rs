@@ -11,10 +11,10 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-use crate::Parsed;
 use crate::ast::{DEPTH_MAX, Expr, ExprKind, Name, Span, TableName};
 use crate::error::{QueryError, Result, SqlState};
 use crate::literal;
+use crate::{Noted, Parsed};
 
 pub(crate) use expr::balanced;
 use lexer::{Kind, Token};
@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, QueryError> {
         if !parser.at_end() && !parser.is_sign(";") {
             return Err(parser.expected("the end of the statement"));
         }
-        statements.push(Parsed { statement, text, parameters: parser.parameters });
+        statements.push(Parsed { statement, text, parameters: parser.parameters, noted: Noted::default() });
     }
 }
 

@@ -189,7 +189,8 @@ impl Session {
             return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).hint("CLOSE some."));
         }
         let statement = Statement::Query(Box::new(declare.query.clone()));
-        let parsed = Parsed { statement, text: job.parsed.text, parameters: job.parsed.parameters };
+        let Parsed { text, parameters, ref noted, .. } = *job.parsed;
+        let parsed = Parsed { statement, text, parameters, noted: noted.clone() };
         let inner = Job { parsed: &parsed, ..job };
         let own = alone && matches!(self.work, Work::Idle);
         let answer = self.run_documents(inner, alone).await?;

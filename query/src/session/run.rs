@@ -18,7 +18,7 @@ use crate::bind::{self, PlanContext};
 use crate::error::{QueryError, SqlState};
 use crate::exec::{self, Outcome};
 use crate::plan_cache::PlanCache;
-use crate::transaction::{Again, Transaction};
+use crate::transaction::{Again, NotedText, Transaction};
 use crate::types::SqlType;
 
 /// A text whose statements are run one after another.
@@ -46,6 +46,14 @@ impl Job<'_> {
     pub fn own_text(&self) -> &str {
         let span = self.parsed.text;
         self.text.get(span.start as usize..span.end as usize).unwrap_or(self.text)
+    }
+
+    /// The same as a block notes it.
+    fn noted(&self) -> &NotedText {
+        self.parsed.noted.of(|| match self.own_text() {
+            own if own.len() == self.text.len() => Arc::clone(self.text),
+            own => own.into(),
+        })
     }
 }
 
@@ -276,7 +284,7 @@ impl Session {
         let plan = self.plan(tx, job, false)?;
         let redone = Redone { plan: Arc::clone(&plan), outcome: Arc::default() };
         let (outcome, info, strict) = (Arc::clone(&redone.outcome), self.info.clone(), self.strict);
-        let (database, text) = (Arc::clone(&self.database), Arc::<str>::from(job.own_text()));
+        let (database, text) = (Arc::clone(&self.database), job.noted().clone());
         let parameters = job.parameters.to_vec();
         tx.set_again(Again(Box::new(move || {
             let mut tx = Transaction::begin_on_pending(&database);
@@ -284,7 +292,7 @@ impl Session {
             if strict {
                 tx.set_strict();
             }
-            tx.begin_statement(&text, &noted(&parameters))?;
+            tx.begin_noted(&text, &noted(&parameters))?;
             let answer = exec::run(&plan, &mut tx, &parameters, &info)?;
             let transaction = tx.prepare_again()?;
             *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
@@ -354,7 +362,7 @@ impl Session {
             ));
         }
         if !tx.is_read_only() {
-            tx.begin_statement(job.own_text(), &noted(job.parameters))?;
+            tx.begin_noted(job.noted(), &noted(job.parameters))?;
         }
         let info = &self.info;
         if let Some(point) = &plan.point

@@ -21,10 +21,10 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::Parsed;
 use crate::ast::{DEPTH_MAX, Expr, ExprKind, Name, Span, Statement, TableName};
 use crate::error::{QueryError, Result, SqlState};
 use crate::literal;
+use crate::{Noted, Parsed};
 
 use dialect::LedgerstoneDialect;
 use tokens::StatementTokens;
@@ -43,7 +43,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, QueryError> {
         let heavy = statement.heavy;
         let one = || one(&dialect, statement, text);
         let (statement, parameters) = if heavy { stacker::grow(HEAVY_STACK, one)? } else { literal::with_stack(one)? };
-        parsed.push(Parsed { statement, text: span, parameters });
+        parsed.push(Parsed { statement, text: span, parameters, noted: Noted::default() });
     }
     Ok(parsed)
 }

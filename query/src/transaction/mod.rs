@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::block::{RedactionInfo, StatementInfo, StatementText};
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::Value;
-use ledgerstone_digest::qldb::statement_digest;
+use ledgerstone_digest::ion::{Hasher, Value, ion_hash_string};
+use ledgerstone_digest::qldb::statement_digest_of;
 use ledgerstone_journal::Data;
 
 pub(crate) use commit::{block_on, commit_error};
@@ -42,6 +42,21 @@ pub(crate) use payload::Again;
 use read_set::ReadSet;
 use rules::{check_document_rules, check_keys};
 use strict::Strict;
+
+/// A statement's text and its hash, as blocks note them.
+#[derive(Debug, Clone)]
+pub(crate) struct NotedText {
+    text: Arc<str>,
+    /// `IH(text)`.
+    hash: Hash,
+}
+
+impl NotedText {
+    pub fn of(text: Arc<str>) -> NotedText {
+        let hash = ion_hash_string(&text);
+        NotedText { text, hash }
+    }
+}
 
 /// One transaction. Reads take `&self` and record what they read; iterators own what they need, so several can be
 /// open at once and outlive the borrow. They see the writes made before they were created, and none made after.
@@ -433,18 +448,23 @@ impl Transaction {
 
     /// Notes a statement: its text, digest and start time go into the block, if there will be one. Answers its number.
     pub fn begin_statement(&mut self, text: &str, params: &[Value]) -> Result<u32> {
+        self.begin_noted(&NotedText::of(text.into()), params)
+    }
+
+    /// The same of a statement that has run before.
+    pub(crate) fn begin_noted(&mut self, noted: &NotedText, params: &[Value]) -> Result<u32> {
         let limit = self.database().limits().transaction_statements_max;
         if self.strict.is_some() {
-            strict::check_statement(text, params)?;
+            strict::check_statement(&noted.text, params)?;
         }
         if self.statements.len() >= limit {
             return Err(limit_error(format!("a transaction has at most {limit} statements")));
         }
         self.statement_mark = self.overlay.mark();
         self.statements.push(StatementInfo {
-            text: StatementText::Text(text.into()),
+            text: StatementText::Text(noted.text.clone()),
             start_time_ms: self.database().now_ms(),
-            digest: statement_digest(text, params),
+            digest: statement_digest_of(&mut Hasher::new(), noted.hash, params),
         });
         Ok(self.statements.len() as u32 - 1)
     }
