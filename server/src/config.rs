@@ -8,6 +8,8 @@ use std::time::Duration;
 use ledgerstone_query::database::{Limits as TransactionLimits, MemoryLimits};
 use ledgerstone_query::work::WorkLimits;
 
+use crate::machine;
+
 /// Everything a server needs to start.
 #[derive(Debug, Clone)]
 pub struct ServeConfig {
@@ -173,9 +175,9 @@ limits! {
     /// Disk of all statements together for what they sort, group and answer beyond their memory.
     spill_bytes: 64 << 30, 0, 1 << 50, "bytes";
     /// Documents of each ledger that were read lately and are kept in memory.
-    document_cache_bytes: 256 << 20, 1 << 20, 1 << 40, "bytes";
+    document_cache_bytes: machine::sixteenth_of_memory(), 1 << 20, 1 << 40, "bytes";
     /// Blocks of each ledger's row index that were read lately.
-    index_cache_bytes: 256 << 20, 1 << 20, 1 << 40, "bytes";
+    index_cache_bytes: machine::sixteenth_of_memory(), 1 << 20, 1 << 40, "bytes";
     /// Columns of each ledger that are in no file yet: more are written to files first.
     columns_memory_bytes: 256 << 20, 4 << 20, 1 << 40, "bytes";
     /// Columns of files of each ledger that were decoded lately; scans that are reading may have as much again.

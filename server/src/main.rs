@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 mod kinesis;
 mod log;
+mod machine;
 mod metrics;
 mod pack;
 mod pg;

@@ -5,6 +5,8 @@
 #[path = "../../server/src/config.rs"]
 mod config;
 pub mod fuzzing;
+#[path = "../../server/src/machine.rs"]
+mod machine;
 pub mod simulator;
 
 use std::time::{SystemTime, UNIX_EPOCH};
