@@ -246,7 +246,7 @@ impl Ledger {
     }
 
     /// The published revisions at positions from `from` on to before `to`, in order; both may lie inside of a block.
-    /// `known` may give a document, with its salt, which then need not be decoded.
+    /// `known` may give a document, which then need not be decoded, and is handed over as it is: without a salt perhaps.
     pub fn revisions_between<E: From<ReadError>>(
         &self,
         from: u64,

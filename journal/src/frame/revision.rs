@@ -196,7 +196,7 @@ pub(crate) enum Contents<'h> {
     Known(&'h mut Known<'h>),
 }
 
-/// The document of the revision at a position, with its salt, if it is at hand.
+/// The document of the revision at a position, if it is at hand, with its salt or without.
 pub type Known<'k> = dyn FnMut(u64) -> Option<Arc<Value>> + 'k;
 
 /// What was accepted once is read again, whatever the limits are by now.

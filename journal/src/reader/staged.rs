@@ -181,12 +181,12 @@ impl Journal {
         for group in firsts.chunks(FRAMES_AT_A_TIME) {
             let read = group.iter().map(|(ordinal, first)| self.staged_bytes(head, *ordinal, *first));
             let frames = read.collect::<Result<Vec<_>, ReadError>>()?;
-            if let Contents::Values = contents {
+            let Contents::Hashes(_) = contents else {
                 for frame in &frames {
                     frame.revisions(head, contents, &mut |revision| revisions.push(revision))?;
                 }
                 continue;
-            }
+            };
             let parts = spread_by(&frames, 1, |part| {
                 let (mut hasher, mut found) = (Hasher::new(), Vec::new());
                 let contents = &mut Contents::Hashes(&mut hasher);

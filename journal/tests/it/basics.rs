@@ -1,7 +1,9 @@
 //! What goes in comes out, in this process and the next.
 
+use std::sync::Arc;
+
 use ledgerstone_digest::tree::leaf_hash;
-use ledgerstone_journal::{Env, Ledger, NewRevision, ReadError};
+use ledgerstone_journal::{Env, Ledger, NewRevision, OpenOptions, ReadError};
 
 use crate::support::*;
 
@@ -112,4 +114,42 @@ fn segments_are_opened_once_and_stay_open() {
     read_all();
     assert!(!env.storage.exists(&dir().join("offsets")), "a segment was opened again");
     ledger.close().unwrap();
+}
+
+#[test]
+fn a_known_document_is_handed_over_as_it_is_and_others_are_read() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), OpenOptions { staged_above_bytes: 4096, ..options() }).unwrap();
+    let one = commit(&ledger, 1, 10).unwrap().first_position;
+    let other = commit(&ledger, 2, 10).unwrap().first_position;
+    let deletion = NewRevision { version: 1, supersedes: Some(other), data: None, ..first(2, 10) };
+    let future = ledger.submit(transaction(3, vec![deletion]));
+    ledger.drive();
+    let deleted = future.wait().unwrap().first_position;
+    let ahead = ledger.submit(transaction(4, (10..20).map(|n| first(n, 1000)).collect()));
+    ledger.drive();
+    let ahead = ahead.wait().unwrap().first_position;
+
+    let known = document(1, 10);
+    let (mut asked, mut read) = (Vec::new(), Vec::new());
+    let outcome: Result<(), ReadError> = ledger.revisions_between(
+        0,
+        ledger.snapshot(),
+        &mut |position| {
+            asked.push(position);
+            (position == one).then(|| known.clone())
+        },
+        &mut |revision| {
+            read.push((revision.position, revision.data, revision.deleted));
+            Ok(())
+        },
+    );
+    outcome.unwrap();
+    let data = |position: u64| read.iter().find(|(at, ..)| *at == position).unwrap().clone();
+    assert!(Arc::ptr_eq(&data(one).1.unwrap(), &known));
+    assert_eq!(data(other).1, Some(document(2, 10)));
+    assert_eq!((data(deleted).1, data(deleted).2), (None, true));
+    assert_eq!(data(ahead + 9).1, Some(document(19, 1000)));
+    assert!(asked.contains(&one) && !asked.contains(&ahead), "what is written ahead is read: {asked:?}");
 }

@@ -313,7 +313,8 @@ impl FieldBuilder {
             (Open::Float(b), Value::Float(value), Form::Float { plain }) => {
                 let is_plain = value.is_finite() && !(*value == 0.0 && value.is_sign_negative());
                 self.form = Form::Float { plain: plain && is_plain };
-                b.append_value(*value);
+                // The journal knows one NaN, whichever an expression came to.
+                b.append_value(if value.is_nan() { f64::NAN } else { *value });
             }
             (Open::Text(b), Value::String(text), _) if text.len() <= VALUE_BYTES_MAX => {
                 self.bytes += text.len();

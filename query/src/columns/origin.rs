@@ -20,7 +20,8 @@ pub trait Origin: Send + Sync {
     /// The position behind the last block.
     fn end(&self) -> u64;
     fn leaf_hash(&self, position: u64) -> Result<Hash, ReadError>;
-    /// Revisions at positions from `from` on to before `to`, in order.
+    /// Revisions at positions from `from` on to before `to`, in order. Their frames are read; a document may be the one that
+    /// was committed and is still in memory, which has no salt.
     fn revisions_between(&self, from: u64, to: u64, each: &mut Each<'_>) -> Result<(), ColumnError>;
     /// A record of this revision's redaction is committed, whether the journal still has its data or not.
     fn is_redacted(&self, position: u64) -> bool;
@@ -48,7 +49,7 @@ impl Origin for Open {
     }
 
     fn revisions_between(&self, from: u64, to: u64, each: &mut Each<'_>) -> Result<(), ColumnError> {
-        let known = &mut |position| self.state.cache.unsalted(position);
+        let known = &mut |position| self.state.cache.shown(position);
         self.ledger.revisions_between(from, to, known, each)
     }
 
