@@ -34,7 +34,10 @@ pub mod value;
 pub mod wildcard;
 pub mod work;
 
+use std::sync::{Arc, OnceLock};
+
 use ast::{Span, Statement};
+use transaction::NotedText;
 
 /// One statement of a text that may hold several.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,11 +53,11 @@ pub struct Parsed {
 
 /// A statement's own text and the hash of it as a block notes them, once somebody has run it.
 #[derive(Debug, Clone, Default)]
-pub struct Noted(std::sync::OnceLock<transaction::NotedText>);
+pub struct Noted(OnceLock<NotedText>);
 
 impl Noted {
-    pub(crate) fn of(&self, text: impl FnOnce() -> std::sync::Arc<str>) -> &transaction::NotedText {
-        self.0.get_or_init(|| transaction::NotedText::of(text()))
+    pub(crate) fn of(&self, text: impl FnOnce() -> Arc<str>) -> &NotedText {
+        self.0.get_or_init(|| NotedText::of(text()))
     }
 }
 

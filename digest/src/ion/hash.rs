@@ -34,8 +34,10 @@ const ANNOTATED: u8 = 0xE0;
 /// What a kept buffer may hold between values; one large document must not be paid for for ever.
 const KEPT_BYTES: usize = 256 << 10;
 
-/// A hasher begins with this, which most documents need: grown from nothing, it is copied half a dozen times.
+/// A hasher begins with room for so many bytes and so many fields, which is enough for most documents: grown from nothing,
+/// it is copied half a dozen times.
 const BUFFER_BYTES: usize = 512;
+const FIELDS: usize = 16;
 
 /// The hash of a value.
 pub fn ion_hash(value: &Value) -> Hash {
@@ -71,8 +73,7 @@ impl Default for Hasher {
 
 impl Hasher {
     pub fn new() -> Self {
-        let (buffer, fields) = (Vec::with_capacity(BUFFER_BYTES), Vec::with_capacity(BUFFER_BYTES / 32));
-        Hasher { buffer, fields, scratch: Vec::new() }
+        Hasher { buffer: Vec::with_capacity(BUFFER_BYTES), fields: Vec::new(), scratch: Vec::new() }
     }
 
     /// The hash of a value. Uses stack in proportion to the value's depth, which readers limit.
@@ -409,6 +410,9 @@ impl Hasher {
 
     /// Replaces what was written since `start` by its hash among the fields.
     fn close_field(&mut self, start: usize) {
+        if self.fields.capacity() == 0 {
+            self.fields.reserve(FIELDS);
+        }
         self.fields.push(Hash::of(&self.buffer[start..]));
         self.buffer.truncate(start);
     }

@@ -12,13 +12,13 @@ use super::answers::row_bytes;
 use super::response::{Response, RowStream};
 use super::run::{Job, with_nulls_of};
 use super::{Prepared, Session, Work};
-use crate::Parsed;
 use crate::ast::{DeclareCursor, Expr, ExprKind, FetchDirection, Name, Query, SetExpr, Span, Statement, TypeName};
 use crate::bind::plan::ResultColumn;
 use crate::bind::{self, type_name};
 use crate::error::{QueryError, SqlState};
 use crate::exec::Row;
 use crate::types::SqlType;
+use crate::{Noted, Parsed};
 
 /// Prepared statements of a session, at most; a door may have a lower limit for those of its protocol.
 pub const PREPARED_MAX: usize = 100_000;
@@ -189,8 +189,8 @@ impl Session {
             return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).hint("CLOSE some."));
         }
         let statement = Statement::Query(Box::new(declare.query.clone()));
-        let Parsed { text, parameters, ref noted, .. } = *job.parsed;
-        let parsed = Parsed { statement, text, parameters, noted: noted.clone() };
+        let Parsed { text, parameters, .. } = *job.parsed;
+        let parsed = Parsed { statement, text, parameters, noted: Noted::default() };
         let inner = Job { parsed: &parsed, ..job };
         let own = alone && matches!(self.work, Work::Idle);
         let answer = self.run_documents(inner, alone).await?;

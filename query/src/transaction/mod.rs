@@ -451,7 +451,7 @@ impl Transaction {
         self.begin_noted(&NotedText::of(text.into()), params)
     }
 
-    /// The same of a statement that has run before.
+    /// The same where the hash of the text is known.
     pub(crate) fn begin_noted(&mut self, noted: &NotedText, params: &[Value]) -> Result<u32> {
         let limit = self.database().limits().transaction_statements_max;
         if self.strict.is_some() {
@@ -464,7 +464,10 @@ impl Transaction {
         self.statements.push(StatementInfo {
             text: StatementText::Text(noted.text.clone()),
             start_time_ms: self.database().now_ms(),
-            digest: statement_digest_of(&mut Hasher::new(), noted.hash, params),
+            digest: match params {
+                [] => noted.hash,
+                _ => statement_digest_of(&mut Hasher::new(), noted.hash, params),
+            },
         });
         Ok(self.statements.len() as u32 - 1)
     }

@@ -1,5 +1,7 @@
 //! What a session keeps by name: prepared statements, cursors, settings; and statements about whole tables.
 
+use ledgerstone_digest::block::StatementText;
+use ledgerstone_digest::qldb::statement_digest;
 use ledgerstone_query::session::Session;
 
 use crate::support::{Memory, told};
@@ -41,6 +43,39 @@ fn prepared_statements_are_kept_until_they_are_deallocated() {
         ("EXECUTE ins(11, 'x')", "26000"),
     ] {
         assert_eq!(say(&mut s, text), answer, "{text}");
+    }
+}
+
+/// A parsed statement is kept with its text and the hash of it, for all sessions.
+#[test]
+fn blocks_note_each_statements_own_text_however_often_it_runs() {
+    let memory = Memory::new(4);
+    let mut one = session(&memory);
+    let mut other = memory.session();
+    let before = memory.database.ledger().blocks(0).count() as u64;
+    let several = "-- of three\nINSERT INTO s SELECT max(id) + 1, 'a' FROM s ;UPDATE s SET v = 'é' WHERE id = 2;  DELETE FROM s WHERE id = 99";
+    let single = "/* alone */ UPDATE s SET v = v || '!' WHERE id = 1";
+    for session in [&mut one, &mut other] {
+        for text in [several, single, several] {
+            told(session, text).unwrap();
+        }
+    }
+    let parts = [
+        "INSERT INTO s SELECT max(id) + 1, 'a' FROM s",
+        "UPDATE s SET v = 'é' WHERE id = 2",
+        "DELETE FROM s WHERE id = 99",
+    ];
+    let alone = ["UPDATE s SET v = v || '!' WHERE id = 1"];
+    let blocks: Vec<_> = memory.database.ledger().blocks(before).map(|block| block.unwrap()).collect();
+    assert_eq!(blocks.len(), 6);
+    for (n, block) in blocks.iter().enumerate() {
+        let expected = if n % 3 == 1 { &alone[..] } else { &parts[..] };
+        assert_eq!(block.info.statements.len(), expected.len(), "block {n}");
+        for (statement, expected) in block.info.statements.iter().zip(expected) {
+            let StatementText::Text(text) = &statement.text else { panic!("{statement:?}") };
+            assert_eq!(&**text, *expected, "block {n}");
+            assert_eq!(statement.digest, statement_digest(expected, &[]), "block {n}");
+        }
     }
 }
 
