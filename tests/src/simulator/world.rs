@@ -198,8 +198,9 @@ impl World {
         self.ring().create(&Self::key()).unwrap_or_else(|error| panic!("a key: {error}"));
         for _ in 0..3 {
             match self.rng.below(6) {
-                0 => self.sim.disk.stop_after(self.rng.below(30)),
-                1 => self.sim.disk.stop_after_writes(self.rng.below(12)),
+                // Most of the writes are those that fill the first segment with zeros.
+                0 => self.sim.disk.stop_after(self.rng.below(100)),
+                1 => self.sim.disk.stop_after_writes(self.rng.below(80)),
                 _ => {}
             }
             let made = Database::create(&self.env, Self::dir(), Self::id(), PREFIX, Self::key());
