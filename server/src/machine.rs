@@ -16,7 +16,7 @@ pub fn sixteenth_of_memory() -> u64 {
     *BYTES.get_or_init(|| (memory_bytes().unwrap_or(UNKNOWN_MACHINE_BYTES) / 16).clamp(64 << 20, 1 << 30))
 }
 
-/// The memory of the machine, or the least limit of the control groups that the process is in (Linux: proc(5), "Control
+/// The memory of the machine, or the least limit, or mark from which on memory is taken back, of the control groups that the process is in (Linux: proc(5), "Control
 /// Group v2" and "v1 memory" in the kernel's documentation). Elsewhere nothing is known.
 fn memory_bytes() -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(path).ok();
@@ -35,20 +35,21 @@ fn total(meminfo: &str) -> Option<u64> {
 /// The files that may hold a limit, by `/proc/self/cgroup`: those of the groups that the process is in and of the ones
 /// around them. In a container the groups may be named as they are seen from outside, and then stand at the root.
 fn limit_files(groups: &str) -> Vec<String> {
-    let mut files = vec![format!("{CGROUPS}/memory.max"), format!("{CGROUPS}/memory/memory.limit_in_bytes")];
+    let mut files =
+        ["memory.max", "memory.high", "memory/memory.limit_in_bytes"].map(|f| format!("{CGROUPS}/{f}")).to_vec();
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(group)) = (parts.next(), parts.next()) else { continue };
-        let (below, name) = match controllers {
-            "" => ("", "memory.max"),
+        let (below, names) = match controllers {
+            "" => ("", &["memory.max", "memory.high"][..]),
             _ if controllers.split(',').any(|controller| controller == "memory") => {
-                ("/memory", "memory.limit_in_bytes")
+                ("/memory", &["memory.limit_in_bytes"][..])
             }
             _ => continue,
         };
         for (at, _) in group.match_indices('/').skip(1).chain([(group.len(), "")]) {
             if at > 1 {
-                files.push(format!("{CGROUPS}{below}{}/{name}", &group[..at]));
+                files.extend(names.iter().map(|name| format!("{CGROUPS}{below}{}/{name}", &group[..at])));
             }
         }
     }
@@ -70,15 +71,21 @@ mod tests {
 
     #[test]
     fn limits_are_looked_for_in_every_group_around_the_process() {
-        let roots = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+        let roots =
+            ["memory.max", "memory.high", "memory/memory.limit_in_bytes"].map(|f| format!("/sys/fs/cgroup/{f}"));
         assert_eq!(limit_files(""), roots);
         assert_eq!(limit_files("0::/\nnonsense\n1:cpu:/a\n"), roots);
         let of_two = limit_files("0::/system.slice/ledgerstone.service\n");
         assert_eq!(
-            of_two[2..],
-            ["/sys/fs/cgroup/system.slice/memory.max", "/sys/fs/cgroup/system.slice/ledgerstone.service/memory.max"]
+            of_two[3..],
+            [
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.high",
+                "/sys/fs/cgroup/system.slice/ledgerstone.service/memory.max",
+                "/sys/fs/cgroup/system.slice/ledgerstone.service/memory.high"
+            ]
         );
-        assert_eq!(limit_files("7:cpu,memory:/a:b")[2..], ["/sys/fs/cgroup/memory/a:b/memory.limit_in_bytes"]);
+        assert_eq!(limit_files("7:cpu,memory:/a:b")[3..], ["/sys/fs/cgroup/memory/a:b/memory.limit_in_bytes"]);
     }
 
     #[test]
