@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Result<i64> {
 
 /// The text of so many microseconds after midnight, at most a day.
 pub fn format(micros: i64) -> String {
-    datetime::format_time(micros.clamp(0, MICROS_PER_DAY))
+    datetime::format_time(micros.clamp(0, MICROS_PER_DAY).unsigned_abs())
 }
 
 /// Microseconds after midnight of a text that [`format`] has made.
