@@ -3,6 +3,7 @@
 pub mod cast;
 pub mod compare;
 pub mod datetime;
+mod datetime_text;
 pub mod json;
 pub mod numeric;
 pub mod text;
