@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use ledgerstone_digest::hash::Hash;
-use ledgerstone_digest::qldb::statement_digest;
 use ledgerstone_journal::Committed;
 
 use super::answers::{ANSWER_BYTES_MAX, KeptAnswer, KeptAnswers, row_bytes};
@@ -61,7 +60,7 @@ impl Replay {
 
     /// The number of the next statement, which must be the first transaction's.
     fn next(&mut self, job: &Job<'_>) -> Result<usize, QueryError> {
-        let digest = statement_digest(job.own_text(), &noted(job.parameters));
+        let digest = job.noted().digest(&noted(job.parameters));
         if self.statements.get(self.at) != Some(&digest) {
             return Err(self.another_body(format!("Statement {} is not the same.", self.at + 1)));
         }

@@ -49,7 +49,7 @@ impl Job<'_> {
     }
 
     /// The same as a block notes it.
-    fn noted(&self) -> &NotedText {
+    pub fn noted(&self) -> &NotedText {
         self.parsed.noted.of(|| match self.own_text() {
             own if own.len() == self.text.len() => Arc::clone(self.text),
             own => own.into(),

@@ -56,6 +56,14 @@ impl NotedText {
         let hash = ion_hash_string(&text);
         NotedText { text, hash }
     }
+
+    /// The statement digest with these parameters.
+    pub fn digest(&self, params: &[Value]) -> Hash {
+        match params {
+            [] => self.hash,
+            _ => statement_digest_of(&mut Hasher::new(), self.hash, params),
+        }
+    }
 }
 
 /// One transaction. Reads take `&self` and record what they read; iterators own what they need, so several can be
@@ -464,10 +472,7 @@ impl Transaction {
         self.statements.push(StatementInfo {
             text: StatementText::Text(noted.text.clone()),
             start_time_ms: self.database().now_ms(),
-            digest: match params {
-                [] => noted.hash,
-                _ => statement_digest_of(&mut Hasher::new(), noted.hash, params),
-            },
+            digest: noted.digest(params),
         });
         Ok(self.statements.len() as u32 - 1)
     }
