@@ -16,8 +16,9 @@ pub fn sixteenth_of_memory() -> u64 {
     *BYTES.get_or_init(|| (memory_bytes().unwrap_or(UNKNOWN_MACHINE_BYTES) / 16).clamp(64 << 20, 1 << 30))
 }
 
-/// The memory of the machine, or the least limit, or mark from which on memory is taken back, of the control groups that the process is in (Linux: proc(5), "Control
-/// Group v2" and "v1 memory" in the kernel's documentation). Elsewhere nothing is known.
+/// The memory of the machine, or the least limit of the control groups that the process is in, or the mark from which on
+/// their memory is taken back (Linux: proc(5), "Control Group v2" and "v1 memory" in the kernel's documentation). Elsewhere
+/// nothing is known.
 fn memory_bytes() -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(path).ok();
     let machine = read(Path::new("/proc/meminfo")).and_then(|text| total(&text));
@@ -47,10 +48,10 @@ fn limit_files(groups: &str) -> Vec<String> {
             }
             _ => continue,
         };
-        for (at, _) in group.match_indices('/').skip(1).chain([(group.len(), "")]) {
-            if at > 1 {
-                files.extend(names.iter().map(|name| format!("{CGROUPS}{below}{}/{name}", &group[..at])));
-            }
+        let mut directory = format!("{CGROUPS}{below}");
+        for part in group.split('/').filter(|part| !part.is_empty()) {
+            directory.extend(["/", part]);
+            files.extend(names.iter().map(|name| format!("{directory}/{name}")));
         }
     }
     files
