@@ -172,12 +172,12 @@ fn body<'a>(header: &BatchHeader, bytes: &'a [u8]) -> &'a [u8] {
 
 fn take_its_place(journal: &Journal, new: &SegmentFile, index: &Index) -> Result<(), ReadError> {
     let (storage, dir, number) = (&*journal.env.storage, &journal.dir, new.header.number);
-    rename_new(storage, dir, number)?;
+    journal.replace(&[number], || Ok::<(), ReadError>(rename_new(storage, dir, number)?))?;
     sync_journal(storage, dir)?;
     // Offsets of the old file are not believed: they name its header. They would only be told as out of date.
     if let Err(error) = offsets::store(storage, dir, number, &new.header_hash, index) {
         let _ = storage.remove_file(&offsets::offsets_path(dir, number));
         tracing::warn!(segment = number, %error, "the offset file was not written");
     }
-    journal.forget(number)
+    Ok(())
 }

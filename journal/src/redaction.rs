@@ -182,15 +182,16 @@ pub(crate) fn carry_out(journal: &Journal, notary: &Notary, block: u64, pending:
     }
     sync_journal(storage, &journal.dir)?;
     mark(storage, &journal.dir, RENAMING, pending)?;
-    for number in plan.segments.keys() {
-        // The old offsets hold no data, but they name places that are gone.
-        let _ = storage.remove_file(&offsets::offsets_path(&journal.dir, *number));
-        rename_new(storage, &journal.dir, *number)?;
-    }
+    let numbers: Vec<u64> = plan.segments.keys().copied().collect();
+    journal.replace(&numbers, || -> Result<(), RedactError> {
+        for number in &numbers {
+            // The old offsets hold no data, but they name places that are gone.
+            let _ = storage.remove_file(&offsets::offsets_path(&journal.dir, *number));
+            rename_new(storage, &journal.dir, *number)?;
+        }
+        Ok(())
+    })?;
     sync_journal(storage, &journal.dir)?;
-    for number in plan.segments.keys() {
-        journal.forget(*number)?;
-    }
     end(storage, &journal.dir)
 }
 

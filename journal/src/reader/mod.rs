@@ -16,7 +16,7 @@ mod stored;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::Hasher;
@@ -74,6 +74,8 @@ struct OpenSegments {
     /// What their offsets take.
     bytes: usize,
     clock: u64,
+    /// How often files were replaced. What was read of one before is not kept afterwards.
+    replaced: u64,
 }
 
 /// Takes the head of a block, with the segment it stands in and a way to read on there.
@@ -145,6 +147,7 @@ impl Journal {
     /// The last segment gave way to this one.
     pub fn roll(&self, segment: Segment) {
         let header = segment.file.header;
+        let replaced = self.open_segments().replaced;
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
         let full = std::mem::replace(&mut *active, Arc::new(segment));
         self.segments.write().unwrap_or_else(PoisonError::into_inner).push(header);
@@ -160,19 +163,35 @@ impl Journal {
         if let Err(e) = stored {
             tracing::warn!(segment = full.file.header.number, error = %e, "the offset file was not written");
         }
-        self.keep(full);
+        self.keep(full, replaced);
     }
 
-    /// Forgets a segment whose file was replaced.
-    pub fn forget(&self, number: u64) -> Result<(), ReadError> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).forget(number);
-        self.staged.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let header = SegmentFile::open(&*self.env.storage, &self.dir, number, OpenMode::Read)?.header;
-        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = segments.iter_mut().find(|s| s.number == number) {
-            *old = header;
+    /// Replaces files of segments: `rename` gives the new ones their names. Nobody opens one of them meanwhile, so that who
+    /// finds one new finds all of them new: a block's head names places in other segments.
+    pub fn replace<E: From<ReadError>>(
+        &self,
+        numbers: &[u64],
+        rename: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut open = self.open_segments();
+        let renamed = rename();
+        // Some may have been replaced if it failed.
+        open.replaced += 1;
+        self.staged_cache().clear();
+        for number in numbers {
+            open.forget(*number);
+            let header = SegmentFile::open(&*self.env.storage, &self.dir, *number, OpenMode::Read);
+            let header = header.map_err(|error| E::from(error.into()))?.header;
+            let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(old) = segments.iter_mut().find(|s| s.number == *number) {
+                *old = header;
+            }
         }
-        Ok(())
+        renamed
+    }
+
+    fn open_segments(&self) -> MutexGuard<'_, OpenSegments> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The headers of all segments, in order.
@@ -186,19 +205,23 @@ impl Journal {
         if active.file.header.number == number {
             return Ok(active);
         }
-        {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.clock += 1;
-            let clock = open.clock;
-            if let Some((segment, used)) = open.segments.get_mut(&number) {
-                *used = clock;
-                return Ok(Arc::clone(segment));
+        loop {
+            let replaced = {
+                let mut open = self.open_segments();
+                open.clock += 1;
+                let clock = open.clock;
+                if let Some((segment, used)) = open.segments.get_mut(&number) {
+                    *used = clock;
+                    return Ok(Arc::clone(segment));
+                }
+                open.replaced
+            };
+            let file = SegmentFile::open(&*self.env.storage, &self.dir, number, OpenMode::Read)?;
+            let segment = Arc::new(self.indexed(file)?);
+            if self.keep(Arc::clone(&segment), replaced) {
+                return Ok(segment);
             }
         }
-        let file = SegmentFile::open(&*self.env.storage, &self.dir, number, OpenMode::Read)?;
-        let segment = Arc::new(self.indexed(file)?);
-        self.keep(Arc::clone(&segment));
-        Ok(segment)
     }
 
     /// A sealed segment with its offsets: from its offset file if that leads to the next segment, else from the segment
@@ -251,8 +274,12 @@ impl Journal {
         Err(segment.file.damage(offset, what).into())
     }
 
-    fn keep(&self, segment: Arc<Segment>) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Keeps a segment open, unless files were replaced since it was opened: it may be one of them.
+    fn keep(&self, segment: Arc<Segment>, replaced: u64) -> bool {
+        let mut open = self.open_segments();
+        if open.replaced != replaced {
+            return false;
+        }
         open.clock += 1;
         let clock = open.clock;
         let number = segment.file.header.number;
@@ -265,6 +292,7 @@ impl Journal {
             let Some(oldest) = oldest else { break };
             open.forget(oldest);
         }
+        true
     }
 
     /// The segment that a key (position or block) falls into: the last one that begins at or before it.

@@ -6,7 +6,7 @@
 //! costs what any other costs, and what is remembered is four bytes a revision.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::Hasher;
@@ -34,6 +34,8 @@ pub(super) struct StagedCache {
     clock: u64,
     /// The newest use is at the back.
     heads: VecDeque<Arc<StagedBlock>>,
+    /// How often it was cleared. What was read before that is not kept afterwards.
+    cleared: u64,
 }
 
 /// The head of a block whose revisions are staged.
@@ -54,9 +56,9 @@ pub(super) struct StagedFrame {
 }
 
 impl StagedCache {
-    /// Forgets everything: a segment's file was replaced.
+    /// Forgets everything: segments' files were replaced.
     pub fn clear(&mut self) {
-        *self = StagedCache::default();
+        *self = StagedCache { cleared: self.cleared + 1, ..StagedCache::default() };
     }
 
     fn frame(&mut self, reference: &StagedRef) -> Option<Arc<StagedFrame>> {
@@ -66,7 +68,10 @@ impl StagedCache {
         Some(Arc::clone(frame))
     }
 
-    fn keep(&mut self, reference: &StagedRef, frame: Arc<StagedFrame>) {
+    fn keep(&mut self, reference: &StagedRef, frame: Arc<StagedFrame>, cleared: u64) {
+        if self.cleared != cleared {
+            return;
+        }
         self.clock += 1;
         self.bytes += frame.bytes();
         let replaced = self.frames.insert((reference.segment, reference.offset), (frame, self.clock));
@@ -85,7 +90,10 @@ impl StagedCache {
         Some(block)
     }
 
-    fn keep_head(&mut self, block: Arc<StagedBlock>) {
+    fn keep_head(&mut self, block: Arc<StagedBlock>, cleared: u64) {
+        if self.cleared != cleared {
+            return;
+        }
         self.heads.push_back(block);
         if self.heads.len() > HEADS_MAX {
             self.heads.pop_front();
@@ -142,11 +150,15 @@ impl StagedFrame {
 impl Journal {
     /// The head of the block with this leaf, whose revisions are staged.
     pub(super) fn staged_block(&self, block_position: u64) -> Result<Arc<StagedBlock>, ReadError> {
-        if let Some(block) = self.staged_cache().head(block_position) {
-            return Ok(block);
-        }
+        let cleared = {
+            let mut cache = self.staged_cache();
+            if let Some(block) = cache.head(block_position) {
+                return Ok(block);
+            }
+            cache.cleared
+        };
         let block = Arc::new(StagedBlock::new(self.head(block_position)?));
-        self.staged_cache().keep_head(Arc::clone(&block));
+        self.staged_cache().keep_head(Arc::clone(&block), cleared);
         Ok(block)
     }
 
@@ -159,10 +171,9 @@ impl Journal {
         let Some((ordinal, reference, first)) = found else { return Err(beyond) };
         let cached = self.staged_cache().frame(reference);
         let frame = match cached {
-            Some(frame) => frame,
-            None => self.read_staged(head, ordinal, reference)?.0,
+            Some(frame) if frame.hash == reference.hash => frame,
+            _ => self.named_staged(head, ordinal)?.0,
         };
-        must_be_named(&frame, head, reference)?;
         let Some(offset) = frame.offsets.get((position - first) as usize) else { return Err(beyond) };
         let mut frames = Frames::new(&frame.segment.file, FRAME_READ_BYTES);
         let inner = frames.at(frame.offset + u64::from(*offset))?;
@@ -213,16 +224,24 @@ impl Journal {
     }
 
     fn staged_bytes(&self, head: &BlockHead, ordinal: usize, first: u64) -> Result<StagedBytes, ReadError> {
-        let Some(reference) = head.staged.get(ordinal) else {
-            return Err(ReadError::Beyond {
-                what: "staged frame",
-                number: ordinal as u64,
-                end: head.staged.len() as u64,
-            });
-        };
-        let (frame, bytes) = self.read_staged(head, ordinal, reference)?;
-        must_be_named(&frame, head, reference)?;
+        let (frame, bytes) = self.named_staged(head, ordinal)?;
         Ok(StagedBytes { frame, bytes, first })
+    }
+
+    /// A staged frame that is the one which its block names. A redaction may have moved it since this head was read: then
+    /// the head says so now.
+    fn named_staged(&self, head: &BlockHead, ordinal: usize) -> Result<(Arc<StagedFrame>, Vec<u8>), ReadError> {
+        let beyond = ReadError::Beyond { what: "staged frame", number: ordinal as u64, end: head.staged.len() as u64 };
+        let Some(mut reference) = head.staged.get(ordinal).copied() else { return Err(beyond) };
+        loop {
+            let read = self.read_staged(head, ordinal, &reference);
+            let named = read.and_then(|read| must_be_named(&read.0, head, &reference).map(|()| read));
+            let Err(error) = named else { return named };
+            match self.head(head.position)?.staged.get(ordinal) {
+                Some(now) if *now != reference => reference = *now,
+                _ => return Err(error),
+            }
+        }
     }
 
     /// Reads a staged frame, finds its revisions, and remembers where they are.
@@ -232,6 +251,7 @@ impl Journal {
         ordinal: usize,
         reference: &StagedRef,
     ) -> Result<(Arc<StagedFrame>, Vec<u8>), ReadError> {
+        let cleared = self.staged_cache().cleared;
         let segment = self.segment(reference.segment)?;
         let offset = u64::from(reference.offset);
         let bytes = Frames::new(&segment.file, FRAME_READ_BYTES).bytes_at(offset)?;
@@ -240,11 +260,11 @@ impl Journal {
         let offsets = revision_offsets(&bytes, &staged).map_err(|e| damage(e.0))?;
         let hash = Hash::sha256(&[&bytes]);
         let frame = Arc::new(StagedFrame { segment: Arc::clone(&segment), offset, hash, offsets });
-        self.staged_cache().keep(reference, Arc::clone(&frame));
+        self.staged_cache().keep(reference, Arc::clone(&frame), cleared);
         Ok((frame, bytes))
     }
 
-    fn staged_cache(&self) -> std::sync::MutexGuard<'_, StagedCache> {
+    pub(super) fn staged_cache(&self) -> MutexGuard<'_, StagedCache> {
         self.staged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

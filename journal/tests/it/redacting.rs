@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ledgerstone_digest::Id;
 use ledgerstone_digest::block::{RedactedRevision, RedactionInfo, StatementText};
@@ -14,7 +15,7 @@ use ledgerstone_digest::verifier::{
 use ledgerstone_journal::env::sim::Sim;
 use ledgerstone_journal::env::{EntryKind, OpenMode, Storage, read_file, write_all_at};
 use ledgerstone_journal::verify::{Verdict, VerifyOptions, VerifyReport, verify_directory};
-use ledgerstone_journal::{Committed, Env, Ledger, NewRevision, OpenOptions, RedactError, Transaction};
+use ledgerstone_journal::{Committed, Env, Ledger, NewRevision, OpenOptions, ReadError, RedactError, Transaction};
 
 use crate::support::*;
 
@@ -254,6 +255,58 @@ fn revisions_written_ahead_are_redacted_in_their_segments() {
     drop(ledger);
     let report = check(&env);
     assert_eq!((report.findings, report.redacted), (vec![], 2));
+}
+
+#[test]
+fn a_scan_under_way_goes_on_when_a_redaction_replaces_segments() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    let mut many: Vec<_> = (100..220).map(|n| first(n, 40_000)).collect();
+    many.insert(60, secret(12));
+    let committed = run(&ledger, transaction(10, many));
+    commit(&ledger, 2, 10).unwrap();
+    let mut seen = 0;
+    let each = &mut |_| {
+        seen += 1;
+        if seen == 20 {
+            ledger.redact(redaction(30, &[target(&ledger, &committed, 12)])).unwrap();
+        }
+        Ok::<(), ReadError>(())
+    };
+    ledger.revisions_between(committed.first_position, committed.block_position, &mut |_| None, each).unwrap();
+    assert_eq!(seen, 121);
+}
+
+#[test]
+fn readers_of_a_large_load_meet_no_damage_while_its_rows_are_redacted() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    let many = (0..30).flat_map(|n| [first(n + 100, 60_000), first(n + 200, 60_000), secret(n + 300)]).collect();
+    let committed = run(&ledger, transaction(10, many));
+    commit(&ledger, 2, 10).unwrap();
+    let done = AtomicBool::new(false);
+    let read_all = || {
+        for position in committed.first_position..committed.block_position {
+            ledger.read_revision(position).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    read_all();
+                }
+            });
+        }
+        for n in 0..30 {
+            ledger.redact(redaction(n + 40, &[target(&ledger, &committed, n + 300)])).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    read_all();
+    assert_eq!(files_with(&*env.storage, &dir(), SECRET), Vec::<PathBuf>::new());
 }
 
 #[test]
