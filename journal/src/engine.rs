@@ -605,7 +605,7 @@ impl Back {
     fn take_in(&mut self, batch: &mut Batch) -> Vec<(Answer, Committed)> {
         let taken = std::mem::take(&mut batch.blocks).into_iter().map(|pending| {
             let committed = pending.block.committed;
-            self.hook.publish(pending.block);
+            self.hook.publish(pending.block, &*self.journal);
             (pending.answer, committed)
         });
         taken.collect()
@@ -625,7 +625,7 @@ impl Back {
         let mut answers = Vec::with_capacity(batch.blocks.len());
         for pending in batch.blocks {
             answers.push((pending.answer, pending.block.committed));
-            self.hook.publish(pending.block);
+            self.hook.publish(pending.block, &*self.journal);
         }
         // Whoever sees a position may ask for its receipt.
         if !batch.leaf_hashes.is_empty() {

@@ -213,7 +213,7 @@ impl Ledger {
     /// The position behind a block.
     pub fn block_end(&self, number: u64) -> Result<u64, ReadError> {
         self.block_number_published(number)?;
-        Ok(self.journal.block_position(number)? + 1)
+        self.journal.block_end(number)
     }
 
     /// What a block's head says, without reading its revisions.

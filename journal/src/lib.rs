@@ -91,7 +91,7 @@ pub use rotation::{KeyRotation, RotateError, Rotated};
 pub use sequencer::STAGED_ABOVE_BYTES;
 pub use stored::{StoredBlock, StoredRevision};
 pub use transaction::{
-    Committed, ImportedContent, ImportedTransaction, Listed, NewRevision, Publish, PublishedBlock, PublishedRevision,
-    Rotation, SALT_FIELD, Sequence, Transaction, Unjudged,
+    BlockEnds, Committed, ImportedContent, ImportedTransaction, Listed, NewRevision, Publish, PublishedBlock,
+    PublishedRevision, Rotation, SALT_FIELD, Sequence, Transaction, Unjudged,
 };
 pub use verify::{VerifyOptions, VerifyReport, verify_directory};

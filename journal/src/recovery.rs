@@ -569,6 +569,11 @@ impl Recovered {
         Ok((revision, head.first_position()..head.position + 1))
     }
 
+    /// The position behind a block.
+    pub fn block_end(&self, number: u64) -> Result<u64, ReadError> {
+        self.journal.block_end(number)
+    }
+
     /// H of the leaf at any position of the journal that is durable by then.
     pub fn leaf_hashes_by_position(&self) -> Arc<dyn Fn(u64) -> Result<Hash, String> + Send + Sync> {
         let journal = Arc::clone(&self.journal);

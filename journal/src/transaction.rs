@@ -12,7 +12,7 @@ use ledgerstone_digest::qldb::{ImportedBlock, ImportedRevision};
 use ledgerstone_digest::rotation::RotationRecord;
 
 use crate::encoded::Data;
-use crate::error::CommitError;
+use crate::error::{CommitError, ReadError};
 
 /// A transaction ready to be validated and sequenced. At most one revision per document.
 pub struct Transaction {
@@ -151,7 +151,13 @@ pub trait Sequence: Send {
 /// The query engine's part in making a durable block visible. Called in the order of blocks, before the snapshot
 /// moves and before anybody is told.
 pub trait Publish: Send {
-    fn publish(&mut self, block: PublishedBlock);
+    fn publish(&mut self, block: PublishedBlock, before: &dyn BlockEnds);
+}
+
+/// Knows where durable blocks end.
+pub trait BlockEnds {
+    /// The position behind a block.
+    fn block_end(&self, number: u64) -> Result<u64, ReadError>;
 }
 
 /// Takes every transaction as it comes and shows blocks to nobody: for blocks that were judged before, and for tools.
@@ -169,7 +175,7 @@ impl Sequence for Unjudged {
 }
 
 impl Publish for Unjudged {
-    fn publish(&mut self, _: PublishedBlock) {}
+    fn publish(&mut self, _: PublishedBlock, _: &dyn BlockEnds) {}
 }
 
 /// A durable block, or a piece of one that is replayed.

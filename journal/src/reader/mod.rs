@@ -30,6 +30,7 @@ use crate::offsets::{self, Index, Place};
 use crate::scan::{ScanError, SegmentFile};
 use crate::segment::SegmentHeader;
 use crate::stored::{StoredBlock, StoredRevision};
+use crate::transaction::BlockEnds;
 use crate::wire::WireError;
 use frames::WINDOW_BYTES;
 pub(crate) use frames::{FRAME_READ_BYTES, Frames};
@@ -112,6 +113,12 @@ impl Segment {
 
     fn first_block(&self) -> u64 {
         self.file.header.chain.next_block
+    }
+}
+
+impl BlockEnds for Journal {
+    fn block_end(&self, number: u64) -> Result<u64, ReadError> {
+        Journal::block_end(self, number)
     }
 }
 
@@ -330,6 +337,11 @@ impl Journal {
             what: format!("position {position} is not where the offsets say"),
             help: Help::Rebuild,
         })
+    }
+
+    /// The position behind a block that is durable.
+    pub fn block_end(&self, number: u64) -> Result<u64, ReadError> {
+        Ok(self.block_position(number)? + 1)
     }
 
     /// The leaf's position of a block.

@@ -10,8 +10,8 @@ use ledgerstone_digest::note::SigningKey;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::recovery::origin_of;
 use ledgerstone_journal::{
-    CommitError, Committed, CreateOptions, Env, Ledger, Listed, NewRevision, OpenError, OpenOptions, Publish,
-    PublishedBlock, Recovered, Sequence, Transaction,
+    BlockEnds, CommitError, Committed, CreateOptions, Env, Ledger, Listed, NewRevision, OpenError, OpenOptions,
+    Publish, PublishedBlock, Recovered, Sequence, Transaction,
 };
 
 pub const LEDGER: Id = Id([1; 16]);
@@ -74,7 +74,7 @@ impl Sequence for Hooks {
 }
 
 impl Publish for Hooks {
-    fn publish(&mut self, block: PublishedBlock) {
+    fn publish(&mut self, block: PublishedBlock, _: &dyn BlockEnds) {
         let mut seen = self.0.lock().unwrap();
         seen.published.push(block.committed);
         seen.publishers.push(std::thread::current().id());

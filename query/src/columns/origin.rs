@@ -9,7 +9,7 @@ use ledgerstone_journal::{ClosedJournal, Ledger, ReadError, StoredRevision};
 
 use super::ColumnError;
 use crate::database::State;
-use crate::index::Rows;
+use crate::database::state::contradicts;
 
 /// Takes a revision.
 pub type Each<'a> = dyn FnMut(StoredRevision) -> Result<(), ColumnError> + 'a;
@@ -58,10 +58,15 @@ impl Origin for Open {
     }
 
     fn redacted_by(&self, record: &RedactionRecord, at: u64) -> Result<Option<u64>, ColumnError> {
-        let revisions = self.state.rows.revisions(record.table_id, record.document_id, at);
-        let revisions = revisions.map_err(|error| ColumnError::Internal(error.to_string()))?;
-        // Versions count from 0 without gaps.
-        Ok(usize::try_from(record.version).ok().and_then(|version| revisions.get(version)).copied())
+        // Its own block comes after the one that it names.
+        match self.ledger.block_end(record.block) {
+            Ok(end) if end > at => return Ok(None),
+            Err(ReadError::Beyond { .. }) => return Ok(None),
+            _ => {}
+        }
+        let block_end = |number| self.ledger.block_end(number).map_err(contradicts);
+        let redacted = self.state.redacted_by(record, at, &block_end);
+        Ok(redacted.map_err(|error| ColumnError::Internal(error.to_string()))?.map(|redacted| redacted.position))
     }
 }
 

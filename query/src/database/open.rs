@@ -8,7 +8,7 @@ use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::recovery::Recovered;
 use ledgerstone_journal::{Data, Env, PublishedRevision, ReadError, StoredRevision};
 
-use super::state::State;
+use super::state::{Past, State, contradicts};
 use super::{DatabaseOptions, read_error};
 use crate::catalogue::{Catalogue, system_tables};
 use crate::error::{QueryError, Result};
@@ -86,8 +86,11 @@ fn replay(rows: DiskRows, recovered: &Recovered, options: &DatabaseOptions) -> R
     let from = rows.position();
     let catalogue = definitions(&rows, recovered)?;
     let state = State::new(options.cache_bytes_max, rows, catalogue)?;
-    let past = |position| data_at(recovered, position);
-    recovered.replay(from, &mut |block| -> Result<(), Failure> { Ok(state.take_in(block, &past)?) })?;
+    let past = Past {
+        data: &|position| data_at(recovered, position),
+        block_end: &|number| recovered.block_end(number).map_err(contradicts),
+    };
+    recovered.replay(from, &mut |block| -> Result<(), Failure> { Ok(state.take_in(block, past)?) })?;
     state.opened(recovered.end(), recovered.last_time_ms());
     if state.rows.needs_purge() {
         state.purge_rows();
@@ -131,6 +134,6 @@ fn published(stored: StoredRevision) -> PublishedRevision {
 }
 
 fn data_at(recovered: &Recovered, position: u64) -> Result<Option<Arc<Value>>, IndexError> {
-    let (stored, _) = recovered.revision(position).map_err(|error| IndexError::Contradicts(error.to_string()))?;
+    let (stored, _) = recovered.revision(position).map_err(contradicts)?;
     Ok(stored.data.map(|data| without_salt(data).0))
 }

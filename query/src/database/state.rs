@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::redaction::RedactionRecord;
-use ledgerstone_journal::{Committed, Data, Publish, PublishedBlock, PublishedRevision};
+use ledgerstone_journal::{BlockEnds, Committed, Data, Publish, PublishedBlock, PublishedRevision, ReadError};
 
 use super::cache::RevisionCache;
 use super::notes::Notes;
@@ -53,9 +53,21 @@ pub struct State {
 /// See [`State::is_hot`].
 const HOT_TRANSACTIONS: u32 = 2_000;
 
-/// What a block is taken in with beside itself: the data of a revision before it, from the journal; nothing if it was
-/// redacted.
-pub type Past<'a> = &'a dyn Fn(u64) -> Result<Option<Arc<Value>>, IndexError>;
+/// What a block is taken in with beside itself: what the journal says of before.
+#[derive(Clone, Copy)]
+pub struct Past<'a> {
+    /// The data of a revision; nothing if it was redacted.
+    pub data: &'a dyn Fn(u64) -> Result<Option<Arc<Value>>, IndexError>,
+    /// The position behind a block.
+    pub block_end: &'a dyn Fn(u64) -> Result<u64, IndexError>,
+}
+
+/// Where a redacted revision stands, and its document's next one, if that is older than the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redacted {
+    pub position: u64,
+    pub successor: Option<u64>,
+}
 
 /// A snapshot that somebody reads, or is to be judged by: then what has been written since is kept until nobody holds it.
 pub struct OpenSnapshot {
@@ -357,7 +369,7 @@ impl State {
             self.after_document(revision.document_id, committed.time_ms);
         }
         if revision.table_id == Id::REDACTIONS {
-            self.forget_redacted(revision, catalogue)?;
+            self.forget_redacted(revision, committed, catalogue, past)?;
         }
         let is_loaded = matches!(revision.data, Some(Data::Encoded(_)));
         if !replaying && !is_loaded && (revision.deleted || revision.data.is_some()) {
@@ -404,18 +416,39 @@ impl State {
         self.redacted_to.load(Ordering::Acquire)
     }
 
+    /// The revision that a record, itself at position `at`, is about: of its document's the one that its block wrote. Not the
+    /// one of so many that its version says: what was imported may lack versions.
+    pub fn redacted_by(
+        &self,
+        record: &RedactionRecord,
+        at: u64,
+        block_end: &dyn Fn(u64) -> Result<u64, IndexError>,
+    ) -> Result<Option<Redacted>, IndexError> {
+        let revisions = self.rows.revisions(record.table_id, record.document_id, at)?;
+        let Some(oldest) = revisions.first() else { return Ok(None) };
+        let end = block_end(record.block)?;
+        let begin = if end > *oldest && record.block > 0 { block_end(record.block - 1)? } else { 0 };
+        let behind = revisions.partition_point(|position| *position < end);
+        let position = behind.checked_sub(1).and_then(|n| revisions.get(n)).copied();
+        let successor = revisions.get(behind).copied();
+        Ok(position.filter(|position| *position >= begin).map(|position| Redacted { position, successor }))
+    }
+
     /// The data that a record says was redacted is handed out no more, whether the journal has erased it yet or not.
-    fn forget_redacted(&self, revision: &PublishedRevision, catalogue: &Catalogue) -> Result<()> {
+    fn forget_redacted(
+        &self,
+        revision: &PublishedRevision,
+        committed: &Committed,
+        catalogue: &Catalogue,
+        past: Past<'_>,
+    ) -> Result<()> {
         let Some(record) = &revision.data else { return Ok(()) };
-        let Some(record) = RedactionRecord::from_value(&shown(record)?.0) else { return Ok(()) };
-        let revisions = self.rows.revisions(record.table_id, record.document_id, revision.position)?;
-        // Versions count from 0 without gaps.
-        let version = usize::try_from(record.version).ok();
-        let position = version.and_then(|n| revisions.get(n));
-        if let Some(position) = position.copied() {
+        let record = RedactionRecord::from_value(&shown(record)?.0).filter(|record| record.block < committed.block);
+        let Some(record) = record else { return Ok(()) };
+        if let Some(redacted) = self.redacted_by(&record, revision.position, past.block_end)? {
+            let position = redacted.position;
             // Before anything goes, so that no transaction sees it go and takes it for what its snapshot says.
-            let successor = version.and_then(|n| revisions.get(n + 1)).copied().unwrap_or(revision.position);
-            self.redacted_to.fetch_max(successor, Ordering::AcqRel);
+            self.redacted_to.fetch_max(redacted.successor.unwrap_or(revision.position), Ordering::AcqRel);
             self.redacted.write().unwrap_or_else(PoisonError::into_inner).insert(position);
             // Whoever redacted it has just read it; knowing its keys saves looking at every one.
             let data = self.cache.get(position).and_then(|doc| doc.data.clone());
@@ -507,12 +540,13 @@ fn at_snapshot(catalogues: &VecDeque<(u64, Arc<Catalogue>)>, snapshot: u64) -> O
 pub struct Publisher(pub Arc<State>);
 
 impl Publish for Publisher {
-    fn publish(&mut self, block: PublishedBlock) {
+    fn publish(&mut self, block: PublishedBlock, before: &dyn BlockEnds) {
         let number = block.committed.block;
         // What was before its revisions came with them.
-        let past =
+        let data =
             |position| Err(IndexError::Contradicts(format!("the keys at position {position} did not come along")));
-        if let Err(error) = self.0.take_in(block, &past) {
+        let past = Past { data: &data, block_end: &|number| before.block_end(number).map_err(contradicts) };
+        if let Err(error) = self.0.take_in(block, past) {
             // It is durable, and what is on disk is not touched by this; but answers without it would be wrong.
             self.0.rows.give_up(IndexError::Contradicts(format!("block {number} could not be taken in: {error}")));
         }
@@ -527,10 +561,15 @@ fn next_document_id(last: &mut u128, now_ms: i64, random: [u8; 16]) -> Id {
     Id(last.to_be_bytes())
 }
 
+/// What the journal cannot say although the index goes by it.
+pub fn contradicts(error: ReadError) -> IndexError {
+    IndexError::Contradicts(error.to_string())
+}
+
 /// The keys that a document had before this revision.
 fn keys_before(table: Option<&Arc<Table>>, revision: &PublishedRevision, past: Past<'_>) -> AskedKeys {
     let (Some(table), Some(before)) = (table, revision.supersedes) else { return Ok(Some(Vec::new())) };
-    Ok(past(before)?.map(|data| table.keys_of(&data)))
+    Ok((past.data)(before)?.map(|data| table.keys_of(&data)))
 }
 
 /// The error for a second document with a unique key (23505), as PostgreSQL words it.

@@ -12,7 +12,7 @@ use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::{
-    CommitError, Committed, Ledger, NewRevision, OpenOptions, Publish, PublishedBlock, Sequence, Transaction,
+    BlockEnds, CommitError, Committed, Ledger, NewRevision, OpenOptions, Publish, PublishedBlock, Sequence, Transaction,
 };
 use ledgerstone_query::export::manifest::{Manifest, Scope};
 use ledgerstone_query::export::{ExportOptions, ExportProblem, VerifyExportOptions, export, verify_export};
@@ -118,7 +118,7 @@ impl Sequence for Liar {
 }
 
 impl Publish for Liar {
-    fn publish(&mut self, _: PublishedBlock) {}
+    fn publish(&mut self, _: PublishedBlock, _: &dyn BlockEnds) {}
 }
 
 #[test]

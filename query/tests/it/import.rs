@@ -382,6 +382,51 @@ fn a_ledger_as_qldb_wrote_it_is_imported_with_its_times_ids_and_hashes() {
     assert_eq!((report.imported_blocks, report.opaque, report.blocks), (6, 3, 10));
 }
 
+#[test]
+fn after_an_import_that_lacks_versions_a_redaction_hides_the_revision_that_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut qldb = Qldb::default();
+    let (person, a, b) = (("Person", PERSON), Qldb::id(7), Qldb::id(8));
+    qldb.block("CREATE TABLE Person", person, TIME, &[]);
+    qldb.block("CREATE INDEX ON Person (GovId)", person, TIME + 10, &[]);
+    for (n, [of_a, of_b]) in [[0, 4], [2, 7], [3, 8]].into_iter().enumerate() {
+        let row = |id: &str, version| data(&format!("{{GovId:\"{id}\",Name:\"{id}{version}\",Kept:1}}"));
+        let changes = [(&*a, of_a, row("A", of_a)), (&*b, of_b, row("B", of_b))];
+        qldb.block("UPDATE Person", person, TIME + 1000 * (n as i64 + 1), &changes);
+    }
+    write_export(&dir.path().join("export"), &qldb.values());
+    let report = import_from(dir.path(), &dir.path().join("export"), None).unwrap();
+    assert_eq!(report.chain.version_gaps, 3);
+
+    let ask = |instance: &Arc<Instance>, text: &str| -> Vec<String> {
+        let mut rows = told(&mut session_on(instance, Dialect::PartiQl), text).unwrap();
+        rows.pop();
+        rows.into_iter().map(|row| row.replace(['"', ' '], "")).collect()
+    };
+    let history = "SELECT VALUE [h.metadata.version, h.data.Name] FROM history(Person) AS h";
+    let count = "SELECT VALUE COUNT(h.data.Name) FROM history(Person) AS h WHERE h.data.Kept = 1";
+    let instance = Instance::open(instance_options(dir.path())).unwrap();
+    assert_eq!(ask(&instance, count), ["6"]);
+    let strand = instance.ledger(TARGET).unwrap().ledger().strand();
+    for (id, block) in [(&a, 3), (&b, 2)] {
+        let redact = format!("EXEC REDACT_REVISION `{{strandId:\"{strand}\",sequenceNo:{block}}}`, '{PERSON}', '{id}'");
+        ask(&instance, &redact);
+    }
+    assert_eq!(ask(&instance, history), ["[0,A0]", "[2]", "[3,A3]", "[4]", "[7,B7]", "[8,B8]"]);
+    assert_eq!(ask(&instance, count), ["4"]);
+    ask(&instance, "UPDATE Person AS p SET p.Name = 'A4' WHERE p.GovId = 'A'");
+    let now = "SELECT VALUE [p.GovId, p.Name, p.Kept] FROM Person AS p WHERE p.GovId = 'A'";
+    assert_eq!(ask(&instance, now), ["[A,A4,1]"]);
+    drop(instance);
+    // The same once everything was derived again.
+    std::fs::remove_dir_all(dir.path().join("data").join(TARGET).join("index")).unwrap();
+    let instance = Instance::open(instance_options(dir.path())).unwrap();
+    assert_eq!(ask(&instance, history), ["[0,A0]", "[2]", "[3,A3]", "[4,A4]", "[4]", "[7,B7]", "[8,B8]"]);
+    assert_eq!(ask(&instance, count), ["5"]);
+    instance.ledger(TARGET).unwrap().close().unwrap();
+    assert_eq!(verified(&dir.path().join("data").join(TARGET)).redacted, 2);
+}
+
 pub fn refused(qldb: &Qldb) -> String {
     let dir = tempfile::tempdir().unwrap();
     write_export(&dir.path().join("export"), &qldb.values());
