@@ -432,8 +432,9 @@ impl Ledger {
                 tracing::error!("a thread of the journal ended in a panic");
             }
         }
-        // The writer may be preparing a segment: it ends before the directory is anybody else's.
+        // The writer may be preparing a segment, and segments may be packed: that ends before the directory is anybody else's.
         self.shared.dismiss();
+        let _still = self.hold_redactions();
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         if lock.is_none() {
             return Ok(());

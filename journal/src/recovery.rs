@@ -28,7 +28,7 @@ use crate::keyring::Keys;
 use crate::keys::KeyError;
 use crate::mutation::{self, Mutation};
 use crate::reader::{Journal, Segment, genesis_leaf};
-use crate::redaction;
+use crate::redaction::{self, REDACTION_FILE, new_segment};
 use crate::reserve;
 use crate::rotation;
 use crate::scan::{ScanError, Scanned, SegmentFile, Tail as FileTail};
@@ -239,6 +239,8 @@ pub(crate) fn segments(env: &Env, dir: &Path) -> Result<Vec<SegmentFile>, OpenEr
         match segment_number(&entry.name) {
             Some(number) if entry.kind == EntryKind::File => numbers.push(number),
             _ if entry.name == NEXT_SEGMENT => {}
+            // What packing had written when it was cut short.
+            _ if new_segment(&entry.name).is_some() && !env.storage.exists(&dir.join(REDACTION_FILE)) => {}
             _ => {
                 let what = "this is not a file of the journal".to_owned();
                 return Err(Damage { path: journal.join(&entry.name), offset: 0, what, help: Help::Move }.into());

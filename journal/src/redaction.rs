@@ -532,7 +532,12 @@ pub(crate) fn new_path(dir: &Path, number: u64) -> PathBuf {
 fn new_segments(storage: &dyn Storage, dir: &Path) -> Result<Vec<u64>, RedactError> {
     let journal = dir.join(JOURNAL_DIR);
     let entries = storage.read_dir(&journal).map_err(|e| file_error(&journal, "list it", e))?;
-    Ok(entries.iter().filter_map(|entry| segment_number(entry.name.strip_suffix(NEW_SUFFIX)?)).collect())
+    Ok(entries.iter().filter_map(|entry| new_segment(&entry.name)).collect())
+}
+
+/// The number of the segment that a file is to take the place of.
+pub(crate) fn new_segment(name: &str) -> Option<u64> {
+    segment_number(name.strip_suffix(NEW_SUFFIX)?)
 }
 
 fn remove_new(storage: &dyn Storage, dir: &Path) -> Result<(), RedactError> {

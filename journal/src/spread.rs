@@ -27,11 +27,14 @@ pub(crate) fn spread_by<T: Sync, R: Send>(
 
 /// What `work` makes of parts of `count` items, of which `chunk_min` are worth a thread; the parts in their order.
 pub fn spread_ranges<R: Send>(count: usize, chunk_min: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
-    let threads = threads_for(count, chunk_min);
-    if threads == 1 {
+    in_parts(count, size_of_part(count, chunk_min), work)
+}
+
+/// What `work` makes of parts of `size`, each on a thread of its own.
+fn in_parts<R: Send>(count: usize, size: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
+    if size >= count {
         return vec![work(0..count)];
     }
-    let size = size_of_part(count, threads);
     thread::scope(|scope| {
         let begin = |at: usize| {
             let (work, part) = (&work, at * size..count.min((at + 1) * size));
@@ -60,28 +63,25 @@ pub fn spread_owned<T: Send, R: Send>(
     work: impl Fn(usize, Vec<T>) -> R + Sync,
 ) -> Vec<R> {
     let count = items.len();
-    let size = size_of_part(count, threads_for(count, chunk_min));
+    let size = size_of_part(count, chunk_min);
     let mut parts: Vec<Mutex<Vec<T>>> = Vec::new();
     for at in (1..count.div_ceil(size)).rev() {
         parts.push(Mutex::new(items.split_off(at * size)));
     }
     parts.push(Mutex::new(items));
     parts.reverse();
-    spread_ranges(count, chunk_min, |part| {
+    in_parts(count, size, |part| {
         let given =
             parts.get(part.start / size).map(|given| take(&mut *given.lock().unwrap_or_else(PoisonError::into_inner)));
         work(part.start, given.unwrap_or_default())
     })
 }
 
-/// How many items each of so many threads works on.
-fn size_of_part(count: usize, threads: usize) -> usize {
-    count.div_ceil(threads).max(1)
-}
-
-fn threads_for(count: usize, chunk_min: usize) -> usize {
+/// How many items each thread works on. Asked once for one piece of work: how many processors there are may change.
+fn size_of_part(count: usize, chunk_min: usize) -> usize {
     let most = (count / chunk_min.max(1)).min(THREADS_MAX);
-    if most < 2 { 1 } else { thread::available_parallelism().map_or(1, |n| n.get()).min(most) }
+    let threads = if most < 2 { 1 } else { thread::available_parallelism().map_or(1, |n| n.get()).min(most) };
+    count.div_ceil(threads).max(1)
 }
 
 /// The parts in one, without copying a single one.

@@ -28,7 +28,7 @@ pub use report::{Compared, Finding, Verdict, VerifyReport};
 use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_MAGIC};
 use crate::env::{Entry, EntryKind, Env, OpenMode, Storage};
 use crate::recovery::lock_to_read;
-use crate::redaction::{REDACTION_FILE, REDACTION_MAGIC};
+use crate::redaction::{REDACTION_FILE, REDACTION_MAGIC, new_segment};
 use crate::segment::{JOURNAL_DIR, NEXT_SEGMENT, segment_number, segment_path};
 use crate::slots::{self, Slot, read_up_to};
 use audit::{Audit, Audited};
@@ -164,6 +164,10 @@ fn segments(storage: &dyn Storage, dir: &Path, report: &mut VerifyReport) -> Opt
                 return Some(next);
             }
             _ if name == NEXT_SEGMENT => prepared(storage, &path.join(name), report),
+            _ if new_segment(&name).is_some() => {
+                let what = "a segment was being written anew when the server ended; its next start sees to it";
+                report.unchecked(&path.join(&name), None, what);
+            }
             _ => report.unchecked(&path.join(&name), None, "this does not belong to a journal; it was not looked at"),
         }
     }

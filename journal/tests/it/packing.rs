@@ -9,7 +9,7 @@ use ledgerstone_journal::env::{OpenMode, Storage, read_file};
 use ledgerstone_journal::pack::Packing;
 use ledgerstone_journal::segment::{segment_number, segment_path};
 use ledgerstone_journal::verify::{Verdict, VerifyOptions, verify_directory};
-use ledgerstone_journal::{Env, Ledger, OpenOptions};
+use ledgerstone_journal::{ClosedJournal, Env, Ledger, OpenOptions};
 
 use crate::backups::{copy_dir, holds, take};
 use crate::redacting::{SECRET, files_with, redaction, secret, target};
@@ -231,6 +231,11 @@ fn a_crash_at_any_moment_leaves_the_segment_of_before_or_the_packed_one() {
         let _ = ledger.pack(1);
         drop(ledger);
         sim.disk.crash();
+        // Who only looks is not disturbed by what was begun.
+        assert_eq!(ClosedJournal::open(&env, &dir()).unwrap().end(), positions, "stopped after {stop} operations");
+        let findings = verify_directory(&env, &dir(), VerifyOptions::default()).findings;
+        assert!(findings.iter().all(|found| found.verdict == Verdict::CouldNotBeChecked), "{findings:?}");
+        assert!(!findings.iter().any(|found| found.what.contains("does not belong")), "{findings:?}");
         let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
         assert!(told(&ledger, positions) == before, "stopped after {stop} operations");
         let names = env.storage.read_dir(&dir().join("journal")).unwrap();

@@ -35,14 +35,14 @@ struct Field {
 impl CopyTarget {
     /// Resolves the columns (all of them, in order, if none are named).
     pub fn new(table: &Arc<Table>, columns: &[Arc<str>], ctx: &mut PlanContext<'_>) -> Result<CopyTarget> {
-        let mut fields = Vec::new();
+        let mut fields: Vec<Field> = Vec::new();
         if !table.is_declared() && columns.is_empty() {
             fields.push(Field { name: Arc::from(""), ty: SqlType::Jsonb });
         } else if columns.is_empty() {
             fields.extend(table.columns.iter().map(|c| Field { name: c.name.clone(), ty: c.ty.clone() }));
         }
         for name in columns {
-            fields.push(match table.column(name) {
+            let field = match table.column(name) {
                 Some(column) => Field { name: column.name.clone(), ty: column.ty.clone() },
                 None if !table.is_declared() => Field { name: name.clone(), ty: SqlType::Text },
                 None => {
@@ -51,7 +51,12 @@ impl CopyTarget {
                         format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
                     ));
                 }
-            });
+            };
+            if fields.iter().any(|other| other.name == field.name) {
+                let text = format!("column \"{name}\" specified more than once");
+                return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, text));
+            }
+            fields.push(field);
         }
         let insert = bind::insert_documents(ctx, table)?;
         Ok(CopyTarget { table: table.clone(), columns: fields, insert })

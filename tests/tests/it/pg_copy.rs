@@ -100,6 +100,8 @@ fn a_bad_row_names_its_line_and_leaves_nothing() {
     assert!(error.contains("23505"), "{error}");
     let error = server.psql_error("COPY t FROM STDIN;\n1\n\\.\n");
     assert!(error.contains("22P04"), "{error}");
+    let error = server.psql_error("COPY t (id, v, v) FROM STDIN;\n1\t1\t2\n\\.\n");
+    assert!(error.contains("42701") && error.contains("\"v\" specified more than once"), "{error}");
     assert_eq!(server.psql_ok("SELECT count(*) FROM t"), "0");
 }
 

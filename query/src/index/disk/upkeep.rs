@@ -116,8 +116,9 @@ impl DiskRows {
             }
             return;
         }
-        self.signal.work.notify_one();
+        // Under the lock: the thread may just have found nothing to do and not sleep yet.
         let mut state = self.signal.lock();
+        self.signal.work.notify_one();
         while self.waiting() > FROZEN_MAX && state.failed.is_none() && !state.stop {
             state = self.signal.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
