@@ -20,7 +20,7 @@ mod quick;
 mod scope;
 mod select;
 mod types;
-mod walk;
+pub(crate) mod walk;
 mod with;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! their plan.
 
 use super::plan::{Ex, Step, SubqueryKind};
+use crate::function::Volatility;
 
 /// Visits an expression and its parts, parents first; `false`: do not go into its parts.
 pub(crate) fn walk(ex: &mut Ex, visit: &mut dyn FnMut(&mut Ex) -> bool) {
@@ -81,6 +82,23 @@ fn walk_all(parts: &mut [Ex], visit: &mut dyn FnMut(&mut Ex) -> bool) {
     for part in parts {
         walk(part, visit);
     }
+}
+
+/// Whether there is something to compute, and it comes to the same for every row of a statement.
+pub(crate) fn is_same_for_every_row(ex: &Ex) -> bool {
+    if matches!(ex, Ex::Const(_) | Ex::Param(_) | Ex::Slot(_) | Ex::Doc { .. } | Ex::Field { .. } | Ex::Path { .. }) {
+        return false;
+    }
+    let mut same = true;
+    walk(&mut ex.clone(), &mut |e| {
+        same &= match e {
+            Ex::Slot(_) | Ex::Doc { .. } | Ex::Field { .. } | Ex::Aggregate(_) | Ex::Subquery(_) => false,
+            Ex::Call { function, .. } => function.volatility == Volatility::Stable,
+            _ => true,
+        };
+        same
+    });
+    same
 }
 
 /// The same column expression seen from `by` query levels further in.

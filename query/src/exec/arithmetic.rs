@@ -85,10 +85,10 @@ fn numerics(op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
         BinaryOp::Add => Value::Decimal(numeric::add_decimals(&x, &y)?),
         BinaryOp::Subtract => Value::Decimal(numeric::sub_decimals(&x, &y)?),
         BinaryOp::Multiply => Value::Decimal(numeric::mul_decimals(&x, &y)?),
+        BinaryOp::Divide => Value::Decimal(numeric::div_decimals(&x, &y)?),
         _ => {
             let (x, y) = (Num::from_decimal(&x)?, Num::from_decimal(&y)?);
             match op {
-                BinaryOp::Divide => x.div(&y)?,
                 BinaryOp::Modulo => x.rem(&y)?,
                 BinaryOp::Power => x.power(&y)?,
                 _ => return Err(QueryError::internal("not a numeric operator")),

@@ -13,15 +13,44 @@ use super::run::{Env, Flow, RECURSION_ROWS_MAX, Row, Run, Slot, Tuple, bytes_of_
 use super::sort::Sorter;
 use crate::ast::SetOp;
 use crate::bind::plan::{Cte, Datum, DistinctPlan, Ex, QueryBody, QueryPlan, SelectPlan, SortExpr, SortKey};
+use crate::bind::walk::is_same_for_every_row;
 use crate::error::{QueryError, Result, SqlState};
 use crate::function::table;
 use crate::index::Key;
-use crate::value::compare;
+use crate::value::{cast, compare};
 
 /// Takes result rows.
 pub(crate) type RowSink<'s> = &'s mut dyn FnMut(Row) -> Result<Flow>;
 /// Takes rows of a query level; it may look but must copy what it keeps.
 pub(crate) type TupleSink<'s> = &'s mut dyn FnMut(&mut Tuple) -> Result<Flow>;
+
+/// The select list. What is the same for every row is computed for two of them and copied for the others: statements that
+/// come to one row are the most, and do not pay for looking.
+struct Outputs<'p> {
+    exs: &'p [Ex],
+    rows: usize,
+    /// For what is the same for every row, what it came to in the second.
+    same: Vec<Option<Datum>>,
+}
+
+impl<'p> Outputs<'p> {
+    fn new(exs: &'p [Ex]) -> Self {
+        Outputs { exs, rows: 0, same: Vec::new() }
+    }
+
+    /// What an expression comes to in the next row, if that is known.
+    fn known(&self, column: usize) -> Option<&Datum> {
+        self.same.get(column)?.as_ref()
+    }
+
+    fn seen(&mut self, row: &[Datum]) {
+        self.rows += 1;
+        if self.rows == 2 && self.exs.iter().any(is_same_for_every_row) {
+            let same = |(ex, value): (&Ex, &Datum)| is_same_for_every_row(ex).then(|| value.clone());
+            self.same = self.exs.iter().zip(row).map(same).collect();
+        }
+    }
+}
 
 impl Run<'_> {
     /// Pushes the query's rows; at most `most` of them are wanted.
@@ -208,10 +237,19 @@ impl Run<'_> {
         })
     }
 
+    /// A row as other types. A cast reads no slot but its own column's, whose value is not needed afterwards.
     fn cast_row(&self, row: Row, casts: Option<&[Ex]>, outer: Option<&Env<'_>>) -> Result<Row> {
         let Some(casts) = casts else { return Ok(row) };
-        let slots: Tuple = row.into_iter().map(Slot::from).collect();
-        casts.iter().map(|c| self.eval(c, &Env { row: &slots, outer })).collect()
+        let mut slots: Tuple = row.into_iter().map(Slot::from).collect();
+        let own = |ex: &Ex, column| matches!(ex, Ex::Slot(at) if at.depth == 0 && at.slot == column);
+        let mut cast_one = |(ex, column): (&Ex, u32)| match ex {
+            ex if own(ex, column) => Ok(taken(&mut slots, column)),
+            Ex::Cast { expr, from, to, explicit } if own(expr, column) => {
+                cast::cast(taken(&mut slots, column), from.as_ref(), to, *explicit, self.call.now_micros())
+            }
+            ex => self.eval(ex, &Env { row: &slots, outer }),
+        };
+        casts.iter().zip(0..).map(&mut cast_one).collect()
     }
 
     fn select(
@@ -252,6 +290,7 @@ impl Run<'_> {
             None => Sorter::new(self, &select.order, needed),
         });
         let mut flow = Flow::More;
+        let mut outputs = Outputs::new(&select.output);
         let mut take = |row: Row, (key, mut values): (Option<Key>, Row), keys: Vec<Datum>| -> Result<Flow> {
             match (&mut sorter, key) {
                 (Some(sorter), Some(key)) if on.is_some() => sorter.push_with(keys, row, Some(key))?,
@@ -280,7 +319,7 @@ impl Run<'_> {
         if !streamed {
             let mut emit = |tuple: &mut Tuple| -> Result<Flow> {
                 let env = Env { row: tuple, outer };
-                let Some(row) = self.output_row(select, &env)? else { return Ok(Flow::More) };
+                let Some(row) = self.output_row(&mut outputs, &env)? else { return Ok(Flow::More) };
                 let key = self.distinct_key(select, &row, &env)?;
                 let keys = if sorts { self.sort_keys(&select.order, &row, &env)? } else { Vec::new() };
                 take(row, key, keys)
@@ -318,12 +357,16 @@ impl Run<'_> {
     }
 
     /// `None`: PartiQL's SELECT VALUE of a missing value adds nothing.
-    fn output_row(&self, select: &SelectPlan, env: &Env<'_>) -> Result<Option<Row>> {
-        let mut row: Row = Vec::with_capacity(select.output.len());
-        for ex in &select.output {
-            row.push(self.eval(ex, env)?);
+    fn output_row(&self, outputs: &mut Outputs<'_>, env: &Env<'_>) -> Result<Option<Row>> {
+        let mut row: Row = Vec::with_capacity(outputs.exs.len());
+        for (column, ex) in outputs.exs.iter().enumerate() {
+            row.push(match outputs.known(column) {
+                Some(value) => value.clone(),
+                None => self.eval(ex, env)?,
+            });
         }
-        let nothing = self.partiql && select.output.len() == 1 && row.first().is_some_and(Option::is_none);
+        outputs.seen(&row);
+        let nothing = self.partiql && row.len() == 1 && row.first().is_some_and(Option::is_none);
         Ok((!nothing).then_some(row))
     }
 
@@ -491,4 +534,12 @@ impl Run<'_> {
 /// The key of all columns of a row.
 pub(crate) fn row_key(row: &[Datum]) -> Key {
     Key::of(row.iter().map(|d| d.as_ref()))
+}
+
+/// The value of a slot that is not looked at again.
+fn taken(slots: &mut Tuple, column: u32) -> Datum {
+    match slots.get_mut(column as usize).map(std::mem::take) {
+        Some(Slot::Value(value)) => Some(value),
+        _ => None,
+    }
 }

@@ -213,11 +213,14 @@ fn pad(a: &[Datum], left: bool) -> Result<Datum> {
     if width.saturating_mul(4) > TEXT_BYTES_MAX {
         return Err(too_long());
     }
-    let count = text.chars().count();
-    if count >= width || fill.is_empty() {
-        return some_text(text.chars().take(width).collect::<String>());
+    let missing = width.saturating_sub(text.chars().count());
+    if missing == 0 || fill.is_empty() {
+        let end = text.char_indices().nth(width).map_or(text.len(), |(at, _)| at);
+        return some_text(text.get(..end).unwrap_or_default());
     }
-    let padding: String = fill.chars().cycle().take(width - count).collect();
+    let fill_chars = fill.chars().count();
+    let mut padding = fill.repeat(missing / fill_chars);
+    padding.extend(fill.chars().take(missing % fill_chars));
     some_text(if left { padding + text } else { text.to_owned() + &padding })
 }
 

@@ -50,7 +50,7 @@ pub fn cast(value: Datum, from: Option<&SqlType>, to: &SqlType, explicit: bool, 
         SqlType::Bool => to_bool(value)?,
         SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid | SqlType::Reg(_) => to_int(value, to)?,
         SqlType::Float4 | SqlType::Float8 => to_float(value, to)?,
-        SqlType::Numeric { .. } => fit_numeric(Num::from_value(&value).map_err(|_| cannot(&value, to))?, to)?,
+        SqlType::Numeric { .. } => to_numeric(&value, to)?,
         SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name => {
             fit_text(Arc::from(to_text(&value, from)), to, explicit)?
         }
@@ -205,6 +205,16 @@ fn to_float(value: Value, to: &SqlType) -> Result<Value> {
         return Err(QueryError::new(SqlState::NUMERIC_OUT_OF_RANGE, "value out of range: underflow"));
     }
     Ok(Value::Float(narrowed))
+}
+
+fn to_numeric(value: &Value, to: &SqlType) -> Result<Value> {
+    if let SqlType::Numeric { precision: Some(precision), scale } = to
+        && let Ok(scale) = u32::try_from(scale.unwrap_or(0))
+        && let Some(fitted) = numeric::fit_small(value, u32::from(*precision), scale)
+    {
+        return Ok(Value::Decimal(fitted));
+    }
+    fit_numeric(Num::from_value(value).map_err(|_| cannot(value, to))?, to)
 }
 
 /// A numeric brought to its column's precision and scale.

@@ -2,6 +2,7 @@
 //! are ints, others decimals with their scale. `jsonb` order and spacing are PostgreSQL's: keys by length, then bytes,
 //! the last of equal keys stays.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -26,21 +27,40 @@ pub fn parse(text: &str, canonical: bool) -> Result<Value> {
     Ok(value)
 }
 
-/// `jsonb` order, at every level.
+/// `jsonb` order, at every level. What has it already, and most has, is only looked at.
 pub fn canonical(value: Value) -> Value {
+    if is_canonical(&value) { value } else { arranged(value) }
+}
+
+fn is_canonical(value: &Value) -> bool {
     match value {
-        Value::Struct(s) => Value::Struct(canonical_struct(
-            s.fields.into_iter().map(|(name, value)| (name, canonical(value))).collect(),
-        )),
-        Value::List(items) => Value::List(items.into_iter().map(canonical).collect()),
+        Value::Struct(s) => {
+            s.fields.is_sorted_by(|a, b| field_order(a, b).is_lt()) && s.fields.iter().all(|(_, v)| is_canonical(v))
+        }
+        Value::List(items) => items.iter().all(is_canonical),
+        _ => true,
+    }
+}
+
+fn arranged(value: Value) -> Value {
+    match value {
+        Value::Struct(s) => {
+            Value::Struct(canonical_struct(s.fields.into_iter().map(|(name, value)| (name, arranged(value))).collect()))
+        }
+        Value::List(items) => Value::List(items.into_iter().map(arranged).collect()),
         other => other,
     }
 }
 
+/// Shorter names first, then by their bytes.
+fn field_order(a: &(Symbol, Value), b: &(Symbol, Value)) -> Ordering {
+    let (a, b) = (a.0.text().unwrap_or("$0"), b.0.text().unwrap_or("$0"));
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
 fn canonical_struct(mut fields: Vec<(Symbol, Value)>) -> Struct {
-    let key = |s: &Symbol| (s.text().unwrap_or("$0").len(), s.text().unwrap_or("$0").to_owned());
     // Later duplicates win: a stable sort keeps their order, then all but the last go.
-    fields.sort_by_key(|f| key(&f.0));
+    fields.sort_by(field_order);
     let mut kept: Vec<(Symbol, Value)> = Vec::with_capacity(fields.len());
     for field in fields {
         match kept.last_mut() {

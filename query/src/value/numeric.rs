@@ -184,16 +184,7 @@ impl Num {
 
     /// The scale `/` gives its result.
     pub fn div_scale(&self, other: &Num) -> u32 {
-        let (weight1, digit1) = self.weight();
-        let (weight2, digit2) = other.weight();
-        let mut weight = weight1 - weight2;
-        if digit1 <= digit2 {
-            weight -= 1;
-        }
-        (SIGNIFICANT_DIGITS_MIN - weight * 4)
-            .max(i64::from(self.scale))
-            .max(i64::from(other.scale))
-            .clamp(0, RESULT_SCALE_MAX / 2) as u32
+        quotient_scale(self.weight(), other.weight(), self.scale.max(other.scale))
     }
 
     /// The quotient rounded to `scale`.
@@ -298,8 +289,8 @@ impl Num {
 
     /// Weight of the first base-10000 digit and that digit, as `numeric.c` sees the number.
     fn weight(&self) -> (i64, u32) {
-        if self.is_zero() {
-            return (0, 0);
+        if let Ok(magnitude) = u128::try_from(self.coefficient.magnitude()) {
+            return weight_of(magnitude, self.scale);
         }
         let digits = self.coefficient.magnitude().to_string();
         // Decimal position of the first digit: value = d.ddd * 10^position.
@@ -373,6 +364,43 @@ pub fn mul_decimals(a: &Decimal, b: &Decimal) -> Result<Decimal> {
         }
     }
     Ok(Num::from_decimal(a)?.mul(&Num::from_decimal(b)?)?.to_decimal())
+}
+
+/// `/`, as [`add_decimals`].
+pub fn div_decimals(a: &Decimal, b: &Decimal) -> Result<Decimal> {
+    match div_small(a, b) {
+        Some(quotient) => Ok(quotient),
+        None => Ok(Num::from_decimal(a)?.div(&Num::from_decimal(b)?)?.to_decimal()),
+    }
+}
+
+/// A quotient that needs no more than machine words.
+fn div_small(a: &Decimal, b: &Decimal) -> Option<Decimal> {
+    let (Int::Small(x), Int::Small(y)) = (a.coefficient(), b.coefficient()) else { return None };
+    let small_scale = |d: &Decimal| (-18..=0).contains(&d.exponent()).then(|| d.exponent().unsigned_abs());
+    let (scale_a, scale_b) = (small_scale(a)?, small_scale(b)?);
+    let weight = |c: &i64, scale| weight_of(u128::from(c.unsigned_abs()), scale);
+    let scale = quotient_scale(weight(x, scale_a), weight(y, scale_b), scale_a.max(scale_b));
+    let dividend = i128::from(*x).checked_mul(10_i128.checked_pow(scale + scale_b - scale_a)?)?;
+    Some(small(div_round_words(dividend, i128::from(*y))?, scale))
+}
+
+/// What [`fit`] makes of an int or a decimal, without leaving machine words. `None`: they do not hold it, or it does not fit.
+pub fn fit_small(value: &Value, precision: u32, scale: u32) -> Option<Decimal> {
+    let (int, exponent) = match value {
+        Value::Int(int) => (int, 0),
+        Value::Decimal(d) => (d.coefficient(), d.exponent()),
+        _ => return None,
+    };
+    let coefficient = match int {
+        Int::Small(i) => i128::from(*i),
+        Int::Big(big) => i128::try_from(&**big).ok()?,
+    };
+    let more = i64::from(scale) + i64::from(exponent);
+    let by = 10_i128.checked_pow(u32::try_from(more.unsigned_abs()).ok()?)?;
+    let fitted = if more >= 0 { coefficient.checked_mul(by)? } else { div_round_words(coefficient, by)? };
+    let digits = fitted.unsigned_abs().checked_ilog10().map_or(0, |log| log + 1);
+    (exponent <= 0 && digits <= precision).then(|| small(fitted, scale))
 }
 
 /// By value.
@@ -537,6 +565,32 @@ pub fn has_at_most(d: &Decimal, digits: u32) -> bool {
     }
 }
 
+/// `select_div_scale`: of two weights and the larger of two scales.
+fn quotient_scale((weight1, digit1): (i64, u32), (weight2, digit2): (i64, u32), scale: u32) -> u32 {
+    let weight = weight1 - weight2 - i64::from(digit1 <= digit2);
+    (SIGNIFICANT_DIGITS_MIN - weight * 4).max(i64::from(scale)).clamp(0, RESULT_SCALE_MAX / 2) as u32
+}
+
+/// As [`Num::weight`].
+fn weight_of(magnitude: u128, scale: u32) -> (i64, u32) {
+    let Some(last) = magnitude.checked_ilog10() else { return (0, 0) };
+    let position = i64::from(last) - i64::from(scale);
+    // Digits after the first of the group of four that the first stands in.
+    let more = position.rem_euclid(4) as u32;
+    let first = match last.checked_sub(more) {
+        Some(rest) => magnitude / 10_u128.pow(rest),
+        None => magnitude * 10_u128.pow(more - last),
+    };
+    (position.div_euclid(4), first as u32)
+}
+
+/// Half away from zero; `None`: not in machine words, or by zero.
+fn div_round_words(a: i128, b: i128) -> Option<i128> {
+    let (quotient, rest) = (a.checked_div(b)?, a.checked_rem(b)?);
+    let up = rest.unsigned_abs() >= b.unsigned_abs().div_ceil(2);
+    if up { quotient.checked_add(if (a < 0) == (b < 0) { 1 } else { -1 }) } else { Some(quotient) }
+}
+
 /// Half away from zero.
 fn div_round(a: &BigInt, b: &BigInt) -> BigInt {
     let negative = (a.sign() == Sign::Minus) != (b.sign() == Sign::Minus);
@@ -656,5 +710,68 @@ mod tests {
         assert!(parse("1e200000").is_none());
         assert!(n("10").power(&n("1000000")).is_err());
         assert!(fit(&n("1000"), 3, 0).is_err());
+    }
+
+    /// Numbers of every length around what machine words hold.
+    fn sample() -> Vec<Decimal> {
+        let mut numbers = Vec::new();
+        for coefficient in [0, 1, 2, 5, 9, 10, 49, 50, 99, 100, 12_345, 49_999, 999_999_999, i64::MAX, i64::MAX - 1] {
+            for sign in [1, -1] {
+                numbers.extend(
+                    [-19, -18, -9, -3, -2, -1, 0, 1]
+                        .map(|exponent| Decimal::new(Int::Small(coefficient * sign), exponent)),
+                );
+            }
+        }
+        numbers.push(Decimal::new(big_to_int(pow10(30) + 7), -12));
+        numbers
+    }
+
+    #[test]
+    fn quotients_in_machine_words_are_those_of_any_size() {
+        let numbers = sample();
+        let mut in_words = 0;
+        for (a, b) in numbers.iter().flat_map(|a| numbers.iter().map(move |b| (a, b))) {
+            let slow = Num::from_decimal(a).unwrap().div(&Num::from_decimal(b).unwrap());
+            in_words += u32::from(div_small(a, b).is_some());
+            match (div_decimals(a, b), slow) {
+                (Ok(fast), Ok(slow)) => assert_eq!(fast, slow.to_decimal(), "{a:?} / {b:?}"),
+                (Err(fast), Err(slow)) => assert_eq!(fast.code, slow.code),
+                (fast, slow) => panic!("{a:?} / {b:?}: {fast:?}, {slow:?}"),
+            }
+        }
+        assert!(in_words > 1000, "{in_words}");
+    }
+
+    #[test]
+    fn what_is_fitted_in_machine_words_is_what_any_size_gives() {
+        for value in sample().into_iter().map(Value::Decimal).chain([Value::int(7), Value::int(i64::MIN)]) {
+            let number = Num::from_value(&value).unwrap();
+            for (precision, scale) in [(1, 0), (3, 2), (12, 2), (19, 19), (20, 5), (38, 0), (38, 30), (1000, 900)] {
+                if let Some(fast) = fit_small(&value, precision, scale) {
+                    let slow = fit(&number, precision, scale).unwrap().to_decimal();
+                    assert_eq!(fast, slow, "{value:?} ({precision},{scale})");
+                }
+            }
+            assert!(fit_small(&value, 1000, 2).is_some() || number.coefficient.bits() > 64 || number.scale == 0);
+        }
+    }
+
+    #[test]
+    fn the_weight_of_a_number_is_that_of_its_digits() {
+        let by_text = |magnitude: u128, scale: u32| {
+            let digits = magnitude.to_string();
+            let position = digits.len() as i64 - 1 - i64::from(scale);
+            let take = (position.rem_euclid(4) + 1) as usize;
+            let first: String = digits.chars().chain(std::iter::repeat('0')).take(take).collect();
+            (position.div_euclid(4), first.parse().unwrap())
+        };
+        for magnitude in
+            (0..39).flat_map(|n| [10_u128.pow(n), 10_u128.pow(n) * 3 / 2]).chain([u128::MAX, 99_999, 10_001])
+        {
+            for scale in 0..24 {
+                assert_eq!(weight_of(magnitude, scale), by_text(magnitude, scale), "{magnitude} {scale}");
+            }
+        }
     }
 }

@@ -24,6 +24,7 @@ mod occ_matrix;
 mod permissions;
 mod point_same;
 mod qldb_forms;
+mod select_list;
 mod session_clock;
 mod session_kept;
 mod session_loads;
