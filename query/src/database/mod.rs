@@ -22,6 +22,7 @@ mod tasks;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
@@ -32,7 +33,7 @@ use ledgerstone_journal::env::is_full;
 use ledgerstone_journal::segment::SEGMENT_BYTES;
 use ledgerstone_journal::{
     Committed, CreateError, CreateOptions, Env, Keys, Ledger, OpenError, OpenOptions, ReadError, STAGED_ABOVE_BYTES,
-    StoredRevision,
+    StoredBlock, StoredRevision,
 };
 
 use log::Journal;
@@ -76,6 +77,10 @@ pub struct Database {
     #[cfg(feature = "analytics")]
     projector: Mutex<Option<Projector>>,
 }
+
+/// How often a block is looked for that the index knows and readers may not see yet, and the time between.
+const SHOWN_TRIES: u32 = 10_000;
+const SHOWN_WAIT: Duration = Duration::from_micros(100);
 
 /// The longest client token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 200;
@@ -421,7 +426,7 @@ impl Database {
     /// What a client token has committed, if it has.
     pub fn client_token(&self, token: &str) -> Result<Option<TokenCommit>> {
         let Some(number) = self.state.rows.token(token)? else { return Ok(None) };
-        let block = self.log.read_block(number).map_err(read_error)?;
+        let block = self.taken_in(number)?;
         let committed = Committed {
             transaction_id: block.tx_id,
             strand: block.strand,
@@ -433,6 +438,17 @@ impl Database {
         };
         let digests: Vec<Hash> = block.info.statements.iter().map(|s| s.digest).collect();
         Ok(Some(TokenCommit { committed, body: body_digest(&digests) }))
+    }
+
+    /// A block that the index knows. It does so a moment before readers may see the block: they wait that long.
+    fn taken_in(&self, number: u64) -> Result<StoredBlock> {
+        for _ in 0..SHOWN_TRIES {
+            match self.log.read_block(number) {
+                Err(ReadError::Beyond { .. }) => std::thread::sleep(SHOWN_WAIT),
+                read => return read.map_err(read_error),
+            }
+        }
+        self.log.read_block(number).map_err(read_error)
     }
 
     /// The first commit of a client token with these statements and parameters. Ask before running an autocommit
