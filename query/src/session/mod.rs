@@ -25,6 +25,7 @@ pub mod settings;
 mod trace;
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
@@ -450,9 +451,15 @@ impl Prepared {
     }
 }
 
+/// A commit's report has fewer.
+const REPORT_BYTES: usize = 256;
+
 /// A commit as clients are told of it: the block's address, the positions of its revisions and of the block leaf.
 pub fn commit_report(committed: &Committed) -> String {
-    format!(
+    let mut report = String::with_capacity(REPORT_BYTES);
+    // Writing to a string does not fail.
+    let _ = write!(
+        report,
         "{{\"strandId\":\"{}\",\"sequenceNo\":{},\"transactionId\":\"{}\",\"firstPosition\":{},\"revisions\":{},\
          \"blockPosition\":{}}}",
         committed.strand,
@@ -461,7 +468,8 @@ pub fn commit_report(committed: &Committed) -> String {
         committed.first_position,
         committed.revisions,
         committed.block_position
-    )
+    );
+    report
 }
 
 /// Wall-clock time for `now()`; the times in blocks come from the journal's clock.

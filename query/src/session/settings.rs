@@ -17,6 +17,9 @@ pub const SETTING_EXECUTOR: &str = "ledgerstone.executor";
 /// From how many scanned documents on `auto` chooses DataFusion.
 pub const SETTING_ANALYTIC_DOCUMENTS: &str = "ledgerstone.analytic_documents";
 
+/// The client token of the next commit; empty by default.
+const CLIENT_TOKEN: &str = "ledgerstone.client_token";
+
 /// Values that differ from the defaults. Cloning is cheap and copy-on-write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -102,7 +105,7 @@ const PARAMETERS: &[Parameter] = &[
     parameter("lc_numeric", "C", OneOf(&["c", "en_us.utf8", "en_us.utf-8", "posix"]), false, "Number format."),
     parameter("lc_time", "C", Anything, false, "No effect."),
     parameter(SETTING_ANALYTIC_DOCUMENTS, "10000", Integer(1, i64::MAX), false, "Scans from here on go to DataFusion."),
-    parameter("ledgerstone.client_token", "", Anything, false, "Makes a retry of the next commit idempotent."),
+    parameter(CLIENT_TOKEN, "", Anything, false, "Makes a retry of the next commit idempotent."),
     parameter("ledgerstone.dialect", "sql", OneOf(&["sql", "partiql"]), false, "Front end that reads statements."),
     parameter(
         SETTING_EXECUTOR,
@@ -195,7 +198,8 @@ impl Settings {
 
     /// The token of the next commit, if one is set.
     pub fn client_token(&self) -> Option<&str> {
-        self.get("ledgerstone.client_token").filter(|token| !token.is_empty())
+        // Asked several times for every transaction, and hardly ever set: not looked for among the defaults.
+        self.changed.get(CLIENT_TOKEN).map(|token| &**token).filter(|token| !token.is_empty())
     }
 
     /// Parameters a PostgreSQL client is told about, as it spells them.
