@@ -35,6 +35,14 @@ use crate::stored::{StoredBlock, StoredRevision};
 use crate::transaction::{Committed, NewRevision, Publish, Sequence, Transaction};
 use crate::writer::Writer;
 
+/// Whether segments may still be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rewriting {
+    Allowed,
+    /// The ledger was closed: the directory may be somebody else's.
+    Over,
+}
+
 /// An open ledger. Dropping it closes it.
 pub struct Ledger {
     pub(crate) journal: Arc<Journal>,
@@ -47,6 +55,8 @@ pub struct Ledger {
     lock: Mutex<Option<Box<dyn Lock>>>,
     /// One redaction at a time.
     redacting: Mutex<()>,
+    /// Held while segments are replaced.
+    rewriting: Mutex<Rewriting>,
     /// One rotation of the key at a time.
     rotating: Mutex<()>,
 }
@@ -356,10 +366,21 @@ impl Ledger {
                 return Err(error.into());
             }
         };
-        match redaction::carry_out(&self.journal, &self.notary, committed.block, pending) {
+        let carried_out = match self.hold_directory() {
+            Some(_held) => redaction::carry_out(&self.journal, &self.notary, committed.block, pending),
+            None => Err(RedactError::Refused("the ledger was closed".to_owned())),
+        };
+        match carried_out {
             Ok(()) => Ok(committed),
             Err(error) => Err(RedactError::Unfinished { committed, cause: Box::new(error) }),
         }
+    }
+
+    /// The ledger is not closed while this is held; `None`: it is closed already, and the directory is another's. For who
+    /// replaces segments: backups and whoever only reads do not keep a ledger open.
+    pub(crate) fn hold_directory(&self) -> Option<MutexGuard<'_, Rewriting>> {
+        let held = self.rewriting.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*held, Rewriting::Allowed).then_some(held)
     }
 
     /// No redaction begins while this is held.
@@ -432,9 +453,9 @@ impl Ledger {
                 tracing::error!("a thread of the journal ended in a panic");
             }
         }
-        // The writer may be preparing a segment, and segments may be packed: that ends before the directory is anybody else's.
+        // The writer may be preparing a segment, and others may be replaced: that ends before the directory is anybody else's.
         self.shared.dismiss();
-        let _still = self.hold_redactions();
+        *self.rewriting.lock().unwrap_or_else(PoisonError::into_inner) = Rewriting::Over;
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         if lock.is_none() {
             return Ok(());
@@ -532,6 +553,7 @@ impl Recovered {
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock)),
             redacting: Mutex::new(()),
+            rewriting: Mutex::new(Rewriting::Allowed),
             rotating: Mutex::new(()),
         };
         if options.threads {

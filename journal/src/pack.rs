@@ -44,6 +44,7 @@ impl Ledger {
     /// writers do not. A segment that is damaged stays as it is and is the error.
     pub fn pack(&self, number: u64) -> Result<Packing, ReadError> {
         let _still = self.hold_redactions();
+        let Some(_held) = self.hold_directory() else { return Ok(Packing::Left) };
         let end = self.sealed_segments();
         if number >= end {
             return Err(ReadError::Beyond { what: "sealed segment", number, end });

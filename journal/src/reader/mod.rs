@@ -185,8 +185,8 @@ impl Journal {
         // Some may have been replaced if it failed.
         open.replaced += 1;
         self.staged_cache().clear();
+        numbers.iter().for_each(|number| open.forget(*number));
         for number in numbers {
-            open.forget(*number);
             let header = SegmentFile::open(&*self.env.storage, &self.dir, *number, OpenMode::Read);
             let header = header.map_err(|error| E::from(error.into()))?.header;
             let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);

@@ -79,6 +79,24 @@ fn a_backup_of_an_open_ledger_is_the_ledger_as_of_its_checkpoint() {
 }
 
 #[test]
+fn a_ledger_closes_while_a_backup_of_it_is_sent() {
+    let env = Env::memory(1);
+    let ledger = ledger(&env);
+    commit(&ledger, 1, 1500).unwrap();
+    let held = Vec::new();
+    let backup = ledger.backup(&held).unwrap();
+    // Whoever waits for the receiver of a backup must not be waited for.
+    ledger.close().unwrap();
+    let mut bytes_sent = 0;
+    let send = backup.send(&held, &mut |part| {
+        bytes_sent += if let Part::Bytes(bytes) = part { bytes.len() } else { 0 };
+        Ok(())
+    });
+    send.unwrap();
+    assert!(bytes_sent > 0);
+}
+
+#[test]
 fn the_next_backup_sends_only_what_is_new() {
     let env = Env::memory(2);
     let ledger = ledger(&env);
