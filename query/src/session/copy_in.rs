@@ -55,7 +55,8 @@ impl CopyIn {
 }
 
 impl Session {
-    pub(super) async fn copy(&mut self, copy: &Copy, job: Job<'_>) -> Result<Response, QueryError> {
+    /// `alone`: it is a transaction of its own if none is open; otherwise the end of the text, or the client's Sync, commits.
+    pub(super) async fn copy(&mut self, copy: &Copy, job: Job<'_>, alone: bool) -> Result<Response, QueryError> {
         if let CopyPlace::File(path) = &copy.place {
             #[cfg(feature = "analytics")]
             return self.copy_to_file(copy, path);
@@ -64,7 +65,7 @@ impl Session {
                 .hint("Use COPY … FROM STDIN or TO STDOUT, or \\copy in psql."));
         }
         let layout = Layout::of(copy)?;
-        let alone = matches!(self.work, Work::Idle);
+        let alone = alone && matches!(self.work, Work::Idle);
         self.join();
         if copy.from {
             let started = self.start_copy_in(copy, job, layout, alone);

@@ -219,7 +219,7 @@ impl Session {
             Statement::Lock(tables) => self.lock_tables(tables, alone),
             Statement::Maintain { command, tables } => self.maintain(command, tables),
             Statement::CreateDatabase { .. } | Statement::DropDatabase { .. } => self.database_command(statement),
-            Statement::Copy(copy) => self.copy(copy, job).await,
+            Statement::Copy(copy) => self.copy(copy, job, alone).await,
             _ => self.run_documents(job, alone).await,
         }
     }

@@ -146,12 +146,8 @@ impl<'s> Connection<'s> {
         if self.copy.is_some() {
             return self.handle_copy(message).await;
         }
-        if self.extended.skipping
-            && !matches!(
-                message,
-                Frontend::Sync | Frontend::Terminate | Frontend::Query(_) | Frontend::NotUtf8 { kind: b'Q', .. }
-            )
-        {
+        // After an error nothing is done before the client's Sync, simple queries included.
+        if self.extended.skipping && !matches!(message, Frontend::Sync | Frontend::Terminate) {
             return Ok(true);
         }
         match message {
@@ -170,7 +166,6 @@ impl<'s> Connection<'s> {
                 return Err(Ended::Protocol(FrameError::Body { kind: 'p', what: "nobody asked for a password" }));
             }
             Frontend::NotUtf8 { kind: b'Q', bytes } => {
-                self.extended.skipping = false;
                 self.session.fail();
                 self.report(&QueryError::not_utf8(&bytes), "");
                 self.ready();
@@ -188,7 +183,6 @@ impl<'s> Connection<'s> {
 
     /// A simple query: every statement, then ReadyForQuery.
     async fn simple(&mut self, text: String) -> Result<(), Ended> {
-        self.extended.skipping = false;
         self.extended.forget_unnamed();
         self.session.forget_prepared("");
         let text: std::sync::Arc<str> = text.into();
