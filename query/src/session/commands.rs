@@ -14,7 +14,7 @@ use crate::catalogue::ddl::existing_table;
 use crate::error::{QueryError, SqlState};
 use crate::exec::Row;
 use crate::permission::Action;
-use crate::transaction::{Transaction, View};
+use crate::transaction::{Savepoint, Transaction, View};
 use crate::types::SqlType;
 
 impl Session {
@@ -253,7 +253,8 @@ impl Session {
         let tag = match statement {
             Statement::Savepoint(name) => {
                 let place = open.tx.as_ref().map(Transaction::savepoint);
-                open.savepoints.push(Mark { name: Arc::clone(&name.text), place, settings });
+                let settings_after = open.settings_after.clone();
+                open.savepoints.push(Mark { name: Arc::clone(&name.text), place, settings, settings_after });
                 "SAVEPOINT"
             }
             Statement::ReleaseSavepoint(name) => {
@@ -266,13 +267,12 @@ impl Session {
                 let at = find(open, name)?;
                 open.savepoints.truncate(at + 1);
                 if let Some(mark) = open.savepoints.last() {
-                    match (mark.place, &mut open.tx) {
-                        (Some(place), Some(tx)) => tx.rollback_to(place)?,
-                        // Nothing had happened when the savepoint was set.
-                        (None, tx) => *tx = None,
-                        (Some(_), None) => {}
+                    // What has been read since still counts, and the snapshot stays, also where nothing was read before.
+                    if let Some(tx) = &mut open.tx {
+                        tx.rollback_to(mark.place.unwrap_or(Savepoint::BEGINNING))?;
                     }
                     self.info.settings = mark.settings.clone();
+                    open.settings_after = mark.settings_after.clone();
                 }
                 open.failed = false;
                 self.roll_back_cursors(at);

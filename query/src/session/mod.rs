@@ -182,6 +182,7 @@ struct Mark {
     /// `None`: nothing had been read or written yet.
     place: Option<Savepoint>,
     settings: Settings,
+    settings_after: Option<Settings>,
 }
 
 impl Session {
@@ -354,6 +355,7 @@ impl Session {
             Work::Idle => return Ok(()),
             Work::Implicit(open) | Work::Explicit(open) => open,
         };
+        let token = self.info.settings.client_token().map(str::to_owned);
         let outcome = match (&open.replay, open.tx) {
             (Some(replay), _) => replay.finish().map(|committed| self.finish_repetition(committed)),
             (None, Some(tx)) => self.commit(tx, open.answers).await,
@@ -363,7 +365,13 @@ impl Session {
         self.end_transaction_locks();
         self.info.settings = match (&outcome, open.settings_after) {
             (Err(_), _) => open.settings_before,
-            (Ok(()), Some(after)) => after,
+            (Ok(()), Some(mut after)) => {
+                // The token is used up, also where it would come back with what SET LOCAL changed for a while.
+                if self.info.settings.client_token().is_none() && after.client_token() == token.as_deref() {
+                    after.forget_client_token();
+                }
+                after
+            }
             (Ok(()), None) => return Ok(()),
         };
         self.follow_settings();
@@ -394,7 +402,7 @@ impl Session {
         {
             self.database.answers().put(token, answers);
             // A token names one commit.
-            self.info.settings.set_fixed("ledgerstone.client_token", "");
+            self.info.settings.forget_client_token();
         }
         Ok(())
     }

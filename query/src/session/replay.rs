@@ -172,7 +172,7 @@ impl Session {
     /// The end of a repetition: the session has the first commit, and the token is used up.
     pub(super) fn finish_repetition(&mut self, committed: Committed) {
         self.note_commit(Some(committed));
-        self.info.settings.set_fixed("ledgerstone.client_token", "");
+        self.info.settings.forget_client_token();
         self.notice("NOTICE", "00000", "this client token has committed before: nothing was done again");
     }
 

@@ -202,6 +202,11 @@ impl Settings {
         self.changed.get(CLIENT_TOKEN).map(|token| &**token).filter(|token| !token.is_empty())
     }
 
+    /// A token names one commit.
+    pub fn forget_client_token(&mut self) {
+        self.set_fixed(CLIENT_TOKEN, "");
+    }
+
     /// Parameters a PostgreSQL client is told about, as it spells them.
     pub fn reported(&self) -> impl Iterator<Item = (&'static str, &str)> {
         PARAMETERS.iter().filter(|parameter| parameter.reported).map(|parameter| {

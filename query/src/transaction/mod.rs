@@ -115,6 +115,11 @@ pub struct Savepoint {
     catalogues: usize,
 }
 
+impl Savepoint {
+    /// Before the first write.
+    pub const BEGINNING: Savepoint = Savepoint { writes: 0, catalogues: 1 };
+}
+
 impl Shared {
     fn new(database: &Arc<Database>, snapshot: OpenSnapshot, on_pending: bool, notes_reads: bool) -> Arc<Shared> {
         Arc::new(Shared {

@@ -30,6 +30,7 @@ mod session_kept;
 mod session_loads;
 mod session_redaction;
 mod session_rotation;
+mod session_savepoints;
 mod session_tokens;
 mod spill;
 mod store_basic;
