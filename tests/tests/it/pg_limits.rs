@@ -87,6 +87,20 @@ fn an_error_is_sent_before_the_sync_to_a_client_that_flushes() {
 }
 
 #[test]
+fn after_an_error_nothing_is_done_before_the_sync() {
+    let server = Server::start();
+    server.psql_ok("CREATE TABLE t (a int); INSERT INTO t VALUES (1)");
+    let mut stream = raw(&server);
+    let frames = [frame(b'P', b"\0SELEC 1\0\0\0"), frame(b'Q', b"DELETE FROM t\0"), frame(b'S', b"")];
+    stream.write_all(&frames.concat()).unwrap();
+    let said = until_ready(&mut stream);
+    assert!(said.contains("42601") && !said.contains("DELETE"), "{said}");
+    stream.write_all(&frame(b'Q', b"SELECT count(*) FROM t\0")).unwrap();
+    assert!(until_ready(&mut stream).contains("SELECT 1"));
+    assert_eq!(server.psql_ok("SELECT count(*) FROM t"), "1");
+}
+
+#[test]
 fn text_that_is_not_utf8_is_a_statement_error_and_the_connection_goes_on() {
     let server = Server::start();
     let mut stream = raw(&server);
