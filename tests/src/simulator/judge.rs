@@ -320,8 +320,8 @@ impl World {
         assert_eq!(answer.as_deref(), Ok(&["ROLLBACK".to_owned()][..]));
         let Some(open) = &mut self.clients[at].open else { return };
         if let Some((work, said)) = open.mark.clone() {
-            // Behind a mark at which nothing had been read, the next statement takes a new snapshot.
-            open.work = work;
+            // Behind a mark at which nothing had been read, the snapshot is the one that was taken since.
+            open.work = work.or_else(|| open.work.as_ref().map(|since| self.model.begin(since.snapshot)));
             open.said.truncate(said);
             open.failed = false;
             self.coverage.met("action: savepoint");
