@@ -180,6 +180,8 @@ impl Run<'_> {
     fn digested(&self, note: &str) -> Result<u64> {
         let refused = |message: String| QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message);
         let ledger = self.tx.database().ledger();
+        // A shell takes the last newline away or adds one.
+        let note = &format!("{}\n", note.trim_end_matches('\n'));
         let read = UnverifiedCheckpoint::parse(note).map_err(|e| refused(format!("the text is no digest: {e}")))?;
         let digest = read.unverified();
         if digest.origin != ledger.origin() {

@@ -47,6 +47,9 @@ fn a_report_between_two_digests_says_what_became_of_each_document() {
     assert_eq!(all[..3], expected);
     assert_eq!(all[3], "SELECT 3", "what came and went is no difference");
     assert_eq!(told(&mut s, &report(&quoted(&digests[1]), "NULL")).unwrap(), all, "to now");
+    // As shells hand texts on: without the last newline, or with one more.
+    let (from, to) = (digests[1].trim_end(), format!("{}\n", digests[8]));
+    assert_eq!(told(&mut s, &report(&quoted(from), &quoted(&to))).unwrap(), all);
     // The same by blocks: a digest covers the blocks before its size.
     let last = told(&mut s, "SELECT max(_ql_block) FROM history(t)").unwrap()[0].parse::<i64>().unwrap();
     assert_eq!(told(&mut s, &report(&(last - 7).to_string(), &last.to_string())).unwrap(), all);

@@ -1,6 +1,7 @@
 //! `ledgerstone shell -c`: what programs that read its rows get.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use crate::harness::{Server, binary};
 
@@ -34,6 +35,21 @@ fn rows_keep_the_types_of_their_columns() {
     assert_eq!(of("ion", "SELECT VALUE p FROM p AS p"), "{name:\"Ada\",age:36,paid:1.50}\n");
     let (ok, said) = shell(&server, &["--format", "json", "-c", "SELECT nothing FROM nowhere"]);
     assert!(!ok && said.contains("ERROR 42P01") && said.contains('^'), "{said}");
+}
+
+#[test]
+fn a_last_statement_without_a_semicolon_is_run_too() {
+    let server = Server::start();
+    let mut child = Command::new(binary())
+        .args(["shell", "--connect", &server.postgres.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let text = b"CREATE TABLE t (a int);\nINSERT INTO t\n  VALUES (1);\nINSERT INTO t VALUES (2)";
+    child.stdin.take().expect("a pipe").write_all(text).expect("it reads");
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(server.psql_ok("SELECT count(*) FROM t"), "2");
 }
 
 #[test]

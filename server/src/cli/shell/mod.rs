@@ -4,6 +4,7 @@ mod cells;
 mod input;
 mod proof;
 
+use std::io::{BufRead, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -20,7 +21,7 @@ use super::terminal::{Style, put, say};
 use super::verify::read_vkey;
 use super::wire::{self, Answer, DEFAULT_ADDRESS};
 use cells::Kind;
-use input::{Typist, is_command};
+use input::{Typist, is_command, is_complete};
 use proof::Pinned;
 
 /// Statements that are remembered.
@@ -136,17 +137,15 @@ impl Open {
         }
         say!("Ledger {} at {}. \\h helps, \\q leaves.", self.shell.ledger, self.shell.connect);
         self.learn_tables();
+        let input = std::io::stdin();
+        if !input.is_terminal() {
+            return Ok(self.read_all(input.lock())?);
+        }
         loop {
             match editor.readline(&format!("{}=> ", self.shell.ledger)) {
                 Ok(text) => {
-                    let text = text.trim();
-                    if matches!(text, "\\q" | "exit" | "quit" | "exit;" | "quit;") {
+                    if !self.typed(&text) {
                         break;
-                    }
-                    if is_command(text) {
-                        let _shown = self.meta(text);
-                    } else if !text.is_empty() {
-                        self.statement(text);
                     }
                 }
                 Err(ReadlineError::Interrupted) => {}
@@ -158,6 +157,34 @@ impl Open {
             editor.save_history(path)?;
         }
         Ok(())
+    }
+
+    /// Runs what comes from a file or a pipe. What stands behind the last semicolon is a statement too.
+    fn read_all(&mut self, input: impl BufRead) -> std::io::Result<()> {
+        let mut text = String::new();
+        for line in input.lines() {
+            text.push_str(&line?);
+            text.push('\n');
+            if is_complete(&text) && !self.typed(&std::mem::take(&mut text)) {
+                return Ok(());
+            }
+        }
+        self.typed(&text);
+        Ok(())
+    }
+
+    /// Does what was typed; false if that was to leave.
+    fn typed(&mut self, text: &str) -> bool {
+        let text = text.trim();
+        if matches!(text, "\\q" | "exit" | "quit" | "exit;" | "quit;") {
+            return false;
+        }
+        if is_command(text) {
+            let _shown = self.meta(text);
+        } else if !text.is_empty() {
+            self.statement(text);
+        }
+        true
     }
 
     /// Runs statements and shows what comes back; false if it failed.

@@ -84,7 +84,7 @@ fn shown(check: &mut Check, report: &ChainReport, manifests: usize) {
         check.not_proved("That the export is all of the journal: there is no manifest in it.");
     }
     check.not_proved(
-        "That these are the blocks that were promised: compare the digest with one that was kept (ledgerstone import --digest).",
+        "That these are the blocks that were promised: compare the digest with one that was kept (ledgerstone import qldb-export --digest).",
     );
     check.not_proved("When things happened: times are the old server's claim.");
 }

@@ -25,7 +25,7 @@ pub fn check(path: &Path, text: &str, given: &Given) -> Check {
         return check
             .unchecked("the file proves that a leaf stands at a position, but does not hold the leaf")
             .advice(format!(
-                "Give it as --leaf FILE, or in hexadecimal. SQL shows it:\n  psql -At -c \"SELECT ledgerstone_leaf({})\"",
+                "Give it as --leaf FILE, or in hexadecimal. SQL shows it:\n  psql -h HOST -p PORT LEDGER -At -c \"SELECT ledgerstone_leaf({})\"",
                 proof.index
             ));
     };

@@ -75,7 +75,7 @@ pub fn refused(mut check: Check, refusal: &Refusal) -> Check {
                 ))
                 .advice(format!(
                     "Ask the server for it, and give it as --consistency FILE:\n  \
-                     psql -At -c \"SELECT ledgerstone_consistency({from}, {to})\" > FILE"
+                     psql -h HOST -p PORT LEDGER -At -c \"SELECT ledgerstone_consistency({from}, {to})\" > FILE"
                 ))
         }
         Refusal::Binding { position, problem } => {
@@ -92,7 +92,7 @@ pub fn advise(check: Check, refusal: &Refusal) -> Check {
     match refusal {
         Refusal::Checkpoint(CheckpointError::NotSigned { .. }) => check.advice(
             "If the ledger's key was rotated, give the proof of it as --rotation FILE. From the server:\n  \
-             psql -At -c \"SELECT encode(ledgerstone_rotation(0), 'base64')\" > FILE",
+             psql -h HOST -p PORT LEDGER -At -c \"SELECT encode(ledgerstone_rotation(0), 'base64')\" > FILE",
         ),
         _ => check,
     }
