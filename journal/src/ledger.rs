@@ -32,7 +32,7 @@ use crate::redaction::{self, RedactError};
 use crate::sequencer::Sequencer;
 use crate::spread::spread;
 use crate::stored::{StoredBlock, StoredRevision};
-use crate::transaction::{Committed, NewRevision, Publish, Sequence, Transaction};
+use crate::transaction::{BlockEnds as _, Committed, NewRevision, Publish, Sequence, Transaction};
 use crate::writer::Writer;
 
 /// Whether segments may still be replaced.

@@ -38,7 +38,7 @@ use crate::segment::{
 };
 use crate::sequencer::{STAGED_ABOVE_BYTES, SequencerOptions, Tail};
 use crate::stored::StoredRevision;
-use crate::transaction::{Committed, PublishedBlock, PublishedRevision};
+use crate::transaction::{BlockEnds as _, Committed, PublishedBlock, PublishedRevision};
 use crate::writer::{prepare, zero};
 
 /// The file that the process holding a ledger has locked.

@@ -118,7 +118,7 @@ impl Segment {
 
 impl BlockEnds for Journal {
     fn block_end(&self, number: u64) -> Result<u64, ReadError> {
-        Journal::block_end(self, number)
+        Ok(self.block_position(number)? + 1)
     }
 }
 
@@ -337,11 +337,6 @@ impl Journal {
             what: format!("position {position} is not where the offsets say"),
             help: Help::Rebuild,
         })
-    }
-
-    /// The position behind a block that is durable.
-    pub fn block_end(&self, number: u64) -> Result<u64, ReadError> {
-        Ok(self.block_position(number)? + 1)
     }
 
     /// The leaf's position of a block.

@@ -58,13 +58,11 @@ impl Origin for Open {
     }
 
     fn redacted_by(&self, record: &RedactionRecord, at: u64) -> Result<Option<u64>, ColumnError> {
-        // Its own block comes after the one that it names.
-        match self.ledger.block_end(record.block) {
-            Ok(end) if end > at => return Ok(None),
-            Err(ReadError::Beyond { .. }) => return Ok(None),
-            _ => {}
-        }
-        let block_end = |number| self.ledger.block_end(number).map_err(contradicts);
+        // A block that is still to come ends behind everything.
+        let block_end = |number| match self.ledger.block_end(number) {
+            Err(ReadError::Beyond { .. }) => Ok(u64::MAX),
+            end => end.map_err(contradicts),
+        };
         let redacted = self.state.redacted_by(record, at, &block_end);
         Ok(redacted.map_err(|error| ColumnError::Internal(error.to_string()))?.map(|redacted| redacted.position))
     }

@@ -424,14 +424,16 @@ impl State {
         at: u64,
         block_end: &dyn Fn(u64) -> Result<u64, IndexError>,
     ) -> Result<Option<Redacted>, IndexError> {
-        let revisions = self.rows.revisions(record.table_id, record.document_id, at)?;
-        let Some(oldest) = revisions.first() else { return Ok(None) };
         let end = block_end(record.block)?;
-        let begin = if end > *oldest && record.block > 0 { block_end(record.block - 1)? } else { 0 };
+        // Its own block comes after the one that it names.
+        if end > at {
+            return Ok(None);
+        }
+        let revisions = self.rows.revisions(record.table_id, record.document_id, at)?;
         let behind = revisions.partition_point(|position| *position < end);
-        let position = behind.checked_sub(1).and_then(|n| revisions.get(n)).copied();
-        let successor = revisions.get(behind).copied();
-        Ok(position.filter(|position| *position >= begin).map(|position| Redacted { position, successor }))
+        let Some(position) = behind.checked_sub(1).and_then(|n| revisions.get(n)).copied() else { return Ok(None) };
+        let begin = record.block.checked_sub(1).map_or(Ok(0), block_end)?;
+        Ok((position >= begin).then(|| Redacted { position, successor: revisions.get(behind).copied() }))
     }
 
     /// The data that a record says was redacted is handed out no more, whether the journal has erased it yet or not.

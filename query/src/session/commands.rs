@@ -252,7 +252,7 @@ impl Session {
         };
         let tag = match statement {
             Statement::Savepoint(name) => {
-                let place = open.tx.as_ref().map(Transaction::savepoint);
+                let place = open.tx.as_ref().map_or(Savepoint::BEGINNING, Transaction::savepoint);
                 let settings_after = open.settings_after.clone();
                 open.savepoints.push(Mark { name: Arc::clone(&name.text), place, settings, settings_after });
                 "SAVEPOINT"
@@ -269,7 +269,7 @@ impl Session {
                 if let Some(mark) = open.savepoints.last() {
                     // What has been read since still counts, and the snapshot stays, also where nothing was read before.
                     if let Some(tx) = &mut open.tx {
-                        tx.rollback_to(mark.place.unwrap_or(Savepoint::BEGINNING))?;
+                        tx.rollback_to(mark.place)?;
                     }
                     self.info.settings = mark.settings.clone();
                     open.settings_after = mark.settings_after.clone();

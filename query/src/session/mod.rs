@@ -179,8 +179,7 @@ struct Open {
 
 struct Mark {
     name: Arc<str>,
-    /// `None`: nothing had been read or written yet.
-    place: Option<Savepoint>,
+    place: Savepoint,
     settings: Settings,
     settings_after: Option<Settings>,
 }

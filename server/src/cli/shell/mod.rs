@@ -127,6 +127,11 @@ impl Open {
     }
 
     fn talk(&mut self) -> rustyline::Result<()> {
+        say!("Ledger {} at {}. \\h helps, \\q leaves.", self.shell.ledger, self.shell.connect);
+        let input = std::io::stdin();
+        if !input.is_terminal() {
+            return Ok(self.read_all(input.lock())?);
+        }
         let config = Config::builder().max_history_size(HISTORY_MAX)?.auto_add_history(true).build();
         let mut editor: Editor<Typist, FileHistory> = Editor::with_config(config)?;
         editor.set_helper(Some(Typist { tables: Arc::clone(&self.tables) }));
@@ -135,12 +140,7 @@ impl Open {
             // No history yet is no error.
             let _ = editor.load_history(path);
         }
-        say!("Ledger {} at {}. \\h helps, \\q leaves.", self.shell.ledger, self.shell.connect);
         self.learn_tables();
-        let input = std::io::stdin();
-        if !input.is_terminal() {
-            return Ok(self.read_all(input.lock())?);
-        }
         loop {
             match editor.readline(&format!("{}=> ", self.shell.ledger)) {
                 Ok(text) => {
