@@ -78,6 +78,7 @@ impl Session {
     /// Commits the explicit transaction. `None`: it has written nothing. One that has failed is rolled back, which is an
     /// error here.
     pub async fn commit_block(&mut self) -> Result<Option<Committed>, QueryError> {
+        self.fail_if_unfinished();
         match self.transaction_status() {
             TransactionStatus::Idle => return Err(no_transaction()),
             TransactionStatus::Failed => {

@@ -191,7 +191,7 @@ impl Session {
         let statement = Statement::Query(Box::new(declare.query.clone()));
         let Parsed { text, parameters, .. } = *job.parsed;
         let parsed = Parsed { statement, text, parameters, noted: Noted::default() };
-        let inner = Job { parsed: &parsed, ..job };
+        let inner = Job { parsed: &parsed, told: None, ..job };
         let own = alone && matches!(self.work, Work::Idle);
         let answer = self.run_documents(inner, alone).await?;
         let Response::Rows { columns, rows } = answer else {
@@ -287,6 +287,9 @@ impl Session {
         }
         self.kept.cursors.clear();
         self.kept.statements.retain(|name, _| name.is_empty());
+        if let Some(holder) = &self.info.advisory {
+            holder.unlock_all();
+        }
         self.reset(None)?;
         Ok(Response::Done { tag: "DISCARD ALL".to_owned() })
     }

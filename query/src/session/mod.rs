@@ -37,7 +37,7 @@ pub use info::{Cancel, CancelReason, Dialect, Door, SessionInfo};
 pub use listed::Sessions;
 pub use response::{CopyOut, Response, RowStream, command_tag, write_tag};
 pub use run::Batch;
-pub(crate) use run::canceled;
+pub use run::canceled;
 pub use runtime::{Inline, Pause, Runtime};
 pub use settings::{SETTING_ANALYTIC_DOCUMENTS, SETTING_EXECUTOR, SettingError, Settings};
 pub use trace::Trace;
@@ -47,7 +47,7 @@ use kept::Kept;
 use replay::Replay;
 
 use crate::Parsed;
-use crate::bind::plan::ResultColumn;
+use crate::bind::plan::{Plan, ResultColumn};
 use crate::database::Database;
 use crate::error::{QueryError, SqlState};
 use crate::instance::Instance;
@@ -138,6 +138,8 @@ pub struct Session {
     chooses_executor: bool,
     strict: bool,
     work: Work,
+    /// A statement runs, or was left in the middle: a bug ended it, and the session outlived it.
+    unfinished: bool,
     last_commit: Option<Committed>,
     /// A commit the client has not been told of.
     unreported: bool,
@@ -239,6 +241,7 @@ impl Session {
             chooses_executor: true,
             strict: options.strict,
             work: Work::Idle,
+            unfinished: false,
             last_commit: None,
             unreported: false,
             notices: Vec::new(),
@@ -304,6 +307,17 @@ impl Session {
                 }
             }
             Work::Idle => {}
+        }
+    }
+
+    /// A statement that a bug has ended in the middle may have taken the transaction along: it must not be committed, nor
+    /// its savepoints be gone back to.
+    fn fail_if_unfinished(&mut self) {
+        if std::mem::take(&mut self.unfinished) {
+            self.fail();
+            if let Some(open) = self.open() {
+                open.savepoints.clear();
+            }
         }
     }
 
@@ -455,6 +469,18 @@ impl Prepared {
     /// value like others.
     pub fn with_its_nulls<'p>(&self, parameters: &'p [Option<Value>]) -> Cow<'p, [Option<Value>]> {
         run::with_nulls_of(self.dialect, parameters)
+    }
+
+    /// Whether a plan takes and answers what the client was told.
+    fn describes(&self, plan: &Plan) -> bool {
+        let same_columns = match (&self.columns, plan.columns()) {
+            (Some(told), Some(now)) => {
+                let same = |(a, b): (&ResultColumn, &ResultColumn)| a.name == b.name && a.ty == b.ty;
+                Arc::ptr_eq(told, now) || told.len() == now.len() && told.iter().zip(now.iter()).all(same)
+            }
+            (told, now) => told.is_none() == now.is_none(),
+        };
+        same_columns && self.parameter_types == plan.parameter_types()
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Job<'a> {
     pub types: &'a [Option<SqlType>],
     /// The text is this statement alone, so its plan may be kept under it.
     pub alone: bool,
+    /// What the client was told of the statement when it was prepared, if it reads the answer by that.
+    pub told: Option<&'a Prepared>,
 }
 
 impl Job<'_> {
@@ -84,7 +86,8 @@ impl Session {
         };
         batch.next += 1;
         let alone = batch.statements.len() == 1;
-        let job = Job { text: &batch.text, parsed, dialect: self.info.dialect, parameters: &[], types: &[], alone };
+        let (text, dialect) = (&batch.text, self.info.dialect);
+        let job = Job { text, parsed, dialect, parameters: &[], types: &[], alone, told: None };
         if parsed.parameters > 0 {
             self.fail();
             return Err(QueryError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1")
@@ -141,6 +144,8 @@ impl Session {
             parameters: &parameters,
             types: &prepared.types,
             alone: true,
+            // The other doors describe each answer as it is.
+            told: (self.info.door == Door::Postgres).then_some(prepared),
         };
         self.run_job(job, alone).await
     }
@@ -151,6 +156,8 @@ impl Session {
             (own, 0) => own,
             (own, most) => own.min(most),
         };
+        self.fail_if_unfinished();
+        self.unfinished = true;
         self.info.cancel.arm(timeout);
         self.info.statement_time_ms = now_ms();
         self.info.transaction_time_ms = match self.open() {
@@ -174,6 +181,7 @@ impl Session {
         if let Some(place) = &self.place {
             place.ended(self.transaction_status());
         }
+        self.unfinished = false;
         answer
     }
 
@@ -192,6 +200,7 @@ impl Session {
                 parameters: &run.parameters,
                 types: &run.prepared.types,
                 alone: true,
+                told: job.told.map(|_| &*run.prepared),
             };
             // Its text is not the one the client has sent, so no place in it means anything there.
             return self.run_documents(job, alone).await.map_err(|error| QueryError { span: None, ..error });
@@ -344,6 +353,9 @@ impl Session {
             Statement::Exec { procedure, arguments } => self.exec_procedure(tx, job, procedure, arguments),
             _ => {
                 let plan = self.plan(tx, job, defines)?;
+                if job.told.is_some_and(|told| !told.describes(&plan)) {
+                    return Err(changed_result());
+                }
                 self.run_plan(tx, job, &plan)
             }
         }
@@ -476,7 +488,7 @@ impl Session {
         if failed && !ends_failure(statement) {
             return Err(failed_transaction());
         }
-        let job = Job { text, parsed, dialect, parameters: &[], types: &prepared.types, alone: true };
+        let job = Job { text, parsed, dialect, parameters: &[], types: &prepared.types, alone: true, told: None };
         match statement {
             Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
                 let plan = self.describe_plan(job, statement)?;
@@ -589,6 +601,12 @@ pub fn canceled(reason: CancelReason) -> QueryError {
             QueryError::new(SqlState::SHUTDOWN, "terminating connection because the server is shutting down")
         }
     }
+}
+
+/// In PostgreSQL's words, by which drivers know that they have to prepare the statement again.
+fn changed_result() -> QueryError {
+    QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type")
+        .hint("A table of the statement was changed after it was prepared: prepare it again.")
 }
 
 /// Statements that change the catalogue inside a transaction.

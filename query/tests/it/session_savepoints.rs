@@ -1,8 +1,12 @@
 //! Savepoints, and what they and SET LOCAL leave behind: what was read counts to the end, a token is used once.
 
-use ledgerstone_query::session::{Dialect, Response, Session};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{block_on, open_instance, session, told};
+use ledgerstone_query::session::{Dialect, Pause, Response, Runtime, Session, SessionOptions};
+
+use crate::support::{block_on, clerk, open_instance, session, told};
 
 fn run(session: &mut Session, texts: &[&str]) {
     for text in texts {
@@ -91,4 +95,38 @@ fn a_copy_commits_with_the_other_statements_of_its_text() {
         assert_eq!(failed.is_err(), rows == "0");
         assert_eq!(told(&mut sql, "SELECT count(*) FROM t").unwrap()[0], rows);
     }
+}
+
+/// Stands for a bug in what takes long, once.
+#[derive(Default)]
+struct Breaks(AtomicBool);
+
+impl Runtime for Breaks {
+    fn long(&self, work: &mut dyn FnMut()) {
+        assert!(!self.0.swap(false, Ordering::AcqRel), "it breaks");
+        work();
+    }
+
+    fn pause(&self, _: u32) -> Pause {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[test]
+fn a_transaction_in_which_a_bug_ended_a_statement_is_not_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let instance = open_instance(dir.path()).unwrap();
+    run(&mut session(&instance, Dialect::Sql), &["CREATE TABLE t (a int)"]);
+    let breaks = Arc::new(Breaks::default());
+    let options = SessionOptions { runtime: breaks.clone(), ..clerk(Dialect::Sql) };
+    let mut broken = Session::new(Arc::clone(&instance), "main", options).unwrap();
+    run(&mut broken, &["BEGIN", "INSERT INTO t VALUES (1)", "SAVEPOINT s", "INSERT INTO t VALUES (2)"]);
+    breaks.0.store(true, Ordering::Release);
+    catch_unwind(AssertUnwindSafe(|| told(&mut broken, "CREATE TABLE u (a int)"))).unwrap_err();
+    for text in ["INSERT INTO t VALUES (3)", "ROLLBACK TO s"] {
+        told(&mut broken, text).unwrap_err();
+    }
+    assert_eq!(told(&mut broken, "COMMIT").unwrap(), ["ROLLBACK"]);
+    run(&mut broken, &["INSERT INTO t VALUES (4)"]);
+    assert_eq!(told(&mut broken, "SELECT a FROM t").unwrap(), ["4", "SELECT 1"]);
 }

@@ -118,6 +118,10 @@ fn an_advisory_lock_is_held_by_one_session_and_ends_with_it_or_its_transaction()
         two.batch_execute("SELECT pg_advisory_lock(7)").await.unwrap();
         assert!(two.query_one("SELECT pg_advisory_unlock(7)", &[]).await.unwrap().get::<_, bool>(0));
         assert!(!two.query_one("SELECT pg_advisory_unlock(7)", &[]).await.unwrap().get::<_, bool>(0));
+        // What a pool runs before it hands the session to somebody else.
+        two.batch_execute("SELECT pg_advisory_lock(7)").await.unwrap();
+        two.batch_execute("DISCARD ALL").await.unwrap();
+        assert!(server.client().await.query_one(tries, &[]).await.unwrap().get::<_, bool>(0));
     });
 }
 

@@ -76,6 +76,32 @@ async fn a_prepared_statement_outlives_a_change_of_the_catalogue() {
 }
 
 #[tokio::test]
+async fn a_statement_whose_columns_have_changed_is_refused_until_it_is_prepared_again() {
+    let server = Server::start();
+    let client = server.client().await;
+    let other = server.client().await;
+    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, a text, b text)").await.unwrap();
+    let insert = client.prepare("INSERT INTO t VALUES ($1, $2, $3) RETURNING *").await.unwrap();
+    let select = client.prepare("SELECT * FROM t WHERE id = $1").await.unwrap();
+    client.query_one(&insert, &[&1_i32, &"a", &"b"]).await.unwrap();
+    for change in
+        ["ALTER TABLE t ADD COLUMN c int", "ALTER TABLE t DROP COLUMN c", "ALTER TABLE t RENAME COLUMN a TO z"]
+    {
+        other.batch_execute(change).await.unwrap();
+        let outcome = client.query(&select, &[&1_i32]).await;
+        match change.contains("DROP") {
+            true => assert_eq!(outcome.unwrap()[0].get::<_, &str>(2), "b", "what it was prepared for is back"),
+            false => assert_eq!(state(&outcome.unwrap_err()), "0A000", "{change}"),
+        }
+    }
+    assert_eq!(state(&client.query(&insert, &[&2_i32, &"a", &"b"]).await.unwrap_err()), "0A000");
+    let count = client.query_one("SELECT count(*) FROM t", &[]).await.unwrap();
+    assert_eq!(count.get::<_, i64>(0), 1, "what was refused has changed nothing");
+    let again = client.prepare("SELECT * FROM t WHERE id = $1").await.unwrap();
+    assert_eq!(client.query_one(&again, &[&1_i32]).await.unwrap().get::<_, &str>("z"), "a");
+}
+
+#[tokio::test]
 async fn rows_are_fetched_in_portions_and_pipelines_hold() {
     let server = Server::start();
     let mut client = server.client().await;
