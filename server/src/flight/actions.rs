@@ -1,6 +1,7 @@
 //! DoAction: prepared statements, transactions and savepoints of Flight SQL; sessions and cancellation of Flight.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow_flight::sql::{
     ActionBeginSavepointRequest, ActionBeginSavepointResult, ActionBeginTransactionRequest,
@@ -16,7 +17,7 @@ use prost::Message;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use super::keeper::{Cancelled, Statement};
+use super::keeper::{Cancelled, Keeper, Owner, Statement};
 use super::messages::{
     CloseSessionResult, CloseSessionStatus, GetSessionOptionsResult, OptionError, OptionErrorValue, OptionValue,
     SessionOptionValue, SetSessionOptionsRequest, SetSessionOptionsResult,
@@ -156,16 +157,8 @@ impl Flight {
             Ok(EndTransaction::Rollback) => false,
             _ => return Err(Status::invalid_argument("say whether to commit or to roll back")),
         };
-        let outcome = self.transaction(&who.owner, id)?.with(End { commit }).await;
-        // One whose statement still runs goes on; any other has ended, well or not.
-        let busy = outcome.as_ref().is_err_and(|status| {
-            status.metadata().get("ledgerstone-sqlstate").is_some_and(|state| state == SqlState::OBJECT_IN_USE.as_str())
-        });
-        if !busy {
-            self.keeper.end_transaction(&who.owner, id);
-            self.keeper.transactions.remove(&who.owner, id)?;
-        }
-        outcome
+        let end = End { commit, keeper: Arc::clone(&self.keeper), owner: who.owner.clone(), id: id.to_owned() };
+        self.transaction(&who.owner, id)?.with(end).await
     }
 
     async fn begin_savepoint(&self, who: Who, request: ActionBeginSavepointRequest) -> Result<String, Status> {
@@ -272,13 +265,19 @@ impl Flight {
     }
 }
 
+/// The end of a transaction that a call has begun. Well or not, it has ended then, also for a client that does not wait.
 struct End {
     commit: bool,
+    keeper: Arc<Keeper>,
+    owner: Owner,
+    id: String,
 }
 
 impl AsyncWork<()> for End {
     async fn run(self, session: &mut Session, _: Scope) -> Result<(), Status> {
         let ended = if self.commit { session.commit_block().await.map(drop) } else { session.roll_back_block() };
+        self.keeper.end_transaction(&self.owner, &self.id);
+        self.keeper.transactions.remove(&self.owner, &self.id)?;
         ended.map_err(status::of_error)
     }
 }

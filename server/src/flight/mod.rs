@@ -11,6 +11,7 @@
 //! | `keeper` | what lives longer than a call, and to whom it belongs |
 //! | `run` | one statement: where it runs, and what it answers |
 //! | `put` | updates, and parameters that are bound |
+//! | `received` | batches as clients send them, checked before they are decoded |
 //! | `actions` | transactions, savepoints, prepared statements, sessions |
 //! | `metadata`, `facts` | catalogs, tables and keys; what the server and its types are |
 //! | `types`, `columns`, `parameters` | SQL's types and values as Arrow's, and back |
@@ -28,6 +29,7 @@ mod metadata;
 mod parameters;
 mod placeholders;
 mod put;
+mod received;
 mod rows;
 mod run;
 mod service;

@@ -1,26 +1,21 @@
 //! DoPut: updates, and the parameters of prepared statements.
 
 use arrow::array::RecordBatch;
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::error::FlightError;
 use arrow_flight::sql::{Command, DoPutPreparedStatementResult, DoPutUpdateResult};
 use arrow_flight::{FlightData, PutResult};
-use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use ledgerstone_digest::ion::Value;
-use ledgerstone_query::error::{QueryError, SqlState};
-use ledgerstone_query::session::{Prepared, Session};
+use ledgerstone_query::error::QueryError;
+use ledgerstone_query::session::{Prepared, Session, canceled};
 use ledgerstone_query::types::SqlType;
 use prost::Message as _;
 use tonic::{Status, Streaming};
 
+use super::received::{Batches, batches, next_with_columns};
 use super::run::{AsyncWork, Scope, Text, prepare, run_once};
 use super::service::{Flight, command, text_of, unknown};
 use super::who::Who;
 use super::{parameters, status};
-
-/// Batches of parameters as they come.
-type Batches = BoxStream<'static, Result<RecordBatch, Status>>;
 
 impl Flight {
     /// What a stream of DoPut asks for, and what is answered to it.
@@ -41,7 +36,7 @@ impl Flight {
                 let text = statement.text.clone();
                 let rows = match statement.types.is_empty() {
                     true => Rows::Bound(Vec::new()),
-                    false => match batches(first, data).next().await? {
+                    false => match Sent::of(first, data).await? {
                         Some(first) => Rows::Sent(first),
                         None => Rows::Bound(statement.bound()?),
                     },
@@ -51,7 +46,7 @@ impl Flight {
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let statement = self.keeper.statement(&who.owner, &query.prepared_statement_handle)?;
-                statement.bind(one_row(batches(first, data), &statement.types).await?);
+                statement.bind(one_row(Sent::of(first, data).await?, &statement.types).await?);
                 // Some drivers take what is not there for an empty handle.
                 let prepared_statement_handle = Some(query.prepared_statement_handle);
                 DoPutPreparedStatementResult { prepared_statement_handle }.encode_to_vec()
@@ -61,9 +56,6 @@ impl Flight {
         Ok(PutResult { app_metadata: answer.into() })
     }
 }
-
-/// Reads batches, and knows whether there are more.
-struct Reader(Batches);
 
 /// The first batch that has rows or columns, and what follows it.
 struct Sent {
@@ -76,39 +68,21 @@ enum Rows {
     Sent(Sent),
 }
 
-impl Reader {
-    /// Batches without columns are what clients send that have nothing to bind.
-    async fn next(mut self) -> Result<Option<Sent>, Status> {
-        while let Some(batch) = self.0.try_next().await? {
-            if batch.num_columns() > 0 {
-                return Ok(Some(Sent { first: batch, rest: self.0 }));
-            }
-        }
-        Ok(None)
+impl Sent {
+    /// What a stream sends whose first message has been read; `None` if nothing is bound.
+    async fn of(first: FlightData, rest: Streaming<FlightData>) -> Result<Option<Sent>, Status> {
+        let mut rest = batches(first, rest);
+        Ok(next_with_columns(&mut rest).await?.map(|first| Sent { first, rest }))
     }
 }
 
-/// The batches of a stream whose first message has been read.
-fn batches(first: FlightData, rest: Streaming<FlightData>) -> Reader {
-    let first = (!first.data_header.is_empty()).then_some(Ok(first));
-    let all = futures::stream::iter(first).chain(rest).map_err(|status| FlightError::Tonic(Box::new(status)));
-    let decoded = FlightRecordBatchStream::new_from_flight_data(all).map_err(|error| match error {
-        FlightError::Tonic(status) => *status,
-        other => status::of_error(QueryError::new(
-            SqlState::INVALID_BINARY_REPRESENTATION,
-            format!("what was sent is no stream of Arrow batches: {other}"),
-        )),
-    });
-    Reader(decoded.boxed())
-}
-
 /// The parameters of a query, which has one row of them.
-async fn one_row(reader: Reader, types: &[SqlType]) -> Result<Vec<Option<Value>>, Status> {
+async fn one_row(sent: Option<Sent>, types: &[SqlType]) -> Result<Vec<Option<Value>>, Status> {
     let more = || {
         let error = QueryError::unsupported("a query with more than one row of parameters");
         status::of_error(error.hint("Bind one row, run the query, and bind the next; updates take any number."))
     };
-    let Some(mut sent) = reader.next().await? else {
+    let Some(mut sent) = sent else {
         return if types.is_empty() {
             Ok(Vec::new())
         } else {
@@ -162,7 +136,12 @@ impl AsyncWork<i64> for Update {
         }
         let outcome = each(session, &prepared, &self.text, sent, next).await;
         match (own, outcome) {
-            (false, outcome) => outcome,
+            (false, Ok(count)) => Ok(count),
+            (false, Err(status)) => {
+                // Its first rows are in the transaction, which must not be committed with them.
+                session.fail();
+                Err(status)
+            }
             (true, Ok(count)) => session.commit_block().await.map(|_| count).map_err(fail),
             (true, Err(status)) => {
                 session.roll_back_block().map_err(fail)?;
@@ -187,7 +166,14 @@ async fn each(
     let mut batches = futures::stream::iter([sent.first].into_iter().chain(next).map(Ok)).chain(sent.rest);
     while let Some(batch) = batches.try_next().await? {
         for row in 0..batch.num_rows() {
+            // Others have their turn, and a client that has left is noticed between two rows as well as in one.
+            tokio::task::consume_budget().await;
             let number = before + row + 1;
+            if number > 1
+                && let Some(reason) = session.cancel_handle().reason()
+            {
+                return Err(text.status(&canceled(reason)));
+            }
             let one = async {
                 let parameters = parameters::row(&batch, row, &prepared.parameter_types)?;
                 once(session, prepared, &parameters).await

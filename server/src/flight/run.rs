@@ -6,7 +6,7 @@ use ledgerstone_digest::ion::Value;
 use ledgerstone_query::bind::plan::ResultColumn;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::session::{
-    Cancel, Concern, Dialect, Door, Prepared, Response, RowStream, Session, SessionOptions,
+    Cancel, Concern, Dialect, Door, Prepared, Response, RowStream, Session, SessionOptions, TransactionStatus,
 };
 use ledgerstone_query::types::SqlType;
 use tonic::Status;
@@ -88,13 +88,7 @@ impl Flight {
 
     /// A transaction that a call has begun.
     pub fn transaction(&self, owner: &Owner, id: &str) -> Result<Place, Status> {
-        let gone = |_| {
-            status::of_error(
-                QueryError::new(SqlState::NO_ACTIVE_TRANSACTION, "there is no such transaction")
-                    .hint("It has ended, or nothing was asked in it for too long and it was rolled back."),
-            )
-        };
-        self.keeper.transactions.find(owner, id).map(Place::Transaction).map_err(gone)
+        self.keeper.transactions.find(owner, id).map(Place::Transaction).map_err(|_| transaction_gone())
     }
 
     /// Where a prepared statement is to run.
@@ -118,6 +112,13 @@ impl Flight {
         // Opening a ledger for the first time reads its journal.
         blocking(move || Session::new(instance, &ledger, options).map_err(status::of_error)).await
     }
+}
+
+fn transaction_gone() -> Status {
+    status::of_error(
+        QueryError::new(SqlState::NO_ACTIVE_TRANSACTION, "there is no such transaction")
+            .hint("It has ended, or nothing was asked in it for too long and it was rolled back."),
+    )
 }
 
 impl Place {
@@ -151,6 +152,10 @@ impl Place {
                 }
                 Place::Session(in_use) | Place::Transaction(in_use) => {
                     let mut session = in_use.session().await?;
+                    // It may have ended while this waited for its turn.
+                    if scope == Scope::Transaction && session.transaction_status() == TransactionStatus::Idle {
+                        return Err(transaction_gone());
+                    }
                     running.set(true);
                     let done = work.run(&mut session, scope).await;
                     running.set(false);

@@ -189,6 +189,19 @@ def transactions_are_committed_and_rolled_back(servers):
             assert run(other, "SELECT count(*) FROM moved") == [(0,)]
 
 
+def a_bulk_update_that_fails_ends_its_transaction(servers):
+    with servers.open.connect() as other:
+        run(other, "CREATE TABLE bulk (id int4 PRIMARY KEY)")
+        for user in (None, "ada"):
+            with servers.open.connect(user=user, autocommit=False) as connection, connection.cursor() as cursor:
+                rows = [(1,), (2,), ("abc",)]
+                texts = pa.RecordBatch.from_pydict({"1": pa.array([str(row[0]) for row in rows])})
+                stream = pa.RecordBatchReader.from_batches(texts.schema, [texts])
+                refused(lambda: cursor.executemany("INSERT INTO bulk VALUES ($1)", stream), "22P02")
+                refused(connection.commit, "25P02")
+            assert run(other, "SELECT count(*) FROM bulk") == [(0,)]
+
+
 def a_statement_outlives_the_transaction_it_was_prepared_in(servers):
     """ADBC prepares a text once for each cursor."""
     text = "INSERT INTO outlived VALUES ($1)"
@@ -477,6 +490,7 @@ if __name__ == "__main__":
         updates_say_how_many_rows,
         rows_bound_together_are_all_written_or_none,
         transactions_are_committed_and_rolled_back,
+        a_bulk_update_that_fails_ends_its_transaction,
         a_statement_outlives_the_transaction_it_was_prepared_in,
         conflicts_and_failures_of_transactions_have_their_states,
         a_signed_in_connection_has_a_session,
