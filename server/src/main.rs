@@ -21,6 +21,7 @@ mod qldb;
 mod s3;
 mod scrub;
 mod sessions;
+mod socket;
 
 fn main() -> std::process::ExitCode {
     cli::run()

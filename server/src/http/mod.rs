@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::metrics::{LedgerMetrics, Metrics};
 use crate::qldb;
-use crate::{flight, grpc};
+use crate::{flight, grpc, socket};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -41,12 +41,7 @@ pub async fn serve(
     listener: TcpListener,
     mut shutdown: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    // Small answers are not held back to be sent with others.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-    });
+    let listener = listener.tap_io(|stream| socket::prepare(stream, None));
     axum::serve(listener, router(state))
         .with_graceful_shutdown(async move {
             let _ = shutdown.wait_for(|stop| *stop).await;

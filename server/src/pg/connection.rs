@@ -109,7 +109,12 @@ impl<'s> Connection<'s> {
     /// The next message; false after the last one.
     async fn step(&mut self) -> Result<bool, Ended> {
         match frame::next(&mut self.wire.inbound, &self.server.config.limits).map_err(Ended::Protocol)? {
-            Next::Frame(message) => self.handle(message).await,
+            Next::Frame(message) => {
+                let more = self.handle(message).await?;
+                // However many messages have come at once, and however long their answers are.
+                self.wire.relieve().await?;
+                Ok(more)
+            }
             Next::More(wanted) => {
                 if std::mem::take(&mut self.flush) {
                     self.wire.flush().await?;
@@ -246,8 +251,8 @@ impl<'s> Connection<'s> {
                                 if let Err(error) = rows::write(&mut self.wire.out, row, &columns, &Formats::AllText) {
                                     return Ok(Err(error));
                                 }
+                                self.wire.relieve().await?;
                             }
-                            self.wire.relieve().await?;
                         }
                         Ok(None) => break,
                         Err(error) => return Ok(Err(error)),

@@ -294,6 +294,7 @@ impl Connection<'_> {
                 self.wire.out.empty(b's');
                 return Ok(Ok(()));
             }
+            self.wire.relieve().await?;
         }
         loop {
             for row in ahead.by_ref() {
@@ -305,8 +306,8 @@ impl Connection<'_> {
                     self.wire.out.empty(b's');
                     return Ok(Ok(()));
                 }
+                self.wire.relieve().await?;
             }
-            self.wire.relieve().await?;
             match rows.next_chunk() {
                 Ok(Some(chunk)) => *ahead = chunk.into_iter(),
                 Ok(None) => break,

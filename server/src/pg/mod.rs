@@ -32,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::ServeConfig;
 use crate::metrics::Metrics;
+use crate::socket;
 
 pub use auth::{Users, UsersError, users_line};
 pub use runtime::tokio as runtime;
@@ -116,9 +117,7 @@ async fn one(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, shutdown:
     server.metrics.connections_opened.one();
     let open = server.metrics.connections_open.add(1);
     let _leave = Leave(&server.metrics);
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-    }
+    socket::prepare(&stream, Some(peer));
     if open as u64 > server.config.limits.connections {
         server.metrics.connections_refused.one();
         let mut wire = wire::Wire::new(Box::new(stream));

@@ -190,6 +190,11 @@ fn initial_response(body: &[u8]) -> Option<&[u8]> {
 async fn password_message(server: &Server, wire: &mut Wire) -> Result<Option<bytes::BytesMut>, Ended> {
     wire.flush().await?;
     loop {
+        // Nothing else may come now, least of all what may be long.
+        if wire.inbound.first().is_some_and(|kind| *kind != b'p') {
+            server.metrics.protocol_errors.one();
+            return Ok(None);
+        }
         match frame::next(&mut wire.inbound, &server.config.limits) {
             Ok(Next::Frame(Frontend::Password(body))) => return Ok(Some(body)),
             Ok(Next::Frame(_)) | Err(_) => {

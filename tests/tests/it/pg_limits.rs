@@ -87,6 +87,21 @@ fn an_error_is_sent_before_the_sync_to_a_client_that_flushes() {
 }
 
 #[test]
+fn long_answers_are_sent_before_the_client_asks_for_them() {
+    let server = Server::start();
+    let mut stream = raw(&server);
+    let columns: Vec<String> = (0..1000).map(|n| format!("{n} AS a_column_with_quite_a_long_name_{n}")).collect();
+    let text = format!("\0SELECT {}\0\0\0", columns.join(", "));
+    stream.write_all(&frame(b'P', text.as_bytes())).unwrap();
+    // Each is a few bytes and answered with sixty thousand; nothing here is a Sync or a Flush.
+    stream.write_all(&frame(b'D', b"S\0").repeat(100)).unwrap();
+    let mut answers = vec![0; 5_000_000];
+    stream.read_exact(&mut answers).unwrap();
+    stream.write_all(&frame(b'S', b"")).unwrap();
+    assert!(until_ready(&mut stream).ends_with('I'));
+}
+
+#[test]
 fn after_an_error_nothing_is_done_before_the_sync() {
     let server = Server::start();
     server.psql_ok("CREATE TABLE t (a int); INSERT INTO t VALUES (1)");
@@ -248,4 +263,12 @@ async fn a_password_is_asked_for_where_there_are_users() {
     assert_eq!(alice.query_one("SELECT 1", &[]).await.unwrap().get::<_, i32>(0), 1);
     assert_eq!(state(&connect("alice", "pen").await.err().unwrap()), "28P01");
     assert_eq!(state(&connect("mallory", "pencil").await.err().unwrap()), "28P01");
+    // Who has not proved who it is gets no room for a long message.
+    let mut stream = TcpStream::connect(server.postgres).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"\0\0\0\x14\0\x03\0\0user\0alice\0\0").unwrap();
+    stream.write_all(b"B\x03\0\0\0").unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).expect("it is refused at once");
+    assert!(String::from_utf8_lossy(&said).contains("28P01"));
 }
