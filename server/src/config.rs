@@ -201,6 +201,13 @@ impl Limits {
         TransactionLimits { transaction_bytes_max, ..TransactionLimits::default() }
     }
 
+    /// Sessions that may be open at all doors together, each with one statement at a time.
+    pub fn sessions_in_all(&self) -> u64 {
+        let doors =
+            [self.connections, self.grpc_sessions, self.flight_sessions, self.flight_sessions, self.qldb_sessions];
+        doors.into_iter().fold(0, u64::saturating_add)
+    }
+
     /// What of each ledger is kept in memory.
     pub fn memory(&self) -> MemoryLimits {
         let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);

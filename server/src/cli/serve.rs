@@ -177,6 +177,9 @@ fn raise_descriptor_limit() {
 /// Where the limits come to less, what has been freed is given back soon: it counts, and nobody has limited it.
 const SMALL_MEMORY_BYTES: u64 = 1 << 30;
 
+/// For opening ledgers, backups, exports and what else may block and belongs to no session.
+const THREADS_BESIDE_SESSIONS: u64 = 512;
+
 fn serve(config: ServeConfig) -> Result<(), ServeError> {
     raise_descriptor_limit();
     if config.limits.memory_bytes_in_all() < SMALL_MEMORY_BYTES {
@@ -184,7 +187,13 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     }
     // Two threads at least, so that a long statement never stops everyone.
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    // A statement that waits keeps its thread, and whoever ends its waiting needs one: there are enough for every session.
+    let blocking = config.limits.sessions_in_all().saturating_add(THREADS_BESIDE_SESSIONS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(usize::try_from(blocking).unwrap_or(usize::MAX))
+        .enable_all()
+        .build()?;
     let env = Env::production();
     let mut seed = [0; 32];
     env.rng.fill(&mut seed);
