@@ -87,6 +87,8 @@ pub struct Session {
     ledger: String,
     options: SessionOptions,
     id: String,
+    /// A transaction was begun in it whose end was not seen.
+    unsettled: bool,
 }
 
 /// A handle on an open transaction, given to the body of [`Session::transact`]. Clones are the same transaction.
@@ -125,7 +127,7 @@ struct Collected {
 impl Session {
     pub(crate) async fn open(client: Client, ledger: &str, options: SessionOptions) -> Result<Session> {
         let id = open_session(&client, ledger, &options).await?;
-        Ok(Session { client, ledger: ledger.to_owned(), options, id })
+        Ok(Session { client, ledger: ledger.to_owned(), options, id, unsettled: false })
     }
 
     /// The ledger's name.
@@ -141,6 +143,7 @@ impl Session {
     /// Runs one statement in a transaction of its own. When this returns, the statement has been run, and a change is
     /// durable; rows are still coming.
     pub async fn execute(&mut self, statement: &str, parameters: &[Value]) -> Result<Rows> {
+        self.leave_transaction().await?;
         match self.execute_once(statement, parameters, "").await {
             // The session was not there, so nothing was run.
             Err(Error::SessionGone(_)) => {
@@ -165,6 +168,7 @@ impl Session {
         parameters: &[Value],
         retry: RetryPolicy,
     ) -> Result<Rows> {
+        self.leave_transaction().await?;
         let mut failed = 0;
         loop {
             let outcome = match self.execute_once(statement, parameters, token).await {
@@ -199,7 +203,8 @@ impl Session {
     /// `options.retry` allows, so the body must have no effects but those of its statements. If the outcome of a COMMIT
     /// is not known, it is looked up by its client token before anything is run again.
     ///
-    /// An error of the body that is not a conflict rolls back and is returned.
+    /// An error of the body that is not a conflict rolls back and is returned. If the future is dropped before it is done,
+    /// what was not committed by then is rolled back; the session can be used on.
     ///
     /// ```no_run
     /// # async fn example(session: &mut ledgerstone_client::Session) -> ledgerstone_client::Result<()> {
@@ -224,6 +229,7 @@ impl Session {
         Fut: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
+        self.leave_transaction().await?;
         let token = match (&options.client_token, options.read_only) {
             (_, true) => None,
             (Some(token), false) => {
@@ -274,6 +280,7 @@ impl Session {
         E: From<Error>,
     {
         *attempts += 1;
+        self.unsettled = true;
         let tx = match self.begin(options, token).await {
             Ok(tx) => tx,
             Err(error) if error.is_lost() => {
@@ -391,20 +398,36 @@ impl Session {
 
     async fn commit(&mut self) -> Result<Option<Commit>> {
         let request = v1::CommitRequest { session: self.id.clone() };
-        let answer = self.client.ledger_service().commit(request).await?.into_inner();
-        answer.commit.map(Commit::read).transpose()
+        let answer = self.client.ledger_service().commit(request).await.map_err(Error::from);
+        // Whatever else it says, the transaction is over.
+        self.unsettled = answer.as_ref().is_err_and(Error::is_lost);
+        answer?.into_inner().commit.map(Commit::read).transpose()
     }
 
     /// Best effort: a transaction that is not committed is rolled back in any case, at the latest with its session.
     async fn roll_back(&mut self) {
         let request = v1::RollbackRequest { session: self.id.clone() };
-        if self.client.ledger_service().rollback(request).await.is_err() {
-            let _ = self.reopen().await;
+        match self.client.ledger_service().rollback(request).await {
+            Ok(_) => self.unsettled = false,
+            // If it fails, it is tried again before the session is used.
+            Err(_) => drop(self.reopen().await),
         }
     }
 
     async fn reopen(&mut self) -> Result<()> {
         self.id = open_session(&self.client, &self.ledger, &self.options).await?;
+        self.unsettled = false;
+        Ok(())
+    }
+
+    /// Goes on in a new session if this one may be inside a transaction whose future was dropped: a statement would become
+    /// part of it, and never be committed.
+    async fn leave_transaction(&mut self) -> Result<()> {
+        if self.unsettled {
+            let before = self.id.clone();
+            self.reopen().await?;
+            close_in_background(&self.client, before);
+        }
         Ok(())
     }
 
@@ -416,14 +439,17 @@ impl Session {
 impl Drop for Session {
     /// Tells the server, if there is a runtime to do so; otherwise the session is closed when it has been idle too long.
     fn drop(&mut self) {
-        if self.id.is_empty() {
-            return;
+        if !self.id.is_empty() {
+            close_in_background(&self.client, std::mem::take(&mut self.id));
         }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let request = v1::CloseSessionRequest { session: std::mem::take(&mut self.id) };
-            let client = self.client.clone();
-            runtime.spawn(async move { drop(client.ledger_service().close_session(request).await) });
-        }
+    }
+}
+
+fn close_in_background(client: &Client, session: String) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let client = client.clone();
+        let request = v1::CloseSessionRequest { session };
+        runtime.spawn(async move { drop(client.ledger_service().close_session(request).await) });
     }
 }
 

@@ -80,7 +80,7 @@ async fn run_and_send(
         0 => CHUNK_ROWS,
         asked => asked.min(CHUNK_ROWS),
     };
-    let ran = {
+    let (ran, in_transaction) = {
         let mut session = in_use.session().await?;
         running.set(true);
         let ran = if sender.is_closed() {
@@ -90,16 +90,20 @@ async fn run_and_send(
         };
         // Before the session is let go: from here on the next statement must not be stopped.
         running.set(false);
-        ran.map_err(|error| status::of_query(&error, &request.statement))?
+        let ran = ran.map_err(|error| status::of_query(&error, &request.statement))?;
+        if matches!(ran.response, Response::CopyIn(_) | Response::CopyOut(_)) {
+            session.fail();
+            let error = QueryError::unsupported("COPY through this protocol");
+            return Err(status::of_error(error.hint("Use the PostgreSQL port.")));
+        }
+        (ran, session.transaction_status() != TransactionStatus::Idle)
     };
     let (tag, sent) = match ran.response {
         Response::Rows { columns, rows } => (None, send_rows(&columns, rows, rows_max, sender).await),
         Response::Done { tag } => (Some(tag), Ok(Some(String::new()))),
         Response::Empty => (Some(String::new()), Ok(Some(String::new()))),
         Response::CopyIn(_) | Response::CopyOut(_) => {
-            in_use.session().await?.fail();
-            let error = QueryError::unsupported("COPY through this protocol");
-            return Err(status::of_error(error.hint("Use the PostgreSQL port.")));
+            return Err(Status::internal("COPY has been refused before"));
         }
     };
     let sent = match sent {
@@ -107,7 +111,9 @@ async fn run_and_send(
         // The client has gone.
         Ok(None) => return Ok(()),
         Err(error) => {
-            in_use.session().await?.fail();
+            if in_transaction {
+                in_use.session().await?.fail();
+            }
             return Err(status::of_query(&error, &request.statement));
         }
     };

@@ -8,7 +8,7 @@ use ledgerstone_protocol::v1::ledger_service_server::LedgerService;
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::{Instance, MAIN};
-use ledgerstone_query::permission::Action;
+use ledgerstone_query::permission::{Action, Resource};
 use ledgerstone_query::session::{Dialect, Door, Session, SessionOptions};
 use ledgerstone_query::transaction::body_digest;
 use tonic::{Request, Response, Status};
@@ -171,7 +171,8 @@ impl LedgerService for LedgerDoor {
         &self,
         request: Request<v1::ListLedgersRequest>,
     ) -> Result<Response<v1::ListLedgersResponse>, Status> {
-        self.options.gate.admit(request.metadata())?;
+        let caller = self.options.gate.admit(request.metadata())?;
+        self.permit(&caller, "*", Action::ListLedgers)?;
         let ledgers = self.administer(admin::ledgers).await?;
         Ok(Response::new(v1::ListLedgersResponse { ledgers }))
     }
@@ -196,8 +197,9 @@ impl LedgerService for LedgerDoor {
         &self,
         request: Request<v1::DescribeLedgerRequest>,
     ) -> Result<Response<v1::DescribeLedgerResponse>, Status> {
-        self.options.gate.admit(request.metadata())?;
+        let caller = self.options.gate.admit(request.metadata())?;
         let name = request.into_inner().name;
+        self.permit(&caller, name_or_main(&name), Action::DescribeLedger)?;
         let ledger = self.administer(move |instance| admin::ledger(instance, name_or_main(&name))).await?;
         Ok(Response::new(v1::DescribeLedgerResponse { ledger: Some(ledger) }))
     }
@@ -233,10 +235,14 @@ impl LedgerService for LedgerDoor {
         &self,
         request: Request<v1::ListTablesRequest>,
     ) -> Result<Response<v1::ListTablesResponse>, Status> {
-        self.options.gate.admit(request.metadata())?;
+        let user = self.options.gate.admit(request.metadata())?.user("")?;
         let ledger = request.into_inner().ledger;
         let tables = self
             .administer(move |instance| {
+                // As a query of the catalogue.
+                if let Some(permit) = instance.permit(name_or_main(&ledger), &user)? {
+                    permit.check(Action::Select, Resource::Catalogue)?;
+                }
                 let database: Arc<Database> = instance.ledger(name_or_main(&ledger))?;
                 Ok(admin::tables(&database))
             })

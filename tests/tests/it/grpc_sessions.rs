@@ -310,3 +310,38 @@ async fn oversized_and_malformed_requests_are_refused_and_harm_nobody() {
     let row = session.execute("SELECT 1 AS one", &[]).await.unwrap().only().await.unwrap();
     assert_eq!(row.get("one").and_then(Value::as_i64), Some(1));
 }
+
+#[tokio::test]
+async fn a_dropped_transaction_takes_no_later_statement_with_it() {
+    let server = Server::start();
+    let mut session = session(&server).await;
+    accounts(&mut session, &[("a", 5)]).await;
+    let options = TransactOptions::default();
+    let forever = session.transact(&options, |tx| async move {
+        tx.run("UPDATE account SET balance = 0", &[]).await?;
+        std::future::pending::<Result<(), Error>>().await
+    });
+    tokio::time::timeout(Duration::from_secs(2), forever).await.unwrap_err();
+    session.run("INSERT INTO account VALUES ('b', 7)", &[]).await.unwrap();
+    let mut other = connect(&server).await.session("main").await.unwrap();
+    assert_eq!((balance(&mut other, "a").await, balance(&mut other, "b").await), (Some(5), Some(7)));
+    session.transact(&options, |tx| withdraw(tx, "a")).await.unwrap();
+    assert_eq!(balance(&mut other, "a").await, Some(4));
+}
+
+#[tokio::test]
+async fn a_copy_that_is_refused_leaves_no_transaction_to_join() {
+    let server = Server::start();
+    let mut session = session(&server).await;
+    accounts(&mut session, &[("a", 5)]).await;
+    for n in 0..20 {
+        for copy in ["COPY account TO STDOUT", "COPY account FROM STDIN"] {
+            let error = session.run(copy, &[]).await.unwrap_err();
+            assert_eq!(error.sqlstate(), Some("0A000"), "{error:?}");
+        }
+        session.run("INSERT INTO account VALUES ($1, 1)", &[Value::string(n.to_string())]).await.unwrap();
+    }
+    let mut other = connect(&server).await.session("main").await.unwrap();
+    let rows = other.execute("SELECT id FROM account", &[]).await.unwrap().collect().await.unwrap();
+    assert_eq!(rows.len(), 21);
+}
