@@ -165,7 +165,7 @@ fn pieces<'r>(
             let (from, to) = run.tx.history_between(table, None, from, to)?;
             ColumnView::History { from, to }
         }
-        view => match run.view(view, &env)? {
+        view => match run.view(view, table.id, &env)? {
             None => return Err(Stop::Fallback("no rows")),
             Some(View::Current) if run.tx.has_written(table.id) => {
                 let docs = run.tx.scan(table, View::Current)?;

@@ -215,7 +215,8 @@ impl Run<'_> {
         if let ViewPlan::History { from, to } = &source.view {
             return self.history(source, (from.as_ref(), to.as_ref()), tuple, outer, &mut push);
         }
-        let Some(view) = self.view(&source.view, &Env { row: tuple, outer })? else { return Ok(Flow::More) };
+        let env = Env { row: tuple, outer };
+        let Some(view) = self.view(&source.view, source.table.id, &env)? else { return Ok(Flow::More) };
         let table = &source.table;
         match &source.access {
             Access::Scan => push_docs(self.tx.scan(table, view)?, tuple, &mut push),
@@ -282,12 +283,19 @@ impl Run<'_> {
     }
 
     /// The view of a table that is no history; `None`: it is AS OF no time, so there are no rows.
-    pub(crate) fn view(&self, view: &ViewPlan, env: &Env<'_>) -> Result<Option<View>> {
+    pub(crate) fn view(&self, view: &ViewPlan, table: Id, env: &Env<'_>) -> Result<Option<View>> {
         Ok(Some(match view {
             ViewPlan::History { .. } => return Err(QueryError::internal("a history has no single view")),
             ViewPlan::Current => View::Current,
             ViewPlan::AsOfTime(at) => match millis(self.eval(at, env)?.as_ref())? {
-                Some(ms) => View::AsOf(self.tx.position_at_time(ms)?),
+                Some(ms) => {
+                    let at = self.tx.position_at_time(ms)?;
+                    // Of a time since the transaction began what it sees is what is current; the past is read unnoted.
+                    if at == self.tx.snapshot() && ms >= self.tx.started_ms() {
+                        self.tx.note_table_read(table);
+                    }
+                    View::AsOf(at)
+                }
                 None => return Ok(None),
             },
             ViewPlan::AsOfBlock(at) => {
