@@ -390,7 +390,12 @@ impl Evaluator<'_, '_> {
         let each: StringArray = dictionary.iter().chain([None]).collect();
         let source = Words(each);
         let few = Batch::new(source.0.len(), &inputs, &source);
-        let answers = self.eval(ex, &few)?;
+        let answers = match self.eval(ex, &few) {
+            Ok(answers) => answers,
+            // It may be one of a word that no row has here: the rows say.
+            Err(Stop::Error(_)) => return Ok(None),
+            Err(stop) => return Err(stop),
+        };
         let none = dictionary.len() as u32;
         let rows: UInt32Array = words.keys().iter().map(|k| k.map_or(none, |k| k as u32)).collect();
         Ok(Some(match answers {

@@ -14,7 +14,7 @@ use super::partial::{Cells, Partial};
 use super::shape::{Aggregate, Function, Shape, Top, What};
 use super::sorted::{Best, First};
 use super::vector::Vector;
-use super::{Group, Stop};
+use super::{Group, Stop, memory_left};
 use crate::bind::plan::{Access, Datum, DocPart, Ex, Node, SelectPlan, Source, TableSource};
 use crate::exec::{Flow, Row, Run, bytes_of_row, doc_part, field};
 use crate::transaction::{Doc, Transaction};
@@ -255,8 +255,7 @@ fn streamed(
     effort: &Effort,
     sink: &mut dyn FnMut(&Made) -> Result<Flow, Stop>,
 ) -> Result<(), Stop> {
-    let mut next = 0;
-    let mut ahead = 1;
+    let (mut next, mut ahead, mut ahead_max) = (0, 1, 2 * parallel::threads());
     while next < pieces.count() {
         let end = (next + ahead).min(pieces.count());
         effort.held.store(0, Ordering::Relaxed);
@@ -265,25 +264,78 @@ fn streamed(
             next..end,
             Vec::new,
             |worker: &mut Worker<'_, Vec<Made>>, piece, batch| {
-                let evaluator = &worker.evaluator;
-                let vectors: Result<Vec<Vector>, Stop> =
-                    outputs.iter().map(|output| evaluator.eval(output, batch)).collect();
-                worker.state.push(Made { piece, rows: batch.rows, chosen: batch.chosen().cloned(), vectors: vectors? });
+                worker.state.push(Made::of(&worker.evaluator, outputs, piece, batch)?);
                 Ok(())
             },
             |made| made.iter().map(Made::bytes).sum(),
-        )?;
-        let mut made: Vec<Made> = made.into_iter().flatten().collect();
-        made.sort_by_key(|made| made.piece);
-        for made in made {
-            if sink(&made)? == Flow::Stop {
-                return Ok(());
+        );
+        match made {
+            Ok(made) => {
+                let mut made: Vec<Made> = made.into_iter().flatten().collect();
+                made.sort_by_key(|made| made.piece);
+                for made in made {
+                    if sink(&made)? == Flow::Stop {
+                        return Ok(());
+                    }
+                }
+                (next, ahead) = (end, (ahead * 2).min(ahead_max));
+            }
+            // An error counts when its row's turn comes, if it comes; and one piece needs less memory than several.
+            Err(_) if end - next > 1 => (ahead, ahead_max) = (1, (end - next) / 2),
+            Err(_) => {
+                if by_slices(run, level, outputs, (pieces, inputs), next, sink)? == Flow::Stop {
+                    return Ok(());
+                }
+                next = end;
             }
         }
-        next = end;
-        ahead = (ahead * 2).min(2 * parallel::threads());
     }
     Ok(())
+}
+
+/// Rows of a piece that is gone through bit by bit.
+const SLICE_ROWS: usize = 1024;
+
+/// The same with one piece that was too large, or in which something fails: a few rows at a time, and where that fails one
+/// by one, so that the rows before the one that fails are handed over.
+fn by_slices(
+    run: &Run<'_>,
+    level: &Level<'_>,
+    outputs: &[&Ex],
+    (pieces, inputs): (&dyn Pieces, &[Input]),
+    piece: usize,
+    sink: &mut dyn FnMut(&Made) -> Result<Flow, Stop>,
+) -> Result<Flow, Stop> {
+    let stopped = AtomicBool::new(false);
+    let Some(opened) = pieces.open(piece, inputs, &stopped)? else { return Ok(Flow::More) };
+    let evaluator = Evaluator { run, table: level.table.table.id, slot: level.table.slot, width: level.width };
+    let whole = Batch::new(opened.rows(), inputs, opened.as_load());
+    let whole = match opened.visible() {
+        Some(visible) => whole.select(visible)?,
+        None => whole,
+    };
+    let make = |rows: Range<usize>| -> Result<Made, Stop> {
+        let rows: UInt32Array = rows.map(|row| row as u32).collect::<Vec<u32>>().into();
+        let batch = evaluator.passing(&level.filters, whole.select(&rows)?)?;
+        let made = Made::of(&evaluator, outputs, piece, &batch)?;
+        pieces.check().map(|()| made)
+    };
+    for first in (0..whole.rows).step_by(SLICE_ROWS) {
+        run.check_cancelled()?;
+        let slice = first..(first + SLICE_ROWS).min(whole.rows);
+        match make(slice.clone()) {
+            Ok(made) if sink(&made)? == Flow::Stop => return Ok(Flow::Stop),
+            Ok(_) => {}
+            Err(_) => {
+                for row in slice {
+                    if sink(&make(row..row + 1)?)? == Flow::Stop {
+                        return Ok(Flow::Stop);
+                    }
+                }
+            }
+        }
+    }
+    Ok(Flow::More)
 }
 
 /// What became of a piece: so many of its rows have passed, these of all, with these values.
@@ -295,6 +347,11 @@ pub(super) struct Made {
 }
 
 impl Made {
+    fn of(evaluator: &Evaluator<'_, '_>, outputs: &[&Ex], piece: usize, batch: &Batch<'_>) -> Result<Made, Stop> {
+        let vectors: Result<Vec<Vector>, Stop> = outputs.iter().map(|output| evaluator.eval(output, batch)).collect();
+        Ok(Made { piece, rows: batch.rows, chosen: batch.chosen().cloned(), vectors: vectors? })
+    }
+
     fn bytes(&self) -> usize {
         self.vectors.iter().map(Vector::bytes).sum()
     }
@@ -427,10 +484,6 @@ impl Threads<'_, '_> {
             states.into_iter().flatten().collect()
         })
     }
-}
-
-fn memory_left(run: &Run<'_>) -> usize {
-    run.memory.limit().saturating_sub(run.memory_used())
 }
 
 /// Documents as pieces: a transaction's own writes, and tables that have no columns.

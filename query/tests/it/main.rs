@@ -11,6 +11,7 @@ mod columns_model;
 mod columns_pruned;
 #[cfg(feature = "analytics")]
 mod columns_race;
+mod columns_streamed;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
