@@ -17,8 +17,8 @@ use super::piece::{Piece, PieceBuilder};
 const RUN_POSITIONS: u64 = 16 << 10;
 /// And at least.
 const RUN_POSITIONS_MIN: u64 = 64;
-/// Revisions between two looks at how much memory a run has taken.
-const COUNT_EVERY: u64 = 64;
+/// What it takes to note what a revision supersedes.
+const SUPERSEDED_BYTES: usize = 16;
 
 /// A run of positions, decoded.
 pub struct Decoded {
@@ -177,7 +177,7 @@ impl Shared<'_> {
             }
             let position = revision.position;
             run.push(self.origin, &revision)?;
-            if position.is_multiple_of(COUNT_EVERY) && run.bytes() > most {
+            if run.bytes > most {
                 reached = Some(position + 1);
                 return Err(ColumnError::Memory { limit: most });
             }
@@ -200,7 +200,7 @@ impl Shared<'_> {
 struct Run {
     tables: BTreeMap<Id, (PieceBuilder, DecodedTable)>,
     redactions: Vec<(u64, RedactionRecord)>,
-    /// Of the pieces.
+    /// About what all of it takes.
     bytes: usize,
     effort: Effort,
 }
@@ -214,17 +214,16 @@ impl Run {
         let (open, table) =
             self.tables.entry(revision.table_id).or_insert_with(|| (PieceBuilder::new(), DecodedTable::default()));
         table.superseded.extend(revision.supersedes.map(|before| (before, revision.position)));
+        let before = open.bytes();
         open.push(revision, origin.is_redacted(revision.position))?;
+        self.bytes += open.bytes().saturating_sub(before) + SUPERSEDED_BYTES;
         if open.is_full(self.effort.piece_rows, self.effort.piece_bytes) {
+            let open_bytes = open.bytes();
             let piece = std::mem::replace(open, PieceBuilder::new()).finish()?;
-            self.bytes += piece.bytes;
+            self.bytes = self.bytes.saturating_sub(open_bytes) + piece.bytes;
             table.pieces.push(piece);
         }
         Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes + self.tables.values().map(|(open, table)| open.bytes() + 16 * table.superseded.len()).sum::<usize>()
     }
 
     fn finish(self, to: u64) -> Result<Decoded, ColumnError> {

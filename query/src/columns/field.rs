@@ -254,7 +254,6 @@ impl FieldBuilder {
                 builder.append_value(bytes);
             }
         }
-        self.bytes += 8;
         self.len = row + 1;
         true
     }

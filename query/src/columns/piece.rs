@@ -19,6 +19,11 @@ const FIELDS_FREE: usize = 64;
 /// Beyond those a field has to be in one of so many documents.
 const RARE_ROWS: usize = 256;
 
+/// The metadata of a row in memory.
+const ROW_BYTES: usize = 96;
+/// A field of a row, present or not, beside what a text or bytes take: as much as the widest type.
+const CELL_BYTES: usize = 16;
+
 /// Revisions of one table in position order.
 #[derive(Debug, Clone)]
 pub struct Piece {
@@ -146,6 +151,8 @@ pub struct PieceBuilder {
     names: Vec<Arc<str>>,
     fields: Vec<Option<FieldBuilder>>,
     places: HashMap<Arc<str>, usize>,
+    /// What the fields take, about.
+    field_bytes: usize,
     left_out: bool,
 }
 
@@ -163,6 +170,7 @@ impl PieceBuilder {
             names: Vec::new(),
             fields: Vec::new(),
             places: HashMap::new(),
+            field_bytes: 0,
             left_out: false,
         }
     }
@@ -177,13 +185,12 @@ impl PieceBuilder {
 
     /// About what it takes in memory.
     pub fn bytes(&self) -> usize {
-        self.positions.len() * 96 + self.fields.iter().flatten().map(|field| field.bytes + 256).sum::<usize>()
+        self.rows() * (ROW_BYTES + self.fields.len() * CELL_BYTES) + self.fields.len() * 256 + self.field_bytes
     }
 
-    /// Whether it has so many rows or bytes; the bytes are counted now and then only.
+    /// Whether it has so many rows or bytes.
     pub fn is_full(&self, rows_max: usize, bytes_max: usize) -> bool {
-        let rows = self.rows();
-        rows >= rows_max || rows.is_multiple_of(64) && self.bytes() >= bytes_max
+        self.rows() >= rows_max || self.bytes() >= bytes_max
     }
 
     /// `redacted`: its data is not to be kept, whether the journal still has it or not.
@@ -227,9 +234,14 @@ impl PieceBuilder {
             };
             if let Some(slot) = self.fields.get_mut(place)
                 && let Some(field) = slot
-                && !field.push(row, value)
             {
-                (*slot, self.left_out) = (None, true);
+                let before = field.bytes;
+                if field.push(row, value) {
+                    self.field_bytes += field.bytes - before;
+                } else {
+                    self.field_bytes -= before;
+                    (*slot, self.left_out) = (None, true);
+                }
             }
         }
         Ok(())

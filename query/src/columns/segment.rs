@@ -37,6 +37,9 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 const META_NAMES: [&str; Meta::ALL.len()] =
     ["_position", "_document", "_version", "_transaction", "_time_ms", "_block", "_supersedes", "_presence"];
 
+/// The column of a file of successors.
+pub const SUCCESSOR: &str = "_successor";
+
 /// A file as the manifest knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileNote {
@@ -80,6 +83,8 @@ pub struct Segment {
     places: HashMap<Arc<str>, (usize, usize)>,
     /// What each column of the file takes in memory, once the file's end has been read.
     sizes: OnceLock<Vec<usize>>,
+    /// What all of its rows take in memory.
+    piece_bytes: OnceLock<usize>,
     cache: Arc<ColumnCache>,
 }
 
@@ -183,7 +188,9 @@ impl Segment {
         piece: &Piece,
         cache: &Arc<ColumnCache>,
     ) -> Result<Segment, ColumnError> {
-        let names = column_names(piece.fields().iter().map(|(name, ..)| &**name), &META_NAMES);
+        // A name says how a column is encoded, so those of this directory's other files are taken too.
+        let taken = [&META_NAMES[..], &[SUCCESSOR]].concat();
+        let names = column_names(piece.fields().iter().map(|(name, ..)| &**name), &taken);
         let (mut columns, mut arrays, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         for (meta, name) in Meta::ALL.into_iter().zip(META_NAMES) {
             let array = piece.meta(meta);
@@ -212,7 +219,9 @@ impl Segment {
             left_out: piece.left_out,
             fields: notes,
         };
-        Ok(Segment::with(note, file, cache))
+        let segment = Segment::with(note, file, cache);
+        let _ = segment.piece_bytes.set(piece.bytes);
+        Ok(segment)
     }
 
     pub fn open(
@@ -233,7 +242,15 @@ impl Segment {
             at += 1 + usize::from(field.nulls);
         }
         cache.admit(note.file.number);
-        Segment { note, file, places, sizes: OnceLock::new(), cache: cache.clone() }
+        let (sizes, piece_bytes) = (OnceLock::new(), OnceLock::new());
+        Segment { note, file, places, sizes, piece_bytes, cache: cache.clone() }
+    }
+
+    /// About what [`Segment::piece`] takes in memory; more than anything if the file does not say. A file may be a
+    /// hundredth of what is in it: texts that are the same stand there once.
+    pub fn piece_bytes(&self) -> usize {
+        let read = || self.metadata().map(|metadata| ranges::decoded_bytes(&metadata).iter().sum());
+        *self.piece_bytes.get_or_init(|| read().unwrap_or(usize::MAX))
     }
 
     pub fn form(&self, field: &str) -> Option<Form> {
@@ -398,7 +415,7 @@ pub fn encode(columns: Vec<ArrowField>, arrays: Vec<ArrayRef>) -> Result<Vec<u8>
         // For as many as there are: otherwise it is made as large as can be, and then smaller.
         .set_column_bloom_filter_max_ndv(ColumnPath::from("_document"), rows.max(1));
     // They ascend or lie close together: their differences are small.
-    for name in ["_position", "_version", "_time_ms", "_block", "_supersedes", "_successor"] {
+    for name in ["_position", "_version", "_time_ms", "_block", "_supersedes", SUCCESSOR] {
         let path = ColumnPath::from(name);
         properties = properties
             .set_column_dictionary_enabled(path.clone(), false)

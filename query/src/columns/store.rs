@@ -60,11 +60,21 @@ pub(super) struct Inner {
     pub purge: bool,
     /// The position at which memory was last counted.
     counted_at: u64,
+    /// It is to be looked at before that.
+    count_now: bool,
 }
 
 impl Inner {
     fn new(epoch: u64) -> Inner {
-        Inner { position: 1, tables: BTreeMap::new(), recovered: true, epoch, purge: false, counted_at: 0 }
+        Inner {
+            position: 1,
+            tables: BTreeMap::new(),
+            recovered: true,
+            epoch,
+            purge: false,
+            counted_at: 0,
+            count_now: false,
+        }
     }
 }
 
@@ -260,11 +270,11 @@ impl ColumnStore {
             return self.take_much(inner, to, stop);
         }
         self.origin.revisions_between(inner.position, to, &mut |revision| {
-            if revision.position.is_multiple_of(STOP_EVERY) {
+            if revision.position.is_multiple_of(STOP_EVERY) || inner.count_now {
                 self.reached.store(inner.position, Ordering::Release);
                 self.check(inner, stop)?;
             }
-            self.take(inner, &revision)?;
+            inner.count_now |= self.take(inner, &revision)?;
             inner.position = revision.position + 1;
             Ok::<(), ColumnError>(())
         })?;
@@ -303,8 +313,8 @@ impl ColumnStore {
         if stop() {
             return Err(ColumnError::Stopped);
         }
-        if inner.position >= inner.counted_at + COUNT_EVERY {
-            inner.counted_at = inner.position;
+        if inner.count_now || inner.position >= inner.counted_at + COUNT_EVERY {
+            (inner.count_now, inner.counted_at) = (false, inner.position);
             if inner.tables.values().map(Tail::bytes).sum::<usize>() > self.options.memory_bytes_max {
                 return Err(ColumnError::Memory { limit: self.options.memory_bytes_max });
             }
@@ -312,12 +322,13 @@ impl ColumnStore {
         Ok(())
     }
 
-    fn take(&self, inner: &mut Inner, revision: &StoredRevision) -> Result<(), ColumnError> {
+    /// True if memory should be counted: a piece has become full.
+    fn take(&self, inner: &mut Inner, revision: &StoredRevision) -> Result<bool, ColumnError> {
         if let Some(record) = record_of(revision) {
-            return self.take_out(inner, revision.position, &record);
+            return self.take_out(inner, revision.position, &record).map(|()| false);
         }
         if !has_columns(revision) {
-            return Ok(());
+            return Ok(false);
         }
         let tail = inner.tables.entry(revision.table_id).or_insert_with(Tail::new);
         tail.push(revision, self.origin.is_redacted(revision.position), &self.options)

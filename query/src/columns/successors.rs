@@ -11,7 +11,7 @@ use ledgerstone_journal::env::Storage;
 
 use super::ColumnError;
 use super::cache::{ColumnCache, Decoded};
-use super::segment::{FileNote, OpenFile, decode, encode};
+use super::segment::{FileNote, OpenFile, SUCCESSOR, decode, encode};
 use super::tail::NONE;
 
 /// A file of successors as the manifest knows it.
@@ -76,7 +76,7 @@ impl Written {
     ) -> Result<Written, ColumnError> {
         let array: UInt64Array = successors.iter().map(|s| Some(*s).filter(|s| *s < complete_to)).collect();
         let array: ArrayRef = Arc::new(array);
-        let bytes = encode(vec![Field::new("_successor", DataType::UInt64, true)], vec![array])?;
+        let bytes = encode(vec![Field::new(SUCCESSOR, DataType::UInt64, true)], vec![array])?;
         let (file_note, file) = OpenFile::create(storage, dir, number, &bytes)?;
         cache.admit(number);
         Ok(Written {

@@ -110,11 +110,11 @@ impl Chunk {
         }
     }
 
-    /// About what its documents take.
+    /// About what it takes in memory when it is there.
     fn data_bytes(&self) -> usize {
         match self {
             Chunk::Memory { piece, .. } => piece.bytes,
-            Chunk::File { segment, .. } => segment.note.file.length as usize,
+            Chunk::File { segment, .. } => segment.piece_bytes(),
         }
     }
 
@@ -133,22 +133,23 @@ impl Tail {
         Tail { chunks: Vec::new(), open: PieceBuilder::new(), open_successors: Vec::new() }
     }
 
-    /// Takes a revision; positions ascend.
+    /// Takes a revision; positions ascend. True if that made arrays of what was taken.
     pub fn push(
         &mut self,
         revision: &StoredRevision,
         redacted: bool,
         options: &ColumnOptions,
-    ) -> Result<(), ColumnError> {
+    ) -> Result<bool, ColumnError> {
         if let Some(before) = revision.supersedes {
             self.supersede(before, revision.position)?;
         }
         self.open.push(revision, redacted)?;
         self.open_successors.push(NONE);
-        if self.open.is_full(options.piece_rows, options.piece_bytes()) {
+        let is_full = self.open.is_full(options.piece_rows, options.piece_bytes());
+        if is_full {
             self.close(options)?;
         }
-        Ok(())
+        Ok(is_full)
     }
 
     /// Makes arrays of everything taken.
@@ -224,7 +225,7 @@ impl Tail {
             let (mut rows, mut bytes) =
                 self.chunks.get(from).map_or((0, 0), |chunk| (chunk.rows(), chunk.data_bytes()));
             let fits = |rows: usize, bytes: usize, other: &Chunk| {
-                rows < options.piece_rows && bytes + other.data_bytes() <= 2 * options.piece_bytes()
+                rows < options.piece_rows && bytes.saturating_add(other.data_bytes()) <= 2 * options.piece_bytes()
             };
             while self.is_in_memory(end)
                 && let Some(behind) = self.chunks.get(end)

@@ -102,6 +102,39 @@ fn put(env: &Env, path: &Path, bytes: &[u8]) {
 }
 
 #[test]
+fn fields_named_like_the_columns_of_files_are_kept_like_any_other() {
+    let names = ["_successor", "_position", "_supersedes", "_Block", "_document", "_presence"];
+    let values = [
+        Value::Float(1.5),
+        Value::Bool(true),
+        Value::string("text"),
+        ion::parse("1.25", &ion::Limits::DOCUMENT).unwrap(),
+    ];
+    for value in values {
+        let memory = Memory::new(7);
+        memory.create_schemaless("t");
+        let mut tx = Transaction::begin(&memory.database, false);
+        let t = table(&tx, "t");
+        tx.insert(&t, record(&names.map(|name| (name, value.clone())))).unwrap();
+        tx.commit_blocking().unwrap();
+        let columns = memory.database.columns();
+        let read = || {
+            let tx = Transaction::begin(&memory.database, false);
+            let (snapshot, view, fields) = (tx.snapshot(), ColumnView::Current, names.map(str::to_owned).to_vec());
+            let request = ScanRequest { table: t.id, snapshot, view, fields, meta: Vec::new() };
+            let partition = columns.scan(request, &|| false).unwrap().partitions.remove(0);
+            partition.read(&|| false).unwrap().fields.iter().for_each(|field| match field {
+                Field::Column(column) => assert_eq!(column.value(0).unwrap(), Some(value.clone())),
+                Field::Absent | Field::NotKept => panic!("it has no column"),
+            });
+        };
+        read();
+        assert!(columns.flush().unwrap());
+        read();
+    }
+}
+
+#[test]
 fn a_start_goes_on_from_the_files() {
     let (env, database) = written(1);
     let expected = rows(&database).unwrap();
