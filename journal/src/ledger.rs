@@ -383,8 +383,8 @@ impl Ledger {
         matches!(*held, Rewriting::Allowed).then_some(held)
     }
 
-    /// No redaction begins while this is held.
-    pub(crate) fn hold_redactions(&self) -> MutexGuard<'_, ()> {
+    /// No redaction begins while this is held: what is read twice is the same twice.
+    pub fn hold_redactions(&self) -> MutexGuard<'_, ()> {
         self.redacting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -75,15 +75,15 @@ impl Log for Journal {
         #[cfg(feature = "analytics")]
         let columns = self.columns.clone();
         let task = async move {
-            let outcome = redacted(ledger.redact(transaction));
-            if outcome.is_ok() {
+            let outcome = ledger.redact(transaction);
+            if matches!(outcome, Ok(_) | Err(RedactError::Unfinished { .. })) {
                 // Keys hold what documents say, and so do columns.
                 state.purge_rows();
                 #[cfg(feature = "analytics")]
                 columns.purge();
             }
             // Nobody may be waiting any more.
-            let _ = done.send(outcome);
+            let _ = done.send(redacted(outcome));
         };
         let begun = self.tasks.begin("redaction", Box::pin(task));
         Box::pin(async move {
@@ -99,10 +99,14 @@ impl Log for Journal {
 fn redacted(outcome: Result<Committed, RedactError>) -> Result<Committed, CommitError> {
     match outcome {
         Ok(committed) => Ok(committed),
-        // It has committed, nobody is handed the data any more, and the next start removes it.
-        Err(RedactError::Unfinished { committed, cause }) => {
-            tracing::error!(block = committed.block, %cause, "a redaction is recorded but not carried out yet");
-            Ok(committed)
+        // It has committed, and no query is answered with the data any more; but whoever asked for it to be erased must not be
+        // told that it is.
+        Err(error @ RedactError::Unfinished { .. }) => {
+            tracing::error!(%error, "data that was redacted is still in the journal's files");
+            let error = QueryError::new(SqlState::IO_ERROR, error.to_string()).hint(
+                "Mend what stood in the way and start the server again. Proofs and backups have the data until then.",
+            );
+            Err(CommitError::Refused(Box::new(error)))
         }
         Err(RedactError::Commit(error)) => Err(error),
         Err(RedactError::Refused(why)) => Err(refused(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, why)),

@@ -1,5 +1,7 @@
 //! An open ledger as the source of an export.
 
+use std::sync::MutexGuard;
+
 use ledgerstone_digest::Id;
 use ledgerstone_digest::ion::Hasher;
 use ledgerstone_journal::{ReadError, StoredBlock};
@@ -34,6 +36,10 @@ impl Source for Database {
             block.revisions.iter().map(|r| r.leaf(&mut hasher).0.encode().to_vec()).collect();
         leaves.push(self.ledger().leaf(block.position).map_err(journal)?);
         Ok((block, leaves))
+    }
+
+    fn hold_redactions(&self) -> Option<MutexGuard<'_, ()>> {
+        Some(self.ledger().hold_redactions())
     }
 
     fn tables(&self) -> Vec<(Id, String)> {

@@ -84,6 +84,7 @@ pub fn export(
         return Err(ExportError::Exists(directory.to_owned()));
     }
     let partial = Partial::create(directory)?;
+    let _held = source.hold_redactions();
     let note = source.checkpoint()?;
     let checkpoint = UnverifiedCheckpoint::parse(&note).map_err(|e| ExportError::Journal(e.to_string()))?;
     let (origin, size) = (checkpoint.unverified().origin.clone(), checkpoint.unverified().size);

@@ -1,6 +1,7 @@
 //! Where an export takes its blocks from, and what can go wrong with one.
 
 use std::path::PathBuf;
+use std::sync::MutexGuard;
 
 use ledgerstone_digest::Id;
 use ledgerstone_journal::StoredBlock;
@@ -21,6 +22,11 @@ pub trait Source {
     }
     /// A block and its leaves, revisions first.
     fn block(&self, number: u64) -> Result<(StoredBlock, Vec<Vec<u8>>), ExportError>;
+    /// As long as this is held nothing is redacted: a row without its data needs the record that says why, which must lie
+    /// below the checkpoint.
+    fn hold_redactions(&self) -> Option<MutexGuard<'_, ()>> {
+        None
+    }
     /// Tables that are not system tables, dropped ones included, with their newest names.
     fn tables(&self) -> Vec<(Id, String)>;
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
@@ -16,11 +18,12 @@ use ledgerstone_journal::{
 };
 use ledgerstone_query::export::manifest::{Manifest, Scope};
 use ledgerstone_query::export::{ExportOptions, ExportProblem, VerifyExportOptions, export, verify_export};
+use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::View;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
-use crate::support::{Memory, field, key, table};
+use crate::support::{Memory, field, key, open_instance, session, table, told};
 
 fn ion(text: &str) -> Value {
     parse(text, &Limits::DOCUMENT).unwrap()
@@ -101,6 +104,51 @@ fn current_export_verifies_and_has_current_revisions_only() {
     verified(&memory, &path).unwrap();
     let vehicle = manifest.tables.iter().find(|t| t.name == "vehicle").unwrap();
     assert_eq!(vehicle.rows, 270);
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[test]
+fn a_redaction_waits_for_an_export_that_has_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let instance = open_instance(dir.path()).unwrap();
+    let mut sql = session(&instance, Dialect::Sql);
+    told(&mut sql, "CREATE TABLE t (id int PRIMARY KEY, secret text)").unwrap();
+    told(&mut sql, "INSERT INTO t VALUES (1, 'before')").unwrap();
+    told(&mut sql, "UPDATE t SET secret = 'after'").unwrap();
+    let database = instance.ledger("main").unwrap();
+    let row =
+        told(&mut sql, "SELECT _ql_block::text || ' ' || _ql_id FROM history(t) AS h WHERE _ql_version = 0").unwrap();
+    let row = row[0].replace('"', "");
+    let (block, document) = row.split_once(' ').unwrap();
+    let (strand, id) = (database.ledger().strand(), database.catalogue().table("t").unwrap().id);
+    let redact =
+        format!("EXEC REDACT_REVISION '{{strandId: \"{strand}\", sequenceNo: {block}}}', '{id}', '{document}'");
+    let (done, path) = (Arc::new(AtomicBool::new(false)), folder("redacted-meanwhile"));
+    let (mut redacting, told_done) = (Some((sql, redact)), done.clone());
+    let mut redaction = None;
+    export(&*database, &path, &ExportOptions::default(), &mut |_| {
+        if let Some((mut sql, redact)) = redacting.take() {
+            let done = told_done.clone();
+            redaction = Some(std::thread::spawn(move || {
+                told(&mut sql, &redact).unwrap();
+                done.store(true, Ordering::Release);
+            }));
+            // Time enough for it, if nothing kept it.
+            let until = Instant::now() + Duration::from_secs(1);
+            while !told_done.load(Ordering::Acquire) && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        true
+    })
+    .unwrap();
+    redaction.unwrap().join().unwrap();
+    assert!(done.load(Ordering::Acquire));
+    let options = VerifyExportOptions { keys: KeyChain::new(database.ledger().vkey()), kept: None };
+    assert_eq!(verify_export(&path, &options, &mut |_| {}).unwrap().redacted, 0);
+    std::fs::remove_dir_all(&path).unwrap();
+    export(&*database, &path, &ExportOptions::default(), &mut |_| true).unwrap();
+    assert_eq!(verify_export(&path, &options, &mut |_| {}).unwrap().redacted, 1);
     std::fs::remove_dir_all(path).unwrap();
 }
 
