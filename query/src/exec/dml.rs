@@ -33,7 +33,7 @@ pub(super) fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: 
 /// Fewer documents are added one by one.
 const LOAD_MIN: usize = 256;
 /// Fewer are not worth a thread.
-const LOAD_CHUNK_MIN: usize = 1024;
+const LOAD_CHUNK_MIN: usize = 384;
 
 /// Adds many documents to the table of an INSERT, each made of an item and its number.
 pub(super) fn load<T: Send>(
