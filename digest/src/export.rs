@@ -361,6 +361,10 @@ impl<'a, E, T> Run<'a, E, T> {
                 return Err(ExportFailure::Column { table, position, what });
             }
             match &row.opening.content {
+                // Nobody can redact these, and what they say is what names and redactions are judged by.
+                Content::DataHash { .. } if table.is_system() => {
+                    return Err(ExportFailure::Withheld { table, position });
+                }
                 // What was redacted in QLDB has no record among the rows; the blocks say it.
                 Content::DataHash { .. } if leaf.imported => {
                     self.imported_missing.insert((leaf.block, table, leaf.document_id, leaf.version));

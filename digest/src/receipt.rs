@@ -14,6 +14,8 @@ use crate::note::NOTE_BYTES_MAX;
 pub const MAGIC: [u8; 8] = *b"LSRECP\0\x01";
 /// Bytes of a whole receipt.
 pub const RECEIPT_BYTES_MAX: usize = 256 << 20;
+/// What transactionInfo and its like can be: they list every document of a transaction.
+const BLOCK_INFO_LIMITS: Limits = Limits { bytes_max: RECEIPT_BYTES_MAX, ..Limits::STORED };
 /// What metadata can be.
 const METADATA_LIMITS: Limits = Limits { bytes_max: 64 << 10, depth_max: 8, values_max: 64 };
 
@@ -156,6 +158,11 @@ pub enum ReceiptProblem {
 }
 
 impl Receipt {
+    /// The receipt's bytes; an error if nobody would read that many.
+    pub fn encode_within_limit(&self) -> Result<Vec<u8>, ReceiptProblem> {
+        Some(self.encode()).filter(|bytes| bytes.len() <= RECEIPT_BYTES_MAX).ok_or(ReceiptProblem::TooLong)
+    }
+
     /// The receipt's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(2048);
@@ -322,7 +329,7 @@ impl<'a> Reader<'a> {
         let content = match tag {
             1 => {
                 let metadata = self.value(&METADATA_LIMITS)?;
-                Content::Data { metadata, data: Arc::new(self.value(&Limits::DOCUMENT)?) }
+                Content::Data { metadata, data: Arc::new(self.value(&Limits::STORED)?) }
             }
             2 => Content::DataHash { metadata: self.value(&METADATA_LIMITS)?, data_hash: Hash(self.array()?) },
             3 => Content::Deleted { metadata: self.value(&METADATA_LIMITS)? },
@@ -352,7 +359,7 @@ impl<'a> Reader<'a> {
         let [revisions_index, transaction_info_index, origin_info_index, redaction_info_index] = indexes;
         let mut values = [None, None, None];
         for value in &mut values {
-            *value = if self.flag()? { Some(self.value(&Limits::DOCUMENT)?) } else { None };
+            *value = if self.flag()? { Some(self.value(&BLOCK_INFO_LIMITS)?) } else { None };
         }
         let [transaction_info, origin_info, redaction_info] = values;
         let opening = BlockOpening {

@@ -4,6 +4,7 @@
 //! What is trusted comes from outside, never from the receipt: the ledger's keys with the sizes they may sign, the
 //! witness policy, the newest checkpoint the reader has pinned, and what the reader expects.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::block::{Metadata, TransactionInfo};
@@ -222,7 +223,7 @@ pub fn verify(receipt: &Receipt, trust: &Trust, expectation: &Expectation) -> Re
     };
     let block = check_leaves(receipt, &head.checkpoint)?;
     let content = check_opening(revision, &receipt.block_leaf)?.ok_or(broken(revision.position, Broken::NotOpened))?;
-    let kind = judge(revision, &content, receipt, &head.checkpoint, &mut vec![false; receipt.redactions.len()], true)?;
+    let kind = judge(revision, &content, &mut Records::of(receipt, &head.checkpoint), true)?;
     let leaf = &revision.leaf;
     check_expectation(leaf, content.data_hash, expectation)?;
     Ok(Verdict {
@@ -252,7 +253,7 @@ pub fn verify_transaction(receipt: &Receipt, trust: &Trust, origin: &str) -> Res
         return Err(Refusal::Revisions { expected, found: receipt.revisions.len() as u64 });
     }
     let block = check_leaves(receipt, &head.checkpoint)?;
-    let mut used = vec![false; receipt.redactions.len()];
+    let mut records = Records::of(receipt, &head.checkpoint);
     let mut revisions = Vec::with_capacity(receipt.revisions.len());
     let last = receipt.revisions.len().saturating_sub(1);
     let mut hashes = Vec::new();
@@ -260,13 +261,13 @@ pub fn verify_transaction(receipt: &Receipt, trust: &Trust, origin: &str) -> Res
         let mut shown =
             ShownRevision { position: revision.position, leaf: revision.leaf, kind: None, data_hash: None, data: None };
         if let Some(content) = check_opening(revision, &receipt.block_leaf)? {
-            let kind = judge(revision, &content, receipt, &head.checkpoint, &mut used, number == last)?;
+            let kind = judge(revision, &content, &mut records, number == last)?;
             hashes.push(content.revision_hash);
             (shown.kind, shown.data_hash, shown.data) = (Some(kind), content.data_hash, content.data);
         }
         revisions.push(shown);
     }
-    if used.contains(&false) {
+    if records.unused > 0 {
         return Err(broken(receipt.block_position, Broken::StrayRecord));
     }
     if let Some(opened) = &receipt.block_opening {
@@ -634,14 +635,50 @@ fn check_revisions_root(receipt: &Receipt, opened: &OpenedBlock, hashes: &[Hash]
     Err(broken(receipt.block_position, Broken::BlockHash("root of revision hashes")))
 }
 
-/// What the shown parts amount to; marks the redaction record that was used. `last` says that no further revision can
+/// Block, table, document, version.
+type NamedRevision = (u64, Id, Id, u64);
+
+/// The records of redactions that a receipt shows. Each is checked once, however many revisions could be what it names.
+struct Records<'r> {
+    receipt: &'r Receipt,
+    checkpoint: &'r Checkpoint,
+    /// By the revision that they name. `None` until one is looked for.
+    by_revision: Option<HashMap<NamedRevision, (RedactionRecord, &'r RedactionPart)>>,
+    /// Records that no revision was in need of so far.
+    unused: usize,
+}
+
+impl<'r> Records<'r> {
+    fn of(receipt: &'r Receipt, checkpoint: &'r Checkpoint) -> Self {
+        Records { receipt, checkpoint, by_revision: None, unused: receipt.redactions.len() }
+    }
+
+    /// The record of a revision, which is used up.
+    fn take(&mut self, leaf: &RevisionLeaf) -> Result<Option<(RedactionRecord, &'r RedactionPart)>, Refusal> {
+        let by_revision = match &mut self.by_revision {
+            Some(checked) => checked,
+            None => {
+                let mut checked = HashMap::new();
+                for part in &self.receipt.redactions {
+                    let record = check_record(part, self.checkpoint)?;
+                    let key = (record.block, record.table_id, record.document_id, record.version);
+                    checked.entry(key).or_insert((record, part));
+                }
+                self.by_revision.insert(checked)
+            }
+        };
+        let found = by_revision.remove(&(leaf.block, leaf.table_id, leaf.document_id, leaf.version));
+        self.unused -= usize::from(found.is_some());
+        Ok(found)
+    }
+}
+
+/// What the shown parts amount to; takes the redaction record that is used. `last` says that no further revision can
 /// use a record, so that one left over is refused.
 fn judge(
     revision: &ReceiptRevision,
     content: &OpenedContent,
-    receipt: &Receipt,
-    checkpoint: &Checkpoint,
-    used: &mut [bool],
+    records: &mut Records<'_>,
     last: bool,
 ) -> Result<VerdictKind, Refusal> {
     let mut kind = match (&content.data, content.data_hash) {
@@ -650,24 +687,17 @@ fn judge(
         (None, None) if revision.leaf.deleted => VerdictKind::Deleted,
         (None, None) => VerdictKind::Withheld,
     };
-    if kind == VerdictKind::Withheld && content.data_hash.is_some() {
-        for (part, used) in receipt.redactions.iter().zip(used.iter_mut()).filter(|(_, used)| !**used) {
-            let record = check_record(part, checkpoint)?;
-            let leaf = &revision.leaf;
-            let same = record.table_id == leaf.table_id && record.document_id == leaf.document_id;
-            if !same || record.version != leaf.version || record.block != leaf.block {
-                continue;
-            }
-            let position = part.revision.position;
-            if position < revision.position {
-                return Err(broken(position, Broken::RecordTooEarly));
-            }
-            *used = true;
-            kind = VerdictKind::Redacted { record, position, time_ms: part.block_leaf.time_ms };
-            break;
+    if kind == VerdictKind::Withheld
+        && content.data_hash.is_some()
+        && let Some((record, part)) = records.take(&revision.leaf)?
+    {
+        let position = part.revision.position;
+        if position < revision.position {
+            return Err(broken(position, Broken::RecordTooEarly));
         }
+        kind = VerdictKind::Redacted { record, position, time_ms: part.block_leaf.time_ms };
     }
-    if last && used.contains(&false) {
+    if last && records.unused > 0 {
         return Err(broken(revision.position, Broken::StrayRecord));
     }
     Ok(kind)

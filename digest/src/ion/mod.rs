@@ -54,6 +54,9 @@ pub struct Limits {
 impl Limits {
     /// What a document may be: 16 MiB, 128 deep, four million values.
     pub const DOCUMENT: Limits = Limits { bytes_max: 16 << 20, depth_max: 128, values_max: 4 << 20 };
+    /// What a ledger may hold, and so what its proofs may show: documents with what is stored beside them, and imported ones,
+    /// which may be deeper than those that are taken otherwise.
+    pub const STORED: Limits = Limits { bytes_max: 64 << 20, depth_max: 256, values_max: 64 << 20 };
 }
 
 impl Default for Limits {

@@ -95,6 +95,22 @@ fn encoding_goes_both_ways() {
     }
 }
 
+#[test]
+fn what_a_ledger_may_store_a_receipt_may_show() {
+    let ledger = TestLedger::example(7);
+    let mut receipt = ledger.transaction_receipt(5, SIZE);
+    // The documents of a transaction of half a million rows come to more than a document may.
+    let listed = (0..500_000).map(|n| Value::string(format!("{n:>40}"))).collect();
+    let opened = receipt.block_opening.as_mut().expect("an opened block");
+    opened.transaction_info = Some(Value::Struct(ion::Struct::from_fields([("documents", Value::List(listed))])));
+    // As deep as an imported document may be.
+    let deep = (0..250).fold(Value::int(1), |value, _| Value::List(vec![value]));
+    if let Content::Data { data, .. } = &mut opening(&mut receipt).content {
+        *data = Arc::new(Value::Struct(ion::Struct::from_fields([("deep", deep)])));
+    }
+    assert!(Receipt::decode(&receipt.encode_within_limit().unwrap()).unwrap() == receipt);
+}
+
 fn examples(ledger: &TestLedger) -> Vec<Receipt> {
     let mut withheld = ledger.receipt(CAR_0, SIZE);
     withheld.redactions.clear();

@@ -200,7 +200,7 @@ pub(crate) enum Contents<'h> {
 pub type Known<'k> = dyn FnMut(u64) -> Option<Arc<Value>> + 'k;
 
 /// What was accepted once is read again, whatever the limits are by now.
-pub(crate) const STORED_LIMITS: Limits = Limits { bytes_max: 64 << 20, depth_max: 256, values_max: 64 << 20 };
+pub(crate) const STORED_LIMITS: Limits = Limits::STORED;
 
 /// At most one of deleted, redacted and opaque; what only imported revisions have, only with them.
 fn revision_flags_are_known(flags: u8) -> bool {

@@ -152,7 +152,7 @@ fn read_row(columns: &[TypedColumn], batch: &RecordBatch, at: usize) -> std::res
     let data = match &row.ion {
         None => None,
         Some(bytes) => {
-            Some(Arc::new(decode(bytes, &Limits::DOCUMENT).map_err(|e| problem(&format!("its Ion value: {e}")))?))
+            Some(Arc::new(decode(bytes, &Limits::STORED).map_err(|e| problem(&format!("its Ion value: {e}")))?))
         }
     };
     let typed = compare_typed(columns, &reader, at, &row, data.as_deref());

@@ -60,6 +60,9 @@ pub struct ExportReport {
     pub typed_values: u64,
     pub deleted: u64,
     pub redacted: u64,
+    /// Imported rows without their data. Where they came from it may have been redacted, or it was taken out of the export:
+    /// the blocks say which, and an export has no blocks.
+    pub withheld: u64,
     /// The checkpoint kept elsewhere was compared.
     pub kept_compared: bool,
 }
@@ -151,6 +154,7 @@ fn empty_report(manifest: &Manifest, checkpoint: &Checkpoint) -> ExportReport {
         typed_values: 0,
         deleted: 0,
         redacted: 0,
+        withheld: 0,
         kept_compared: false,
     }
 }
@@ -186,6 +190,7 @@ impl Pass<'_> {
         self.report.blocks = found.blocks;
         // Records of redactions are of all tables, and each pass sees the missing data of its own.
         self.report.redacted += found.redacted;
+        self.report.withheld += found.withheld;
         if self.first {
             let mut sought = Sought::default();
             found.redactions_open.into_iter().for_each(|record| sought.record(record));

@@ -75,7 +75,14 @@ fn transaction_receipt(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
     let block = number(arguments, 0)?;
     permit(call, Action::GetBlock)?;
     let receipt = database(call)?.ledger().transaction_receipt(block).map_err(proof_error)?;
-    Ok(Some(Value::blob(receipt.encode())))
+    let bytes = receipt.encode_within_limit().map_err(|problem| {
+        QueryError::new(
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            format!("the receipt of block {block} cannot be given: {problem}"),
+        )
+        .hint("Ask for the receipts of its revisions one by one: ledgerstone_receipt_at(position).")
+    })?;
+    Ok(Some(Value::blob(bytes)))
 }
 
 /// The receipt of the n-th rotation of the key, from 0, under the checkpoint with which the key before handed over.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use ledgerstone_digest::block::{OriginInfo, RedactedRevision, RedactionInfo, StatementInfo, StatementText};
 use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
-use ledgerstone_digest::ion::{Limits, Value, parse};
+use ledgerstone_digest::ion::{Limits, Value, decode, ion_hash, parse};
 use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_digest::{Hash, Id};
@@ -18,11 +18,13 @@ use ledgerstone_journal::{
 };
 use ledgerstone_query::export::manifest::{Manifest, Scope};
 use ledgerstone_query::export::{ExportOptions, ExportProblem, VerifyExportOptions, export, verify_export};
+use ledgerstone_query::instance::Instance;
 use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::View;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
+use crate::import::{TARGET, import_from, instance_options, qldb_ledger, write_export};
 use crate::support::{Memory, field, key, open_instance, session, table, told};
 
 fn ion(text: &str) -> Value {
@@ -149,6 +151,48 @@ fn a_redaction_waits_for_an_export_that_has_begun() {
     std::fs::remove_dir_all(&path).unwrap();
     export(&*database, &path, &ExportOptions::default(), &mut |_| true).unwrap();
     assert_eq!(verify_export(&path, &options, &mut |_| {}).unwrap().redacted, 1);
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+/// A batch in which the document of a row has given way to its hash.
+fn without_data(batch: &RecordBatch, row: usize) -> RecordBatch {
+    let at = |name: &str| batch.schema().index_of(name).unwrap();
+    let ion = batch.column(at("_ql_ion")).as_any().downcast_ref::<BinaryArray>().unwrap().value(row);
+    let hash = ion_hash(&decode(ion, &Limits::DOCUMENT).unwrap()).0;
+    let order: Vec<Option<u32>> = (0..batch.num_rows() as u32).map(|n| Some(n).filter(|n| *n != row as u32)).collect();
+    let order = UInt32Array::from(order);
+    let mut columns = batch.columns().to_vec();
+    for column in &mut columns[at("_ql_ion")..] {
+        *column = take(column, &order, None).unwrap();
+    }
+    let hashes = columns[at("_ql_data_hash")].as_any().downcast_ref::<FixedSizeBinaryArray>().unwrap();
+    let hashes = hashes.iter().enumerate().map(|(n, old)| if n == row { Some(&hash[..]) } else { old });
+    columns[at("_ql_data_hash")] = Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(hashes, 32).unwrap());
+    RecordBatch::try_new(batch.schema(), columns).unwrap()
+}
+
+#[test]
+fn data_that_was_taken_out_of_an_export_of_an_imported_ledger_is_missed() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_export(from.path(), &qldb_ledger().values());
+    import_from(to.path(), from.path(), None).unwrap();
+    let instance = Instance::open(instance_options(to.path())).unwrap();
+    let database = instance.ledger(TARGET).unwrap();
+    let path = folder("imported");
+    let manifest = export(&*database, &path, &ExportOptions::default(), &mut |_| true).unwrap();
+    let options = VerifyExportOptions { keys: KeyChain::new(database.ledger().vkey()), kept: None };
+    let check = || verify_export(&path, &options, &mut |_| {});
+    assert_eq!(check().unwrap().withheld, 0);
+    for table in manifest.tables.iter().filter(|table| table.rows > 0) {
+        let file = path.join(&table.files[0].path);
+        let (whole, batch) = (std::fs::read(&file).unwrap(), read_batch(&file));
+        forge_table(&path, &manifest, &table.name, &without_data(&batch, 0), None);
+        match check() {
+            Ok(found) => assert_eq!((table.system, found.withheld), (false, 1), "{}", table.name),
+            Err(problem) => assert!(table.system && problem.is_false(), "{}: {problem}", table.name),
+        }
+        std::fs::write(&file, &whole).unwrap();
+    }
     std::fs::remove_dir_all(path).unwrap();
 }
 
@@ -445,7 +489,7 @@ fn statistics_that_would_make_readers_skip_rows_are_found() {
         changed[place] -= 1;
     }
     std::fs::write(&file, &changed).unwrap();
-    fit(&path, &manifest, batch.num_rows());
+    fit(&path, &manifest, "vehicle", batch.num_rows());
     let problem = verified(&memory, &path).unwrap_err();
     assert!(problem.is_false() && problem.to_string().contains("statistics"), "{problem}");
     // Indexes of pages and hints for readers are not looked at, so they must not be there.
@@ -532,19 +576,29 @@ fn plain() -> WriterPropertiesBuilder {
 
 /// Writes these rows as the first file of the vehicles, and a manifest that fits.
 fn forge(path: &Path, manifest: &Manifest, batch: &RecordBatch, properties: Option<WriterProperties>) {
-    let table = manifest.tables.iter().find(|t| t.name == "vehicle").unwrap();
+    forge_table(path, manifest, "vehicle", batch, properties);
+}
+
+fn forge_table(
+    path: &Path,
+    manifest: &Manifest,
+    name: &str,
+    batch: &RecordBatch,
+    properties: Option<WriterProperties>,
+) {
+    let table = manifest.tables.iter().find(|t| t.name == name).unwrap();
     let out = std::fs::File::create(path.join(&table.files[0].path)).unwrap();
     let properties = properties.unwrap_or_else(|| plain().build());
     let mut writer = parquet::arrow::ArrowWriter::try_new(out, batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
     writer.close().unwrap();
-    fit(path, manifest, batch.num_rows());
+    fit(path, manifest, name, batch.num_rows());
 }
 
-/// Makes the manifest fit the first file of the vehicles.
-fn fit(path: &Path, manifest: &Manifest, rows: usize) {
+/// Makes the manifest fit the first file of a table.
+fn fit(path: &Path, manifest: &Manifest, name: &str, rows: usize) {
     let mut manifest = manifest.clone();
-    let table = manifest.tables.iter_mut().find(|t| t.name == "vehicle").unwrap();
+    let table = manifest.tables.iter_mut().find(|t| t.name == name).unwrap();
     let bytes = std::fs::read(path.join(&table.files[0].path)).unwrap();
     table.rows = table.rows + rows as u64 - table.files[0].rows;
     table.files[0].rows = rows as u64;

@@ -106,7 +106,12 @@ impl DigestService for Digest {
                 Of::Revision(name) => database.ledger().receipt(find_revision(database, &name)?),
                 Of::Block(number) => database.ledger().transaction_receipt(number),
             };
-            Ok(v1::GetReceiptResponse { receipt: receipt.map_err(status::of_receipt)?.encode() })
+            let receipt = receipt.map_err(status::of_receipt)?.encode_within_limit();
+            let too_long = |problem| {
+                let what = format!("the receipt cannot be given: {problem}; ask for those of its revisions one by one");
+                Status::resource_exhausted(what)
+            };
+            Ok(v1::GetReceiptResponse { receipt: receipt.map_err(too_long)? })
         })
         .await
     }

@@ -54,6 +54,7 @@ pub fn check(path: &Path, given: &Given) -> Check {
         ("typed values", report.typed_values),
         ("deletions", report.deleted),
         ("redacted", report.redacted),
+        ("withheld", report.withheld),
     ] {
         check.fact_as(name, number, thousands(number));
     }
@@ -66,7 +67,16 @@ pub fn check(path: &Path, given: &Given) -> Check {
             "The rows are all documents that were current at the checkpoint: none is missing, none is added."
         }
     });
-    check.proved("Every row's data is what its leaf commits to, and every typed column says what the data says.");
+    check.proved(match report.withheld {
+        0 => "Every row's data is what its leaf commits to, and every typed column says what the data says.",
+        _ => "The data that is there is what its leaf commits to, and every typed column says what the data says.",
+    });
+    if report.withheld > 0 {
+        let rows = thousands(report.withheld);
+        check = check
+            .unchecked(format!("{rows} imported rows have no data, and an export does not say whether it was redacted"))
+            .advice("The ledger itself says it: ledgerstone verify DIR. If it was not redacted there, the export withholds it.");
+    }
     if let Some(kept) = &given.kept {
         check.proved(format!("It is of the one history that your checkpoint of size {} is of.", kept.checkpoint.size));
     } else {

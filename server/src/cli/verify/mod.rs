@@ -194,8 +194,14 @@ impl Given {
             input::read_consistency(path)
                 .map_err(|what| Box::new(Check::new(path, "the consistency proof you gave").unchecked(what)))
         });
-        let witnesses: Vec<VerifierKey> =
-            arguments.witnesses.iter().map(|text| read_key(text, "--witness")).collect::<Result<_, _>>()?;
+        let mut witnesses: Vec<VerifierKey> = Vec::new();
+        for text in &arguments.witnesses {
+            let key = read_key(text, "--witness")?;
+            // One that is named twice is one witness still.
+            if !witnesses.iter().any(|known| known.public() == key.public()) {
+                witnesses.push(key);
+            }
+        }
         Ok(Given {
             key,
             chain,

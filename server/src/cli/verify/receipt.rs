@@ -193,12 +193,17 @@ fn expected_revision(check: &mut Check, verdict: &TransactionVerdict, given: &Gi
         return;
     }
     let fits = |wanted: Option<Id>, found: Id| wanted.is_none_or(|wanted| wanted == found);
-    let found = verdict.revisions.iter().find(|revision| {
+    let mut fitting = verdict.revisions.iter().filter(|revision| {
         let leaf = &revision.leaf;
         fits(given.table, leaf.table_id)
             && fits(given.document, leaf.document_id)
             && given.version.is_none_or(|version| version == leaf.version)
     });
+    let first = fitting.next();
+    // Of several the one with the content that is expected, if there is one.
+    let is_expected =
+        |revision: &&ShownRevision| content_problem(revision.data.as_deref(), revision.data_hash, given).is_none();
+    let found = first.filter(is_expected).or_else(|| fitting.find(is_expected)).or(first);
     match found {
         Some(revision) => {
             expected_content(check, revision.data.as_deref(), revision.data_hash, given);
@@ -215,10 +220,16 @@ fn expected_revision(check: &mut Check, verdict: &TransactionVerdict, given: &Gi
 
 /// Compares the content with what is expected. The salt that SQL tables add is not expected by anybody.
 fn expected_content(check: &mut Check, data: Option<&Value>, data_hash: Option<Hash>, given: &Given) {
-    let Some(expected) = &given.content else { return };
+    if let Some(problem) = content_problem(data, data_hash, given) {
+        check.finding(problem);
+    }
+}
+
+fn content_problem(data: Option<&Value>, data_hash: Option<Hash>, given: &Given) -> Option<Finding> {
+    let expected = given.content.as_ref()?;
     let wanted = ion_hash(expected);
     if data_hash == Some(wanted) {
-        return;
+        return None;
     }
     let Some(data) = data else {
         let what = match data_hash {
@@ -229,8 +240,7 @@ fn expected_content(check: &mut Check, data: Option<&Value>, data_hash: Option<H
             None => "this revision is a deletion: it has no content",
         };
         let outcome = if data_hash.is_some() { Outcome::Unchecked } else { Outcome::Broken };
-        check.finding(Finding::of(outcome, what));
-        return;
+        return Some(Finding::of(outcome, what));
     };
     let unsalted = |value: &Value| match value.as_struct() {
         Some(fields) => {
@@ -239,10 +249,10 @@ fn expected_content(check: &mut Check, data: Option<&Value>, data_hash: Option<H
         }
         None => value.clone(),
     };
-    if ion_hash(&unsalted(data)) != wanted {
+    (ion_hash(&unsalted(data)) != wanted).then(|| {
         let what = format!("its content is not what you expect, which is {}", to_text(expected));
-        check.finding(Finding::of(Outcome::Broken, what));
-    }
+        Finding::of(Outcome::Broken, what)
+    })
 }
 
 fn shown(kind: &VerdictKind) -> &'static str {
