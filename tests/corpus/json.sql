@@ -110,3 +110,11 @@ select e->>'n' as n from jsonb_array_elements('[{"n":1},{"n":2}]') as e order by
 select * from jsonb_to_recordset('[{"a":1,"b":"x"},{"a":2}]') as t(a int, b text);
 -- differs: a list of column definitions is refused
 select * from jsonb_to_record('{"a":1,"b":"x"}') as t(a int, b text);
+select jsonb_set('{"a":{"b":1}}', array['a','b'], '2'), jsonb_insert('[1,2]', array['1'], '9', true);
+with recursive r(j, d) as (select '[1]'::jsonb, 1 union all select jsonb_set(j, array_fill('0'::text, array[d]), j), d * 2 from r where d < 64) select d from r order by d;
+-- differs: values are at most 128 deep
+with recursive r(j, d) as (select '[1]'::jsonb, 1 union all select jsonb_set(j, array_fill('0'::text, array[d]), j), d * 2 from r where d < 256) select d from r order by d;
+-- differs: values are at most 128 deep
+with recursive r(j, d) as (select '1'::jsonb, 1 union all select jsonb_build_array(j), d + 1 from r where d < 300) select max(d) from r;
+-- differs: values are at most 128 deep
+with recursive r(j, d) as (select '1'::jsonb, 1 union all select to_jsonb(array[j]), d + 1 from r where d < 300) select max(d) from r;

@@ -17,7 +17,7 @@ use crate::bind::walk::is_same_for_every_row;
 use crate::error::{QueryError, Result, SqlState};
 use crate::function::table;
 use crate::index::Key;
-use crate::value::{cast, compare};
+use crate::value::{cast, compare, json};
 
 /// Takes result rows.
 pub(crate) type RowSink<'s> = &'s mut dyn FnMut(Row) -> Result<Flow>;
@@ -525,6 +525,11 @@ impl Run<'_> {
             let shared = Rc::new(ResultRows::of(working));
             self.set_cte(id, shared.clone());
             working = self.query_rows(step, outside)?.into_iter().filter(|r| fresh(r)).collect();
+            // Each round may put what it was given into something: what is made of that in the end must not be too deep
+            // for the stack.
+            if working.iter().flatten().flatten().any(|value| json::is_deeper(value, json::DEPTH_MAX)) {
+                return Err(json::too_deep());
+            }
             all.extend(shared.first().cloned());
         }
         Ok(all)

@@ -21,8 +21,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("jsonb_build_array", &[ANY], R_JSONB, build_array),
     variadic("json_build_array", &[ANY], R_JSONB, build_array),
     lenient("jsonb_build_array", &[], R_JSONB, |_, _| Ok(Some(Value::List(Vec::new())))),
-    strict("to_jsonb", &[ANY], R_JSONB, |_, a| Ok(Some(json::canonical(value_at(a, 0)?.clone())))),
-    strict("to_json", &[ANY], R_JSONB, |_, a| Ok(Some(json::canonical(value_at(a, 0)?.clone())))),
+    strict("to_jsonb", &[ANY], R_JSONB, |_, a| json::made(value_at(a, 0)?.clone()).map(Some)),
+    strict("to_json", &[ANY], R_JSONB, |_, a| json::made(value_at(a, 0)?.clone()).map(Some)),
     strict("jsonb_typeof", &[JSONB], R_TEXT, kind),
     strict("json_typeof", &[JSONB], R_TEXT, kind),
     strict("jsonb_array_length", &[JSONB], R_INT4, length),
@@ -68,7 +68,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         object_of(&keys, &values)
     }),
     strict("jsonb_object", &[ARRAY, ARRAY], R_JSONB, |_, a| object_of(list_at(a, 0)?, list_at(a, 1)?)),
-    strict("row_to_json", &[ANY], R_JSONB, |_, a| Ok(Some(json::canonical(value_at(a, 0)?.clone())))),
+    strict("row_to_json", &[ANY], R_JSONB, |_, a| json::made(value_at(a, 0)?.clone()).map(Some)),
     lenient("jsonb_set_lax", &[JSONB, ARRAY, JSONB], R_JSONB, |_, a| set_lax(a)),
     strict("jsonb_concat", &[JSONB, JSONB], R_JSONB, concat),
     strict("ledgerstone_jsonb_concat", &[JSONB, JSONB], R_JSONB, concat),
@@ -150,7 +150,7 @@ fn object_of(keys: &[Value], values: &[Value]) -> Result<Datum> {
         let value = if value.is_null() { Value::NULL } else { Value::string(format_untyped(value)) };
         fields.push((Symbol::new(name), value));
     }
-    Ok(Some(json::canonical(Value::Struct(Struct { fields }))))
+    json::made(Value::Struct(Struct { fields })).map(Some)
 }
 
 /// `jsonb_set` in which NULL is JSON's null.
@@ -204,11 +204,11 @@ fn build_object(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
         let name = key.as_text().map_or_else(|| Symbol::new(format_untyped(key)), Symbol::new);
         fields.push((name, pair[1].clone().unwrap_or(Value::NULL)));
     }
-    Ok(Some(json::canonical(Value::Struct(Struct { fields }))))
+    json::made(Value::Struct(Struct { fields })).map(Some)
 }
 
 fn build_array(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
-    Ok(Some(json::canonical(Value::List(a.iter().map(|v| v.clone().unwrap_or(Value::NULL)).collect()))))
+    json::made(Value::List(a.iter().map(|v| v.clone().unwrap_or(Value::NULL)).collect())).map(Some)
 }
 
 fn kind(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
@@ -269,7 +269,12 @@ fn as_text(value: Value) -> Datum {
 }
 
 fn path_of(a: &[Datum]) -> Result<Vec<&str>> {
-    list_at(a, 1)?.iter().map(|v| v.as_text().ok_or_else(|| wrong(1, "an array of text without nulls"))).collect()
+    let steps = list_at(a, 1)?;
+    // Nothing is so deep.
+    if steps.len() > json::DEPTH_MAX {
+        return Err(json::too_deep());
+    }
+    steps.iter().map(|v| v.as_text().ok_or_else(|| wrong(1, "an array of text without nulls"))).collect()
 }
 
 fn set(a: &[Datum], create: bool) -> Result<Datum> {
@@ -277,11 +282,12 @@ fn set(a: &[Datum], create: bool) -> Result<Datum> {
     if !matches!(target.unannotated(), Value::Struct(_) | Value::List(_)) {
         return Err(scalar("set path in"));
     }
-    Ok(Some(json::canonical(changed(target, &path_of(a)?, &|old| match old {
+    let changed = changed(target, &path_of(a)?, &|old| match old {
         Some(_) => Change::To(new.clone()),
         None if create => Change::To(new.clone()),
         None => Change::Nothing,
-    }))))
+    });
+    json::made(changed).map(Some)
 }
 
 fn insert(a: &[Datum], after: bool) -> Result<Datum> {
@@ -300,15 +306,17 @@ fn insert(a: &[Datum], after: bool) -> Result<Datum> {
                 let place = (from_start + i64::from(after && from_start < length)) as usize;
                 let mut items = items.clone();
                 items.insert(place.min(items.len()), new.clone());
-                return Ok(Some(changed(target, parents, &|_| Change::To(Value::List(items.clone())))));
+                let changed = changed(target, parents, &|_| Change::To(Value::List(items.clone())));
+                return json::made(changed).map(Some);
             }
             _ => {}
         }
     }
-    Ok(Some(json::canonical(changed(target, &path, &|old| match old {
+    let changed = changed(target, &path, &|old| match old {
         Some(_) => Change::Nothing,
         None => Change::To(new.clone()),
-    }))))
+    });
+    json::made(changed).map(Some)
 }
 
 enum Change {
@@ -316,7 +324,7 @@ enum Change {
     Nothing,
 }
 
-/// The value with the one at a path changed; the depth is the path's, which the parser bounds.
+/// The value with the one at a path changed; the depth is the path's, which has a bound.
 fn changed(value: &Value, path: &[&str], change: &dyn Fn(Option<&Value>) -> Change) -> Value {
     let Some((step, rest)) = path.split_first() else {
         return match change(Some(value)) {
@@ -399,7 +407,7 @@ fn concat(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     let (x, y) = (value_at(a, 0)?.unannotated(), value_at(a, 1)?.unannotated());
     if let (Value::Struct(x), Value::Struct(y)) = (x, y) {
         let fields = x.fields.iter().chain(&y.fields).cloned().collect();
-        return Ok(Some(json::canonical(Value::Struct(Struct { fields }))));
+        return json::made(Value::Struct(Struct { fields })).map(Some);
     }
     let list = |v: &Value| match v {
         Value::List(items) => items.clone(),

@@ -13,7 +13,7 @@ use super::{datetime, numeric};
 use crate::error::{QueryError, Result, SqlState};
 
 /// Containers inside each other.
-const DEPTH_MAX: usize = 128;
+pub const DEPTH_MAX: usize = 128;
 
 /// Parses JSON; with `canonical`, objects are brought into `jsonb` order and duplicates dropped.
 pub fn parse(text: &str, canonical: bool) -> Result<Value> {
@@ -30,6 +30,34 @@ pub fn parse(text: &str, canonical: bool) -> Result<Value> {
 /// `jsonb` order, at every level. What has it already, and most has, is only looked at.
 pub fn canonical(value: Value) -> Value {
     if is_canonical(&value) { value } else { arranged(value) }
+}
+
+/// What a function has made of others, in `jsonb` order: no deeper than what can be parsed and stored, so that whatever goes
+/// down into a value needs no more of the stack than that takes.
+pub fn made(value: Value) -> Result<Value> {
+    if is_deeper(&value, DEPTH_MAX) {
+        return Err(too_deep());
+    }
+    Ok(canonical(value))
+}
+
+/// Whether containers are inside each other more often than this.
+pub fn is_deeper(value: &Value, most: usize) -> bool {
+    let is_inside = |inner: &Value| match most.checked_sub(1) {
+        Some(less) => is_deeper(inner, less),
+        None => true,
+    };
+    match value {
+        Value::Struct(s) => s.fields.iter().any(|(_, inner)| is_inside(inner)) || most == 0,
+        Value::List(items) | Value::Sexp(items) => items.iter().any(is_inside) || most == 0,
+        Value::Annotated(inner) => is_inside(&inner.value) || most == 0,
+        _ => false,
+    }
+}
+
+/// The error of a value that would be.
+pub fn too_deep() -> QueryError {
+    QueryError::new(SqlState::STATEMENT_TOO_COMPLEX, format!("a value is nested more than {DEPTH_MAX} deep"))
 }
 
 fn is_canonical(value: &Value) -> bool {
