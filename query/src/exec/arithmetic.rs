@@ -5,6 +5,7 @@ use ledgerstone_digest::ion::{Decimal, Int, Value};
 use crate::ast::BinaryOp;
 use crate::bind::plan::{Arithmetic, Datum};
 use crate::error::{QueryError, Result, SqlState};
+use crate::function::power;
 use crate::types::SqlType;
 use crate::value::datetime::{self, Interval};
 use crate::value::numeric::{self, Num};
@@ -107,12 +108,20 @@ fn floats(op: BinaryOp, a: &Value, b: &Value, single: bool) -> Result<Value> {
         BinaryOp::Divide | BinaryOp::Modulo if y == 0.0 && !x.is_nan() => return Err(numeric::division_by_zero()),
         BinaryOp::Divide => x / y,
         BinaryOp::Modulo => x % y,
-        BinaryOp::Power => x.powf(y),
+        BinaryOp::Power => power(x, y)?,
         _ => return Err(QueryError::internal("not a float operator")),
     };
     let result = if single { f64::from(result as f32) } else { result };
     if result.is_infinite() && x.is_finite() && y.is_finite() {
         return Err(QueryError::new(SqlState::NUMERIC_OUT_OF_RANGE, "value out of range: overflow"));
+    }
+    let vanished = match op {
+        BinaryOp::Multiply => x != 0.0 && y != 0.0,
+        BinaryOp::Divide => x != 0.0 && y.is_finite(),
+        _ => false,
+    };
+    if result == 0.0 && vanished {
+        return Err(QueryError::new(SqlState::NUMERIC_OUT_OF_RANGE, "value out of range: underflow"));
     }
     Ok(Value::Float(result))
 }

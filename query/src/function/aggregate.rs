@@ -204,8 +204,17 @@ enum State {
     Int(i128),
     Num(Num),
     Float(f64),
-    Moments { sum: Num, squares: Num },
-    FloatMoments { sum: f64, squares: f64 },
+    Moments {
+        sum: Num,
+        squares: Num,
+    },
+    /// How many, their sum, and the squares of their distances from the mean (Youngs and Cramer, 1971): the difference of
+    /// two large sums of squares would have few right digits, or none.
+    FloatMoments {
+        count: f64,
+        sum: f64,
+        distances: f64,
+    },
     Best(Value),
     Text(String),
     Values(Vec<Value>),
@@ -300,10 +309,14 @@ impl Accumulator {
             (Spread { .. }, state) => {
                 let x = number_to_f64(&value)?;
                 match state {
-                    State::FloatMoments { sum, squares } => {
-                        State::FloatMoments { sum: sum + x, squares: squares + x * x }
+                    State::FloatMoments { count: before, sum, distances } => {
+                        let (count, sum) = (before + 1.0, sum + x);
+                        let distance = x * count - sum;
+                        let distances = distances + distance * distance / (count * before);
+                        State::FloatMoments { count, sum, distances }
                     }
-                    _ => State::FloatMoments { sum: x, squares: x * x },
+                    // Of what is no number, or is none that is finite, there is no distance.
+                    _ => State::FloatMoments { count: 1.0, sum: x, distances: x * 0.0 },
                 }
             }
             (StringAgg, state) => {
@@ -379,8 +392,10 @@ impl Accumulator {
             (Spread { population, root, .. }, State::Moments { sum, squares }) => {
                 self.spread(sum, squares, *population, *root)?
             }
-            (Spread { population, root, .. }, State::FloatMoments { sum, squares }) => {
-                self.float_spread(*sum, *squares, *population, *root)
+            (Spread { population, root, .. }, State::FloatMoments { count, distances, .. }) => {
+                let by = if *population { *count } else { count - 1.0 };
+                let variance = distances / by;
+                (by > 0.0).then(|| Value::Float(if *root { variance.sqrt() } else { variance }))
             }
             (_, State::Text(text)) => Some(Value::string(text.as_str())),
             (JsonAgg, State::Values(values)) => {
@@ -419,18 +434,6 @@ impl Accumulator {
         let scale = difference.div_scale(&by);
         let variance = difference.div_at(&by, scale)?;
         Ok(Some(if root { variance.sqrt_at(scale)? } else { variance }.to_value()))
-    }
-
-    fn float_spread(&self, sum: f64, squares: f64, population: bool, root: bool) -> Datum {
-        let n = self.count as f64;
-        let by = if population { n * n } else { n * (n - 1.0) };
-        if by == 0.0 {
-            return None;
-        }
-        let variance = (n * squares - sum * sum) / by;
-        // Rounding may leave a little less than zero; what is no number stays none, which `max` would not see.
-        let variance = if variance < 0.0 { 0.0 } else { variance };
-        Some(Value::Float(if root { variance.sqrt() } else { variance }))
     }
 }
 

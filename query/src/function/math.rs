@@ -95,9 +95,9 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("cbrt", &[FLOAT8], R_FLOAT8, |_, a| Ok(Some(Value::Float(float_at(a, 0)?.cbrt())))),
     strict("power", &[NUMERIC, NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.power(&num(a, 1)?).map(some_num)),
-    strict("power", &[FLOAT8, FLOAT8], R_FLOAT8, power),
+    strict("power", &[FLOAT8, FLOAT8], R_FLOAT8, power_of),
     strict("pow", &[NUMERIC, NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.power(&num(a, 1)?).map(some_num)),
-    strict("pow", &[FLOAT8, FLOAT8], R_FLOAT8, power),
+    strict("pow", &[FLOAT8, FLOAT8], R_FLOAT8, power_of),
     strict("exp", &[FLOAT8], R_FLOAT8, |_, a| finite(float_at(a, 0)?, f64::exp)),
     strict("exp", &[NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.exp().map(some_num)),
     strict("ln", &[FLOAT8], R_FLOAT8, |_, a| logarithm(float_at(a, 0)?, f64::ln)),
@@ -154,8 +154,12 @@ fn ceil(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     }
 }
 
-fn power(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
-    let (x, y) = (float_at(a, 0)?, float_at(a, 1)?);
+fn power_of(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
+    power(float_at(a, 0)?, float_at(a, 1)?).map(|result| Some(Value::Float(result)))
+}
+
+/// The function and the operator `^`.
+pub(crate) fn power(x: f64, y: f64) -> Result<f64> {
     if x == 0.0 && y < 0.0 {
         let text = "zero raised to a negative power is undefined";
         return Err(QueryError::new(SqlState::INVALID_ARGUMENT_FOR_POWER, text));
@@ -168,7 +172,7 @@ fn power(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     if result.is_infinite() && x.is_finite() && y.is_finite() {
         return Err(out_of_range("double precision"));
     }
-    Ok(Some(Value::Float(result)))
+    Ok(result)
 }
 
 fn finite(x: f64, of: fn(f64) -> f64) -> Result<Datum> {

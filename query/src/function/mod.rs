@@ -19,6 +19,7 @@ mod time_pattern;
 mod volatile;
 pub mod window;
 
+pub(crate) use math::power;
 pub(crate) use pattern::{like, regex};
 pub(crate) use pg_catalog::reg_name;
 pub(crate) use proof::proof_error;
