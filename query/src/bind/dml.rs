@@ -295,6 +295,7 @@ impl Binder<'_> {
         let mut changes = Vec::with_capacity(assignments.len());
         for assignment in assignments {
             changes.push(self.assignment(table, assignment, 0)?);
+            refuse_second(&changes, assignment)?;
         }
         let filter = match filter {
             Some(e) => {
@@ -335,6 +336,11 @@ impl Binder<'_> {
         let mut changes = Vec::with_capacity(update.changes.len());
         for change in &update.changes {
             changes.push(self.change(&table, change, slot)?);
+            if let Change::Set(assignment) = change
+                && !self.partiql
+            {
+                refuse_second(&changes, assignment)?;
+            }
         }
         if changes.iter().any(|change| matches!(change, ChangePlan::Delete)) {
             self.note_table(&table, Action::Delete);
@@ -445,6 +451,10 @@ impl Binder<'_> {
         };
         let is_default = matches!(value.kind, ExprKind::Default);
         if is_default && let Some(declared) = column.and_then(|c| table.columns.get(c)) {
+            if declared.identity {
+                let what = format!("setting the identity column \"{}\" to its default", declared.name);
+                return Err(QueryError::unsupported(what).at(value.span).hint("Give it a number."));
+            }
             let value = self.default_of(declared)?.unwrap_or(Ex::NULL);
             return Ok(ChangePlan::Set { path, value, column });
         }
@@ -644,6 +654,25 @@ impl Binder<'_> {
 fn stored_text(what: &str, name: &str, mut error: QueryError) -> QueryError {
     error.span = None;
     error.detail(format!("It is in the {what} \"{name}\"."))
+}
+
+/// A column is set once: which of two values it is to have nobody has said.
+fn refuse_second(changes: &[ChangePlan], assignment: &Assignment) -> Result<()> {
+    let column = |change: &ChangePlan| match change {
+        ChangePlan::Set { path, .. } => match path.as_slice() {
+            [Step::Field { name, .. }] => Some(name.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let Some((last, before)) = changes.split_last() else { return Ok(()) };
+    match column(last) {
+        Some(name) if before.iter().any(|change| column(change).as_ref() == Some(&name)) => {
+            let message = format!("multiple assignments to same column \"{name}\"");
+            Err(QueryError::new(SqlState::SYNTAX_ERROR, message).at(assignment.target.span))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An expression the catalogue keeps as text.

@@ -102,6 +102,11 @@ impl Work<'_> {
         Run::new(self.plan, tx, self.params, self.session)
     }
 
+    /// For defaults and checks, which are SQL, whatever the statement is.
+    fn judge<'r>(&'r self, tx: &'r Transaction) -> Run<'r> {
+        self.runner(tx).in_sql()
+    }
+
     // INSERT
 
     fn insert(&self, plan: &InsertPlan, tx: &mut Transaction) -> Result<Outcome> {
@@ -116,7 +121,7 @@ impl Work<'_> {
         let mut done = Done { command: "INSERT", count: 0, returning, ids: Vec::new() };
         let mut touched: HashSet<Id> = HashSet::new();
         for document in documents {
-            let document = self.complete(&self.runner(tx), table, &plan.checks, document)?;
+            let document = self.complete(&self.judge(tx), table, &plan.checks, document)?;
             if let Some(conflict) = &plan.conflict
                 && let Some(found) = conflicting(conflict, table, &document, tx)?
             {
@@ -148,7 +153,7 @@ impl Work<'_> {
         let parts: Vec<Result<Vec<ReadyDocument>>> = {
             let reader = &*tx;
             spread_owned(items, chunk_min, |first, part| {
-                let (run, mut preparer) = (self.runner(reader), reader.preparer(table));
+                let (run, mut preparer) = (self.judge(reader), reader.preparer(table));
                 for (item, number) in part.into_iter().zip(first..) {
                     run.tick()?;
                     let document = self.complete(&run, table, checks, make(item, number)?)?;
@@ -282,15 +287,15 @@ impl Work<'_> {
         tx: &mut Transaction,
     ) -> Result<Option<Doc>> {
         let Some((changes, filter)) = &conflict.update else { return Ok(None) };
-        if !touched.insert(found.id) {
-            return Err(QueryError::new(
+        let again = || {
+            QueryError::new(
                 SqlState::CARDINALITY_VIOLATION,
                 "ON CONFLICT DO UPDATE command cannot affect row a second time",
             )
             .hint(
                 "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
-            ));
-        }
+            )
+        };
         let new = {
             let run = self.runner(tx);
             let mut slots: Tuple = vec![Slot::Empty; plan.width];
@@ -306,8 +311,13 @@ impl Work<'_> {
             {
                 return Ok(None);
             }
-            match changed(&run, &plan.table, changes, &found, &env)? {
-                Changed::Document(document) => self.constrained(&run, &plan.table, &plan.checks, document)?,
+            if !touched.insert(found.id) {
+                return Err(again());
+            }
+            match changed(&run, &plan.table, changes, &found, &env, &mut HashSet::new())? {
+                Changed::Document(document) => {
+                    self.constrained(&self.judge(tx), &plan.table, &plan.checks, document)?
+                }
                 Changed::Deleted => return Err(QueryError::internal("a conflict cannot delete")),
             }
         };
@@ -322,10 +332,16 @@ impl Work<'_> {
         let mut done = Done { command: "UPDATE", count: 0, returning, ids: Vec::new() };
         let mut work: Vec<(Arc<Doc>, Option<Value>, Tuple)> = Vec::with_capacity(targets.len());
         {
-            let run = self.runner(tx);
+            let (run, judge) = (self.runner(tx), self.judge(tx));
+            // An element that goes takes the place of none before it, so the last goes first.
+            let backwards = plan.changes.iter().any(removes_an_element);
             for target in targets {
                 run.tick()?;
-                let Target { doc, tuples } = target;
+                let Target { doc, mut tuples } = target;
+                if backwards {
+                    tuples.reverse();
+                }
+                let mut removed = HashSet::new();
                 let mut current = Arc::clone(&doc);
                 let mut new = None;
                 let mut last: Tuple = Vec::new();
@@ -335,7 +351,7 @@ impl Work<'_> {
                 for (at, mut tuple) in tuples.into_iter().enumerate() {
                     set_doc(&mut tuple, plan.slot, Arc::clone(&current));
                     let env = Env { row: &tuple, outer: None };
-                    match changed(&run, &plan.table, &plan.changes, &current, &env)? {
+                    match changed(&run, &plan.table, &plan.changes, &current, &env, &mut removed)? {
                         Changed::Document(document) => {
                             if at + 1 < meetings {
                                 let data = Some(Arc::new(Value::Struct(document.clone())));
@@ -351,7 +367,7 @@ impl Work<'_> {
                     last = tuple;
                 }
                 let value = match new {
-                    Some(document) => Some(self.constrained(&run, &plan.table, &plan.checks, document)?),
+                    Some(document) => Some(self.constrained(&judge, &plan.table, &plan.checks, document)?),
                     None => None,
                 };
                 work.push((doc, value, last));
@@ -495,8 +511,20 @@ enum Changed {
     Deleted,
 }
 
-/// The document after an UPDATE's changes. All values are computed over the row before.
-fn changed(run: &Run<'_>, table: &Table, changes: &[ChangePlan], doc: &Doc, env: &Env<'_>) -> Result<Changed> {
+fn removes_an_element(change: &ChangePlan) -> bool {
+    matches!(change, ChangePlan::Remove { path } if path.iter().any(|step| matches!(step, Step::Index(_))))
+}
+
+/// The document after an UPDATE's changes. All values are computed over the row before. `removed`: what is gone already, when
+/// the document is met again.
+fn changed(
+    run: &Run<'_>,
+    table: &Table,
+    changes: &[ChangePlan],
+    doc: &Doc,
+    env: &Env<'_>,
+    removed: &mut HashSet<Vec<Place>>,
+) -> Result<Changed> {
     let mut value = match doc.data.as_deref() {
         Some(data) => data.clone(),
         None => Value::Struct(Struct::default()),
@@ -526,7 +554,11 @@ fn changed(run: &Run<'_>, table: &Table, changes: &[ChangePlan], doc: &Doc, env:
             Ready::Set(path, new) => set_at(&mut value, &path, new)?,
             Ready::Insert(path, Some(new), at) => insert_at(&mut value, &path, new, at)?,
             Ready::Insert(_, None, _) => {}
-            Ready::Remove(path) => set_at(&mut value, &path, None)?,
+            Ready::Remove(path) => {
+                if removed.insert(path.clone()) {
+                    set_at(&mut value, &path, None)?;
+                }
+            }
         }
     }
     match value {
@@ -547,6 +579,7 @@ enum Ready {
 }
 
 /// A step of a target path with its index computed.
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Place {
     Field(Arc<str>, bool),
     At(i64),

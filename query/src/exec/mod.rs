@@ -25,7 +25,7 @@ pub use run::{RECURSION_ROWS_MAX, Row};
 
 pub(crate) use arithmetic::symbol;
 #[cfg(feature = "analytics")]
-pub(crate) use eval::{doc_part, field};
+pub(crate) use eval::{doc_part, field, storable};
 #[cfg(feature = "analytics")]
 pub(crate) use run::{Env, Slot, Tuple, bytes_of_row};
 pub(crate) use run::{Flow, Run};

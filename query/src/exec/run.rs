@@ -139,6 +139,12 @@ impl<'a> Run<'a> {
         self.memory.charge(bytes)
     }
 
+    /// The same, in SQL whatever the statement's dialect is.
+    pub fn in_sql(mut self) -> Self {
+        (self.partiql, self.call.partiql) = (false, false);
+        self
+    }
+
     /// Bytes charged so far.
     #[cfg(feature = "analytics")]
     pub fn memory_used(&self) -> usize {

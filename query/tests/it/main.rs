@@ -22,6 +22,7 @@ mod import_hostile;
 mod index_model;
 mod index_scan;
 mod occ_matrix;
+mod partiql_elements;
 mod permissions;
 mod point_same;
 mod qldb_forms;
