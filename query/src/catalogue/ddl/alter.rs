@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
-use super::evaluate::{constant, is_violated};
+use super::evaluate::{for_every_row, is_violated, must_take_rows};
 use super::table::{add_column_constraints, add_constraint, column_of};
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
@@ -42,6 +42,7 @@ pub(super) fn alter(
         // Renamed or not, as the next one finds it.
         table = tx.table_by_id(table.id)?.ok_or_else(|| QueryError::internal("an altered table is gone"))?;
     }
+    must_take_rows(tx, table.id)?;
     let notice = (!notices.is_empty()).then(|| notices.join("; "));
     Ok(DdlOutcome { tag: "ALTER TABLE", table_id: Some(table.id), notice })
 }
@@ -85,7 +86,7 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable) -> Result<Op
             change_column(tx, table, column, |c| c.not_null = false)?;
         }
         AlterTable::SetDefault { name, text, .. } => {
-            change_column(tx, table, name, |c| c.default_text = Some(text.clone()))?
+            change_column(tx, table, name, |c| c.default_text = Some(text.clone()))?;
         }
         AlterTable::DropDefault(name) => change_column(tx, table, name, |c| c.default_text = None)?,
         AlterTable::Several(_) => return Err(QueryError::internal("a list of changes inside a list")),
@@ -151,22 +152,25 @@ fn fill_column(
     definition: &ColumnDefinition,
     changed: &Table,
 ) -> Result<()> {
-    let value = match &definition.default {
-        Some(default) => constant(tx, default, &definition.ty)?,
-        None => None,
+    let values = match &definition.default {
+        Some(default) => for_every_row(tx, table, default, (&definition.ty, &column.ty))?,
+        None => Vec::new(),
     };
-    if value.is_none() && !column.identity && column.not_null {
+    let some_are_null = values.is_empty() || values.contains(&None);
+    if some_are_null && !column.identity && column.not_null {
         let message = format!("column \"{}\" of relation \"{}\" contains null values", column.name, table.name);
         return Err(QueryError::new(SqlState::NOT_NULL_VIOLATION, message).at(definition.name.span));
     }
     put_table(tx, changed.clone())?;
-    if value.is_none() && !column.identity {
+    if values.iter().all(Option::is_none) && !column.identity {
         return Ok(());
     }
+    let mut values = values.into_iter();
     rewrite(tx, changed, |tx, fields| {
-        let value = match &value {
-            Some(value) => value.clone(),
-            None => Value::int(tx.next_identity(changed, column)?),
+        let value = match values.next().flatten() {
+            Some(value) => value,
+            None if column.identity => Value::int(tx.next_identity(changed, column)?),
+            None => return Ok(false),
         };
         fields.fields.push((Symbol::new(column.name.clone()), value));
         Ok(true)

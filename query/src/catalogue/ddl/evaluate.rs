@@ -3,25 +3,49 @@
 
 use std::sync::Arc;
 
+use ledgerstone_digest::Id;
 use ledgerstone_digest::ion::Value;
 
 use super::{DdlOutcome, Table, check_name, table, table_name};
 use crate::ast::{
     Alias, CreateTable, Distinct, Expr, ExprKind, From, Insert, InsertSource, Name, Projection, Query, Select,
-    SelectItem, SetExpr, Span, Statement, TypeName, UnaryOp,
+    SelectItem, SetExpr, Span, Statement, TableName, TypeName, UnaryOp,
 };
 use crate::bind::{self, PlanContext};
 use crate::catalogue::Column;
 use crate::error::{QueryError, Result, SqlState};
-use crate::exec::{self, Outcome};
+use crate::exec::{self, Outcome, storable};
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 use crate::types::SqlType;
 
-/// The value of an expression without columns, cast to a type.
-pub(super) fn constant(tx: &mut Transaction, expr: &Expr, ty: &TypeName) -> Result<Option<Value>> {
-    let rows = rows(tx, cast_to(expr, ty))?;
-    Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten().filter(|v| !v.is_null()))
+/// The value of an expression without columns, as a column of this type, for every document of the table: one may differ from
+/// the next.
+pub(super) fn for_every_row(
+    tx: &mut Transaction,
+    table: &Table,
+    expr: &Expr,
+    (ty, column): (&TypeName, &SqlType),
+) -> Result<Vec<Option<Value>>> {
+    let cast = ExprKind::Cast { expr: Box::new(expr.clone()), ty: ty.clone() };
+    let query = select(Expr { kind: cast, span: expr.span }, vec![from_table(table, expr.span)], None);
+    let value = |row: Vec<Option<Value>>| row.into_iter().next().flatten().filter(|v| !v.is_null());
+    Ok(rows(tx, query)?.into_iter().map(|row| value(row).map(|v| storable(v, column))).collect())
+}
+
+/// Refuses defaults and checks of a table that would make every INSERT and UPDATE fail: they are bound as an INSERT binds them.
+pub(super) fn must_take_rows(tx: &mut Transaction, id: Id) -> Result<()> {
+    let Some(table) = tx.table_by_id(id)?.filter(|table| table.is_declared()) else { return Ok(()) };
+    let info = session(tx);
+    let insert = Statement::Insert(Box::new(Insert {
+        table: TableName { schema: None, name: name(&table.name, Span::default()) },
+        alias: None,
+        columns: Vec::new(),
+        source: InsertSource::DefaultValues,
+        on_conflict: None,
+        returning: Vec::new(),
+    }));
+    bind::plan(&mut context(tx, &info), &insert).map(drop)
 }
 
 /// Whether a document of the table makes a check false.
@@ -54,12 +78,16 @@ pub(super) fn default_is_sound(tx: &mut Transaction, default: &Expr, ty: &TypeNa
 /// A document that makes a check false.
 fn violations(table: &Table, check: &Expr) -> Query {
     let one = Expr { kind: ExprKind::Literal(Value::int(1)), span: check.span };
-    let path = Expr { kind: ExprKind::Name(name(&table.name, check.span)), span: check.span };
-    let from = From::Path { path, as_of: None, alias: Alias::default() };
+    let from = from_table(table, check.span);
     let not = ExprKind::Unary { op: UnaryOp::Not, expr: Box::new(check.clone()) };
     let mut query = select(one.clone(), vec![from], Some(Expr { kind: not, span: check.span }));
     query.limit = Some(one);
     query
+}
+
+fn from_table(table: &Table, span: Span) -> From {
+    let path = Expr { kind: ExprKind::Name(name(&table.name, span)), span };
+    From::Path { path, as_of: None, alias: Alias::default() }
 }
 
 fn cast_to(expr: &Expr, ty: &TypeName) -> Query {

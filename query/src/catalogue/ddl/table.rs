@@ -44,6 +44,7 @@ pub(super) fn create(tx: &mut Transaction, create: &CreateTable, dialect: Dialec
     for constraint in &create.constraints {
         add_constraint(tx, id, constraint)?;
     }
+    super::evaluate::must_take_rows(tx, id)?;
     Ok(DdlOutcome::done("CREATE TABLE", id))
 }
 
