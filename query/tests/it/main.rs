@@ -11,10 +11,12 @@ mod columns_model;
 mod columns_pruned;
 #[cfg(feature = "analytics")]
 mod columns_race;
+#[cfg(feature = "analytics")]
 mod columns_streamed;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
+#[cfg(feature = "analytics")]
 mod generated;
 mod hot_rows;
 mod import;
