@@ -77,10 +77,13 @@ impl Binder<'_> {
             From::Subquery { query, lateral, alias } => {
                 let hidden = self.level().hidden;
                 self.level().hidden = hidden || !lateral && !self.partiql;
+                let read = self.working_read.len();
                 let bound = self.query(query);
                 self.level().hidden = hidden;
                 let (plan, columns) = bound?;
-                let cache = if plan.is_correlated() { None } else { Some(self.next_id()) };
+                // Its rows are kept unless they depend on rows around it, or on the step that a recursion has come to.
+                let changes = plan.is_correlated() || self.working_read.len() > read;
+                let cache = if changes { None } else { Some(self.next_id()) };
                 let needs = plan.outer.iter().filter(|at| at.depth == 1).map(|at| at.slot).collect();
                 let first = self.level().slots(columns.len());
                 let source = Source::Query { query: Arc::new(plan), first, cache };
@@ -153,6 +156,9 @@ impl Binder<'_> {
         {
             let first = self.level().slots(cte.columns.len());
             let up = self.reads_outside(&cte);
+            if self.working.contains(&cte.id) {
+                self.working_read.push(cte.id);
+            }
             let source = Source::Cte { id: cte.id, first, arity: cte.columns.len(), up };
             if self.partiql {
                 return self.value_source(source, first, alias, cte.name, vec![]);

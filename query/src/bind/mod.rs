@@ -98,6 +98,9 @@ pub(crate) struct Binder<'a> {
     reads_catalogue: bool,
     ctes: Vec<Cte>,
     cte_names: Vec<CteName>,
+    /// Common tables whose rows are others at every step of the recursive term being bound, and which of them were read.
+    working: Vec<usize>,
+    working_read: Vec<usize>,
     levels: Vec<Level>,
     ids: usize,
     /// The query being bound has a LIMIT.
@@ -120,6 +123,8 @@ impl<'a> Binder<'a> {
             reads_catalogue: false,
             ctes: vec![],
             cte_names: vec![],
+            working: vec![],
+            working_read: vec![],
             levels: vec![],
             ids: 0,
             limited: false,

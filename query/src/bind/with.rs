@@ -24,17 +24,23 @@ impl Binder<'_> {
         {
             return self.recursive_table(table, *all, left, right);
         }
+        let read = self.working_read.len();
         let (query, columns) = self.query(&table.query)?;
         let columns = renamed(columns, &table.columns)?;
         let id = self.ctes.len();
+        let changes = self.working_read.len() > read;
+        if changes {
+            self.working.push(id);
+        }
         let cte = CteName { name: name.clone(), id, columns, levels: self.levels.len(), outer: query.outer.clone() };
-        let outside = !cte.outer.is_empty();
+        let outside = changes || !cte.outer.is_empty();
         self.ctes.push(Cte { name, query: Arc::new(query), step: None, all: true, outside });
         Ok(cte)
     }
 
     fn recursive_table(&mut self, table: &CommonTable, all: bool, left: &SetExpr, right: &SetExpr) -> Result<CteName> {
         let name = table.name.text.clone();
+        let read = self.working_read.len();
         if !table.query.order_by.is_empty() || table.query.limit.is_some() {
             return Err(QueryError::unsupported("ORDER BY or LIMIT in a recursive query").at(table.query.span));
         }
@@ -45,8 +51,17 @@ impl Binder<'_> {
         self.ctes.push(Cte { name: name.clone(), query: Arc::new(base), step: None, all, outside: false });
         let mut cte = CteName { name: name.clone(), id, columns: columns.clone(), levels, outer: vec![] };
         self.cte_names.push(cte.clone());
+        let working = self.working.len();
+        self.working.push(id);
         let step = self.set_expr(right);
+        self.working.truncate(working);
         self.cte_names.pop();
+        // Inside another recursive term: what it reads of that one's tables, which are all older than its own.
+        self.working_read.retain(|at| *at < id);
+        let changes = self.working_read.len() > read;
+        if changes {
+            self.working.push(id);
+        }
         let (mut step, step_columns) = step?;
         let read_outside = step.outer.clone();
         if step_columns.len() != columns.len() {
@@ -89,7 +104,7 @@ impl Binder<'_> {
         super::query::merge_outer(&mut outer, read_outside);
         if let Some(cte) = self.ctes.get_mut(id) {
             cte.step = Some(Arc::new(step));
-            cte.outside = !outer.is_empty();
+            cte.outside = changes || !outer.is_empty();
         }
         cte.outer = outer;
         Ok(cte)
@@ -102,14 +117,19 @@ fn mentions(body: &SetExpr, name: &str) -> bool {
         use crate::ast::From;
         match f {
             From::Path { path, .. } => matches!(&path.kind, ExprKind::Name(n) if &*n.text == name),
-            From::Subquery { query, .. } => mentions(&query.body, name),
+            From::Subquery { query, .. } => within(query, name),
             From::Join { left, right, .. } => from(left, name) || from(right, name),
             _ => false,
         }
     }
+    /// A common table of its own may read it, or take its name.
+    fn within(query: &Query, name: &str) -> bool {
+        query.with.iter().any(|table| within(&table.query, name))
+            || !query.with.iter().any(|table| &*table.name.text == name) && mentions(&query.body, name)
+    }
     match body {
         SetExpr::Select(select) => select.from.iter().any(|f| from(f, name)),
-        SetExpr::Query(query) => mentions(&query.body, name),
+        SetExpr::Query(query) => within(query, name),
         SetExpr::Operation { left, right, .. } => mentions(left, name) || mentions(right, name),
         _ => false,
     }

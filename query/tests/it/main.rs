@@ -37,6 +37,7 @@ mod session_rotation;
 mod session_savepoints;
 mod session_tokens;
 mod spill;
+mod sql_scopes;
 mod store_basic;
 mod store_concurrent;
 mod store_conflict;
