@@ -155,10 +155,7 @@ impl Binder<'_> {
                 let function = function.ok_or_else(|| QueryError::internal("no exists"))?;
                 Typed::new(Ex::Call { function, arguments: vec![e] }, SqlType::Ion)
             }
-            ("row", items) => {
-                let items: Result<Vec<Ex>> = items.iter().map(|i| self.any(i)).collect();
-                Typed::new(Ex::Row(items?), SqlType::Ion)
-            }
+            ("row", items) => self.row(items)?,
             _ => {
                 let _ = span;
                 return Ok(None);

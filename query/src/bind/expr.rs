@@ -49,8 +49,7 @@ impl Binder<'_> {
             }
             ExprKind::IsDistinctFrom { left, right, negated } => {
                 let (a, b) = (self.expr(left)?, self.expr(right)?);
-                let (a, b, _) = self.comparable(a, b, "IS DISTINCT FROM", (left.span, right.span))?;
-                Ok(Typed::bool(Ex::Distinct { left: Box::new(a), right: Box::new(b), negated: *negated }))
+                Ok(Typed::bool(self.distinct_from(a, b, *negated, (left.span, right.span))?))
             }
             ExprKind::Between { expr, low, high, negated } => {
                 let low_end = self.comparison(Comparison::GtEq, expr, low)?;
@@ -96,10 +95,7 @@ impl Binder<'_> {
                 }
                 Ok(Typed::new(Ex::Struct(bound), SqlType::Ion))
             }
-            ExprKind::Row(items) => {
-                let items: Result<Vec<Ex>> = items.iter().map(|i| self.any(i)).collect();
-                Ok(Typed::new(Ex::Row(items?), SqlType::Ion))
-            }
+            ExprKind::Row(items) => self.row(items),
             ExprKind::Extract { field, from } => self.extract(field, from, e.span),
         }
     }
@@ -162,7 +158,8 @@ impl Binder<'_> {
             self.set_parameter(i, SqlType::Ion);
             return Ok(Typed::new(Ex::Param(i), SqlType::Ion));
         }
-        Ok(Typed { ex: Ex::Param(i), ty: self.params.get(at).cloned().flatten() })
+        let known = self.params.get(at).cloned().flatten();
+        Ok(Typed { ty: known, ..Typed::untyped(Ex::Param(i)) })
     }
 
     /// A parameter's type is what the first place that needs one says; answers the type it has.
@@ -292,11 +289,19 @@ impl Binder<'_> {
     }
 
     pub fn compare(&mut self, op: Comparison, a: Typed, b: Typed, spans: (Span, Span)) -> Result<Ex> {
-        if let (Ex::Row(xs), Ex::Row(ys)) = (&a.ex, &b.ex) {
-            return compare_rows(op, xs, ys);
+        if let Some(rows) = self.compare_rows(op, &a, &b, spans)? {
+            return Ok(rows);
         }
         let (a, b, dynamic) = self.comparable(a, b, op.symbol(), spans)?;
         Ok(Ex::Compare { op, left: Box::new(a), right: Box::new(b), dynamic })
+    }
+
+    pub fn distinct_from(&mut self, a: Typed, b: Typed, negated: bool, spans: (Span, Span)) -> Result<Ex> {
+        if let Some(rows) = self.distinct_rows(&a, &b, negated, spans)? {
+            return Ok(rows);
+        }
+        let (a, b, _) = self.comparable(a, b, "IS DISTINCT FROM", spans)?;
+        Ok(Ex::Distinct { left: Box::new(a), right: Box::new(b), negated })
     }
 
     /// Both sides made comparable; whether their types are only known at run time.
@@ -368,7 +373,7 @@ impl Binder<'_> {
             }
             _ => left,
         };
-        if let Ex::Row(_) = &left.ex {
+        if matches!(left.ex, Ex::Row(_)) || bound.iter().any(|(item, _)| matches!(item.ex, Ex::Row(_))) {
             let mut parts = Vec::new();
             for (item, span) in bound {
                 parts.push(self.compare(Comparison::Eq, left.clone(), item, (expr.span, span))?);
@@ -651,40 +656,6 @@ impl Binder<'_> {
             }
         }
     }
-}
-
-/// SQL's row comparison, part by part.
-fn compare_rows(op: Comparison, xs: &[Ex], ys: &[Ex]) -> Result<Ex> {
-    if xs.len() != ys.len() {
-        return Err(QueryError::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions"));
-    }
-    let compare = |op: Comparison, x: &Ex, y: &Ex| Ex::Compare {
-        op,
-        left: Box::new(x.clone()),
-        right: Box::new(y.clone()),
-        dynamic: true,
-    };
-    let pairs = || xs.iter().zip(ys);
-    Ok(match op {
-        Comparison::Eq => Ex::And(pairs().map(|(x, y)| compare(op, x, y)).collect()),
-        Comparison::NotEq => Ex::Or(pairs().map(|(x, y)| compare(op, x, y)).collect()),
-        _ => {
-            let strict = match op {
-                Comparison::LtEq | Comparison::Lt => Comparison::Lt,
-                _ => Comparison::Gt,
-            };
-            let mut result: Option<Ex> = None;
-            for (x, y) in pairs().rev() {
-                result = Some(match result {
-                    None => compare(op, x, y),
-                    Some(rest) => {
-                        Ex::Or(vec![compare(strict, x, y), Ex::And(vec![compare(Comparison::Eq, x, y), rest])])
-                    }
-                });
-            }
-            result.unwrap_or(Ex::TRUE)
-        }
-    })
 }
 
 /// `char(n)` values are stored padded: the other side is padded to compare with them.

@@ -17,6 +17,7 @@ pub mod plan;
 pub(crate) mod point;
 mod query;
 mod quick;
+mod row;
 mod scope;
 mod select;
 mod types;

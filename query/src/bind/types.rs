@@ -16,15 +16,17 @@ use crate::value::cast;
 pub(crate) struct Typed {
     pub ex: Ex,
     pub ty: Option<SqlType>,
+    /// What a row consists of.
+    pub row: Vec<(Typed, Span)>,
 }
 
 impl Typed {
     pub fn new(ex: Ex, ty: SqlType) -> Self {
-        Typed { ex, ty: Some(ty) }
+        Typed { ex, ty: Some(ty), row: Vec::new() }
     }
 
     pub fn untyped(ex: Ex) -> Self {
-        Typed { ex, ty: None }
+        Typed { ex, ty: None, row: Vec::new() }
     }
 
     pub fn bool(ex: Ex) -> Self {

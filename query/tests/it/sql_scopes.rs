@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ledgerstone_query::instance::Instance;
 use ledgerstone_query::session::{Dialect, Session};
+use ledgerstone_query::types::SqlType;
 
 use crate::support::{open_instance, session, told};
 
@@ -82,4 +83,44 @@ fn each_step_of_a_recursion_reads_what_the_step_before_it_has_made() {
     let after = "WITH RECURSIVE r(n) AS (SELECT 1 UNION SELECT s.n + 1 FROM (SELECT n FROM r WHERE n < 3) s) \
                  SELECT a.n, b.n FROM (SELECT n FROM r) a JOIN (SELECT n FROM r) b ON a.n = b.n ORDER BY 1";
     ledger.check(&[(after, &["1|1", "2|2", "3|3"])]);
+}
+
+#[test]
+fn each_item_of_a_row_is_compared_as_it_would_be_alone() {
+    let mut ledger = Ledger::with(
+        "CREATE TABLE k (id int PRIMARY KEY, d date, u uuid, ch char(5), t text, at timestamptz); \
+         INSERT INTO k VALUES (1, '2026-01-02', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'ab', 'x', '2026-01-02 10:00Z'), \
+         (6, '2026-01-01', 'b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'cd', 'ab', '2026-01-03 10:00Z')",
+    );
+    ledger.check(&[
+        ("SELECT id FROM k WHERE (d, id) > ('2026-01-01', 5) ORDER BY d, id LIMIT 2", &["6", "1"]),
+        ("SELECT id FROM k WHERE (d, id) > ('2026-01-01', 6)", &["1"]),
+        ("SELECT id FROM k WHERE (id, d) IN (('1', '2026-01-02'), (5, '2026-01-01'))", &["1"]),
+        ("SELECT id FROM k WHERE (d, id) NOT IN (('2026-01-02', 1), ('2026-05-05', NULL))", &["6"]),
+        ("SELECT id FROM k WHERE ('1', '2026-01-02') IN ((id, d), (2, '2026-05-05'))", &["1"]),
+        ("SELECT id FROM k WHERE (u, id) = ('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 1)", &["1"]),
+        ("SELECT id FROM k WHERE (ch, id) = ('ab', 1)", &["1"]),
+        ("SELECT id FROM k WHERE ROW(ch, id) <> ROW('ab', '1')", &["6"]),
+        ("SELECT id FROM k WHERE (at, id) >= ('2026-01-03 00:00Z', 0)", &["6"]),
+        ("SELECT id FROM k WHERE (id, d) BETWEEN (1, '2026-01-01') AND (5, '2026-01-01')", &["1"]),
+        ("SELECT id FROM k WHERE (id, d) IS DISTINCT FROM (1, '2026-01-02')", &["6"]),
+        ("SELECT id FROM k WHERE (id, NULL) IS NOT DISTINCT FROM ('6', NULL)", &["6"]),
+        ("SELECT (1, 2) = (1, NULL), (1, 2) = (2, NULL), (1, 2) < (2, NULL), (1, 2) < (1, NULL)", &["null|f|t|null"]),
+        ("SELECT (1, 2) = NULL", &["null"]),
+    ]);
+    ledger.refused(&[
+        ("SELECT id FROM k WHERE (id, d) = ('x', d)", "22P02", "invalid input syntax for type integer: \"x\""),
+        ("SELECT id FROM k WHERE (id, d) = (true, d)", "42883", "operator does not exist: integer = boolean"),
+        (
+            "SELECT id FROM k WHERE (id, d) IN ((1, d), (2, d, 3))",
+            "42601",
+            "unequal number of entries in row expressions",
+        ),
+        ("SELECT id FROM k WHERE (id, d) IN (1)", "42883", "operator does not exist: record = integer"),
+        ("SELECT id FROM k WHERE id IN ((1, d))", "42883", "operator does not exist: integer = record"),
+        ("SELECT ROW() = ROW()", "0A000", "cannot compare rows of zero length"),
+    ]);
+    let prepared =
+        ledger.sql.prepare("SELECT id FROM k WHERE (id, d) IN (($1, $2)) AND (ch, $3) > ('a', at)", &[]).unwrap();
+    assert_eq!(prepared.parameter_types, [SqlType::Int4, SqlType::Date, SqlType::TimestampTz]);
 }
