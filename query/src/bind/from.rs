@@ -8,9 +8,9 @@ use super::Binder;
 use super::plan::{Access, At, DocPart, Ex, Source, TableSource, ViewPlan};
 use super::query::{CteName, renamed};
 use super::scope::{Column, Item};
-use super::types::{CastContext, Typed};
+use super::types::CastContext;
 use super::walk::own_slots;
-use crate::ast::{Alias, AsOf, Expr, ExprKind, From, JoinKind, JoinOn, Name, PathStep, Span, TableName};
+use crate::ast::{Alias, AsOf, Expr, ExprKind, From, JoinKind, Name, PathStep, Span, TableName};
 use crate::catalogue::Table;
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::slots_of;
@@ -68,7 +68,7 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn bind_source(&mut self, from: &From) -> Result<Tree> {
+    pub(super) fn bind_source(&mut self, from: &From) -> Result<Tree> {
         match from {
             From::Path { path, as_of, alias } => self.path_source(path, as_of.as_ref(), alias),
             From::Function { name, arguments, with_ordinality, alias, .. } => {
@@ -638,94 +638,6 @@ impl Binder<'_> {
                 format!("there is no table with the name or id \"{text}\""),
             )
             .at(span)),
-        }
-    }
-
-    // Joins
-
-    fn join(&mut self, kind: JoinKind, left: &From, right: &From, on: &JoinOn) -> Result<Tree> {
-        let before = self.level().items.len();
-        let left_tree = self.bind_source(left)?;
-        let middle = self.level().items.len();
-        let right_tree = self.bind_source(right)?;
-        let after = self.level().items.len();
-        let on = match on {
-            JoinOn::None => vec![],
-            JoinOn::On(e) => {
-                // Only the joined sources are visible in ON.
-                let others: Vec<Item> = self.level().items.drain(..before).collect();
-                let bound = self.expr(e).and_then(|b| self.condition(b, "JOIN/ON", e.span));
-                self.level().items.splice(0..0, others);
-                super::query::conjuncts(bound?)
-            }
-            JoinOn::Using(names) => self.using(kind, names, (before, middle, after))?,
-            JoinOn::Natural => {
-                let common = self.common_columns(before, middle, after);
-                self.using(kind, &common, (before, middle, after))?
-            }
-        };
-        Ok(Tree::Join { kind, left: Box::new(left_tree), right: Box::new(right_tree), on })
-    }
-
-    fn common_columns(&mut self, before: usize, middle: usize, after: usize) -> Vec<Name> {
-        let items = &self.level().items;
-        let visible = |range: std::ops::Range<usize>| {
-            items.get(range).unwrap_or_default().iter().flat_map(|i| i.columns.iter().filter(|c| !c.hidden))
-        };
-        let right: Vec<&Arc<str>> = visible(middle..after).map(|c| &c.name).collect();
-        let mut names: Vec<Name> = Vec::new();
-        for column in visible(before..middle) {
-            if right.contains(&&column.name) && !names.iter().any(|n| n.text == column.name) {
-                names.push(Name::exact(column.name.clone(), true, Span::default()));
-            }
-        }
-        names
-    }
-
-    /// JOIN … USING: the columns are equal, and stand once in the result.
-    fn using(
-        &mut self,
-        kind: JoinKind,
-        names: &[Name],
-        (before, middle, after): (usize, usize, usize),
-    ) -> Result<Vec<Ex>> {
-        let mut on = Vec::with_capacity(names.len());
-        for name in names {
-            let merged = self.level().merged.iter().find(|(n, _, _)| *n == name.text).cloned();
-            let left = match merged {
-                Some((_, ex, ty)) => (ex, ty),
-                None => self.join_column(name, before..middle, "left")?,
-            };
-            let right = self.join_column(name, middle..after, "right")?;
-            let (a, b) = (Typed::new(left.0.clone(), left.1.clone()), Typed::new(right.0.clone(), right.1.clone()));
-            on.push(self.compare(super::plan::Comparison::Eq, a, b, (name.span, name.span))?);
-            let value = match kind {
-                JoinKind::Right => right.0,
-                JoinKind::Full => Ex::Coalesce(vec![left.0, right.0]),
-                _ => left.0,
-            };
-            let level = self.level();
-            level.merged.retain(|(n, _, _)| *n != name.text);
-            level.merged.push((name.text.clone(), value, left.1));
-        }
-        Ok(on)
-    }
-
-    fn join_column(&mut self, name: &Name, range: std::ops::Range<usize>, side: &str) -> Result<(Ex, SqlType)> {
-        let items = self.level().items.get(range).unwrap_or_default();
-        let mut found = items.iter().flat_map(|i| &i.columns).filter(|c| super::scope::same_name(&c.name, name));
-        match (found.next(), found.next()) {
-            (Some(column), None) => Ok((column.ex.clone(), column.ty.clone())),
-            (Some(_), Some(_)) => Err(QueryError::new(
-                SqlState::AMBIGUOUS_COLUMN,
-                format!("common column name \"{}\" appears more than once in {side} table", name.text),
-            )
-            .at(name.span)),
-            (None, _) => Err(QueryError::new(
-                SqlState::UNDEFINED_COLUMN,
-                format!("column \"{}\" specified in USING clause does not exist in {side} table", name.text),
-            )
-            .at(name.span)),
         }
     }
 }

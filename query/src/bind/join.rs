@@ -1,16 +1,131 @@
-//! The order sources are read in and how they are joined: index lookups driven by the rows so far where an index
-//! serves, hash joins on equal values otherwise, nested loops for the rest. Conditions go as far down as they can.
+//! Joins: what they add to the names in scope, the order sources are read in, and how they are joined: index lookups
+//! driven by the rows so far where an index serves, hash joins on equal values otherwise, nested loops for the rest.
+//! Conditions go as far down as they can.
+
+use std::ops::Range;
 
 use super::Binder;
 use super::access::{Choice, choose};
 use super::from::{Leaf, Tree};
 use super::plan::{Comparison, Ex, HashJoin, LoopJoin, Node, Source, SourceNode};
 use super::query::conjuncts;
+use super::scope::{Column, Joined};
+use super::types::{CastContext, Typed, unify};
 use super::walk::own_slots;
-use crate::ast::JoinKind;
-use crate::error::{QueryError, Result};
+use crate::ast::{From, JoinKind, JoinOn, Name, Span};
+use crate::error::{QueryError, Result, SqlState};
+use crate::types::SqlType;
 
 impl Binder<'_> {
+    pub(super) fn join(&mut self, kind: JoinKind, left: &From, right: &From, on: &JoinOn) -> Result<Tree> {
+        let before = self.level().items.len();
+        let left_tree = self.bind_source(left)?;
+        let middle = self.level().items.len();
+        let right_tree = self.bind_source(right)?;
+        let sides = (before..middle, middle..self.level().items.len());
+        let on = match on {
+            JoinOn::None => vec![],
+            JoinOn::On(e) => {
+                // Only the joined sources are visible in ON.
+                let outside = std::mem::replace(&mut self.level().first_visible, before);
+                let bound = self.expr(e).and_then(|b| self.condition(b, "JOIN/ON", e.span));
+                self.level().first_visible = outside;
+                conjuncts(bound?)
+            }
+            JoinOn::Using(names) => self.using(kind, names, sides)?,
+            JoinOn::Natural => {
+                let common = self.common_columns(sides.clone());
+                self.using(kind, &common, sides)?
+            }
+        };
+        Ok(Tree::Join { kind, left: Box::new(left_tree), right: Box::new(right_tree), on })
+    }
+
+    fn common_columns(&mut self, (left, right): (Range<usize>, Range<usize>)) -> Vec<Name> {
+        let partiql = self.partiql;
+        let level = self.level();
+        let right = level.starred(right, partiql);
+        let mut names: Vec<Name> = Vec::new();
+        for column in level.starred(left, partiql) {
+            if right.iter().any(|c| c.name == column.name) && !names.iter().any(|n| n.text == column.name) {
+                names.push(Name::exact(column.name, true, Span::default()));
+            }
+        }
+        names
+    }
+
+    /// JOIN … USING: the columns are equal, and stand once in the result.
+    fn using(
+        &mut self,
+        kind: JoinKind,
+        names: &[Name],
+        (left, right): (Range<usize>, Range<usize>),
+    ) -> Result<Vec<Ex>> {
+        let mut on = Vec::with_capacity(names.len());
+        let mut merged: Vec<(Name, Ex, SqlType)> = Vec::with_capacity(names.len());
+        for name in names {
+            if merged.iter().any(|(n, _, _)| n.text == name.text) {
+                let message = format!("column name \"{}\" appears more than once in USING clause", name.text);
+                return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(name.span));
+            }
+            let a = self.join_column(name, left.clone(), "left")?;
+            let b = self.join_column(name, right.clone(), "right")?;
+            let equal = self.compare(Comparison::Eq, a.clone(), b.clone(), (name.span, name.span))?;
+            on.push(equal);
+            let (value, ty) = self.merged_column(kind, a, b, name.span)?;
+            merged.push((name.clone(), value, ty));
+        }
+        self.level().joins.push(Joined { left: left.start, right: right.start, end: right.end, merged });
+        Ok(on)
+    }
+
+    /// The value that two joined columns have in common, where a row has both, and its type.
+    fn merged_column(&mut self, kind: JoinKind, a: Typed, b: Typed, span: Span) -> Result<(Ex, SqlType)> {
+        if a.is_ion() || b.is_ion() {
+            // A document's value is what it is.
+            let either = Typed::new(Ex::Coalesce(vec![a.ex.clone(), b.ex.clone()]), SqlType::Ion);
+            let value = if kind == JoinKind::Full {
+                either
+            } else if kind == JoinKind::Right {
+                b
+            } else {
+                a
+            };
+            return self.settle(value, span);
+        }
+        let Some(ty) = unify(&[a.ty.clone(), b.ty.clone()]) else {
+            return Err(QueryError::new(SqlState::DATATYPE_MISMATCH, "JOIN/USING types cannot be matched").at(span));
+        };
+        let (converted_a, converted_b) = (a.ty.as_ref() != Some(&ty), b.ty.as_ref() != Some(&ty));
+        let x = self.coerce(a, &ty, CastContext::Implicit, span)?;
+        let y = self.coerce(b, &ty, CastContext::Implicit, span)?;
+        let value = match kind {
+            JoinKind::Full => Ex::Coalesce(vec![x, y]),
+            JoinKind::Right => y,
+            // Both are the same: a column as it is may be looked up in an index.
+            JoinKind::Inner if converted_a && !converted_b => y,
+            _ => x,
+        };
+        Ok((value, ty))
+    }
+
+    fn join_column(&mut self, name: &Name, sources: Range<usize>, side: &str) -> Result<Typed> {
+        let mut found = self.level().named(sources, name).into_iter();
+        match (found.next(), found.next()) {
+            (Some(Column { ex, ty, .. }), None) => Ok(Typed::new(ex, ty)),
+            (Some(_), Some(_)) => Err(QueryError::new(
+                SqlState::AMBIGUOUS_COLUMN,
+                format!("common column name \"{}\" appears more than once in {side} table", name.text),
+            )
+            .at(name.span)),
+            (None, _) => Err(QueryError::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("column \"{}\" specified in USING clause does not exist in {side} table", name.text),
+            )
+            .at(name.span)),
+        }
+    }
+
     /// A plan for FROM, and the conditions that must still be checked above it.
     pub(super) fn plan_from(&mut self, trees: Vec<Tree>, filter: Vec<Ex>) -> Result<(Option<Node>, Vec<Ex>)> {
         let mut conditions: Vec<Ex> = filter.into_iter().flat_map(conjuncts).collect();

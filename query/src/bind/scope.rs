@@ -1,5 +1,6 @@
 //! Names in scope: the sources of each query level, their columns, and how a name finds its column.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::plan::{AggregateCall, At, DocPart, Ex, Step, WindowPlan};
@@ -16,8 +17,10 @@ use crate::types::SqlType;
 pub(crate) struct Level {
     pub items: Vec<Item>,
     pub width: u32,
-    /// Columns of JOIN … USING: (name, merged value, type).
-    pub merged: Vec<(Arc<str>, Ex, SqlType)>,
+    /// Joins with USING, inner ones first.
+    pub joins: Vec<Joined>,
+    /// In ON only the sources from this one on can be seen.
+    pub first_visible: usize,
     /// Not visible now: a FROM subquery that is not LATERAL is being bound.
     pub hidden: bool,
     /// What the levels inside read of further out, seen from this level.
@@ -34,6 +37,17 @@ pub(crate) struct Level {
     /// Select-list aliases ORDER BY of PartiQL may use.
     pub series_allowed: bool,
     pub series: Vec<(super::plan::TableCall, u32)>,
+}
+
+/// JOIN … USING: both sides' columns of these names are one, unless they are named with their sources' aliases.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// Among the level's sources: where the left side begins, where the right one does, and where it ends.
+    pub left: usize,
+    pub right: usize,
+    pub end: usize,
+    /// Name, value and type.
+    pub merged: Vec<(Name, Ex, SqlType)>,
 }
 
 /// A source in FROM.
@@ -80,6 +94,71 @@ impl Level {
         self.width += n as u32;
         first
     }
+
+    /// The sources that can be seen, and their places.
+    fn visible(&self) -> impl Iterator<Item = (usize, &Item)> {
+        self.items.iter().enumerate().skip(self.first_visible)
+    }
+
+    /// The columns of these sources that a name by itself may mean.
+    pub fn named(&self, sources: Range<usize>, name: &Name) -> Vec<Column> {
+        let within = |j: &&Joined| sources.start <= j.left && j.end <= sources.end;
+        let joins: Vec<&Joined> = self.joins.iter().filter(within).collect();
+        let mut found = Vec::new();
+        for (i, inner) in joins.iter().enumerate() {
+            let hidden = |n: &Name| joins.iter().skip(i + 1).any(|j| j.holds(inner.left) && j.merges(&n.text));
+            let own = inner.merged.iter().filter(|(n, _, _)| same_name(&n.text, name) && !hidden(n));
+            found.extend(own.map(|(n, ex, ty)| Column::new(n.text.clone(), ex.clone(), ty.clone())));
+        }
+        for (at, item) in self.items.iter().enumerate().take(sources.end).skip(sources.start) {
+            let hidden = |c: &Column| joins.iter().any(|j| j.holds(at) && j.merges(&c.name));
+            found.extend(item.columns.iter().filter(|c| same_name(&c.name, name) && !hidden(c)).cloned());
+        }
+        found
+    }
+
+    /// What `*` is over these sources: of a join with USING the merged columns come first.
+    pub fn starred(&self, sources: Range<usize>, partiql: bool) -> Vec<Column> {
+        let mut out = Vec::new();
+        let mut at = sources.start;
+        while let Some(item) = self.items.get(at).filter(|_| at < sources.end) {
+            let outermost = self.joins.iter().rev().find(|j| j.left == at && j.end <= sources.end);
+            let Some(join) = outermost else {
+                out.extend(item.starred(partiql));
+                at += 1;
+                continue;
+            };
+            out.extend(join.merged.iter().map(|(n, ex, ty)| Column::new(n.text.clone(), ex.clone(), ty.clone())));
+            for side in [join.left..join.right, join.right..join.end] {
+                out.extend(self.starred(side, partiql).into_iter().filter(|c| !join.merges(&c.name)));
+            }
+            at = join.end;
+        }
+        out
+    }
+}
+
+impl Joined {
+    fn holds(&self, source: usize) -> bool {
+        (self.left..self.end).contains(&source)
+    }
+
+    fn merges(&self, column: &str) -> bool {
+        self.merged.iter().any(|(name, _, _)| same_name(column, name))
+    }
+}
+
+impl Item {
+    /// What `alias.*` is.
+    pub fn starred(&self, partiql: bool) -> Vec<Column> {
+        let shown: Vec<Column> = self.columns.iter().filter(|c| !c.hidden).cloned().collect();
+        match &self.whole {
+            // The mark tells the row builder to merge the struct's fields.
+            Some(whole) if partiql => vec![Column::new(format!("*{}", self.alias), whole.clone(), SqlType::Ion)],
+            Some(whole) if shown.is_empty() => vec![Column::new("document", whole.clone(), SqlType::Ion)],
+            _ => shown,
+        }
+    }
 }
 
 /// What a name was found to be: how many levels out, and what.
@@ -114,11 +193,11 @@ impl Binder<'_> {
             if level.hidden {
                 continue;
             }
-            let open: Vec<usize> = level.items.iter().enumerate().filter(|(_, i)| i.open).map(|(at, _)| at).collect();
+            let open: Vec<&Item> = level.visible().filter(|(_, i)| i.open).map(|(_, i)| i).collect();
             match open.as_slice() {
                 [] => {}
                 [only] => {
-                    let Some(whole) = level.items.get(*only).and_then(|i| i.whole.clone()) else { break };
+                    let Some(whole) = only.whole.clone() else { break };
                     let ex = field_of(whole, field_step(name, self.partiql));
                     return self.found(depth, Found::Column(ex, SqlType::Ion), name);
                 }
@@ -137,18 +216,14 @@ impl Binder<'_> {
 
     fn name_in(&self, level: &Level, name: &Name) -> Result<Option<Found>> {
         let text = &*name.text;
-        if let Some((_, ex, ty)) = level.merged.iter().find(|(n, _, _)| &**n == text) {
-            return Ok(Some(Found::Column(ex.clone(), ty.clone())));
-        }
         // In PartiQL a variable comes before anything inside one.
         if self.partiql
-            && let Some(at) = level.items.iter().position(|i| &*i.alias == text && i.whole.is_some())
+            && let Some((at, _)) = level.visible().find(|(_, i)| &*i.alias == text && i.whole.is_some())
         {
             return Ok(Some(Found::Whole(at)));
         }
-        let mut hits = level.items.iter().flat_map(|i| i.columns.iter().filter(|c| same_name(&c.name, name)));
-        let first = hits.next();
-        if let Some(column) = first {
+        let mut hits = level.named(level.first_visible..level.items.len(), name).into_iter();
+        if let Some(column) = hits.next() {
             if hits.next().is_some() {
                 return Err(QueryError::new(
                     SqlState::AMBIGUOUS_COLUMN,
@@ -156,11 +231,11 @@ impl Binder<'_> {
                 )
                 .at(name.span));
             }
-            return Ok(Some(Found::Column(column.ex.clone(), column.ty.clone())));
+            return Ok(Some(Found::Column(column.ex, column.ty)));
         }
         // SQL: the alias by itself is the whole row.
-        let whole = level.items.iter().position(|i| &*i.alias == text && (i.whole.is_some() || !i.columns.is_empty()));
-        Ok(whole.map(Found::Whole))
+        let is_row = |i: &Item| &*i.alias == text && (i.whole.is_some() || !i.columns.is_empty());
+        Ok(level.visible().find(|(_, i)| is_row(i)).map(|(at, _)| Found::Whole(at)))
     }
 
     fn found(&mut self, depth: usize, found: Found, _name: &Name) -> Result<Typed> {
@@ -218,7 +293,8 @@ impl Binder<'_> {
             if level.hidden {
                 continue;
             }
-            if let Some(item) = level.items.iter().find(|i| same_name(&i.alias, name) && !i.alias.is_empty()) {
+            let is_called = |i: &Item| same_name(&i.alias, name) && !i.alias.is_empty();
+            if let Some((_, item)) = level.visible().find(|(_, i)| is_called(i)) {
                 return Some((depth, item.clone()));
             }
         }

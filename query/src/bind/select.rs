@@ -168,19 +168,10 @@ impl Binder<'_> {
                 if self.level().items.is_empty() {
                     return Err(QueryError::syntax("SELECT * with no tables specified is not valid", *span));
                 }
-                let merged = self.level().merged.clone();
-                for (name, ex, ty) in &merged {
-                    let ex = self.through_keys(ex.clone());
-                    out.push(OutputItem {
-                        name: name.clone(),
-                        is_alias: false,
-                        bound: Typed::new(ex, ty.clone()),
-                        span: *span,
-                    });
-                }
-                for item in self.level().items.clone() {
-                    self.all_columns(&item, &merged, *span, out);
-                }
+                let partiql = self.partiql;
+                let level = self.level();
+                let columns = level.starred(0..level.items.len(), partiql);
+                self.all_columns(columns, *span, out);
             }
             SelectItem::QualifiedWildcard(e) => {
                 let name = match &e.kind {
@@ -197,7 +188,7 @@ impl Binder<'_> {
                 if let Some(name) = name
                     && let Some((0, item)) = self.resolve_alias(name)
                 {
-                    self.all_columns(&item, &[], e.span, out);
+                    self.all_columns(item.starred(self.partiql), e.span, out);
                     return Ok(());
                 }
                 if !self.partiql {
@@ -230,35 +221,10 @@ impl Binder<'_> {
         }
     }
 
-    fn all_columns(
-        &mut self,
-        item: &super::scope::Item,
-        merged: &[(Arc<str>, Ex, SqlType)],
-        span: Span,
-        out: &mut Vec<OutputItem>,
-    ) {
-        if self.partiql
-            && let Some(whole) = &item.whole
-        {
-            let bound = Typed::new(whole.clone(), SqlType::Ion);
-            // The mark tells the row builder to merge the struct's fields.
-            out.push(OutputItem { name: Arc::from(format!("*{}", item.alias)), is_alias: false, bound, span });
-            return;
-        }
-        let shown: Vec<&Column> =
-            item.columns.iter().filter(|c| !c.hidden && !merged.iter().any(|(n, _, _)| *n == c.name)).collect();
-        if shown.is_empty()
-            && item.columns.iter().all(|c| c.hidden)
-            && let Some(whole) = &item.whole
-        {
-            let bound = Typed::new(whole.clone(), SqlType::Ion);
-            out.push(OutputItem { name: Arc::from("document"), is_alias: false, bound, span });
-            return;
-        }
-        for column in shown {
-            let ex = self.through_keys(column.ex.clone());
-            let bound = Typed::new(ex, column.ty.clone());
-            out.push(OutputItem { name: column.name.clone(), is_alias: false, bound, span });
+    fn all_columns(&mut self, columns: Vec<Column>, span: Span, out: &mut Vec<OutputItem>) {
+        for column in columns {
+            let bound = Typed::new(self.through_keys(column.ex), column.ty);
+            out.push(OutputItem { name: column.name, is_alias: false, bound, span });
         }
     }
 

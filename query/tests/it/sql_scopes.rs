@@ -124,3 +124,47 @@ fn each_item_of_a_row_is_compared_as_it_would_be_alone() {
         ledger.sql.prepare("SELECT id FROM k WHERE (id, d) IN (($1, $2)) AND (ch, $3) > ('a', at)", &[]).unwrap();
     assert_eq!(prepared.parameter_types, [SqlType::Int4, SqlType::Date, SqlType::TimestampTz]);
 }
+
+#[test]
+fn columns_that_a_join_merges_are_one_for_that_join_alone() {
+    let mut ledger = Ledger::with(
+        "CREATE TABLE a (id int, p text); CREATE TABLE b (id int, q text); CREATE TABLE c (id int, w text); \
+         INSERT INTO a VALUES (1, 'p1'), (2, 'p2'); INSERT INTO b VALUES (1, 'q1'), (3, 'q3'); \
+         INSERT INTO c VALUES (1, 'w1'), (9, 'w9')",
+    );
+    ledger.check(&[
+        ("SELECT * FROM a JOIN b USING (id) CROSS JOIN c WHERE w = 'w9'", &["1|p1|q1|9|w9"]),
+        ("SELECT * FROM c, a JOIN b USING (id) WHERE w = 'w9'", &["9|w9|1|p1|q1"]),
+        ("SELECT * FROM (a JOIN b USING (id)) JOIN c USING (id)", &["1|p1|q1|w1"]),
+        ("SELECT * FROM a JOIN (b JOIN c USING (id)) ON true WHERE p = 'p2'", &["2|p2|1|q1|w1"]),
+        ("SELECT * FROM a JOIN (b JOIN c USING (id)) USING (id)", &["1|p1|q1|w1"]),
+        ("SELECT * FROM (a JOIN b USING (id)), (c JOIN (SELECT 1 AS id) d USING (id))", &["1|p1|q1|1|w1"]),
+        ("SELECT * FROM (SELECT 'q1' AS q) z NATURAL JOIN b", &["q1|1"]),
+        ("SELECT id FROM a FULL JOIN b USING (id) FULL JOIN c USING (id) ORDER BY id", &["1", "2", "3", "9"]),
+        ("SELECT a.id, b.* FROM a JOIN b USING (id)", &["1|1|q1"]),
+        // In ON there is nothing but the two sides.
+        (
+            "SELECT * FROM c JOIN (a JOIN b USING (id) JOIN (SELECT 1 AS x) y ON id = x) ON w = 'w9'",
+            &["9|w9|1|p1|q1|1"],
+        ),
+        ("SELECT id, count(*) FROM a FULL JOIN b USING (id) GROUP BY id ORDER BY id", &["1|1", "2|1", "3|1"]),
+        // The merged column can hold both.
+        ("SELECT id, pg_typeof(id) FROM a RIGHT JOIN (SELECT 3000000000 AS id) z USING (id)", &["3000000000|bigint"]),
+        (
+            "SELECT id, pg_typeof(id) FROM a FULL JOIN (SELECT 3000000000 AS id) z USING (id) ORDER BY id DESC LIMIT 1",
+            &["3000000000|bigint"],
+        ),
+    ]);
+    let ambiguous = "column reference \"id\" is ambiguous";
+    ledger.refused(&[
+        ("SELECT id FROM c, a JOIN b USING (id)", "42702", ambiguous),
+        ("SELECT id FROM a JOIN b USING (id) JOIN c ON true", "42702", ambiguous),
+        ("SELECT 1 FROM c JOIN (a JOIN b USING (id)) ON id = 1", "42702", ambiguous),
+        (
+            "SELECT 1 FROM a JOIN (b CROSS JOIN c) USING (id)",
+            "42702",
+            "common column name \"id\" appears more than once in right table",
+        ),
+        ("SELECT 1 FROM a JOIN b USING (id, id)", "42701", "column name \"id\" appears more than once in USING clause"),
+    ]);
+}
