@@ -31,8 +31,8 @@ impl Binder<'_> {
             ExprKind::Unary { op, expr } => self.unary(*op, expr),
             ExprKind::Binary { op, left, right } => self.binary(*op, left, right, e.span),
             ExprKind::IsNull { expr, negated } => {
-                let expr = self.any(expr)?;
-                Ok(Typed::bool(Ex::IsNull { expr: Box::new(expr), negated: *negated }))
+                let bound = self.expr(expr)?;
+                Ok(Typed::bool(self.is_null(bound, *negated, expr.span)?))
             }
             ExprKind::IsMissing { expr, negated } => {
                 let expr = self.any(expr)?;

@@ -7,6 +7,7 @@ use ledgerstone_digest::ion::Value;
 use super::Binder;
 use super::plan::{Access, At, DocPart, Ex, Source, TableSource, ViewPlan};
 use super::query::{CteName, renamed};
+use super::row::presence_slot;
 use super::scope::{Column, Item};
 use super::types::CastContext;
 use super::walk::own_slots;
@@ -85,7 +86,8 @@ impl Binder<'_> {
                 let changes = plan.is_correlated() || self.working_read.len() > read;
                 let cache = if changes { None } else { Some(self.next_id()) };
                 let needs = plan.outer.iter().filter(|at| at.depth == 1).map(|at| at.slot).collect();
-                let first = self.level().slots(columns.len());
+                // The last slot is for whether there is a row.
+                let first = self.level().slots(columns.len() + 1);
                 let source = Source::Query { query: Arc::new(plan), first, cache };
                 let name = alias.name.as_ref().map_or_else(|| Arc::from(""), |n| n.text.clone());
                 if self.partiql {
@@ -154,7 +156,7 @@ impl Binder<'_> {
         if name.schema.is_none()
             && let Some(cte) = self.cte_names.iter().rev().find(|c| c.name == name.name.text).cloned()
         {
-            let first = self.level().slots(cte.columns.len());
+            let first = self.level().slots(cte.columns.len() + 1);
             let up = self.reads_outside(&cte);
             if self.working.contains(&cte.id) {
                 self.working_read.push(cte.id);
@@ -325,6 +327,7 @@ impl Binder<'_> {
             table: Some(table.clone()),
             doc: Some(slot),
             span,
+            ..Item::default()
         };
         if self.partiql {
             return Ok(item);
@@ -382,11 +385,8 @@ impl Binder<'_> {
         let item = Item {
             alias: Arc::from(""),
             columns: vec![Column::hidden(name.text.clone(), ex, ty)],
-            whole: None,
-            open: false,
-            table: None,
-            doc: None,
             span: name.span,
+            ..Item::default()
         };
         self.level().items.push(item);
     }
@@ -405,12 +405,13 @@ impl Binder<'_> {
         let name = alias.name.as_ref().map_or(name, |n| n.text.clone());
         let span = alias.name.as_ref().map(|n| n.span).unwrap_or_default();
         let columns = renamed(columns, &alias.columns)?;
+        let presence = presence_slot(&source);
         let columns = columns
             .into_iter()
             .enumerate()
             .map(|(i, (n, ty))| Column::new(n, Ex::slot(first + i as u32), ty))
             .collect();
-        let item = Item { alias: name.clone(), columns, whole: None, open: false, table: None, doc: None, span };
+        let item = Item { alias: name.clone(), columns, presence, span, ..Item::default() };
         self.level().items.push(item);
         Ok(Tree::Leaf(Leaf { slots: slots_of(&source), source, label: name, needs }))
     }
@@ -428,12 +429,10 @@ impl Binder<'_> {
         let whole = Some(Ex::slot(first));
         let item = Item {
             alias: name.clone(),
-            columns: vec![],
             whole,
             open: true,
-            table: None,
-            doc: None,
             span: alias.name.as_ref().map(|n| n.span).unwrap_or_default(),
+            ..Item::default()
         };
         self.level().items.push(item);
         Ok(Tree::Leaf(Leaf { slots: slots_of(&source), source, label: name, needs }))
@@ -460,10 +459,8 @@ impl Binder<'_> {
             alias: alias_name.clone(),
             columns: named.collect(),
             whole: Some(Ex::Struct(fields)),
-            open: false,
-            table: None,
-            doc: None,
             span: name.name.span,
+            ..Item::default()
         };
         self.level().items.push(item);
         Ok(Tree::Leaf(Leaf { slots: slots_of(&source), source, label: alias_name, needs }))
@@ -504,9 +501,8 @@ impl Binder<'_> {
             columns,
             whole: Some(Ex::slot(slot)),
             open: true,
-            table: None,
-            doc: None,
             span: alias.name.as_ref().map(|n| n.span).unwrap_or_default(),
+            ..Item::default()
         };
         self.level().items.push(item);
         if let (Some(name), Some(at)) = (&alias.at, at) {

@@ -106,6 +106,7 @@ impl Binder<'_> {
         let mut slots = Vec::new();
         for item in &self.level().items {
             slots.extend(item.doc);
+            slots.extend(item.presence);
             for column in &item.columns {
                 slots.extend(own_slots(&column.ex));
             }

@@ -9,6 +9,7 @@ use super::access::{Choice, choose};
 use super::from::{Leaf, Tree};
 use super::plan::{Comparison, Ex, HashJoin, LoopJoin, Node, Source, SourceNode};
 use super::query::conjuncts;
+use super::row::mark_presence;
 use super::scope::{Column, Joined};
 use super::types::{CastContext, Typed, unify};
 use super::walk::own_slots;
@@ -23,22 +24,32 @@ impl Binder<'_> {
         let middle = self.level().items.len();
         let right_tree = self.bind_source(right)?;
         let sides = (before..middle, middle..self.level().items.len());
-        let on = match on {
-            JoinOn::None => vec![],
+        let on = self.join_condition(kind, on, sides.clone())?;
+        for (side, nullable) in
+            [(sides.0, [JoinKind::Right, JoinKind::Full]), (sides.1, [JoinKind::Left, JoinKind::Full])]
+        {
+            let items = self.level().items.get_mut(side).unwrap_or_default();
+            items.iter_mut().for_each(|item| item.nullable |= nullable.contains(&kind));
+        }
+        Ok(Tree::Join { kind, left: Box::new(left_tree), right: Box::new(right_tree), on })
+    }
+
+    fn join_condition(&mut self, kind: JoinKind, on: &JoinOn, sides: (Range<usize>, Range<usize>)) -> Result<Vec<Ex>> {
+        match on {
+            JoinOn::None => Ok(vec![]),
             JoinOn::On(e) => {
                 // Only the joined sources are visible in ON.
-                let outside = std::mem::replace(&mut self.level().first_visible, before);
+                let outside = std::mem::replace(&mut self.level().first_visible, sides.0.start);
                 let bound = self.expr(e).and_then(|b| self.condition(b, "JOIN/ON", e.span));
                 self.level().first_visible = outside;
-                conjuncts(bound?)
+                Ok(conjuncts(bound?))
             }
-            JoinOn::Using(names) => self.using(kind, names, sides)?,
+            JoinOn::Using(names) => self.using(kind, names, sides),
             JoinOn::Natural => {
                 let common = self.common_columns(sides.clone());
-                self.using(kind, &common, sides)?
+                self.using(kind, &common, sides)
             }
-        };
-        Ok(Tree::Join { kind, left: Box::new(left_tree), right: Box::new(right_tree), on })
+        }
     }
 
     fn common_columns(&mut self, (left, right): (Range<usize>, Range<usize>)) -> Vec<Name> {
@@ -127,7 +138,9 @@ impl Binder<'_> {
     }
 
     /// A plan for FROM, and the conditions that must still be checked above it.
-    pub(super) fn plan_from(&mut self, trees: Vec<Tree>, filter: Vec<Ex>) -> Result<(Option<Node>, Vec<Ex>)> {
+    pub(super) fn plan_from(&mut self, mut trees: Vec<Tree>, filter: Vec<Ex>) -> Result<(Option<Node>, Vec<Ex>)> {
+        let presences = std::mem::take(&mut self.level().presences);
+        trees.iter_mut().for_each(|tree| mark_presence(tree, &presences));
         let mut conditions: Vec<Ex> = filter.into_iter().flat_map(conjuncts).collect();
         let node = self.plan_trees(trees, &mut conditions)?;
         Ok((node, conditions))

@@ -1,10 +1,16 @@
-//! Rows as values, `(a, b)`: compared item by item, each pair made comparable as if it stood alone.
+//! Rows as values, `(a, b)` or a source's name: compared item by item, each pair made comparable as if it stood alone, and
+//! NULL if all items are.
+
+use std::sync::Arc;
 
 use super::Binder;
-use super::plan::{Comparison, Ex};
+use super::from::Tree;
+use super::plan::{Comparison, Ex, Node, QueryBody, QueryPlan, SelectPlan, Source, SourceNode};
+use super::query::{empty_select, plain};
 use super::types::Typed;
 use crate::ast::{Expr, Span};
 use crate::error::{QueryError, Result, SqlState};
+use crate::exec::slots_of;
 use crate::types::SqlType;
 
 impl Binder<'_> {
@@ -16,6 +22,15 @@ impl Binder<'_> {
         let values = row.iter().map(|(item, _)| item.ex.clone()).collect();
         // An untyped item takes its type from what it is compared with, so none is given one here.
         Ok(Typed { row, ..Typed::new(Ex::Row(values), SqlType::Ion) })
+    }
+
+    /// `IS NULL` holds if every item is NULL, and `IS NOT NULL` if none is: of some rows neither does.
+    pub(super) fn is_null(&mut self, value: Typed, negated: bool, span: Span) -> Result<Ex> {
+        let is_null = |ex| Ex::IsNull { expr: Box::new(ex), negated };
+        if is_row(&value) && !self.partiql {
+            return Ok(Ex::And(value.row.into_iter().map(|(item, _)| is_null(item.ex)).collect()));
+        }
+        Ok(is_null(self.settle(value, span)?.0))
     }
 
     /// SQL's comparison of rows, if both are rows; `None` if neither is.
@@ -76,27 +91,97 @@ impl Binder<'_> {
         spans: (Span, Span),
     ) -> Result<Option<Vec<(Part, Part)>>> {
         let wrong = |code, why: String| Err(QueryError::new(code, why).at(spans.0.to(spans.1)));
-        match (&a.ex, &b.ex) {
-            (Ex::Row(_), Ex::Row(_)) if a.row.len() != b.row.len() => {
-                wrong(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions".to_owned())
+        if !is_row(a) && !is_row(b) {
+            return Ok(None);
+        }
+        if is_row(a) && is_row(b) {
+            // Two sources' rows are compared as values: NULL equals NULL there.
+            if ![a, b].iter().any(|side| matches!(side.ex, Ex::Row(_))) {
+                return Ok(None);
             }
-            (Ex::Row(items), Ex::Row(_)) if items.is_empty() => {
-                wrong(SqlState::FEATURE_NOT_SUPPORTED, "cannot compare rows of zero length".to_owned())
+            if a.row.len() != b.row.len() {
+                return wrong(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions".to_owned());
             }
-            (Ex::Row(_), Ex::Row(_)) => Ok(Some(a.row.iter().cloned().zip(b.row.iter().cloned()).collect())),
-            (Ex::Const(None), _) | (_, Ex::Const(None)) => Ok(None),
-            // A document's value may be a list of as many items.
-            (Ex::Row(_), _) | (_, Ex::Row(_)) if !self.partiql && !(a.is_ion() && b.is_ion()) => {
-                let shown = |t: &Typed| match &t.ty {
-                    _ if matches!(t.ex, Ex::Row(_)) => "record".to_owned(),
-                    Some(ty) => ty.to_string(),
-                    None => "unknown".to_owned(),
-                };
-                let message = format!("operator does not exist: {} {operator} {}", shown(a), shown(b));
-                wrong(SqlState::UNDEFINED_FUNCTION, message)
-                    .map_err(|error| error.hint("Compare a row with a row of as many items."))
+            if a.row.is_empty() {
+                return wrong(SqlState::FEATURE_NOT_SUPPORTED, "cannot compare rows of zero length".to_owned());
             }
-            _ => Ok(None),
+            return Ok(Some(a.row.iter().cloned().zip(b.row.iter().cloned()).collect()));
+        }
+        // A document's value may be a list of as many items.
+        let other = if is_row(a) { b } else { a };
+        if other.is_ion() || other.ex == Ex::NULL {
+            return Ok(None);
+        }
+        let shown = |side: &Typed| match &side.ty {
+            _ if is_row(side) => "record".to_owned(),
+            Some(ty) => ty.to_string(),
+            None => "unknown".to_owned(),
+        };
+        wrong(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {} {operator} {}", shown(a), shown(b)))
+            .map_err(|error| error.hint("Compare a row with a row of as many items."))
+    }
+}
+
+fn is_row(value: &Typed) -> bool {
+    matches!(value.ex, Ex::Row(_)) || !value.row.is_empty()
+}
+
+/// The slot kept behind a query's columns for whether there is a row.
+pub(super) fn presence_slot(source: &Source) -> Option<u32> {
+    match source {
+        Source::Query { query, first, .. } => Some(*first + query.arity as u32),
+        Source::Cte { first, arity, .. } => Some(*first + *arity as u32),
+        _ => None,
+    }
+}
+
+/// Makes the queries whose rows' presence is asked for write it: as a column of theirs, it is missing where a row is.
+pub(super) fn mark_presence(tree: &mut Tree, presences: &[u32]) {
+    let leaf = match tree {
+        Tree::Join { left, right, .. } => {
+            mark_presence(left, presences);
+            return mark_presence(right, presences);
+        }
+        Tree::Leaf(leaf) => leaf,
+    };
+    if !presence_slot(&leaf.source).is_some_and(|slot| presences.contains(&slot)) {
+        return;
+    }
+    match &mut leaf.source {
+        Source::Query { query, .. } => {
+            if let Some(query) = Arc::get_mut(query) {
+                add_true(query);
+            }
+        }
+        Source::Cte { id, first, arity, up } => {
+            // Others read the same common table, so the column is added by a query over it.
+            let source = Source::Cte { id: *id, first: 0, arity: *arity, up: *up + 1 };
+            let node = SourceNode { input: None, source, filter: vec![], outer: false, label: leaf.label.clone() };
+            let output = (0..*arity as u32).map(Ex::slot).collect();
+            let from = Some(Node::Source(Box::new(node)));
+            let select = SelectPlan { width: *arity, from, output, ..empty_select() };
+            let mut query = plain(QueryBody::Select(Box::new(select)), *arity, vec![]);
+            add_true(&mut query);
+            leaf.source = Source::Query { query: Arc::new(query), first: *first, cache: None };
+        }
+        _ => {}
+    }
+    leaf.slots = slots_of(&leaf.source);
+}
+
+fn add_true(query: &mut QueryPlan) {
+    query.arity += 1;
+    match &mut query.body {
+        QueryBody::Select(select) => select.output.push(Ex::TRUE),
+        QueryBody::Values { rows, .. } => rows.iter_mut().for_each(|row| row.push(Ex::TRUE)),
+        QueryBody::Nested { query, .. } => add_true(query),
+        QueryBody::Set { left, right, left_casts, right_casts, .. } => {
+            for (side, casts) in [(left, left_casts), (right, right_casts)] {
+                match casts {
+                    Some(casts) => casts.push(Ex::TRUE),
+                    None => add_true(side),
+                }
+            }
         }
     }
 }

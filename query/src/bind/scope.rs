@@ -19,6 +19,8 @@ pub(crate) struct Level {
     pub width: u32,
     /// Joins with USING, inner ones first.
     pub joins: Vec<Joined>,
+    /// Slots for whether there is a row, as far as somebody looks at them.
+    pub presences: Vec<u32>,
     /// In ON only the sources from this one on can be seen.
     pub first_visible: usize,
     /// Not visible now: a FROM subquery that is not LATERAL is being bound.
@@ -51,7 +53,7 @@ pub(crate) struct Joined {
 }
 
 /// A source in FROM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Item {
     pub alias: Arc<str>,
     pub columns: Vec<Column>,
@@ -62,6 +64,10 @@ pub(crate) struct Item {
     pub table: Option<Arc<Table>>,
     /// The slot of its document, if it is a table.
     pub doc: Option<u32>,
+    /// An outer join may come out without a row of it.
+    pub nullable: bool,
+    /// The slot kept for whether there is a row, which a query's columns alone do not tell.
+    pub presence: Option<u32>,
     pub span: Span,
 }
 
@@ -149,6 +155,23 @@ impl Joined {
 }
 
 impl Item {
+    /// The row as a value: NULL if it is one that an outer join has not found.
+    fn struct_of_columns(&self) -> Ex {
+        let columns = || self.columns.iter().filter(|c| !c.hidden);
+        let fields = columns().map(|c| (Ex::text(c.name.clone()), c.ex.clone()));
+        let row = Ex::Struct(fields.collect());
+        if !self.nullable {
+            return row;
+        }
+        let is_null = |ex| Ex::IsNull { expr: Box::new(ex), negated: false };
+        let absent = match self.presence {
+            Some(slot) => is_null(Ex::slot(slot)),
+            // Other sources have no rows of nothing but NULL.
+            None => Ex::And(columns().map(|c| is_null(c.ex.clone())).collect()),
+        };
+        Ex::Case { whens: vec![(absent, Ex::NULL)], otherwise: Some(Box::new(row)) }
+    }
+
     /// What `alias.*` is.
     pub fn starred(&self, partiql: bool) -> Vec<Column> {
         let shown: Vec<Column> = self.columns.iter().filter(|c| !c.hidden).cloned().collect();
@@ -238,28 +261,38 @@ impl Binder<'_> {
         Ok(level.visible().find(|(_, i)| is_row(i)).map(|(at, _)| Found::Whole(at)))
     }
 
-    fn found(&mut self, depth: usize, found: Found, _name: &Name) -> Result<Typed> {
-        let (ex, ty) = match found {
-            Found::Column(ex, ty) => (ex, ty),
-            Found::Whole(at) => self.whole_row(depth, at)?,
-        };
-        Ok(Typed::new(self.place(ex, depth), ty.in_expressions()))
+    fn found(&mut self, depth: usize, found: Found, name: &Name) -> Result<Typed> {
+        match found {
+            Found::Column(ex, ty) => Ok(Typed::new(self.place(ex, depth), ty.in_expressions())),
+            Found::Whole(at) => self.whole_row(depth, at, name.span),
+        }
     }
 
-    fn whole_row(&self, depth: usize, at: usize) -> Result<(Ex, SqlType)> {
-        let item = self.levels.iter().rev().nth(depth).and_then(|l| l.items.get(at));
-        let item = item.ok_or_else(|| QueryError::internal("no such source"))?;
-        if let Some(whole) = &item.whole {
-            return Ok((whole.clone(), SqlType::Ion));
-        }
-        // One column: a function's or a CTE's value; several: a struct of them.
-        match item.columns.as_slice() {
-            [only] => Ok((only.ex.clone(), only.ty.clone())),
-            many => {
-                let fields = many.iter().filter(|c| !c.hidden).map(|c| (Ex::text(c.name.clone()), c.ex.clone()));
-                Ok((Ex::Struct(fields.collect()), SqlType::Ion))
+    fn whole_row(&mut self, depth: usize, at: usize, span: Span) -> Result<Typed> {
+        let level = self.levels.iter_mut().rev().nth(depth);
+        let found = level.and_then(|l| l.items.get(at).cloned().map(|item| (l, item)));
+        let (level, item) = found.ok_or_else(|| QueryError::internal("no such source"))?;
+        let whole = match (&item.whole, item.columns.as_slice()) {
+            (Some(whole), _) => whole.clone(),
+            // One column: a function's or a common table's value; several: a struct of them.
+            (None, [only]) => {
+                let (ex, ty) = (only.ex.clone(), only.ty.clone().in_expressions());
+                return Ok(Typed::new(self.place(ex, depth), ty));
+            }
+            (None, _) => {
+                level.presences.extend(item.presence.filter(|_| item.nullable));
+                item.struct_of_columns()
+            }
+        };
+        let is_key = !level.in_aggregate && level.keys.iter().any(|(key, _)| *key == whole);
+        let ex = self.place(whole, depth);
+        let mut row = Vec::new();
+        if !self.partiql && !item.open && !is_key && !matches!(ex, Ex::Doc { .. }) {
+            for column in item.columns.into_iter().filter(|c| !c.hidden) {
+                row.push((Typed::new(self.place(column.ex, depth), column.ty.in_expressions()), span));
             }
         }
+        Ok(Typed { row, ..Typed::new(ex, SqlType::Ion) })
     }
 
     /// A column's expression as seen from here: through the group keys of its level, `depth` levels out, noted as read

@@ -168,3 +168,43 @@ fn columns_that_a_join_merges_are_one_for_that_join_alone() {
         ("SELECT 1 FROM a JOIN b USING (id, id)", "42701", "column name \"id\" appears more than once in USING clause"),
     ]);
 }
+
+#[test]
+fn a_row_that_an_outer_join_has_not_found_is_null_and_one_of_nulls_is_there() {
+    let mut ledger = Ledger::with(
+        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY, w text); \
+         INSERT INTO a VALUES (1), (2); INSERT INTO c VALUES (1, 'w1'), (9, NULL)",
+    );
+    let sub = "a LEFT JOIN (SELECT id, w FROM c) s ON s.id = a.id";
+    let shown = "WITH s AS (SELECT id, w FROM c UNION SELECT 7, 'w7') SELECT a.id, s IS NULL, s IS NOT NULL \
+                 FROM a LEFT JOIN s ON s.id = a.id ORDER BY 1";
+    ledger.check(&[
+        (&format!("SELECT a.id, s IS NULL, s IS NOT NULL FROM {sub} ORDER BY 1"), &["1|f|t", "2|t|f"]),
+        (&format!("SELECT a.id FROM {sub} WHERE s IS NULL"), &["2"]),
+        (&format!("SELECT count(s), count(*) FROM {sub}"), &["1|2"]),
+        (&format!("SELECT (SELECT s IS NULL), coalesce(to_jsonb(s)->>'w', '-') FROM {sub} ORDER BY a.id"), &["f|w1", "t|-"]),
+        (&format!("SELECT s IS NULL, count(*) FROM {sub} GROUP BY s ORDER BY 1"), &["f|1", "t|1"]),
+        (shown, &["1|f|t", "2|t|f"]),
+        ("SELECT count(s), count(t) FROM (SELECT 1 AS k, 2 AS l) s FULL JOIN (VALUES (3, 4)) t(m, n) ON k = m", &["1|1"]),
+        ("SELECT count(s), count(t) FROM (SELECT 1 AS k, 2 AS l) s RIGHT JOIN (VALUES (3, 4)) t(m, n) ON k = m", &["0|1"]),
+        ("WITH s AS (SELECT id, w FROM c) SELECT count(s), count(t) FROM a LEFT JOIN s USING (id) LEFT JOIN s t ON false", &["1|0"]),
+        (
+            "SELECT a.id, count(l) FROM a LEFT JOIN LATERAL (SELECT NULL, NULL FROM c WHERE c.id = a.id) l ON true \
+             GROUP BY a.id ORDER BY 1",
+            &["1|1", "2|0"],
+        ),
+        // Of a row with some NULLs neither holds, but it is a row.
+        ("SELECT c.id, c IS NULL, c IS NOT NULL, count(c) OVER () FROM c ORDER BY 1", &["1|f|t|2", "9|f|f|2"]),
+        (
+            "SELECT (NULL, NULL) IS NULL, (1, NULL) IS NOT NULL, (1, NULL) IS NULL, ROW(1, 2) IS NOT NULL, \
+             (NULL, (NULL, NULL)) IS NULL",
+            &["t|f|f|t|f"],
+        ),
+        ("SELECT s IS NULL, count(s) OVER () FROM (SELECT NULL AS x, NULL AS y) s", &["t|1"]),
+        ("SELECT s = (1, 'w1') FROM (SELECT id, w FROM c WHERE w IS NOT NULL) s", &["t"]),
+        ("SELECT a.id, s IS NULL FROM a LEFT JOIN (SELECT id FROM a WHERE id = 1) s ON s.id = a.id ORDER BY 1", &["1|f", "2|t"]),
+    ]);
+    let returned = "DELETE FROM c USING a LEFT JOIN (SELECT 7 AS x, 8 AS y) s ON s.x = a.id WHERE c.id = a.id \
+                    RETURNING c.id, to_jsonb(s) IS NULL";
+    ledger.check(&[(returned, &["1|t"])]);
+}
