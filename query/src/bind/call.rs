@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ledgerstone_digest::ion::Value;
 
 use super::Binder;
+use super::group::{holds_subquery, nearest_read};
 use super::plan::{
     AggregateCall, BoundPlan, Comparison, Ex, FramePlan, SortExpr, SortKey, TableCall, WindowCall, WindowPlan,
 };
@@ -243,31 +244,57 @@ impl Binder<'_> {
     // Aggregates
 
     fn aggregate_call(&mut self, name: &str, call: &FunctionCall, span: Span) -> Result<Typed> {
-        let clause = self.level().clause;
+        let read: Vec<usize> = self.levels.iter().map(|level| level.outer.len()).collect();
+        let (aggregate, ty) = self.aggregate_here(name, call, span)?;
+        let depth = if self.partiql { 0 } else { nearest_read(&aggregate).unwrap_or(0) };
+        if depth == 0 {
+            let (at, _) = self.own_aggregate(aggregate, span)?;
+            return Ok(Typed::new(Ex::Aggregate(at), ty));
+        }
+        // It reads only columns further out, so it is a group of that query's rows: nothing here has read them.
+        for (level, read) in self.levels.iter_mut().zip(read) {
+            level.outer.truncate(read);
+        }
+        let inner = self.levels.split_off(self.levels.len().saturating_sub(usize::from(depth)));
+        let slot = self.outer_aggregate(name, call, span);
+        self.levels.extend(inner);
+        Ok(Typed::new(self.place(Ex::slot(slot?), usize::from(depth)), ty))
+    }
+
+    /// An aggregate of the query of this level, called in a query inside it: the slot of its result.
+    fn outer_aggregate(&mut self, name: &str, call: &FunctionCall, span: Span) -> Result<u32> {
+        let (aggregate, _) = self.aggregate_here(name, call, span)?;
+        if holds_subquery(&aggregate) {
+            return Err(QueryError::unsupported("a subquery in an aggregate of an outer query")
+                .at(span)
+                .hint("Compute the aggregate in the outer query's FROM, and name its column here."));
+        }
+        Ok(self.own_aggregate(aggregate, span)?.1)
+    }
+
+    /// An aggregate of this level: its number and the slot of its result.
+    fn own_aggregate(&mut self, aggregate: AggregateCall, span: Span) -> Result<(usize, u32)> {
+        let level = self.level();
+        let Some(all) = &level.aggregates else {
+            let message = format!("aggregate functions are not allowed in {}", level.clause);
+            return Err(QueryError::new(SqlState::GROUPING_ERROR, message).at(span));
+        };
+        if let Some((at, (_, slot))) = all.iter().enumerate().find(|(_, (a, _))| *a == aggregate) {
+            return Ok((at, *slot));
+        }
+        let (at, slot) = (all.len(), level.slot());
+        level.aggregates.get_or_insert_default().push((aggregate, slot));
+        Ok((at, slot))
+    }
+
+    fn aggregate_here(&mut self, name: &str, call: &FunctionCall, span: Span) -> Result<(AggregateCall, SqlType)> {
         if self.level().in_aggregate {
             return Err(QueryError::new(SqlState::GROUPING_ERROR, "aggregate function calls cannot be nested").at(span));
-        }
-        if self.level().aggregates.is_none() {
-            return Err(QueryError::new(
-                SqlState::GROUPING_ERROR,
-                format!("aggregate functions are not allowed in {clause}"),
-            )
-            .at(span));
         }
         self.level().in_aggregate = true;
         let bound = self.aggregate_parts(name, call, span);
         self.level().in_aggregate = false;
-        let (aggregate, ty) = bound?;
-        let level = self.level();
-        let all = level.aggregates.get_or_insert_default();
-        let at = match all.iter().position(|a| *a == aggregate) {
-            Some(at) => at,
-            None => {
-                all.push(aggregate);
-                all.len() - 1
-            }
-        };
-        Ok(Typed::new(Ex::Aggregate(at), ty))
+        bound
     }
 
     fn aggregate_parts(&mut self, name: &str, call: &FunctionCall, span: Span) -> Result<(AggregateCall, SqlType)> {

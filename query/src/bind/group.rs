@@ -3,7 +3,7 @@
 use ledgerstone_digest::ion::{Int, Value};
 
 use super::Binder;
-use super::plan::{Ex, GroupPlan};
+use super::plan::{AggregateCall, Ex, GroupPlan, SortExpr};
 use super::walk::{own_slots, walk};
 use crate::ast::{Expr, ExprKind, Name, Span};
 use crate::error::{QueryError, Result, SqlState};
@@ -144,6 +144,37 @@ impl Binder<'_> {
             SqlState::GROUPING_ERROR,
             format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"),
         )
+    }
+}
+
+/// How many levels out the nearest column is that an aggregate reads; none if it reads no columns.
+pub(super) fn nearest_read(call: &AggregateCall) -> Option<u16> {
+    let mut nearest = None;
+    let mut see = |depth: u16| nearest = Some(nearest.map_or(depth, |n: u16| n.min(depth)));
+    each_part(call, &mut |e| match e {
+        Ex::Slot(at) | Ex::Doc { at, .. } | Ex::Field { at, .. } => see(at.depth),
+        Ex::Subquery(sub) => sub.query.outer.iter().for_each(|at| see(at.depth - 1)),
+        _ => {}
+    });
+    nearest
+}
+
+pub(super) fn holds_subquery(call: &AggregateCall) -> bool {
+    let mut found = false;
+    each_part(call, &mut |e| found |= matches!(e, Ex::Subquery(_)));
+    found
+}
+
+fn each_part(call: &AggregateCall, visit: &mut dyn FnMut(&Ex)) {
+    let order = call.order.iter().filter_map(|key| match &key.expr {
+        SortExpr::Expr(e) => Some(e),
+        SortExpr::Output(_) => None,
+    });
+    for ex in call.arguments.iter().chain(&call.filter).chain(order) {
+        walk(&mut ex.clone(), &mut |e| {
+            visit(e);
+            true
+        });
     }
 }
 

@@ -31,7 +31,8 @@ pub(crate) struct Level {
     pub keys: Vec<(Ex, u32)>,
     /// Inside an aggregate's arguments keys are not yet computed.
     pub in_aggregate: bool,
-    pub aggregates: Option<Vec<AggregateCall>>,
+    /// With the slots of their results.
+    pub aggregates: Option<Vec<(AggregateCall, u32)>>,
     /// The clause being bound, for messages about aggregates where none may be.
     pub clause: &'static str,
     pub windows: Option<Vec<WindowPlan>>,
@@ -297,7 +298,7 @@ impl Binder<'_> {
 
     /// A column's expression as seen from here: through the group keys of its level, `depth` levels out, noted as read
     /// by every level between.
-    fn place(&mut self, ex: Ex, depth: usize) -> Ex {
+    pub fn place(&mut self, ex: Ex, depth: usize) -> Ex {
         let n = self.levels.len();
         let Some(target) = n.checked_sub(depth + 1).and_then(|t| self.levels.get(t)) else { return ex };
         let ex = match target.keys.iter().find(|(key, _)| !target.in_aggregate && *key == ex) {

@@ -105,14 +105,10 @@ impl Binder<'_> {
     fn grouping(
         &mut self,
         keys: Vec<(Ex, u32)>,
-        aggregates: Vec<AggregateCall>,
+        aggregates: Vec<(AggregateCall, u32)>,
         places: Vec<(&mut Ex, Span)>,
     ) -> Result<GroupPlan> {
-        let mut group = GroupPlan { keys, aggregates: vec![] };
-        for call in aggregates {
-            let slot = self.level().slot();
-            group.aggregates.push((call, slot));
-        }
+        let mut group = GroupPlan { keys, aggregates };
         self.place_groups(places, &mut group)?;
         Ok(group)
     }

@@ -208,3 +208,56 @@ fn a_row_that_an_outer_join_has_not_found_is_null_and_one_of_nulls_is_there() {
                     RETURNING c.id, to_jsonb(s) IS NULL";
     ledger.check(&[(returned, &["1|t"])]);
 }
+
+/// Three rows in two groups, and two rows beside them.
+const GROUPS: &str = "CREATE TABLE t (id int PRIMARY KEY, x int, g int); CREATE TABLE u (id int PRIMARY KEY, y int); \
+                      INSERT INTO t VALUES (1, 10, 1), (2, 20, 1), (3, 30, 2); INSERT INTO u VALUES (1, 100), (2, 200)";
+
+#[test]
+fn an_aggregate_of_outer_columns_is_the_outer_querys() {
+    let mut ledger = Ledger::with(GROUPS);
+    ledger.check(&[
+        ("SELECT (SELECT max(t.id)) FROM t", &["3"]),
+        ("SELECT (SELECT count(t.x) FROM u LIMIT 1) FROM t", &["3"]),
+        ("SELECT (SELECT max(z.m) FROM (SELECT max(t.id) AS m) z) FROM t", &["3"]),
+        ("SELECT (SELECT (SELECT max(t.id) FROM u LIMIT 1) FROM u LIMIT 1) FROM t", &["3"]),
+        (
+            "SELECT g, (SELECT sum(t.x) FROM u WHERE u.id = 1), sum(x) FROM t GROUP BY g ORDER BY g",
+            &["1|30|30", "2|30|30"],
+        ),
+        ("SELECT g, (SELECT y FROM u WHERE u.id = count(t.x)) FROM t GROUP BY g ORDER BY g", &["1|200", "2|100"]),
+        ("SELECT g FROM t GROUP BY g HAVING EXISTS (SELECT 1 FROM u WHERE u.id = count(t.x) + 1) ORDER BY g", &["2"]),
+        ("SELECT id FROM t GROUP BY id ORDER BY (SELECT max(t.x) FROM u LIMIT 1) DESC", &["3", "2", "1"]),
+        (
+            "SELECT (SELECT string_agg(t.x::text, ',' ORDER BY t.id) FILTER (WHERE t.id > 1) FROM u LIMIT 1) FROM t",
+            &["20,30"],
+        ),
+        // With a column or none of its own it is the inner query's.
+        ("SELECT (SELECT max(t.id + u.id) FROM u) FROM t ORDER BY id", &["3", "4", "5"]),
+        ("SELECT (SELECT max(t.id) FILTER (WHERE u.id > 1) FROM u) FROM t ORDER BY id", &["1", "2", "3"]),
+        ("SELECT (SELECT count(*) FROM u) FROM t", &["2", "2", "2"]),
+        ("SELECT (SELECT count(1) FROM u) FROM t LIMIT 1", &["2"]),
+    ]);
+    let nowhere = |clause: &str| format!("aggregate functions are not allowed in {clause}");
+    ledger.refused(&[
+        ("SELECT id FROM t WHERE (SELECT max(t.id) FROM u) > 0", "42803", &nowhere("WHERE")),
+        ("SELECT t.id FROM t, LATERAL (SELECT max(t.x) AS m FROM u) l", "42803", &nowhere("FROM")),
+        ("UPDATE t SET x = (SELECT max(t.x) FROM u)", "42803", &nowhere("UPDATE")),
+        ("SELECT sum((SELECT max(t.id) FROM u)) FROM t", "42803", "aggregate function calls cannot be nested"),
+        (
+            "SELECT (SELECT max((SELECT t.id)) FROM u) FROM t",
+            "0A000",
+            "a subquery in an aggregate of an outer query is not supported",
+        ),
+        (
+            "SELECT id, (SELECT count(t.id) FROM u) FROM t",
+            "42803",
+            "column \"t.id\" must appear in the GROUP BY clause or be used in an aggregate function",
+        ),
+        (
+            "SELECT (SELECT max(t.id) FROM u) FROM t",
+            "21000",
+            "more than one row returned by a subquery used as an expression",
+        ),
+    ]);
+}
