@@ -179,13 +179,15 @@ impl Binder<'_> {
 
     /// A set-returning function in a select list.
     fn series_call(&mut self, name: &str, arguments: &[Expr], span: Span) -> Result<Typed> {
-        if !self.level().series_allowed {
-            return Err(QueryError::new(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                format!("set-returning function {name} is not allowed here"),
-            )
-            .at(span)
-            .hint("Put it in FROM."));
+        let level = self.level();
+        // Windows are set aside while a call of one is bound.
+        let within = if level.in_aggregate { Some("aggregate") } else { level.windows.is_none().then_some("window") };
+        let refused = |why| Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, why).at(span).hint("Put it in FROM."));
+        if !level.series_allowed {
+            return refused(format!("set-returning function {name} is not allowed here"));
+        }
+        if let Some(kind) = within {
+            return refused(format!("{kind} function calls cannot contain set-returning function calls"));
         }
         let (mut call, mut columns) = self.table_call(name, arguments, span)?;
         if let table::TableFunction::ExpandArray { whole } = &mut call.function {

@@ -58,7 +58,7 @@ impl Binder<'_> {
         self.level().clause = "SELECT";
         self.level().aggregates = Some(vec![]);
         self.level().windows = Some(vec![]);
-        self.level().series_allowed = keys.is_empty();
+        self.level().series_allowed = true;
         let mut items = self.projection(&select.projection)?;
         self.level().series_allowed = false;
         let having = match &select.having {
@@ -77,6 +77,7 @@ impl Binder<'_> {
         let mut having = having;
         let aggregates = self.level().aggregates.take().unwrap_or_default();
         let mut windows = self.level().windows.take().unwrap_or_default();
+        let mut series = std::mem::take(&mut self.level().series);
         let grouped = !select.group_by.is_empty() || !aggregates.is_empty() || having.is_some();
         if grouped {
             let mut places: Vec<(&mut Ex, Span)> =
@@ -84,13 +85,14 @@ impl Binder<'_> {
             let own = (having.iter_mut())
                 .chain(order.iter_mut().filter_map(sorted_expression))
                 .chain(distinct_on(&mut distinct))
-                .chain(windows.iter_mut().flat_map(window_expressions));
+                .chain(windows.iter_mut().flat_map(window_expressions))
+                .chain(series.iter_mut().flat_map(|(call, _)| &mut call.arguments));
             places.extend(own.map(|e| (e, select.span)));
             plan.group = Some(self.grouping(keys, aggregates, places)?);
         }
         plan.having = having;
         plan.windows = windows;
-        plan.series = std::mem::take(&mut self.level().series);
+        plan.series = series;
         let (node, rest) = self.plan_from(tree, filter)?;
         plan.from = node;
         plan.filter = rest;

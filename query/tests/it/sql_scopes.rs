@@ -261,3 +261,34 @@ fn an_aggregate_of_outer_columns_is_the_outer_querys() {
         ),
     ]);
 }
+
+#[test]
+fn set_returning_functions_are_computed_over_groups() {
+    let mut ledger = Ledger::with(GROUPS);
+    ledger.check(&[
+        ("SELECT generate_series(1, max(id)) FROM t", &["1", "2", "3"]),
+        ("SELECT generate_series(1, max(id)) + 1 AS n FROM t HAVING count(*) > 1 ORDER BY n DESC LIMIT 2", &["4", "3"]),
+        (
+            "SELECT generate_series(1, count(*)::int) AS n, sum(x) FROM t GROUP BY g ORDER BY g, n",
+            &["1|30", "2|30", "1|30"],
+        ),
+        (
+            "SELECT generate_series(1, x / 10), count(*) FROM t GROUP BY x ORDER BY x, 1",
+            &["1|1", "1|1", "2|1", "1|1", "2|1", "3|1"],
+        ),
+        ("SELECT generate_series(1, t.x / 15) FROM t GROUP BY t.id ORDER BY t.id, 1", &["1", "1", "2"]),
+        ("SELECT unnest(array_agg(id ORDER BY id DESC)) FROM t", &["3", "2", "1"]),
+        (
+            "SELECT generate_series(1, row_number() OVER (ORDER BY g)::int), g FROM t GROUP BY g ORDER BY 2, 1",
+            &["1|1", "1|2", "2|2"],
+        ),
+    ]);
+    let ungrouped = "column \"t.x\" must appear in the GROUP BY clause or be used in an aggregate function";
+    let within = |kind: &str| format!("{kind} function calls cannot contain set-returning function calls");
+    ledger.refused(&[
+        ("SELECT generate_series(1, x), count(*) FROM t", "42803", ungrouped),
+        ("SELECT generate_series(1, x) FROM t GROUP BY g", "42803", ungrouped),
+        ("SELECT max(generate_series(1, 3)) FROM t", "0A000", &within("aggregate")),
+        ("SELECT max(generate_series(1, 3)) OVER () FROM t", "0A000", &within("window")),
+    ]);
+}
