@@ -10,6 +10,7 @@ use super::plan::{
     AggregateCall, BoundPlan, Comparison, Ex, FramePlan, SortExpr, SortKey, TableCall, WindowCall, WindowPlan,
 };
 use super::types::{CastContext, Typed};
+use super::walk::own_slots;
 use crate::ast::{Expr, Frame, FrameBound, FrameUnit, FunctionCall, OrderBy, Span, WindowRef, WindowSpec};
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::default_frame;
@@ -368,8 +369,16 @@ impl Binder<'_> {
             )
             .at(span));
         }
-        if call.distinct {
-            return Err(QueryError::unsupported("DISTINCT for window functions").at(span));
+        let missing = match call {
+            _ if call.distinct => Some("DISTINCT is not implemented for window functions"),
+            _ if !call.order_by.is_empty() => Some("aggregate ORDER BY is not implemented for window functions"),
+            _ if call.filter.is_some() && window::is_window_only(name) => {
+                Some("FILTER is not implemented for non-aggregate window functions")
+            }
+            _ => None,
+        };
+        if let Some(missing) = missing {
+            return Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, missing).at(span));
         }
         let spec = match &call.over {
             Some(WindowRef::Spec(spec)) => (**spec).clone(),
@@ -479,24 +488,47 @@ impl Binder<'_> {
         if matches!(frame.end, FrameBound::UnboundedPreceding) {
             return wrong("frame end cannot be UNBOUNDED PRECEDING");
         }
+        let key = match order {
+            [only] if frame.unit == FrameUnit::Range && (offset(&frame.start) || offset(&frame.end)) => {
+                self.expr(&only.expr)?.ty
+            }
+            _ => None,
+        };
+        let has_distances =
+            |t: &SqlType| t.is_number() || t.is_date_or_time() || matches!(t, SqlType::Interval | SqlType::Ion);
+        if let Some(ty) = key.as_ref().filter(|ty| !has_distances(ty)) {
+            let message = format!("RANGE with offset PRECEDING/FOLLOWING is not supported for column type {ty}");
+            return Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(span));
+        }
         Ok(FramePlan {
             unit: frame.unit,
-            start: self.frame_bound(&frame.start, frame.unit)?,
-            end: self.frame_bound(&frame.end, frame.unit)?,
+            start: self.frame_bound(&frame.start, frame.unit, key.as_ref())?,
+            end: self.frame_bound(&frame.end, frame.unit, key.as_ref())?,
         })
     }
 
-    fn frame_bound(&mut self, bound: &FrameBound, unit: FrameUnit) -> Result<BoundPlan> {
+    fn frame_bound(&mut self, bound: &FrameBound, unit: FrameUnit, key: Option<&SqlType>) -> Result<BoundPlan> {
         let mut distance = |e: &Expr| -> Result<Ex> {
             let bound = self.expr(e)?;
-            if unit == FrameUnit::Range {
-                // Beside dates an untyped distance is an interval.
-                return match &bound.ty {
-                    None => self.coerce(bound, &SqlType::Interval, CastContext::Implicit, e.span),
-                    Some(_) => Ok(bound.ex),
-                };
+            let ex = match (unit, &bound.ty) {
+                // Beside a number an untyped distance is one too, beside dates it is an interval.
+                (FrameUnit::Range, None) => {
+                    let ty = key.filter(|ty| ty.is_number()).unwrap_or(&SqlType::Interval);
+                    self.coerce(bound, ty, CastContext::Implicit, e.span)?
+                }
+                (FrameUnit::Range, Some(_)) => bound.ex,
+                _ => self.coerce(bound, &SqlType::Int8, CastContext::Implicit, e.span)?,
+            };
+            if own_slots(&ex).is_empty() {
+                return Ok(ex);
             }
-            self.coerce(bound, &SqlType::Int8, CastContext::Implicit, e.span)
+            let unit = match unit {
+                FrameUnit::Rows => "ROWS",
+                FrameUnit::Range => "RANGE",
+                FrameUnit::Groups => "GROUPS",
+            };
+            let message = format!("argument of {unit} must not contain variables");
+            Err(QueryError::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(e.span))
         };
         Ok(match bound {
             FrameBound::UnboundedPreceding => BoundPlan::UnboundedPreceding,

@@ -12,6 +12,8 @@ use crate::bind::plan::{
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::arithmetic;
 use crate::function::window::WindowKind;
+use crate::value::compare;
+use crate::value::datetime::Interval;
 
 /// A partition: indexes of rows in window order, with what the frames need of each.
 struct Partition<'r> {
@@ -238,18 +240,13 @@ impl Run<'_> {
         outer: Option<&Env<'_>>,
         rows: &[Tuple],
     ) -> Result<(usize, usize)> {
+        self.tick()?;
         let frame = &window.frame;
         let n = partition.rows.len();
         let (peer_start, peer_end) = partition.peers.get(i).copied().unwrap_or((i, i + 1));
         let row = partition.rows.get(i).and_then(|r| rows.get(*r)).map(Vec::as_slice).unwrap_or_default();
         let env = Env { row, outer };
-        let distance = |ex: &Ex| -> Result<usize> {
-            match self.eval(ex, &env)?.and_then(|v| v.as_i64()) {
-                Some(d) if d >= 0 => Ok(usize::try_from(d).unwrap_or(usize::MAX)),
-                Some(_) => Err(QueryError::new(SqlState("22013"), "frame starting offset must not be negative")),
-                None => Err(QueryError::new(SqlState("22004"), "frame starting offset must not be null")),
-            }
-        };
+        let distance = |ex: &Ex, is_start: bool| self.distance(ex, &env, is_start);
         let group = partition.groups.get(i).copied().unwrap_or_default();
         let group_start = |g: usize| partition.groups.partition_point(|x| *x < g);
         let edge = |bound: &BoundPlan, is_start: bool| -> Result<usize> {
@@ -271,14 +268,14 @@ impl Run<'_> {
                     }
                 }
                 (BoundPlan::Preceding(d), FrameUnit::Rows) => {
-                    let d = distance(d)?;
+                    let d = distance(d, is_start)?;
                     if is_start { i.saturating_sub(d) } else { (i + 1).saturating_sub(d) }
                 }
                 (BoundPlan::Following(d), FrameUnit::Rows) => {
-                    i.saturating_add(distance(d)?).saturating_add(usize::from(!is_start)).min(n)
+                    i.saturating_add(distance(d, is_start)?).saturating_add(usize::from(!is_start)).min(n)
                 }
                 (BoundPlan::Preceding(d), FrameUnit::Groups) => {
-                    let d = distance(d)?;
+                    let d = distance(d, is_start)?;
                     match (is_start, group.checked_sub(d)) {
                         (true, g) => group_start(g.unwrap_or(0)),
                         (false, Some(g)) => group_start(g + 1),
@@ -286,19 +283,33 @@ impl Run<'_> {
                     }
                 }
                 (BoundPlan::Following(d), FrameUnit::Groups) => {
-                    let g = group.saturating_add(distance(d)?);
+                    let g = group.saturating_add(distance(d, is_start)?);
                     group_start(if is_start { g } else { g.saturating_add(1) })
                 }
                 (BoundPlan::Preceding(d), FrameUnit::Range) => {
-                    self.range_edge(window, partition, i, d, &env, (true, is_start))?
+                    self.range_edge(window, partition, i, self.offset(d, &env, is_start)?, (true, is_start))?
                 }
                 (BoundPlan::Following(d), FrameUnit::Range) => {
-                    self.range_edge(window, partition, i, d, &env, (false, is_start))?
+                    self.range_edge(window, partition, i, self.offset(d, &env, is_start)?, (false, is_start))?
                 }
             })
         };
         let (start, end) = (edge(&frame.start, true)?, edge(&frame.end, false)?);
         Ok((start.min(n), end.max(start).min(n)))
+    }
+
+    fn offset(&self, ex: &Ex, env: &Env<'_>, is_start: bool) -> Result<Value> {
+        let end = if is_start { "starting" } else { "ending" };
+        let null = || QueryError::new(SqlState("22004"), format!("frame {end} offset must not be null"));
+        self.eval(ex, env)?.ok_or_else(null)
+    }
+
+    /// An offset of rows or groups.
+    fn distance(&self, ex: &Ex, env: &Env<'_>, is_start: bool) -> Result<usize> {
+        let end = if is_start { "starting" } else { "ending" };
+        let negative = || QueryError::new(SqlState("22013"), format!("frame {end} offset must not be negative"));
+        let distance = self.offset(ex, env, is_start)?.as_i64().filter(|d| *d >= 0).ok_or_else(negative)?;
+        Ok(usize::try_from(distance).unwrap_or(usize::MAX))
     }
 
     /// RANGE with an offset: the first position not before (or past) the value that far from the row's.
@@ -307,23 +318,25 @@ impl Run<'_> {
         window: &WindowPlan,
         partition: &Partition<'_>,
         i: usize,
-        by: &Ex,
-        env: &Env<'_>,
+        by: Value,
         (preceding, is_start): (bool, bool),
     ) -> Result<usize> {
-        let key = |p: usize| partition.keys.get(p).and_then(|k| k.first()).cloned().flatten();
+        let key = |p: usize| partition.keys.get(p).and_then(|k| k.first()).and_then(Option::as_ref);
         let (Some(order), Some(value)) = (window.order.first(), key(i)) else {
             // A NULL's frame is its peers.
             let (start, end) = partition.peers.get(i).copied().unwrap_or((i, i + 1));
             return Ok(if is_start { start } else { end });
         };
-        let by = self.eval(by, env)?;
+        if is_negative(&by) {
+            return Err(QueryError::new(SqlState("22013"), "invalid preceding or following size in window function"));
+        }
         let op = if preceding != order.descending { BinaryOp::Subtract } else { BinaryOp::Add };
-        let kind = match &value {
+        let kind = match value {
             Value::Timestamp(t) => Arithmetic::TimestampInterval { zoned: t.offset_minutes.is_some() },
+            _ if Interval::from_value(value).is_some() => Arithmetic::Interval,
             _ => Arithmetic::Dynamic { partiql: false },
         };
-        let limit = arithmetic::apply(op, kind, Some(value), by)?;
+        let limit = arithmetic::apply(op, kind, Some(value.clone()), Some(by))?;
         let op = match (order.descending, is_start) {
             (false, true) => Comparison::Lt,
             (false, false) => Comparison::LtEq,
@@ -333,10 +346,33 @@ impl Run<'_> {
         // Rows are in order, so those before the edge are a prefix; nulls lie outside.
         let before = |p: usize| match key(p) {
             None => order.nulls_first,
-            some => Self::is_true(&self.compare(op, some.as_ref(), limit.as_ref(), true)),
+            some => Self::is_true(&self.compare(op, some, limit.as_ref(), true)),
         };
-        let positions: Vec<usize> = (0..partition.rows.len()).collect();
-        Ok(positions.partition_point(|p| before(*p)))
+        let (mut low, mut high) = (0, partition.rows.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if before(middle) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+}
+
+/// Whether a distance points the other way, or is none.
+fn is_negative(distance: &Value) -> bool {
+    match distance {
+        Value::Float(f) => f.is_nan() || *f < 0.0,
+        _ => match Interval::from_value(distance) {
+            // As PostgreSQL compares them: a month is 30 days.
+            Some(i) => {
+                let days = i64::from(i.months) * 30 + i64::from(i.days);
+                i128::from(days) * 86_400_000_000 + i128::from(i.micros) < 0
+            }
+            None => compare::compare(distance, &Value::int(0)).is_lt(),
+        },
     }
 }
 

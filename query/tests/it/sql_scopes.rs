@@ -292,3 +292,59 @@ fn set_returning_functions_are_computed_over_groups() {
         ("SELECT max(generate_series(1, 3)) OVER () FROM t", "0A000", &within("window")),
     ]);
 }
+
+#[test]
+fn windows_refuse_what_they_do_not_compute() {
+    let mut ledger = Ledger::with(GROUPS);
+    let over = |frame: &str| format!("SELECT sum(x) OVER (ORDER BY id {frame}) FROM t");
+    let wrong_size = "invalid preceding or following size in window function";
+    ledger.refused(&[
+        (
+            "SELECT array_agg(id ORDER BY id DESC) OVER () FROM t",
+            "0A000",
+            "aggregate ORDER BY is not implemented for window functions",
+        ),
+        (
+            "SELECT row_number() FILTER (WHERE id > 1) OVER () FROM t",
+            "0A000",
+            "FILTER is not implemented for non-aggregate window functions",
+        ),
+        ("SELECT count(DISTINCT x) OVER () FROM t", "0A000", "DISTINCT is not implemented for window functions"),
+        (&over("RANGE BETWEEN -1 PRECEDING AND CURRENT ROW"), "22013", wrong_size),
+        (&over("RANGE BETWEEN CURRENT ROW AND -1 FOLLOWING"), "22013", wrong_size),
+        (&over("ROWS -1 PRECEDING"), "22013", "frame starting offset must not be negative"),
+        (&over("ROWS BETWEEN CURRENT ROW AND -1 FOLLOWING"), "22013", "frame ending offset must not be negative"),
+        (&over("GROUPS BETWEEN CURRENT ROW AND -1 FOLLOWING"), "22013", "frame ending offset must not be negative"),
+        (&over("RANGE NULL PRECEDING"), "22004", "frame starting offset must not be null"),
+        (&over("ROWS x PRECEDING"), "42P10", "argument of ROWS must not contain variables"),
+        (
+            "SELECT sum(x) OVER (ORDER BY id::text RANGE 1 PRECEDING) FROM t",
+            "0A000",
+            "RANGE with offset PRECEDING/FOLLOWING is not supported for column type text",
+        ),
+        ("SELECT sum(x) OVER (ORDER BY DATE '2026-01-01' + id RANGE '-1 day' PRECEDING) FROM t", "22013", wrong_size),
+    ]);
+    ledger.check(&[
+        (&over("RANGE BETWEEN 1 PRECEDING AND CURRENT ROW"), &["10", "30", "50"]),
+        (
+            "SELECT sum(x) OVER (ORDER BY id DESC RANGE BETWEEN 1 PRECEDING AND 5 FOLLOWING) FROM t ORDER BY id",
+            &["30", "60", "60"],
+        ),
+        (
+            "SELECT sum(x) OVER (ORDER BY id * INTERVAL '1 day' RANGE '1 day' PRECEDING) FROM t ORDER BY id",
+            &["10", "30", "50"],
+        ),
+        ("SELECT count(*) FILTER (WHERE id > 1) OVER () FROM t", &["2", "2", "2"]),
+    ]);
+}
+
+#[test]
+fn a_window_of_ranges_takes_no_longer_than_it_may() {
+    let mut ledger = Ledger::with("SET statement_timeout = '1s'");
+    let start = std::time::Instant::now();
+    let query = "SELECT first_value(i) OVER (ORDER BY i RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING) \
+                 FROM generate_series(1, 40000) AS g(i)";
+    let outcome = told(&mut ledger.sql, query);
+    assert!(outcome.is_ok() || outcome.is_err_and(|error| error.code.0 == "57014"));
+    assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
+}
