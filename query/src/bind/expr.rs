@@ -381,20 +381,24 @@ impl Binder<'_> {
             let any = Ex::Or(parts);
             return Ok(Typed::bool(if negated { Ex::Not(Box::new(any)) } else { any }));
         }
-        let mut items = Vec::with_capacity(bound.len());
-        let mut dynamic = false;
-        let mut side = None;
+        let mut pairs = Vec::with_capacity(bound.len());
         for (item, span) in bound {
-            let (a, b, d) = self.comparable(left.clone(), item, "=", (expr.span, span))?;
-            dynamic |= d;
-            side.get_or_insert(a);
-            items.push(b);
+            pairs.push(self.comparable(left.clone(), item, "=", (expr.span, span))?);
         }
-        let expr = match side {
-            Some(side) => side,
-            None => self.settle(left, expr.span)?.0,
+        let Some((side, _, _)) = pairs.first().cloned() else {
+            let (side, _) = self.settle(left, expr.span)?;
+            return Ok(Typed::bool(Ex::In { expr: Box::new(side), list: vec![], negated, dynamic: false }));
         };
-        Ok(Typed::bool(Ex::In { expr: Box::new(expr), list: items, negated, dynamic }))
+        if pairs.iter().any(|(a, _, _)| *a != side) {
+            // The left side is not the same beside every item: a char(n) is its text beside one.
+            let equal =
+                |(a, b, dynamic)| Ex::Compare { op: Comparison::Eq, left: Box::new(a), right: Box::new(b), dynamic };
+            let any = Ex::Or(pairs.into_iter().map(equal).collect());
+            return Ok(Typed::bool(if negated { Ex::Not(Box::new(any)) } else { any }));
+        }
+        let dynamic = pairs.iter().any(|(_, _, dynamic)| *dynamic);
+        let list = pairs.into_iter().map(|(_, item, _)| item).collect();
+        Ok(Typed::bool(Ex::In { expr: Box::new(side), list, negated, dynamic }))
     }
 
     fn in_expr(&mut self, expr: &Expr, collection: &Expr, negated: bool) -> Result<Typed> {

@@ -348,3 +348,23 @@ fn a_window_of_ranges_takes_no_longer_than_it_may() {
     assert!(outcome.is_ok() || outcome.is_err_and(|error| error.code.0 == "57014"));
     assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
 }
+
+#[test]
+fn each_item_of_a_list_is_compared_as_it_would_be_alone() {
+    let mut ledger = Ledger::with(
+        "CREATE TABLE k (id int PRIMARY KEY, ch char(5), t text, n numeric(4, 2)); \
+         INSERT INTO k VALUES (1, 'ab', 'x', 1.5), (2, 'cd', 'cd', 2.5), (3, NULL, 'cd', NULL)",
+    );
+    ledger.check(&[
+        (
+            "SELECT ch IN (t, 'ab'), ch IN ('ab', t), ch NOT IN (t, 'ab') FROM k ORDER BY id",
+            &["t|t|f", "t|t|f", "null|null|null"],
+        ),
+        ("SELECT id FROM k WHERE ch IN (upper('zz'), 'ab', 'cd') ORDER BY id", &["1", "2"]),
+        ("SELECT ch IN (t, NULL) FROM k ORDER BY id", &["null", "t", "null"]),
+        (
+            "SELECT n IN (1, 1.5::float8), n IN (2.5::float8, 7), n IN (1, 1.50) FROM k ORDER BY id",
+            &["t|f|t", "f|t|f", "null|null|null"],
+        ),
+    ]);
+}
