@@ -30,7 +30,19 @@ pub(crate) struct CteName {
 impl Binder<'_> {
     /// A query inside a statement: its plan and columns. It becomes a level of its own.
     pub fn subquery(&mut self, query: &Query) -> Result<(QueryPlan, Vec<OutputColumn>)> {
-        self.query(query)
+        let read = self.working_read.len();
+        let bound = self.query(query)?;
+        let step = self.working_read.get(read).and_then(|id| self.ctes.get(*id)).map(|cte| cte.name.clone());
+        match step {
+            // What is not correlated is computed once, and not for each step.
+            Some(name) => Err(QueryError::new(
+                SqlState::INVALID_RECURSION,
+                format!("recursive reference to query \"{name}\" must not appear within a subquery"),
+            )
+            .at(query.span)
+            .hint("Put the subquery in FROM.")),
+            None => Ok(bound),
+        }
     }
 
     pub fn query(&mut self, query: &Query) -> Result<(QueryPlan, Vec<OutputColumn>)> {

@@ -79,6 +79,11 @@ fn each_step_of_a_recursion_reads_what_the_step_before_it_has_made() {
             one_to_five,
         ),
     ]);
+    ledger.refused(&[(
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION SELECT n + 1 FROM r WHERE n < (SELECT max(n) + 1 FROM r) AND n < 5) SELECT * FROM r",
+        "42P19",
+        "recursive reference to query \"r\" must not appear within a subquery",
+    )]);
     // Once the recursion has come to its end, all of it is what others read.
     let after = "WITH RECURSIVE r(n) AS (SELECT 1 UNION SELECT s.n + 1 FROM (SELECT n FROM r WHERE n < 3) s) \
                  SELECT a.n, b.n FROM (SELECT n FROM r) a JOIN (SELECT n FROM r) b ON a.n = b.n ORDER BY 1";
