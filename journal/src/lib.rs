@@ -20,6 +20,7 @@
 //! | [`rotation`] | how a new key takes over from the one before |
 //! | [`pack`] | full segments written again without filler |
 //! | [`redaction`] | data that leaves the journal while its hash stays |
+//! | `abandoned` | staged frames that no block names |
 //! | [`qldb`] | the ledger as QLDB showed it: its digest, proofs, blocks |
 //! | [`receipt`] | receipts and proofs, made from the journal and the tree |
 //! | [`backup`] | copies of an open ledger, and ledgers made of them |
@@ -30,6 +31,7 @@
 //! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
 
+pub(crate) mod abandoned;
 pub mod backup;
 pub mod batch;
 pub mod checkpoint;

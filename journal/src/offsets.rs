@@ -79,6 +79,12 @@ impl Index {
         })
     }
 
+    /// Where frames stand that are not staged, by position, and which are heads.
+    pub fn places(&self) -> impl Iterator<Item = (u32, bool)> {
+        let there = self.entries.iter().filter(|entry| **entry != 0);
+        there.map(|entry| (entry & !BLOCK_MARK, entry & BLOCK_MARK != 0))
+    }
+
     /// The index and the head's offset of the last block.
     pub fn last_block(&self) -> Option<(u64, u32)> {
         let at = *self.blocks.last()?;

@@ -3,19 +3,22 @@
 //!
 //! The redaction itself is an ordinary transaction with a record in the system table `redactions`. When it is durable,
 //! every segment that holds what it names is written again under a temporary name, with a new nonce and a new
-//! dictionary that holds only what is still used, and then takes the old one's place. The file `redaction` says how
-//! far that has come, so a crash at any moment only makes the next start finish it.
+//! dictionary that holds only what is still used, and then takes the old one's place. Staged frames that no block names
+//! may hold the same documents and go at the same time. The file `redaction` says how far that has come, so a crash at any
+//! moment only makes the next start finish it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ledgerstone_digest::block::RedactedRevision;
 use ledgerstone_digest::ion::ion_hash;
 use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::{Hash, Id};
 
+use crate::abandoned::abandoned;
 use crate::batch::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, begin_batch, finish_merged};
 use crate::checkpoint::{CheckpointError, Notary};
 use crate::dictionary::{Dictionary, Texts};
@@ -192,6 +195,7 @@ pub(crate) fn carry_out(journal: &Journal, notary: &Notary, block: u64, pending:
         Ok(())
     })?;
     sync_journal(storage, &journal.dir)?;
+    journal.none_abandoned_before.fetch_max(plan.looked_before, Ordering::Relaxed);
     end(storage, &journal.dir)
 }
 
@@ -199,6 +203,8 @@ pub(crate) fn carry_out(journal: &Journal, notary: &Notary, block: u64, pending:
 #[derive(Debug, Default)]
 struct Plan {
     segments: BTreeMap<u64, SegmentPlan>,
+    /// All segments before this one were looked through for staged frames that no block names.
+    looked_before: u64,
 }
 
 #[derive(Debug, Default)]
@@ -209,6 +215,8 @@ struct SegmentPlan {
     blocks: HashSet<u64>,
     /// Transaction of staged frames → the position of its block's leaf.
     staged: HashMap<Id, u64>,
+    /// Offsets of staged frames that no block names. They go.
+    abandoned: HashSet<u32>,
 }
 
 /// Where staged frames have gone: (segment, old offset) → new offset and hash.
@@ -290,6 +298,7 @@ fn plan(journal: &Journal, block: u64) -> Result<Plan, RedactError> {
             change.staged.insert(head.tx_id, head.position);
         }
     }
+    plan_abandoned(journal, &recording, &mut plan)?;
     follow_staged(journal, &mut plan)?;
     let active = journal.active().file.header.number;
     match plan.segments.contains_key(&active) {
@@ -315,6 +324,20 @@ fn segment_of_revision(head: &BlockHead, position: u64, of_head: u64) -> (u64, b
         }
     }
     (of_head, false)
+}
+
+/// Whoever loads a large transaction again that was written in part leaves a second copy of each document. Segments are looked
+/// through that were full before the recording block had a place: in later ones a transaction may be under way whose commit
+/// frame is yet to come.
+fn plan_abandoned(journal: &Journal, recording: &StoredBlock, plan: &mut Plan) -> Result<(), RedactError> {
+    let head = journal.head(recording.position)?;
+    let of_head = journal.segment_number_of(recording.position)?;
+    plan.looked_before = head.staged.iter().fold(of_head, |first, staged| first.min(staged.segment));
+    let from = journal.none_abandoned_before.load(Ordering::Relaxed);
+    for (number, offsets) in abandoned(journal, from..plan.looked_before)? {
+        plan.segments.entry(number).or_default().abandoned = offsets;
+    }
+    Ok(())
 }
 
 /// Staged frames that move are named by a commit frame, which may stand in a later segment: in the first block there.
@@ -436,6 +459,7 @@ impl<'a> Rewriting<'a> {
                 used += self.revisions(head.position, head.revisions, &bytes[frame.length..], &mut out)?;
             }
             FrameKind::Commit => drop(self.head(&frame, &mut out)?),
+            FrameKind::Staged if self.plan.abandoned.contains(&(offset as u32)) => return Ok(used),
             FrameKind::Staged => {
                 let staged = Staged::decode(frame.payload)?;
                 let position = self.plan.staged.get(&staged.tx_id).copied();

@@ -103,7 +103,12 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
     if checksum(head, payload) != stored {
         return Err(WireError("the frame's checksum does not match".to_owned()));
     }
-    let kind = match kind {
+    Ok(Frame { kind: frame_kind(kind)?, payload, length: bytes.len() - reader.left() })
+}
+
+/// The kind that a frame's first byte says.
+pub(crate) fn frame_kind(byte: u8) -> Result<FrameKind, WireError> {
+    Ok(match byte {
         1 => FrameKind::Genesis,
         2 => FrameKind::Dictionary,
         3 => FrameKind::Block,
@@ -111,8 +116,7 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
         5 => FrameKind::Staged,
         6 => FrameKind::Commit,
         other => return Err(WireError(format!("frames of kind {other} are unknown"))),
-    };
-    Ok(Frame { kind, payload, length: bytes.len() - reader.left() })
+    })
 }
 
 impl Genesis {

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use crate::env::read_exact_at;
 use crate::error::ReadError;
-use crate::frame::{FRAME_HEAD_BYTES_MAX, Frame, frame_length, read_frame};
+use crate::frame::{FRAME_HEAD_BYTES_MAX, Frame, FrameKind, frame_kind, frame_length, read_frame};
 use crate::scan::SegmentFile;
 
 /// What one read for a frame of unknown length fetches.
@@ -45,6 +45,15 @@ impl<'a> Frames<'a> {
         let length = self.length_at(offset)?;
         self.ensure(offset, length)?;
         self.read_at(offset, length)
+    }
+
+    /// What the frame at this offset says of its kind and its length. It is not read, so neither is compared with its
+    /// checksum.
+    pub fn kind_at(&mut self, offset: u64) -> Result<(FrameKind, usize), ReadError> {
+        self.ensure(offset, FRAME_HEAD_BYTES_MAX)?;
+        let length = self.length_at(offset)?;
+        let kind = frame_kind(self.from(offset).first().copied().unwrap_or_default());
+        Ok((kind.map_err(|e| self.segment.damage(offset, e.0))?, length))
     }
 
     /// Two frames, the second of which stands a little behind the first, by one read if they are short.

@@ -16,6 +16,7 @@ mod stored;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use ledgerstone_digest::Hash;
@@ -61,6 +62,8 @@ pub(crate) struct Journal {
     last_leaf: Mutex<Option<(u64, Hash)>>,
     /// Offsets that had to be made again are stored.
     stores_offsets: bool,
+    /// Segments before this one hold no staged frames that no block names: a sealed segment gets no more of them.
+    pub none_abandoned_before: AtomicU64,
 }
 
 /// One segment, ready to be read.
@@ -134,6 +137,7 @@ impl Journal {
             staged: Mutex::default(),
             last_leaf: Mutex::default(),
             stores_offsets: true,
+            none_abandoned_before: AtomicU64::new(0),
         }
     }
 

@@ -15,7 +15,9 @@ use ledgerstone_digest::verifier::{
 use ledgerstone_journal::env::sim::Sim;
 use ledgerstone_journal::env::{EntryKind, OpenMode, Storage, read_file, write_all_at};
 use ledgerstone_journal::verify::{Verdict, VerifyOptions, VerifyReport, verify_directory};
-use ledgerstone_journal::{Committed, Env, Ledger, NewRevision, OpenOptions, ReadError, RedactError, Transaction};
+use ledgerstone_journal::{
+    CommitError, Committed, Env, Ledger, NewRevision, OpenOptions, ReadError, RedactError, Transaction,
+};
 
 use crate::support::*;
 
@@ -255,6 +257,109 @@ fn revisions_written_ahead_are_redacted_in_their_segments() {
     drop(ledger);
     let report = check(&env);
     assert_eq!((report.findings, report.redacted), (vec![], 2));
+}
+
+/// Documents of a load that is written ahead, one with a secret among them.
+fn load(secretive: u64, others: u64) -> Vec<NewRevision> {
+    let mut many: Vec<_> = (1..=others).map(|n| first(secretive * 1000 + n, 40_000)).collect();
+    many.insert(20, secret(secretive));
+    many
+}
+
+#[test]
+fn a_load_that_was_killed_leaves_nothing_of_what_is_redacted_later() {
+    let mut left = 0;
+    // Segments with one staged frame each, and one that holds those of both loads.
+    for (segment_bytes, others, step) in [(32 << 10, 60, 11), (12 << 20, 120, 1)] {
+        for stop in (0..).step_by(step) {
+            let sim = Sim::new(stop);
+            let env = sim.env();
+            create_sized(&env, &dir(), 16 << 10);
+            let options = || OpenOptions { segment_bytes, ..small_segments() };
+            let (ledger, _) = open(&env, &dir(), options()).unwrap();
+            commit(&ledger, 1, 12_000).unwrap();
+            sim.disk.stop_after_writes(stop);
+            let before = ledger.snapshot();
+            drop(ledger.submit(transaction(9, load(12, others))));
+            ledger.drive();
+            drop(ledger);
+            sim.disk.kill();
+
+            let (ledger, _) = open(&env, &dir(), options()).unwrap();
+            if ledger.snapshot() > before {
+                break;
+            }
+            left += files_with(&*env.storage, &dir(), SECRET).len();
+            let committed = run(&ledger, transaction(10, load(12, others)));
+            commit(&ledger, 2, 10).unwrap();
+            ledger.redact(redaction(30, &[target(&ledger, &committed, 12)])).unwrap();
+            assert_eq!(files_with(&*env.storage, &dir(), SECRET), Vec::<PathBuf>::new(), "stop {stop}");
+            for position in committed.first_position..committed.block_position {
+                let revision = ledger.read_revision(position).unwrap();
+                assert_eq!(revision.data.is_none(), revision.document_id == id(12));
+            }
+            ledger.close().unwrap();
+            drop(ledger);
+            let report = check(&env);
+            assert_eq!((report.findings, report.redacted), (vec![], 1), "stop {stop}");
+            drop(open(&env, &dir(), options()).unwrap());
+        }
+    }
+    assert!(left > 4, "{left} loads left something behind");
+}
+
+#[test]
+fn a_load_that_found_no_room_leaves_nothing_of_what_is_redacted_later() {
+    let sim = Sim::new(3);
+    let env = sim.env();
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
+    let committed = run(&ledger, transaction(8, vec![secret(12)]));
+    // Two more loads of the same, with a block between them; the last redaction has only what came since the first.
+    for (round, redacted) in [(1, committed), (2, run(&ledger, transaction(10, vec![secret(13)])))] {
+        for n in [0, 1] {
+            sim.disk.set_room(Some(6 << 20));
+            let refused = ledger.submit(transaction(round * 100 + n, load(14, 120)));
+            ledger.drive();
+            assert!(matches!(refused.wait(), Err(CommitError::NoSpace { .. })));
+            sim.disk.set_room(None);
+            commit(&ledger, round * 10 + n, 10).unwrap();
+        }
+        assert!(files_with(&*env.storage, &dir(), SECRET).len() > 2, "something was written ahead");
+        let document = 11 + round;
+        ledger.redact(redaction(round * 100 + 9, &[target(&ledger, &redacted, document)])).unwrap();
+        if round == 2 {
+            assert_eq!(files_with(&*env.storage, &dir(), SECRET), Vec::<PathBuf>::new());
+        }
+    }
+    drop(ledger);
+    let report = check(&env);
+    assert_eq!((report.findings, report.redacted), (vec![], 2));
+}
+
+#[test]
+fn a_load_under_way_is_not_taken_for_one_that_was_given_up() {
+    let env = Env::memory(1);
+    create(&env, &dir());
+    let (ledger, _) = open(&env, &dir(), OpenOptions { threads: true, ..small_segments() }).unwrap();
+    let placed: Vec<_> =
+        (0..12).map(|n| ledger.submit(transaction(n + 10, vec![secret(n + 500)])).wait().unwrap()).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..6 {
+                let loaded = ledger.submit(transaction(n + 50, load(n + 700, 60))).wait().unwrap();
+                let at = |position| ledger.read_revision(position).unwrap();
+                assert!((loaded.first_position..loaded.block_position).all(|position| at(position).data.is_some()));
+            }
+        });
+        for (n, committed) in (0..).zip(&placed) {
+            ledger.redact(redaction(n + 100, &[target(&ledger, committed, n + 500)])).unwrap();
+        }
+    });
+    ledger.close().unwrap();
+    drop(ledger);
+    let report = check(&env);
+    assert_eq!((report.findings, report.redacted), (vec![], 12));
 }
 
 #[test]
