@@ -119,6 +119,24 @@ struct Alarm {
     task: Option<JoinHandle<()>>,
 }
 
+impl Expected {
+    /// The first position at which these hashes, from `from` on, are not those that were computed.
+    fn differs(&self, from: u64, found: &[Hash]) -> Option<u64> {
+        // What was durable before this process began was not computed here.
+        let skip = self.from.saturating_sub(from);
+        let known = usize::try_from(from.saturating_sub(self.from)).unwrap_or(usize::MAX);
+        let mut computed = self.hashes.iter().skip(known);
+        let rest = found.iter().zip(from..).skip(usize::try_from(skip).unwrap_or(usize::MAX));
+        rest.filter(|(hash, _)| computed.next() != Some(hash)).map(|(_, position)| position).next()
+    }
+
+    fn forget_before(&mut self, position: u64) {
+        let count = usize::try_from(position.saturating_sub(self.from)).unwrap_or(usize::MAX).min(self.hashes.len());
+        self.hashes.drain(..count);
+        self.from += count as u64;
+    }
+}
+
 impl Notary {
     /// Opens the tree beside a recovered journal of `durable` leaves, brings it up to the recorded size, and refuses a
     /// journal whose root there is not the recorded one. A tree that disagrees is rebuilt once before that is said. What
@@ -283,7 +301,8 @@ impl Notary {
     fn judge(&self, signing: &mut Signing, outcome: Option<&CheckpointError>) {
         match outcome {
             None => {}
-            // The tree is derived: what could not be written is still in memory, and the next attempt writes it.
+            // The tree is derived: what could not be written, or may be lost as a sync failed, is still in memory, and the
+            // next attempt writes it.
             Some(error @ CheckpointError::Tree(_)) => tracing::warn!(%error, "no checkpoint was signed"),
             // On a file system that copies what is written, a slot needs room as well. It is written whole again.
             Some(error) if error.is_full() => tracing::warn!(%error, "no checkpoint was signed"),
@@ -453,24 +472,17 @@ impl Notary {
         Ok(())
     }
 
-    /// Compares leaf hashes with what the sequencer computed, then adds them to the tree.
+    /// Compares leaf hashes with what the sequencer computed, then adds them to the tree. Those that the tree does not take are
+    /// read again, and compared again.
     fn add(&self, at: &mut u64, run: &mut Vec<Hash>) -> Result<(), CheckpointError> {
-        let mut expected = lock(&self.expected);
-        for (position, found) in (*at..).zip(run.iter()) {
-            if position < expected.from {
-                continue;
-            }
-            let computed = expected.hashes.pop_front();
-            expected.from += 1;
-            if computed != Some(*found) {
-                let reason = format!("the leaf at position {position} reads back with another hash than was committed");
-                return Err(CheckpointError::Journal { signed: self.newest().checkpoint.size, reason });
-            }
+        if let Some(position) = lock(&self.expected).differs(*at, run) {
+            let reason = format!("the leaf at position {position} reads back with another hash than was committed");
+            return Err(CheckpointError::Journal { signed: self.newest().checkpoint.size, reason });
         }
-        drop(expected);
         self.tree.append(run)?;
         *at += run.len() as u64;
         run.clear();
+        lock(&self.expected).forget_before(*at);
         Ok(())
     }
 

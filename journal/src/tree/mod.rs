@@ -3,9 +3,12 @@
 //!
 //! The tree is derived: it is appended after the journal, never on the commit path, and can be deleted and rebuilt.
 //! Hashes collect in memory and are written in runs; now and then the files are synced and the size they reach is
-//! recorded with its root in `tree/state`. Opening reads only the right edge below that size, checks it against the
-//! recorded root, and leaves the rest to be appended again from the journal. Damage further inside is found by
-//! `verify`, and by the check every proof gets against its signed root before it leaves the ledger.
+//! recorded with its root in `tree/state`. Until then they stay in memory too: a sync that fails may have lost what was
+//! written, and the next one would not say so; so they are written again before it.
+//!
+//! Opening reads only the right edge below the recorded size, checks it against the recorded root, and leaves the rest to
+//! be appended again from the journal. Damage further inside is found by `verify`, and by the check every proof gets
+//! against its signed root before it leaves the ledger.
 
 pub mod layout;
 
@@ -18,6 +21,7 @@ use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::tree as merkle;
 
 use crate::env::{File, OpenMode, Storage, help_for, is_full, write_all_at};
+use crate::segment::PAGE_BYTES;
 use crate::slots::{SlotError, SlotFile, read_up_to};
 use layout::{FAN_OUT, HASH_BYTES, LEVEL_STEP, count_at, level_path, stored_levels, stored_under};
 
@@ -30,10 +34,12 @@ pub const STATE_MAGIC: [u8; 8] = *b"LSTREE\x00\x01";
 
 /// Leaf hashes kept in memory before they are written to the level files (128 KiB).
 const UNWRITTEN_LEAVES_MAX: u64 = 4096;
-/// The same while the disk is full (32 MiB); above, nothing is signed until there is room.
-const UNWRITTEN_LEAVES_FULL_MAX: u64 = 1 << 20;
-/// Leaf hashes written before the level files are synced: what a crash makes the next start derive again.
+/// Leaf hashes written before the level files are synced (1 MiB): what a crash makes the next start derive again.
 const UNSYNCED_LEAVES_MAX: u64 = 32_768;
+/// The same while the disk is full or fails (32 MiB); above, nothing is signed until it works again.
+const UNSYNCED_LEAVES_FAILED_MAX: u64 = 1 << 20;
+/// Hashes in a page of a file, which is lost or written as a whole.
+const PAGE_HASHES: u64 = PAGE_BYTES / HASH_BYTES;
 
 /// Why the tree could not be read or extended.
 #[derive(Debug, thiserror::Error)]
@@ -100,9 +106,9 @@ struct Edge {
 /// One stored level: hashes before `start` are only in the file, the others in `tail`.
 struct Level {
     file: Arc<dyn File>,
-    /// A multiple of [`FAN_OUT`], so that every partial tile is in memory.
+    /// A multiple of [`PAGE_HASHES`], so that every partial tile is in memory, and every page that is not synced.
     start: u64,
-    /// Hashes in the file.
+    /// Hashes in the file, as far as it is known to hold them.
     written: u64,
     tail: Vec<Hash>,
 }
@@ -204,12 +210,15 @@ impl Tree {
     pub fn append(&self, leaves: &[Hash]) -> Result<(), TreeError> {
         let mut appender = lock(&self.appender);
         for run in leaves.chunks(UNWRITTEN_LEAVES_MAX as usize) {
+            if self.size() - appender.synced >= UNSYNCED_LEAVES_FAILED_MAX {
+                self.sync_out(&mut appender)?;
+            }
             self.extend(run)?;
             if self.size() < appender.retry_at {
                 continue;
             }
             match self.follow(&mut appender) {
-                Err(error) if error.is_full() && self.unwritten() < UNWRITTEN_LEAVES_FULL_MAX => {
+                Err(error) if error.is_full() && self.size() - appender.synced < UNSYNCED_LEAVES_FAILED_MAX => {
                     tracing::warn!(%error, "the tree's files cannot grow; new hashes stay in memory");
                     appender.retry_at = self.size() + UNWRITTEN_LEAVES_MAX;
                 }
@@ -281,7 +290,7 @@ impl Tree {
         let path = level_path(&self.dir, stored);
         let io = |source| TreeError::Io { path: path.clone(), source };
         let file = self.storage.open(&path, OpenMode::Write).map_err(io)?;
-        let start = count - count % FAN_OUT;
+        let start = count - count % PAGE_HASHES;
         let mut bytes = vec![0; ((count - start) * HASH_BYTES) as usize];
         let read = read_up_to(&*file, &mut bytes, start * HASH_BYTES).map_err(io)?;
         if read < bytes.len() {
@@ -322,7 +331,7 @@ impl Tree {
         edge.levels.first().map_or(0, |level| level.start + level.tail.len() as u64 - level.written)
     }
 
-    /// Writes what the files lack, then lets go of complete tiles. Only the holder of the appender calls it.
+    /// Writes what the files lack. Only the holder of the appender calls it.
     fn write_out(&self) -> Result<(), TreeError> {
         let levels = self.edge().levels.len();
         for stored in 0..levels {
@@ -343,19 +352,33 @@ impl Tree {
             let mut edge = self.edge.write().unwrap_or_else(PoisonError::into_inner);
             let level = &mut edge.levels[stored];
             level.written = written + bytes.len() as u64 / HASH_BYTES;
-            let start = level.written - level.written % FAN_OUT;
-            level.tail.drain(..(start - level.start) as usize);
-            level.start = start;
         }
         Ok(())
     }
 
+    /// Syncs what was written, then lets go of whole pages. After a failure nobody knows what the files hold of it, and another
+    /// sync would say that all is well: it counts as not written.
+    fn sync_files(&self) -> Result<(), TreeError> {
+        let files: Vec<_> = self.edge().levels.iter().map(|level| level.file.clone()).collect();
+        let synced = files.iter().enumerate().try_for_each(|(stored, file)| {
+            file.sync_data().map_err(|source| TreeError::Io { path: level_path(&self.dir, stored), source })
+        });
+        let mut edge = self.edge.write().unwrap_or_else(PoisonError::into_inner);
+        for level in &mut edge.levels {
+            if synced.is_err() {
+                level.written = level.start;
+                continue;
+            }
+            let start = level.written - level.written % PAGE_HASHES;
+            level.tail.drain(..(start - level.start) as usize);
+            level.start = start;
+        }
+        synced
+    }
+
     fn sync_out(&self, appender: &mut Appender) -> Result<(), TreeError> {
         self.write_out()?;
-        let files: Vec<_> = self.edge().levels.iter().map(|level| level.file.clone()).collect();
-        for (stored, file) in files.iter().enumerate() {
-            file.sync_data().map_err(|source| TreeError::Io { path: level_path(&self.dir, stored), source })?;
-        }
+        self.sync_files()?;
         let io = |source| TreeError::Io { path: self.dir.clone(), source };
         // New level files must be in the directory before a state that needs them.
         self.storage.sync_dir(&self.dir).map_err(io)?;
@@ -479,11 +502,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 // A tile of tlog-tiles must start on a stored level.
 const _: () = assert!(8 % LEVEL_STEP == 0);
+// Whole pages are whole tiles.
+const _: () = assert!(PAGE_HASHES.is_multiple_of(FAN_OUT));
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::env::Env;
+    use crate::env::sim::{Fault, Sim};
     use merkle::{HashReader, MemoryTree, leaf_hash};
 
     const DIR: &str = "/ledger";
@@ -611,6 +637,58 @@ mod tests {
             flip(&env, "state", offset);
         }
         assert!(open(&env, 5000).1.is_some());
+    }
+
+    /// A tree on a disk that fails.
+    fn failing(seed: u64) -> (Sim, Env, Tree) {
+        let sim = Sim::new(seed);
+        let env = sim.env();
+        env.storage.create_dir_all(&Path::new(DIR).join(TREE_DIR)).unwrap();
+        ["/", DIR].iter().for_each(|dir| env.storage.sync_dir(Path::new(dir)).unwrap());
+        let (tree, _) = open(&env, 0);
+        (sim, env, tree)
+    }
+
+    #[test]
+    fn what_a_failed_sync_has_lost_is_written_again() {
+        let mut memory = MemoryTree::new();
+        (0..12_000).for_each(|index| memory.append(leaf(index)));
+        for (seed, level) in (0..).zip(["tree/00", "tree/04", "tree/08", "tree/12"].repeat(3)) {
+            let (sim, env, tree) = failing(seed);
+            // Sizes within a page, so that synced hashes and others share one.
+            tree.append(&leaves(0..5000)).unwrap();
+            tree.sync().unwrap();
+            tree.append(&leaves(5000..11_000)).unwrap();
+            sim.disk.inject(Fault::Sync(level.to_owned()));
+            assert!(!tree.sync().unwrap_err().is_full());
+            tree.append(&leaves(11_000..11_500)).unwrap();
+            tree.sync().unwrap();
+            tree.append(&leaves(11_500..12_000)).unwrap();
+            tree.sync().unwrap();
+            sim.disk.crash();
+            drop(tree);
+            let (tree, dropped) = open(&env, 12_000);
+            assert_eq!((dropped, tree.size()), (None, 12_000), "{level}");
+            let reader = tree.reader();
+            for level in 0..14 {
+                for index in 0..12_000 >> level {
+                    assert_eq!(reader.subtree(level, index).unwrap(), memory.subtree(level, index).unwrap());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn files_that_fail_for_long_take_no_more_memory() {
+        let (sim, _, tree) = failing(1);
+        tree.extend(&vec![leaf(0); UNSYNCED_LEAVES_FAILED_MAX as usize]).unwrap();
+        for _ in 0..2 {
+            sim.disk.inject(Fault::Sync("tree/04".to_owned()));
+            assert!(!tree.append(&[leaf(1)]).unwrap_err().is_full());
+            assert_eq!(tree.size(), UNSYNCED_LEAVES_FAILED_MAX);
+        }
+        tree.append(&[leaf(1)]).unwrap();
+        assert_eq!(tree.size(), UNSYNCED_LEAVES_FAILED_MAX + 1);
     }
 
     #[test]
