@@ -120,18 +120,18 @@ fn read_journal(env: &Env, dir: &Path) -> Result<(Arc<Journal>, u64), DoctorErro
     let storage = &*env.storage;
     let mut segments = recovery::segments(env, dir)?;
     let genesis = recovery::read_genesis(&segments)?;
-    let headers = segments.iter().map(|segment| segment.header).collect();
+    let headers: Vec<_> = segments.iter().map(|segment| segment.header).collect();
     let Some(last) = segments.pop() else {
         return Err(OpenError::NoLedger { path: dir.to_owned(), missing: JOURNAL_DIR }.into());
     };
     for segment in &segments {
-        let index = segment.scan().map_err(OpenError::from)?.index;
+        let index = segment.scan(&headers).map_err(OpenError::from)?.index;
         offsets::store(storage, dir, segment.header.number, &segment.header_hash, &index).map_err(|source| {
             let path = offsets::offsets_path(dir, segment.header.number);
             FileError { path, action: "write it", source }
         })?;
     }
-    let scanned = last.scan().map_err(OpenError::from)?;
+    let scanned = last.scan(&headers).map_err(OpenError::from)?;
     if let Tail::Torn { what, .. } = last.tail(scanned.end, scanned.chain.next_batch).map_err(OpenError::from)? {
         let what = format!("the last batch is torn ({what}); start the server, which cuts it, then run this again");
         return Err(DoctorError::Unfinished { path: last.path, what });

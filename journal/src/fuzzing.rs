@@ -83,7 +83,7 @@ fn scan(file: &[u8]) {
     let made = storage.open(&path, OpenMode::CreateNew).expect("memory has files");
     write_all_at(&*made, file, 0).expect("memory has room");
     let Ok(segment) = SegmentFile::open(&storage, dir, 0, OpenMode::Read) else { return };
-    let Ok(scanned) = segment.scan() else { return };
+    let Ok(scanned) = segment.scan(&[]) else { return };
     assert!(scanned.end >= PAGE_BYTES && scanned.end <= segment.header.length);
     assert!(scanned.chain.next_batch >= segment.header.chain.next_batch);
     let _ = segment.tail(scanned.end, scanned.chain.next_batch);

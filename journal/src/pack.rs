@@ -58,8 +58,9 @@ impl Ledger {
         if old.header.packed || filler(&old)? < old.header.length / WORTH_ONE_IN {
             return Ok(Packing::Left);
         }
-        let scanned = old.scan()?;
-        let next = journal.headers().get(number as usize + 1).map(|header| header.chain);
+        let headers = journal.headers();
+        let scanned = old.scan(&headers)?;
+        let next = headers.get(number as usize + 1).map(|header| header.chain);
         must_end_at(&old, &scanned, next)?;
         if scanned.has_staged {
             return Ok(Packing::Left);
@@ -145,7 +146,7 @@ fn check(
 ) -> Result<(SegmentFile, Index), ReadError> {
     let new = SegmentFile::open_at(&*journal.env.storage, path.to_owned(), old.header.number, OpenMode::Read)?;
     let differs = |at| ReadError::from(new.damage(at, "what was written while packing is read back otherwise"));
-    let again = new.scan()?;
+    let again = new.scan(&journal.headers())?;
     if again.chain != scanned.chain || again.end != new.header.length {
         return Err(differs(again.end));
     }

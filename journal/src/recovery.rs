@@ -296,11 +296,11 @@ pub fn genesis_of(env: &Env, dir: &Path) -> Result<(Id, Id, GenesisFacts), OpenE
 pub(crate) fn closed(env: &Env, dir: &Path) -> Result<(Journal, Chain), OpenError> {
     let mut segments = segments(env, dir)?;
     let genesis = read_genesis(&segments)?;
-    let headers = segments.iter().map(|segment| segment.header).collect();
+    let headers: Vec<_> = segments.iter().map(|segment| segment.header).collect();
     let Some(last) = segments.pop() else {
         return Err(OpenError::NoLedger { path: dir.to_path_buf(), missing: JOURNAL_DIR });
     };
-    let scanned = last.scan()?;
+    let scanned = last.scan(&headers)?;
     let active = Segment { file: last, index: std::sync::RwLock::new(scanned.index) };
     Ok((Journal::new(env.clone(), dir, genesis, headers, active), scanned.chain))
 }
@@ -349,8 +349,8 @@ pub(crate) fn open(env: &Env, dir: &Path, options: OpenOptions) -> Result<Recove
     if mutation::is_on(Mutation::CutSyncedBatch) {
         mutation::cut_last_batch(storage, &last)?;
     }
-    let scanned = last.scan()?;
-    let headers = segments.iter().chain([&last]).map(|s| s.header).collect();
+    let headers: Vec<_> = segments.iter().chain([&last]).map(|s| s.header).collect();
+    let scanned = last.scan(&headers)?;
     let file_tail = last.tail(scanned.end, scanned.chain.next_batch)?;
     recorded.must_be_reached(scanned.chain.next_position).map_err(|_| OpenError::BehindCheckpoint {
         path: dir.to_path_buf(),

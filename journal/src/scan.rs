@@ -9,7 +9,7 @@ use ledgerstone_digest::Hash;
 use crate::batch::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, BatchHeader, check_batch, find_nonce};
 use crate::env::{File, OpenMode, Storage, read_exact_at};
 use crate::error::{Damage, FileError, Help};
-use crate::frame::{BlockHead, Frame, FrameKind, Genesis, RevisionFrame, Staged, read_frame};
+use crate::frame::{BlockHead, Frame, FrameKind, Genesis, REVISION_BYTES_MIN, RevisionFrame, Staged, read_frame};
 use crate::offsets::Index;
 use crate::segment::{Chain, HeaderError, PAGE_BYTES, SegmentHeader, page_align, segment_path};
 use crate::wire::WireError;
@@ -142,10 +142,12 @@ impl SegmentFile {
         Ok(Ok((header, bytes)))
     }
 
-    /// Reads all batches from the segment's start.
-    pub fn scan(&self) -> Result<Scanned, ScanError> {
+    /// Reads all batches from the segment's start. `headers` are those of the ledger's segments, in order: its first block may
+    /// have been written ahead in segments before it.
+    pub fn scan(&self, headers: &[SegmentHeader]) -> Result<Scanned, ScanError> {
         let (index, chain) = (Index::default(), self.header.chain);
-        let mut walk = Walk { segment: self, index, chain, genesis: None, has_staged: false };
+        let staged_left = staged_before_max(headers, &self.header);
+        let mut walk = Walk { segment: self, index, chain, genesis: None, has_staged: false, staged_left };
         let (mut offset, mut batches) = (PAGE_BYTES, 0);
         while let Ok((header, bytes)) = self.batch(offset, walk.chain.next_batch)? {
             if header.first_position != walk.chain.next_position {
@@ -203,6 +205,21 @@ impl SegmentFile {
     }
 }
 
+/// More revisions cannot be staged before a segment for its first block: there is no room for them in the segments that no
+/// other block has begun behind.
+fn staged_before_max(headers: &[SegmentHeader], segment: &SegmentHeader) -> u64 {
+    let before = headers.partition_point(|header| header.number < segment.number);
+    let (mut bytes, mut behind) = (0u64, segment);
+    for header in headers.iter().take(before).rev() {
+        if behind.chain.next_block != segment.chain.next_block {
+            break;
+        }
+        bytes = bytes.saturating_add(header.length);
+        behind = header;
+    }
+    bytes / REVISION_BYTES_MIN as u64
+}
+
 /// Follows the frames of a segment.
 struct Walk<'a> {
     segment: &'a SegmentFile,
@@ -210,6 +227,8 @@ struct Walk<'a> {
     chain: Chain,
     genesis: Option<Genesis>,
     has_staged: bool,
+    /// More revisions than these no block can name: those in staged frames that none has named yet.
+    staged_left: u64,
 }
 
 impl Walk<'_> {
@@ -242,13 +261,17 @@ impl Walk<'_> {
             }
             FrameKind::Commit => {
                 let head = self.head(&frame)?;
-                for _ in 0..head.revisions {
-                    self.index.push_staged();
-                }
+                // What a head claims takes memory, so it is compared with what was read.
+                let left = self.staged_left.checked_sub(u64::from(head.revisions));
+                self.staged_left = left.ok_or_else(|| {
+                    WireError(format!("block {} names more staged revisions than were written ahead", head.number))
+                })?;
+                (0..head.revisions).for_each(|_| self.index.push_staged());
                 self.index.push_head(place);
             }
             FrameKind::Staged => {
-                Staged::decode(frame.payload)?;
+                let staged = Staged::decode(frame.payload)?;
+                self.staged_left += u64::from(staged.revisions);
                 self.has_staged = true;
             }
             FrameKind::Revision => return Err(WireError("a revision stands outside of a block".to_owned())),
@@ -306,5 +329,93 @@ impl Walk<'_> {
             at += frame.length;
         }
         Ok(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledgerstone_digest::Id;
+    use ledgerstone_digest::block::OriginInfo;
+
+    use super::*;
+    use crate::batch::{begin_batch, finish_batch};
+    use crate::dictionary::Dictionary;
+    use crate::env::{Env, write_all_at};
+    use crate::frame::{StagedRef, put_frame};
+    use crate::segment::JOURNAL_DIR;
+
+    const DIR: &str = "/ledger";
+    /// What the frames below claim: enough to tell, and few enough for a machine that believes them.
+    const CLAIMED: u32 = 1 << 24;
+
+    fn header(number: u64, next_block: u64, length: u64) -> SegmentHeader {
+        let chain = Chain { next_batch: number, next_position: 1 + next_block, next_block, ..Chain::EMPTY };
+        SegmentHeader { ledger: Id([1; 16]), number, length, packed: false, nonce: [number as u8; 16], chain }
+    }
+
+    /// A segment of one batch with a commit frame that claims a number of revisions, and with what stands before it.
+    fn segment(env: &Env, header: SegmentHeader, revisions: u32, before: &[u8]) -> SegmentFile {
+        let staged = StagedRef { segment: 0, offset: 4168, revisions, hash: Hash::ZERO };
+        let head = BlockHead {
+            number: header.chain.next_block,
+            position: header.chain.next_position + u64::from(revisions),
+            revisions,
+            time_ms: 5,
+            tx_id: Id([2; 16]),
+            blind: [3; 16],
+            block_hash: Hash::ZERO,
+            previous_leaf: None,
+            statements: Vec::new(),
+            origin: OriginInfo::default(),
+            redaction: None,
+            groups: Vec::new(),
+            staged: vec![staged],
+            imported: None,
+        };
+        let (mut dictionary, mut entries) = (Dictionary::default(), Vec::new());
+        let payload = head.encode(&mut dictionary);
+        dictionary.write_frame(&mut entries);
+        let mut batch = Vec::new();
+        begin_batch(&mut batch);
+        batch.extend_from_slice(before);
+        put_frame(&mut batch, FrameKind::Dictionary, &entries);
+        put_frame(&mut batch, FrameKind::Commit, &payload);
+        finish_batch(&mut batch, &header.nonce, header.chain.next_batch, header.chain.next_position);
+        let header = SegmentHeader { length: PAGE_BYTES + batch.len() as u64, ..header };
+        env.storage.create_dir_all(&Path::new(DIR).join(JOURNAL_DIR)).unwrap();
+        let path = segment_path(Path::new(DIR), header.number);
+        let file = env.storage.open(&path, OpenMode::Create).unwrap();
+        write_all_at(&*file, &header.encode(), 0).unwrap();
+        write_all_at(&*file, &batch, PAGE_BYTES).unwrap();
+        SegmentFile::open(&*env.storage, Path::new(DIR), header.number, OpenMode::Read).unwrap()
+    }
+
+    fn positions(segment: &SegmentFile, headers: &[SegmentHeader]) -> Result<u64, String> {
+        segment.scan(headers).map(|scanned| scanned.index.positions()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_commit_frame_takes_no_memory_for_revisions_that_were_not_written_ahead() {
+        let env = Env::memory(1);
+        let refused = positions(&segment(&env, header(0, 0, 0), CLAIMED, &[]), &[]).unwrap_err();
+        assert!(refused.contains("more staged revisions than were written ahead"), "{refused}");
+        let mut staged = Vec::new();
+        Staged { tx_id: Id([2; 16]), ordinal: 0, revisions: 3, frames: &[0; 3 * REVISION_BYTES_MIN] }.put(&mut staged);
+        assert_eq!(positions(&segment(&env, header(0, 0, 0), 3, &staged), &[]), Ok(4));
+        assert!(positions(&segment(&env, header(0, 0, 0), 4, &staged), &[]).is_err());
+    }
+
+    #[test]
+    fn what_was_written_ahead_in_segments_before_counts_as_far_as_there_is_room() {
+        let env = Env::memory(1);
+        let room = REVISION_BYTES_MIN as u64;
+        // A block ended in segment 1; segments 1 and 2 may hold what the first block of segment 3 names.
+        let before = [header(0, 0, 1000 * room), header(1, 0, 100 * room), header(2, 1, 10 * room)];
+        let third = |revisions| positions(&segment(&env, header(3, 1, 0), revisions, &[]), &before);
+        assert_eq!(third(110), Ok(111));
+        assert!(third(111).is_err());
+        // Those behind it hold nothing of it.
+        let behind = [before[0], before[1], before[2], header(3, 1, 0), header(4, 1, 1000 * room)];
+        assert!(positions(&segment(&env, header(3, 1, 0), 111, &[]), &behind).is_err());
     }
 }

@@ -27,11 +27,12 @@ impl Ledger {
         }
         let journal = &self.journal;
         let segment = SegmentFile::open(&*journal.env.storage, &journal.dir, number, OpenMode::Read)?;
-        let scanned = segment.scan()?;
+        let headers = journal.headers();
+        let scanned = segment.scan(&headers)?;
         if let Tail::Torn { what, .. } = segment.tail(scanned.end, scanned.chain.next_batch)? {
             return Err(segment.damage(scanned.end, what).into());
         }
-        let next = journal.headers().get(number as usize + 1).map(|header| header.chain.next_position);
+        let next = headers.get(number as usize + 1).map(|header| header.chain.next_position);
         if next.is_some_and(|next| next != scanned.chain.next_position) {
             let what = format!(
                 "the segment ends at position {}, the next one begins at {}",

@@ -65,7 +65,7 @@ pub struct Staged<'a> {
 pub const FRAME_HEAD_BYTES_MAX: usize = 1 + 5 + 4;
 
 /// Bytes of the smallest revision frame: bounds how many a staged frame can claim.
-const REVISION_BYTES_MIN: usize = 41;
+pub(crate) const REVISION_BYTES_MIN: usize = 41;
 
 /// Appends a frame.
 pub(crate) fn put_frame(out: &mut Vec<u8>, kind: FrameKind, payload: &[u8]) {

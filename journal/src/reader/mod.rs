@@ -244,7 +244,7 @@ impl Journal {
                 return Ok(segment);
             }
         }
-        let index = file.scan()?.index;
+        let index = file.scan(&self.headers())?.index;
         let segment = Segment { file, index: RwLock::new(index) };
         self.must_lead_to_next(&segment)?;
         if !self.stores_offsets {

@@ -187,7 +187,7 @@ impl Journal {
         contents: &mut Contents<'_>,
     ) -> Result<Vec<StoredRevision>, ReadError> {
         let block = StagedBlock::new(head.clone());
-        let mut revisions = Vec::with_capacity(head.revisions as usize);
+        let mut revisions = Vec::with_capacity((head.revisions as usize).min(1 << 16));
         let firsts: Vec<(usize, u64)> = block.firsts.iter().copied().enumerate().collect();
         for group in firsts.chunks(FRAMES_AT_A_TIME) {
             let read = group.iter().map(|(ordinal, first)| self.staged_bytes(head, *ordinal, *first));
