@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledgerstone_digest::Id;
 use ledgerstone_digest::checkpoint::UnverifiedCheckpoint;
-use ledgerstone_digest::ion::{Hasher, encode};
+use ledgerstone_digest::ion::{Hasher, Value, encode};
 use ledgerstone_journal::{StoredBlock, StoredRevision};
 
 use crate::catalogue::SALT_FIELD;
@@ -83,13 +83,15 @@ pub fn export(
     if directory.exists() {
         return Err(ExportError::Exists(directory.to_owned()));
     }
+    // Before the checkpoint, since it is about tables as they are then; but most mistakes are seen before anything is read.
+    choose(source.tables(), options)?;
     let partial = Partial::create(directory)?;
     let _held = source.hold_redactions();
     let note = source.checkpoint()?;
     let checkpoint = UnverifiedCheckpoint::parse(&note).map_err(|e| ExportError::Journal(e.to_string()))?;
     let (origin, size) = (checkpoint.unverified().origin.clone(), checkpoint.unverified().size);
 
-    let mut survey = Survey::new(chosen_tables(source, options)?, size);
+    let mut survey = Survey::new(size);
     let mut leaves = tiles::TileCutter::default();
     let write = &mut |tile, bytes: &[u8]| tiles::write_tile(&partial.path, tile, bytes);
     leaves.append(&source.genesis_leaf()?, write)?;
@@ -100,7 +102,7 @@ pub fn export(
     })?;
     leaves.finish(write)?;
 
-    let mut tables = survey.into_writers(&partial.path, options);
+    let mut tables = survey.into_writers(&partial.path, options)?;
     each_block(source, size, &mut |block, _| {
         for revision in &block.revisions {
             if let Some(table) = tables.get_mut(&revision.table_id)
@@ -154,44 +156,29 @@ fn each_block(source: &dyn Source, size: u64, take: TakeBlock<'_>) -> Result<(),
     Ok(())
 }
 
-/// The tables asked for, by id, and the system tables.
-fn chosen_tables(source: &dyn Source, options: &ExportOptions) -> Result<BTreeMap<Id, Chosen>, ExportError> {
-    let all = source.tables();
-    let mut chosen: BTreeMap<Id, Chosen> = SYSTEM_TABLES
-        .iter()
-        .map(|(n, name)| {
-            (Id::system(*n), Chosen { name: name.to_string(), system: true, observer: Observer::default() })
-        })
-        .collect();
-    let wanted = |id: &Id, name: &str| {
-        options.tables.is_empty() || options.tables.iter().any(|t| t == name || *t == id.to_string())
-    };
-    let there = |t: &&String| all.iter().any(|(id, name)| *t == name || **t == id.to_string());
-    if let Some(missing) = options.tables.iter().find(|t| !there(t)) {
+/// Of these tables those that are asked for, each by its name or its id.
+fn choose(mut all: Vec<(Id, String)>, options: &ExportOptions) -> Result<Vec<(Id, String)>, ExportError> {
+    let is = |asked: &String, (id, name): &(Id, String)| asked == name || *asked == id.to_string();
+    if let Some(missing) = options.tables.iter().find(|asked| !all.iter().any(|table| is(asked, table))) {
         return Err(ExportError::NoTable(missing.clone()));
     }
-    for (id, name) in all.into_iter().filter(|(id, name)| wanted(id, name)) {
-        chosen.insert(id, Chosen { name, system: false, observer: Observer::default() });
-    }
-    Ok(chosen)
+    all.retain(|table| options.tables.is_empty() || options.tables.iter().any(|asked| is(asked, table)));
+    Ok(all)
 }
 
-struct Chosen {
-    name: String,
-    system: bool,
-    observer: Observer,
-}
-
-/// The first pass: which columns each table has, and which revisions are not current.
+/// The first pass: what tables there are, which columns each has, and which revisions are not current.
 struct Survey {
-    tables: BTreeMap<Id, Chosen>,
+    observers: BTreeMap<Id, Observer>,
+    /// By the newest definition below the checkpoint: one behind it is in nobody's leaves.
+    names: BTreeMap<Id, String>,
     /// One bit per position: superseded or a deletion.
     past: Vec<u64>,
 }
 
 impl Survey {
-    fn new(tables: BTreeMap<Id, Chosen>, size: u64) -> Self {
-        Survey { tables, past: vec![0; (size as usize).div_ceil(64)] }
+    fn new(size: u64) -> Self {
+        let (observers, names) = (BTreeMap::new(), BTreeMap::new());
+        Survey { observers, names, past: vec![0; (size as usize).div_ceil(64)] }
     }
 
     fn observe(&mut self, block: &StoredBlock) {
@@ -202,26 +189,30 @@ impl Survey {
             if revision.deleted {
                 set_bit(&mut self.past, revision.position);
             }
-            if let (Some(table), Some(data)) = (self.tables.get_mut(&revision.table_id), &revision.data)
-                && let Some(document) = data.as_struct()
+            let Some(document) = revision.data.as_ref().and_then(|data| data.as_struct()) else { continue };
+            if revision.table_id == Id::TABLES
+                && let Some(name) = document.get("name").and_then(Value::as_text)
             {
-                table.observer.observe(document, SALT_FIELD);
+                self.names.insert(revision.document_id, name.to_owned());
             }
+            // Any table may turn out to have a name that was asked for.
+            self.observers.entry(revision.table_id).or_default().observe(document, SALT_FIELD);
         }
     }
 
-    fn into_writers(self, folder: &Path, options: &ExportOptions) -> BTreeMap<Id, Writing> {
-        let past = std::sync::Arc::new(self.past);
-        let current = options.scope == Scope::Current;
-        self.tables
-            .into_iter()
-            .map(|(id, chosen)| {
-                let columns = chosen.observer.columns(&FIXED_COLUMNS);
-                let writer = writer::TableWriter::new(folder, id, columns, options);
-                let past = (current && !chosen.system).then(|| past.clone());
-                (id, Writing { name: chosen.name, system: chosen.system, writer, past })
-            })
-            .collect()
+    /// The tables asked for, by id, and the system tables.
+    fn into_writers(self, folder: &Path, options: &ExportOptions) -> Result<BTreeMap<Id, Writing>, ExportError> {
+        let Survey { mut observers, names, past } = self;
+        let past = (options.scope == Scope::Current).then(|| std::sync::Arc::new(past));
+        let own = choose(names.into_iter().filter(|(id, _)| !id.is_system()).collect(), options)?;
+        let system = SYSTEM_TABLES.iter().map(|(number, name)| (Id::system(*number), name.to_string()));
+        let tables = system.chain(own).map(|(id, name)| {
+            let columns = observers.remove(&id).unwrap_or_default().columns(&FIXED_COLUMNS);
+            let writer = writer::TableWriter::new(folder, id, columns, options);
+            let system = id.is_system();
+            (id, Writing { name, system, writer, past: past.clone().filter(|_| !system) })
+        });
+        Ok(tables.collect())
     }
 }
 

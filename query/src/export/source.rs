@@ -27,7 +27,7 @@ pub trait Source {
     fn hold_redactions(&self) -> Option<MutexGuard<'_, ()>> {
         None
     }
-    /// Tables that are not system tables, dropped ones included, with their newest names.
+    /// Tables that are not system tables, dropped ones included, with the names that they have at the moment.
     fn tables(&self) -> Vec<(Id, String)>;
 }
 

@@ -1,5 +1,6 @@
 //! An export carries what is needed to verify it, and whatever is changed in it is found.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +15,14 @@ use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::{
-    BlockEnds, CommitError, Committed, Ledger, NewRevision, OpenOptions, Publish, PublishedBlock, Sequence, Transaction,
+    BlockEnds, CommitError, Committed, Ledger, NewRevision, OpenOptions, Publish, PublishedBlock, Sequence,
+    StoredBlock, Transaction,
 };
+use ledgerstone_query::database::Database;
 use ledgerstone_query::export::manifest::{Manifest, Scope};
-use ledgerstone_query::export::{ExportOptions, ExportProblem, VerifyExportOptions, export, verify_export};
+use ledgerstone_query::export::{
+    ExportError, ExportOptions, ExportProblem, Source, VerifyExportOptions, export, verify_export,
+};
 use ledgerstone_query::instance::Instance;
 use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::View;
@@ -194,6 +199,71 @@ fn data_that_was_taken_out_of_an_export_of_an_imported_ledger_is_missed() {
         std::fs::write(&file, &whole).unwrap();
     }
     std::fs::remove_dir_all(path).unwrap();
+}
+
+/// A ledger in which something happens just when an export has its checkpoint.
+struct Changing<'a> {
+    database: &'a Database,
+    change: Cell<Option<Box<dyn FnOnce() + 'a>>>,
+}
+
+impl Source for Changing<'_> {
+    fn genesis_record(&self) -> Result<Vec<u8>, ExportError> {
+        self.database.genesis_record()
+    }
+
+    fn genesis_leaf(&self) -> Result<Vec<u8>, ExportError> {
+        self.database.genesis_leaf()
+    }
+
+    fn checkpoint(&self) -> Result<String, ExportError> {
+        let note = self.database.checkpoint();
+        self.change.take().into_iter().for_each(|change| change());
+        note
+    }
+
+    fn block(&self, number: u64) -> Result<(StoredBlock, Vec<Vec<u8>>), ExportError> {
+        self.database.block(number)
+    }
+
+    fn tables(&self) -> Vec<(Id, String)> {
+        self.database.tables()
+    }
+}
+
+#[test]
+fn tables_are_called_what_they_were_called_at_the_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let instance = open_instance(dir.path()).unwrap();
+    let mut sql = session(&instance, Dialect::Sql);
+    let database = instance.ledger("main").unwrap();
+    let options = VerifyExportOptions { keys: KeyChain::new(database.ledger().vkey()), kept: None };
+    for (round, by_id) in [None, Some(false), Some(true)].into_iter().enumerate() {
+        told(&mut sql, &format!("CREATE TABLE before_{round} (id int PRIMARY KEY)")).unwrap();
+        told(&mut sql, &format!("INSERT INTO before_{round} VALUES (1)")).unwrap();
+        let (before, path) = (format!("before_{round}"), folder(&format!("renamed-{round}")));
+        let id = database.catalogue().table(&before).unwrap().id;
+        let asked = by_id.map(|by_id| if by_id { id.to_string() } else { before.clone() });
+        let change = || {
+            told(&mut sql, &format!("ALTER TABLE before_{round} RENAME TO after_{round}")).unwrap();
+            told(&mut sql, &format!("CREATE TABLE new_{round} (id int PRIMARY KEY)")).unwrap();
+        };
+        let source = Changing { database: &database, change: Cell::new(Some(Box::new(change))) };
+        let tables = asked.into_iter().collect();
+        let manifest =
+            export(&source, &path, &ExportOptions { tables, ..ExportOptions::default() }, &mut |_| true).unwrap();
+        drop(source);
+        let table = manifest.tables.iter().find(|table| table.id == id.to_string()).unwrap();
+        assert_eq!((&*table.name, table.rows), (&*before, 1));
+        assert!(manifest.tables.iter().all(|table| table.name != format!("new_{round}")));
+        verify_export(&path, &options, &mut |_| {}).unwrap();
+        std::fs::remove_dir_all(path).unwrap();
+    }
+    let tables = vec!["before_0".to_owned()];
+    let gone = export(&*database, &folder("gone"), &ExportOptions { tables, ..ExportOptions::default() }, &mut |_| {
+        panic!("nothing is read for a table that is not there")
+    });
+    assert!(matches!(gone, Err(ExportError::NoTable(name)) if name == "before_0"));
 }
 
 /// A server that checks nothing.
