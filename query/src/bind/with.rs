@@ -28,14 +28,18 @@ impl Binder<'_> {
         let (query, columns) = self.query(&table.query)?;
         let columns = renamed(columns, &table.columns)?;
         let id = self.ctes.len();
-        let changes = self.working_read.len() > read;
-        if changes {
-            self.working.push(id);
-        }
+        let changes = self.follows_steps(id, read);
         let cte = CteName { name: name.clone(), id, columns, levels: self.levels.len(), outer: query.outer.clone() };
         let outside = changes || !cte.outer.is_empty();
         self.ctes.push(Cte { name, query: Arc::new(query), step: None, all: true, outside });
         Ok(cte)
+    }
+
+    /// Whether a common table reads one that changes from step to step, so that it changes as well: what was read since then.
+    fn follows_steps(&mut self, id: usize, read: usize) -> bool {
+        let follows = self.working_read.len() > read;
+        self.working.extend(follows.then_some(id));
+        follows
     }
 
     fn recursive_table(&mut self, table: &CommonTable, all: bool, left: &SetExpr, right: &SetExpr) -> Result<CteName> {
@@ -58,10 +62,7 @@ impl Binder<'_> {
         self.cte_names.pop();
         // Inside another recursive term: what it reads of that one's tables, which are all older than its own.
         self.working_read.retain(|at| *at < id);
-        let changes = self.working_read.len() > read;
-        if changes {
-            self.working.push(id);
-        }
+        let changes = self.follows_steps(id, read);
         let (mut step, step_columns) = step?;
         let read_outside = step.outer.clone();
         if step_columns.len() != columns.len() {

@@ -123,7 +123,7 @@ impl ColumnStore {
     /// the transaction's own writes. And as after every read of what is current, ask afterwards whether something that the
     /// snapshot sees has been redacted since.
     pub fn scan(&self, request: ScanRequest, stop: &dyn Fn() -> bool) -> Result<Scan, ColumnError> {
-        let mut reached = 0;
+        let (mut reached, mut damaged) = (0, false);
         loop {
             match self.scan_once(&request, stop) {
                 // What was in memory is in files now, and the journal is read on from there. If another thread has written it
@@ -135,7 +135,7 @@ impl ColumnStore {
                     }
                 }
                 // The files are gone, and the journal says it again.
-                Err(ColumnError::Damaged { .. }) => return self.scan_once(&request, stop),
+                Err(ColumnError::Damaged { .. }) if !damaged => (reached, damaged) = (0, true),
                 other => return other,
             }
         }
@@ -315,7 +315,10 @@ impl ColumnStore {
         }
         if inner.count_now || inner.position >= inner.counted_at + COUNT_EVERY {
             (inner.count_now, inner.counted_at) = (false, inner.position);
-            if inner.tables.values().map(Tail::bytes).sum::<usize>() > self.options.memory_bytes_max {
+            // What is known of files counts as well, but writing more of them does not make it less.
+            let some_are_unwritten = inner.tables.values().any(|tail| tail.unwritten() > 0);
+            let bytes = inner.tables.values().map(Tail::bytes).sum::<usize>();
+            if some_are_unwritten && bytes > self.options.memory_bytes_max {
                 return Err(ColumnError::Memory { limit: self.options.memory_bytes_max });
             }
         }
