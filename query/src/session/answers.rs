@@ -38,6 +38,8 @@ struct Kept {
     answers: HashMap<Arc<str>, (KeptAnswers, usize)>,
     order: VecDeque<Arc<str>>,
     bytes: usize,
+    /// What a transaction has read at a snapshot before this one may have been redacted since.
+    snapshot_min: u64,
 }
 
 impl Answers {
@@ -45,14 +47,17 @@ impl Answers {
         self.lock().answers.get(token).map(|(answers, _)| Arc::clone(answers))
     }
 
-    pub fn put(&self, token: &str, answers: Vec<Option<KeptAnswer>>) {
+    /// Keeps what the first commit of a token has answered, at its snapshot.
+    pub fn put(&self, token: &str, answers: Vec<Option<KeptAnswer>>, snapshot: u64) {
         let bytes = token.len() + answers.iter().map(bytes_of).sum::<usize>();
         let token: Arc<str> = token.into();
         let mut kept = self.lock();
-        if kept.answers.insert(Arc::clone(&token), (answers.into(), bytes)).is_none() {
-            kept.order.push_back(token);
-            kept.bytes += bytes;
+        if snapshot < kept.snapshot_min || kept.answers.contains_key(&token) {
+            return;
         }
+        kept.answers.insert(Arc::clone(&token), (answers.into(), bytes));
+        kept.order.push_back(token);
+        kept.bytes += bytes;
         while kept.bytes > ANSWERS_BYTES_MAX
             && let Some(oldest) = kept.order.pop_front()
         {
@@ -61,9 +66,9 @@ impl Answers {
         }
     }
 
-    /// Forgets everything: after a redaction no copy may stay.
-    pub fn clear(&self) {
-        *self.lock() = Kept::default();
+    /// Forgets everything: after a redaction no copy may stay, nor come of what was read before it. `snapshot` sees it.
+    pub fn clear(&self, snapshot: u64) {
+        *self.lock() = Kept { snapshot_min: snapshot, ..Kept::default() };
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -97,7 +102,7 @@ mod tests {
         let answers = Answers::default();
         let each = 1 << 20;
         for n in 0..40 {
-            answers.put(&format!("t{n}"), answer(each));
+            answers.put(&format!("t{n}"), answer(each), 0);
         }
         assert!(answers.get("t0").is_none() && answers.get("t39").is_some());
         let kept = answers.lock();
@@ -108,11 +113,15 @@ mod tests {
     #[test]
     fn a_token_put_twice_is_counted_once() {
         let answers = Answers::default();
-        answers.put("t", answer(10));
+        answers.put("t", answer(10), 5);
         let bytes = answers.lock().bytes;
-        answers.put("t", answer(10));
-        assert_eq!(answers.lock().bytes, bytes);
-        answers.clear();
+        answers.put("t", answer(20), 5);
+        assert_eq!((answers.lock().bytes, bytes_of(&answers.get("t").unwrap()[0])), (bytes, bytes_of(&answer(10)[0])));
+        answers.clear(7);
         assert!(answers.get("t").is_none());
+        answers.put("t", answer(10), 6);
+        assert!(answers.get("t").is_none(), "it has read what was redacted since");
+        answers.put("t", answer(10), 7);
+        assert!(answers.get("t").is_some());
     }
 }

@@ -408,12 +408,18 @@ impl Session {
     }
 
     async fn commit(&mut self, tx: Transaction, answers: Vec<Option<KeptAnswer>>) -> Result<(), QueryError> {
-        let committed = tx.commit().await?;
+        let (snapshot, redacts) = (tx.snapshot(), tx.redacts());
+        let committed = tx.commit_or_repeat().await;
+        if redacts {
+            // Rows kept for retries are copies too, those included that whoever is committing now has read before.
+            self.database.answers().clear(self.database.snapshot());
+        }
+        let committed = committed?;
         self.note_commit(committed);
         if committed.is_some()
             && let Some(token) = self.info.settings.client_token()
         {
-            self.database.answers().put(token, answers);
+            self.database.answers().put(token, answers, snapshot);
             // A token names one commit.
             self.info.settings.forget_client_token();
         }

@@ -30,10 +30,28 @@ impl Transaction {
     /// Errors: 40001 ([`QueryError::is_retryable`]) when something read has changed, 23505, limits, and what the journal
     /// says. An index made on a table with documents is built before this answers; if that fails the index's status says
     /// so and the answer is its error, though the transaction has committed.
-    pub async fn commit(mut self) -> Result<Option<Committed>> {
-        if let Some(first) = self.committed_before()? {
-            return Ok(Some(first));
+    pub async fn commit(self) -> Result<Option<Committed>> {
+        match self.committed_before()? {
+            Some(first) => Ok(Some(first)),
+            None => self.commit_first().await,
         }
+    }
+
+    /// As [`Transaction::commit`], but one whose client token has committed before is an error that may be retried (40001):
+    /// what this one has answered is not in the ledger, and the retry answers as the first commit did.
+    pub(crate) async fn commit_or_repeat(self) -> Result<Option<Committed>> {
+        match self.committed_before()? {
+            Some(_) => Err(conflict::conflict_error("the same client token has committed meanwhile".into())),
+            None => self.commit_first().await,
+        }
+    }
+
+    /// Whether it redacts a revision.
+    pub(crate) fn redacts(&self) -> bool {
+        self.redaction.is_some()
+    }
+
+    async fn commit_first(mut self) -> Result<Option<Committed>> {
         let database = self.database().clone();
         let building = self.building();
         let Some(transaction) = self.prepare()? else {

@@ -143,3 +143,32 @@ fn a_transaction_that_sees_a_redacted_revision_as_current_is_refused_not_shown_l
         assert_eq!(rows(session, "SELECT id FROM person WHERE id = 'p1'").len(), 1);
     }
 }
+
+#[test]
+fn what_was_read_before_a_redaction_does_not_come_again_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let instance = open_instance(dir.path()).unwrap();
+    let mut a = session(&instance, Dialect::Sql);
+    rows(&mut a, "CREATE TABLE person (id text PRIMARY KEY, secret text); CREATE TABLE n (v int)");
+    rows(&mut a, &format!("INSERT INTO n VALUES (1); INSERT INTO person VALUES ('p1', '{SECRET}')"));
+    rows(&mut a, "UPDATE person SET secret = 'gone' WHERE id = 'p1'");
+    let found = rows(&mut a, "SELECT _ql_id, _ql_block::text FROM history(person) AS h WHERE _ql_version = 0");
+    let database = instance.ledger("main").unwrap();
+    let (strand, table) = (database.ledger().strand(), database.catalogue().table("person").unwrap().id);
+    let (document, block) = (text(&found[0], 0), text(&found[0], 1));
+    let redact =
+        format!("EXEC REDACT_REVISION '{{strandId: \"{strand}\", sequenceNo: {block}}}', '{table}', '{document}'");
+    let body =
+        "UPDATE n SET v = v + 1 RETURNING (SELECT max(h.secret) FROM history(person) AS h WHERE _ql_version = 0)";
+    let once = |token: &str| format!("SET ledgerstone.client_token = '{token}'; {body}");
+    // One reads between the statement that redacts and its commit, the other is open when it commits.
+    rows(&mut a, "BEGIN");
+    rows(&mut a, &redact);
+    let (mut b, mut c) = (session(&instance, Dialect::Sql), session(&instance, Dialect::Sql));
+    assert_eq!(text(&rows(&mut b, &once("between"))[0], 0), SECRET);
+    assert_eq!(text(&rows(&mut b, &once("between"))[0], 0), SECRET, "a retry gets the same rows");
+    rows(&mut a, "COMMIT");
+    let again = rows(&mut b, &once("between"));
+    assert!(again.iter().all(|row| text(row, 0) != SECRET), "{again:?}");
+    assert_eq!(text(&rows(&mut c, "SELECT v::text FROM n")[0], 0), "2", "it was done once");
+}

@@ -142,6 +142,28 @@ fn two_sessions_with_one_token_commit_once() {
 }
 
 #[test]
+fn who_comes_second_with_a_token_is_told_to_retry_and_gets_the_first_ones_rows() {
+    let memory = ledger();
+    let mut sessions = [memory.session(), memory.session()];
+    let mut rows = Vec::new();
+    let body = "insert into t (n) values (9) returning id";
+    for session in &mut sessions {
+        told(session, "set ledgerstone.client_token = 'both'; begin").unwrap();
+        rows.push(told(session, body).unwrap());
+    }
+    assert_ne!(rows[0], rows[1], "two rows were made, one of which will be there");
+    let [first, second] = &mut sessions;
+    told(first, "commit").unwrap();
+    assert_eq!(told(second, "commit").unwrap_err().code.as_str(), "40001");
+    for session in [second, &mut memory.session()] {
+        told(session, "set ledgerstone.client_token = 'both'; begin").unwrap();
+        assert_eq!(told(session, body).unwrap(), rows[0]);
+        told(session, "commit").unwrap();
+    }
+    assert_eq!(count(&memory), "1");
+}
+
+#[test]
 fn an_answer_kept_for_a_retry_is_never_taken_for_that_of_the_next_statement() {
     let memory = ledger();
     let mut session = memory.session();
