@@ -273,7 +273,7 @@ fn unread(error: SinkError) -> SourceError {
 }
 
 /// Letters that need no thought in a path. S3's own rule is stricter, and S3's to tell.
-fn is_bucket(name: &str) -> bool {
+pub fn is_bucket(name: &str) -> bool {
     let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     (3..=255).contains(&name.len()) && letters && !name.starts_with('.')
 }

@@ -10,7 +10,7 @@ use ledgerstone_journal::env::{read_file, write_whole};
 use super::{Instance, io_error};
 use crate::error::{QueryError, Result, SqlState};
 
-/// The longest file that is read.
+/// The longest file that is read, and written.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// What such a file is about.
@@ -50,6 +50,10 @@ impl Instance {
         let path = self.path_beside(ledger, beside);
         let next = self.options.data.join(format!(".{ledger}.{}.tmp", beside.what));
         let text = format!("{}\n", to_text(value));
+        if text.len() as u64 > FILE_BYTES_MAX {
+            let what = format!("{} would be longer than {} MiB", path.display(), FILE_BYTES_MAX >> 20);
+            return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, what));
+        }
         write_whole(&**storage, &next, text.as_bytes()).map_err(|e| io_error("write", &next, e))?;
         storage.rename(&next, &path).map_err(|e| io_error("rename", &next, e))?;
         self.sync_data_directory()

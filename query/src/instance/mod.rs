@@ -268,13 +268,17 @@ impl Instance {
             )
             .hint("Turn its deletion protection off first."));
         }
-        if let Some(database) = open.remove(name) {
-            database.close()?;
-        }
         let storage = &self.options.env.storage;
         let dir = self.options.data.join(name);
         // Away under its name first, so that a crash half-way leaves no half ledger.
         let gone = self.options.data.join(format!(".{name}.dropped"));
+        // What a crash has left of one that had the same name.
+        if storage.exists(&gone) {
+            storage.remove_dir_all(&gone).map_err(|e| io_error("remove", &gone, e))?;
+        }
+        if let Some(database) = open.remove(name) {
+            database.close()?;
+        }
         storage.rename(&dir, &gone).map_err(|e| io_error("rename", &dir, e))?;
         self.remove_streams(name)?;
         BESIDE.iter().try_for_each(|beside| self.remove_beside(name, *beside))?;

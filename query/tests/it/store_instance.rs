@@ -62,6 +62,12 @@ fn ledgers_are_made_kept_and_dropped() {
     assert_eq!(instance.drop_ledger("other_1").unwrap_err().code, SqlState::INVALID_CATALOG_NAME);
     write(&instance.create_ledger("other_1", false).unwrap(), 4);
     assert_eq!(count(&instance.ledger("other_1").unwrap()), 1);
+    // A crash may leave a dropped ledger under its last name; another one of that name can be dropped all the same.
+    let left = dir.path().join("data/.other_1.dropped");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("journal"), "left").unwrap();
+    instance.drop_ledger("other_1").unwrap();
+    assert!(!left.exists());
 }
 
 #[test]

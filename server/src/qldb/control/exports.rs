@@ -80,6 +80,9 @@ impl Call<'_> {
         let wrong = |what: String| Failure::invalid_parameter(CONFIGURATION, what);
         let S3Export { bucket, prefix, encryption_configuration } = wire::required(request.s3, CONFIGURATION)?;
         let bucket = bucket.ok_or_else(|| wrong("Bucket is missing".to_owned()))?;
+        if !crate::s3::is_bucket(&bucket) {
+            return Err(wrong("Bucket is not the name of one".to_owned()));
+        }
         let prefix = prefix.ok_or_else(|| wrong("Prefix is missing".to_owned()))?;
         JournalExport::check_prefix(&prefix).map_err(wrong)?;
         let encryption =
