@@ -427,6 +427,24 @@ fn after_an_import_that_lacks_versions_a_redaction_hides_the_revision_that_it_na
     assert_eq!(verified(&dir.path().join("data").join(TARGET)).redacted, 2);
 }
 
+#[test]
+fn a_document_of_which_only_its_deletion_was_imported_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut qldb = Qldb::default();
+    let (person, ghost, real) = (("Person", PERSON), Qldb::id(1), Qldb::id(9));
+    qldb.block("CREATE TABLE Person", person, TIME, &[]);
+    qldb.block("DELETE FROM Person", person, TIME + 1000, &[(&ghost, 3, ShownContent::Deleted)]);
+    qldb.block("INSERT INTO Person ?", person, TIME + 2000, &[(&real, 0, data("{GovId:\"G1\"}"))]);
+    write_export(&dir.path().join("export"), &qldb.values());
+    import_from(dir.path(), &dir.path().join("export"), None).unwrap();
+    let instance = Instance::open(instance_options(dir.path())).unwrap();
+    let mut sql = session_on(&instance, Dialect::Sql);
+    assert_eq!(told(&mut sql, "SELECT count(*) FROM \"Person\"").unwrap()[0], "1");
+    // An index made now is of a table that has documents.
+    told(&mut sql, "CREATE INDEX by_gov ON \"Person\" (\"GovId\")").unwrap();
+    assert_eq!(told(&mut sql, "SELECT count(*) FROM \"Person\" WHERE \"GovId\" = 'G1'").unwrap()[0], "1");
+}
+
 pub fn refused(qldb: &Qldb) -> String {
     let dir = tempfile::tempdir().unwrap();
     write_export(&dir.path().join("export"), &qldb.values());

@@ -181,6 +181,8 @@ impl DiskRows {
     fn flush(&self, files: &mut Files) -> Result<(), IndexError> {
         let view = Arc::clone(&self.read().view);
         let Some(newest) = view.frozen.last() else { return Ok(()) };
+        // What was given up is not to be found by the next start.
+        self.sound()?;
         if let Some(error) = self.damaged.get() {
             return Err(error.clone());
         }
@@ -224,6 +226,7 @@ impl DiskRows {
         stop: &dyn Fn() -> bool,
     ) -> Result<(), IndexError> {
         let Some(oldest) = group.first() else { return Ok(()) };
+        self.sound()?;
         if let Some(error) = self.damaged.get() {
             return Err(error.clone());
         }

@@ -68,11 +68,13 @@ impl Rows for DiskRows {
         let mut change = Change::default();
         change.put(entry::revision(row.table, row.id, row.position), u64::from(row.deleted));
         let mut counted = 0;
-        if matches!(row.before, Before::Nothing) {
+        let is_first = matches!(row.before, Before::Nothing);
+        if is_first && !row.deleted {
             change.put(Place::live(row.table).held(&[], row.id), row.position);
             counted = 1;
         }
-        if row.deleted {
+        // One of which nothing but its end was imported was never there.
+        if row.deleted && !is_first {
             self.lose(&mut change, Place::live(row.table), row.table, &Key::of([]), row.id, row.position)?;
             counted = -1;
         }
