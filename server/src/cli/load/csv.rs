@@ -86,10 +86,15 @@ impl Csv {
                 }
             }
             self.line += 1;
-            // An empty line is no row, unless rows have one column.
-            let is_empty =
-                matches!(fields.as_slice(), [None]) || matches!(fields.as_slice(), [Some(text)] if text.is_empty());
-            if !is_empty || self.names.as_ref().is_some_and(|names| names.len() == 1) && !self.format.null.is_empty() {
+            // A line of nothing but its end is no row, unless rows have one column, of which it may be the value.
+            let is_empty = match fields.as_slice() {
+                [None] => self.format.null.is_empty(),
+                [Some(text)] => text.is_empty(),
+                _ => false,
+            };
+            // Quotes would be more.
+            let is_empty = is_empty && bytes <= "\r\n".len();
+            if !is_empty || self.names.as_ref().is_some_and(|names| names.len() == 1) {
                 return Ok(Some((fields, line)));
             }
         }
@@ -217,6 +222,12 @@ mod tests {
         let rows = read(b"a;b\n1;NULL\n\\.;\"NULL\"\n", b';', "NULL").unwrap();
         assert_eq!(rows[0].1, [some("1"), None]);
         assert_eq!(rows[1].1, [some("\\."), some("NULL")]);
+        // A line of one column may be any value, and an empty one is a null as it is in COPY.
+        let rows = read(b"a\r\n1\r\n\r\n\"\"\r\n2\r\n", b',', "").unwrap();
+        let fields: Vec<_> = rows.into_iter().map(|(_, mut fields)| fields.remove(0)).collect();
+        assert_eq!(fields, [some("1"), None, some(""), some("2")]);
+        let error = read(b"a,b\n\"\"\n", b',', "").unwrap_err();
+        assert!(error.contains("the line has 1 fields"), "{error}");
     }
 
     #[test]

@@ -64,6 +64,15 @@ impl Values {
                 b'"' => self.quoted(&mut text, b'"', line)?,
                 b'\'' if self.form == Form::IonText => self.apostrophes(&mut text, line)?,
                 b'/' if self.form == Form::IonText => self.comment(&mut text, line)?,
+                b'{' if self.form == Form::IonText && self.blocks.peek()? == Some(b'{') => {
+                    if depth == 0 {
+                        line = self.line;
+                    }
+                    self.lob(&mut text, line)?;
+                    if depth == 0 {
+                        break;
+                    }
+                }
                 b'{' | b'[' | b'(' => {
                     if depth == 0 {
                         line = self.line;
@@ -182,6 +191,19 @@ impl Values {
         Ok(())
     }
 
+    /// A blob or a clob, whose first brace was taken. There are no comments in it: a slash is a digit of base 64.
+    fn lob(&mut self, text: &mut Vec<u8>, line: u64) -> Result<(), Trouble> {
+        self.inside(text, line)?;
+        loop {
+            match self.inside(text, line)? {
+                b'"' => self.quoted(text, b'"', line)?,
+                b'\'' => self.apostrophes(text, line)?,
+                b'}' if self.blocks.peek()? == Some(b'}') => return self.inside(text, line).map(drop),
+                _ => {}
+            }
+        }
+    }
+
     fn comment(&mut self, text: &mut Vec<u8>, line: u64) -> Result<(), Trouble> {
         match self.blocks.peek()? {
             Some(b'/') => {
@@ -295,6 +317,8 @@ mod tests {
         let text = "// {\n$ion_1_0\n{a: '''x}''' '''y''', 'b}': {{aGk=}}, c: (d) /* } */ }\nq::\n{e: '}'}\n// end {";
         let rows = read(text, Form::IonText).unwrap();
         assert_eq!(rows, ["line 3 {a:\"x}y\",'b}':{{aGk=}},c:(d)}", "line 5 q::{e:'}'}"]);
+        let rows = read("{a: {{ab//cQ==}}}\n{b: {{\"}} // \"}}}\n{d: 1}", Form::IonText).unwrap();
+        assert_eq!(rows, ["line 1 {a:{{ab//cQ==}}}", "line 2 {b:{{\"}} // \"}}}", "line 3 {d:1}"]);
     }
 
     #[test]
