@@ -24,8 +24,9 @@ pub use result::ResultRows;
 pub use run::{RECURSION_ROWS_MAX, Row};
 
 pub(crate) use arithmetic::symbol;
+pub(crate) use eval::storable;
 #[cfg(feature = "analytics")]
-pub(crate) use eval::{doc_part, field, storable};
+pub(crate) use eval::{doc_part, field};
 #[cfg(feature = "analytics")]
 pub(crate) use run::{Env, Slot, Tuple, bytes_of_row};
 pub(crate) use run::{Flow, Run};

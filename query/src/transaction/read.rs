@@ -288,6 +288,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether a view may still be read: asked after a scan by other ways than those here.
+#[cfg(feature = "analytics")]
 pub(super) fn check_readable(shared: &Shared, view: View) -> Result<()> {
     check_not_redacted(shared, view == View::Current)
 }

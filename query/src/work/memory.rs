@@ -121,6 +121,7 @@ impl<'p> Memory<'p> {
         self.pool.limits.statement_memory_bytes
     }
 
+    #[cfg(any(test, feature = "analytics"))]
     pub fn used(&self) -> usize {
         self.used.get()
     }
