@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::{
-    BinaryError, Hasher, SymbolLookup, SymbolTable, Value, decode_with, encode_with_more, renumber,
+    BinaryError, Hasher, Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with_more, renumber,
 };
 
-use crate::frame::STORED_LIMITS;
 use crate::transaction::SALT_FIELD;
 
 /// The data of a revision that is to be made.
@@ -95,7 +94,7 @@ impl Encoded {
 
     /// The document, with its salt.
     pub fn value(&self) -> Result<Value, BinaryError> {
-        decode_with(self.bytes(), &*self.documents, &STORED_LIMITS)
+        decode_with(self.bytes(), &*self.documents, &Limits::STORED)
     }
 
     fn bytes(&self) -> &[u8] {
@@ -191,7 +190,7 @@ impl Renumberer {
                 _ => 0,
             }
         };
-        renumber(encoded.bytes(), &STORED_LIMITS, &mut number, out)
+        renumber(encoded.bytes(), &Limits::STORED, &mut number, out)
     }
 }
 

@@ -48,8 +48,17 @@ select id from emp except select id from dept order by 1;
 (select 1 as a) union (select 2) order by a desc;
 select 1 union select 1.5 order by 1;
 select null union select 1 order by 1;
--- differs: text and integer are not matched, whatever the literal says
 select 'a' union select 1;
+select 1 union select '2' order by 1;
+select '2' union all select 1 order by 1;
+select '1', 2 union select 3, '4' order by 1;
+select id, 'x' from dept union all select '7', name from emp where id = 1 order by 1;
+select hired from emp where id = 1 union select '2019-02-03' order by 1;
+select tags from emp where id = 2 union all select '{c,d}';
+select 1 intersect select '1';
+select id from dept except select '2' order by 1;
+select 'a' union select 'b' union select 3;
+select 1 intersect select 'a'::text;
 select id from emp where dept in (select id from dept where name = 'dev') order by id;
 select id from emp where dept not in (1) order by id;
 select id from emp where exists (select 1 from dept where dept.id = emp.dept) order by id;

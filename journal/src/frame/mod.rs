@@ -13,8 +13,8 @@ use ledgerstone_digest::Id;
 pub(crate) use block::Opening;
 pub use block::{BlockHead, Group, ImportedHead, StagedRef};
 pub(crate) use part::HeadPart;
+pub(crate) use revision::Contents;
 pub use revision::{Content, Known, RevisionFrame};
-pub(crate) use revision::{Contents, STORED_LIMITS};
 
 use crate::wire::{Reader, WireError, put_counted, put_varint};
 

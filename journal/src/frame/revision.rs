@@ -158,7 +158,7 @@ impl<'a> RevisionFrame<'a> {
     pub(crate) fn hash_data(&self, texts: &Texts, hasher: &mut Hasher) -> Result<Option<Hash>, WireError> {
         match &self.content {
             Content::Data(bytes) => hasher
-                .binary_with(bytes, texts, &STORED_LIMITS)
+                .binary_with(bytes, texts, &Limits::STORED)
                 .map(Some)
                 .map_err(|e| WireError(format!("the document cannot be decoded: {e}"))),
             _ => Ok(None),
@@ -169,7 +169,7 @@ impl<'a> RevisionFrame<'a> {
     pub(crate) fn hash_checked(bytes: &[u8], texts: &Texts, hasher: &mut Hasher) -> Result<Hash, WireError> {
         let mut names = DataNames::default();
         let (hash, is_struct) = hasher
-            .document_with(bytes, texts, &STORED_LIMITS, &mut |name| names.see(name))
+            .document_with(bytes, texts, &Limits::STORED, &mut |name| names.see(name))
             .map_err(|e| WireError(format!("the document cannot be decoded: {e}")))?;
         let checked = if is_struct { names.check() } else { Err(Broken::Data) };
         checked.map(|()| hash).map_err(|e| WireError(e.to_string()))
@@ -178,7 +178,7 @@ impl<'a> RevisionFrame<'a> {
     /// The document, if it is still there.
     pub(crate) fn data(&self, texts: &Texts) -> Result<Option<Value>, WireError> {
         match &self.content {
-            Content::Data(bytes) => decode_with(bytes, texts, &STORED_LIMITS)
+            Content::Data(bytes) => decode_with(bytes, texts, &Limits::STORED)
                 .map(Some)
                 .map_err(|e| WireError(format!("the document cannot be decoded: {e}"))),
             _ => Ok(None),
@@ -198,9 +198,6 @@ pub(crate) enum Contents<'h> {
 
 /// The document of the revision at a position, if it is at hand, with its salt or without.
 pub type Known<'k> = dyn FnMut(u64) -> Option<Arc<Value>> + 'k;
-
-/// What was accepted once is read again, whatever the limits are by now.
-pub(crate) const STORED_LIMITS: Limits = Limits::STORED;
 
 /// At most one of deleted, redacted and opaque; what only imported revisions have, only with them.
 fn revision_flags_are_known(flags: u8) -> bool {

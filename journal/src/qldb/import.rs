@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use ledgerstone_digest::Id;
 use ledgerstone_digest::block::{DocumentInfo, Metadata, OriginInfo, RedactionInfo, TransactionInfo, native_time};
-use ledgerstone_digest::ion::{Value, check, ion_hash};
+use ledgerstone_digest::ion::{Limits, Value, check, ion_hash};
 use ledgerstone_digest::qldb::chain::{ChainError, OpenRedactions};
 use ledgerstone_digest::qldb::{ImportedBlock, ImportedRevision, JournalBlock, JournalRevision, ShownContent};
 use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_digest::rotation::RotationRecord;
 
 use crate::encoded::Data;
-use crate::frame::STORED_LIMITS;
 use crate::transaction::{ImportedContent, ImportedTransaction, Listed, NewRevision, Transaction};
 
 /// The system table that a revision of our own exports belongs to, by what its data says; `None` if it is of none. The
@@ -111,7 +110,7 @@ impl<'a> BlockImporter<'a> {
         };
         let (data, redacted) = match &shown.content {
             ShownContent::Data(data) => {
-                check(data, &STORED_LIMITS).map_err(|error| format!("its data: {error}"))?;
+                check(data, &Limits::STORED).map_err(|error| format!("its data: {error}"))?;
                 (Some(data), None)
             }
             ShownContent::DataHash(hash) => (None, Some(*hash)),

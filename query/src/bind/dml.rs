@@ -1,21 +1,22 @@
-//! INSERT, UPDATE and DELETE bound: targets, values brought to the columns' types, defaults, checks and RETURNING.
+//! INSERT, UPDATE and DELETE bound: targets, values brought to the columns' types, and RETURNING.
 
 use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
 
 use super::Binder;
+use super::checks::parse_expression;
 use super::from::{Rows, Tree};
 use super::plan::{
-    At, Body, ChangePlan, ConflictPlan, DeletePlan, Ex, InsertPlan, InsertRows, Node, Source, Step, TableChecks,
-    UpdatePlan,
+    At, Body, ChangePlan, ConflictPlan, DeletePlan, Ex, InsertPlan, InsertRows, Node, Source, Step, UpdatePlan,
 };
 use super::query::{OutputColumn, conjuncts, plain};
 use super::scope::{Item, Level, closest};
-use super::types::{CastContext, Typed, unsized_type};
+use super::types::{CastContext, Typed};
+use super::untyped::{typed_as, untyped_items};
 use crate::ast::{
-    Alias, Assignment, Change, Delete, Distinct, Expr, ExprKind, From, Insert, InsertSource, Name, OnConflict,
-    PathStep, Projection, Query, SelectItem, SetExpr, Span, Statement, TableName, TypeName, Update,
+    Alias, Assignment, Change, Delete, Expr, ExprKind, From, Insert, InsertSource, Name, OnConflict, PathStep, Query,
+    SelectItem, SetExpr, Span, TableName, Update,
 };
 use crate::catalogue::{Column, Index, PathStep as IndexStep, Table};
 use crate::error::{QueryError, Result, SqlState};
@@ -99,7 +100,7 @@ impl Binder<'_> {
         self.find_table(name, Action::Insert)
     }
 
-    fn row_item(&mut self, table: &Arc<Table>, slot: u32, alias: &Arc<str>) -> Result<Item> {
+    pub(super) fn row_item(&mut self, table: &Arc<Table>, slot: u32, alias: &Arc<str>) -> Result<Item> {
         self.table_item(table, slot, Rows::Documents, alias, &Alias::default(), Span::default())
     }
 
@@ -130,7 +131,8 @@ impl Binder<'_> {
                 (plan, columns.len(), span)
             }
             None => {
-                let typed = literals_typed(query, &types);
+                let typed = typed_as(&query.body, &untyped_items(&query.body), &types);
+                let typed = typed.map(|body| Query { body, ..query.clone() });
                 let (plan, columns) = self.query(typed.as_ref().unwrap_or(query))?;
                 check_width(columns.len(), &targets, names, query.span)?;
                 let width = columns.len();
@@ -466,7 +468,7 @@ impl Binder<'_> {
         Ok(ChangePlan::Set { path, value, column })
     }
 
-    fn column_value(&mut self, bound: Typed, column: &Column, span: Span) -> Result<Ex> {
+    pub(super) fn column_value(&mut self, bound: Typed, column: &Column, span: Span) -> Result<Ex> {
         let from = bound.ty.clone();
         if self.partiql {
             return Ok(bound.ex);
@@ -602,58 +604,6 @@ impl Binder<'_> {
             None => Err(QueryError::unsupported("changing this place").at(span)),
         }
     }
-
-    // Defaults and checks
-
-    /// Defaults and check constraints of a table, parsed from the catalogue and bound.
-    fn table_checks(&mut self, table: &Arc<Table>) -> Result<Arc<TableChecks>> {
-        let mut checks = TableChecks { defaults: vec![], checks: vec![] };
-        if !table.is_declared() {
-            return Ok(Arc::new(checks));
-        }
-        // The catalogue's texts are SQL, whatever the statement is.
-        let (partiql, levels) = (std::mem::replace(&mut self.partiql, false), std::mem::take(&mut self.levels));
-        let bound = self.bind_checks(table, &mut checks);
-        self.partiql = partiql;
-        self.levels = levels;
-        bound.map(|()| Arc::new(checks))
-    }
-
-    fn bind_checks(&mut self, table: &Arc<Table>, checks: &mut TableChecks) -> Result<()> {
-        self.levels.push(Level { clause: "DEFAULT", ..Level::default() });
-        for column in &table.columns {
-            let default = self.default_of(column)?;
-            checks.defaults.push(default);
-        }
-        self.levels.pop();
-        if table.checks.is_empty() {
-            return Ok(());
-        }
-        self.levels.push(Level { width: 1, clause: "CHECK", ..Level::default() });
-        let item = self.row_item(table, 0, &table.name)?;
-        self.level().items.push(item);
-        for check in &table.checks {
-            let e = parse_expression(&check.text)?;
-            let bound = self.expr(&e).and_then(|b| self.condition(b, "CHECK", Span::default()));
-            let ex = bound.map_err(|e| stored_text("check constraint", &check.name, e))?;
-            checks.checks.push((check.name.clone(), ex));
-        }
-        self.levels.pop();
-        Ok(())
-    }
-
-    fn default_of(&mut self, column: &Column) -> Result<Option<Ex>> {
-        let Some(text) = &column.default_text else { return Ok(None) };
-        let e = parse_expression(text)?;
-        let bound = self.expr(&e).and_then(|b| self.column_value(b, column, Span::default()));
-        bound.map(Some).map_err(|e| stored_text("default of column", &column.name, e))
-    }
-}
-
-/// An error in a text the catalogue keeps has no place in the statement.
-fn stored_text(what: &str, name: &str, mut error: QueryError) -> QueryError {
-    error.span = None;
-    error.detail(format!("It is in the {what} \"{name}\"."))
 }
 
 /// A column is set once: which of two values it is to have nobody has said.
@@ -673,20 +623,6 @@ fn refuse_second(changes: &[ChangePlan], assignment: &Assignment) -> Result<()> 
         }
         _ => Ok(()),
     }
-}
-
-/// An expression the catalogue keeps as text.
-fn parse_expression(text: &str) -> Result<Expr> {
-    let parsed = crate::sql::parse(&format!("SELECT {text}"))?;
-    let statement = parsed.into_iter().next().map(|p| p.statement);
-    if let Some(Statement::Query(query)) = statement
-        && let SetExpr::Select(select) = query.body
-        && let crate::ast::Projection::Items(items) = select.projection
-        && let Some(SelectItem::Expr { expr, .. }) = items.into_iter().next()
-    {
-        return Ok(expr);
-    }
-    Err(QueryError::internal(format!("\"{text}\" is no expression")))
 }
 
 fn document_id_columns() -> Vec<OutputColumn> {
@@ -733,47 +669,6 @@ fn values_of(query: &Query) -> Option<(&[Vec<Expr>], Span)> {
         SetExpr::Values { rows, span } if plain => Some((rows, *span)),
         _ => None,
     }
-}
-
-/// The query with its untyped literals and parameters taken as the columns they go into, as PostgreSQL does with those
-/// of INSERT … SELECT itself; `None` if it has none. Lengths stay the assignment's business: a cast would cut.
-fn literals_typed(query: &Query, types: &[SqlType]) -> Option<Query> {
-    let SetExpr::Select(select) = &query.body else { return None };
-    let Projection::Items(items) = &select.projection else { return None };
-    // DISTINCT has compared them, so they are text by then.
-    if select.distinct != Distinct::No {
-        return None;
-    }
-    let untyped = |item: &SelectItem| match item {
-        SelectItem::Expr { expr, .. } => {
-            matches!(expr.kind, ExprKind::Literal(Value::String(_)) | ExprKind::Parameter(_))
-        }
-        _ => false,
-    };
-    // Behind a `*` nobody knows yet which column an item belongs to.
-    let known = items.iter().take_while(|item| matches!(item, SelectItem::Expr { .. }));
-    let found: Vec<usize> = known.enumerate().filter(|(_, item)| untyped(item)).map(|(at, _)| at).collect();
-    if found.is_empty() {
-        return None;
-    }
-    let mut typed = (**select).clone();
-    let Projection::Items(items) = &mut typed.projection else { return None };
-    for at in found {
-        if let (Some(SelectItem::Expr { expr, .. }), Some(ty)) = (items.get_mut(at), types.get(at)) {
-            let ty = type_name(&unsized_type(ty), expr.span);
-            let inner = std::mem::replace(expr, Expr { kind: ExprKind::Missing, span: expr.span });
-            *expr = Expr { span: inner.span, kind: ExprKind::Cast { expr: Box::new(inner), ty } };
-        }
-    }
-    Some(Query { body: SetExpr::Select(Box::new(typed)), ..query.clone() })
-}
-
-/// A type as a statement would write it; one without length or precision.
-pub(crate) fn type_name(ty: &SqlType, span: Span) -> TypeName {
-    let text = ty.to_string();
-    let name = text.trim_end_matches("[]");
-    let array_depth = u8::from(name.len() < text.len());
-    TypeName { name: name.into(), arguments: Vec::new(), array_depth, span }
 }
 
 fn check_width(width: usize, targets: &[usize], names: &[Name], span: Span) -> Result<()> {

@@ -4,6 +4,7 @@
 mod access;
 mod call;
 mod changes;
+mod checks;
 mod dml;
 mod explain;
 mod expr;
@@ -21,6 +22,7 @@ mod row;
 mod scope;
 mod select;
 mod types;
+mod untyped;
 pub(crate) mod walk;
 mod with;
 
@@ -37,9 +39,9 @@ use plan::{Body, Cte, Plan, ResultColumn, Step};
 use query::CteName;
 use scope::Level;
 
-pub(crate) use dml::type_name;
 pub use plan::Datum;
 pub(crate) use types::unsized_type;
+pub(crate) use untyped::type_name;
 #[cfg(feature = "analytics")]
 pub(crate) use walk::own_slots as slots_read;
 #[cfg(feature = "analytics")]

@@ -9,12 +9,14 @@ use super::call::sort_key;
 use super::plan::{At, DistinctPlan, Ex, QueryBody, QueryPlan, SelectPlan, SortExpr, SortKey};
 use super::scope::Level;
 use super::types::{CastContext, Typed, unify};
+use super::untyped::{typed_as, untyped_items};
 use crate::ast::{Expr, ExprKind, Name, OrderBy, Projection, Query, SetExpr, SetOp, Span};
 use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
 
 /// A result column: name and type.
 pub(crate) type OutputColumn = (Arc<str>, SqlType);
+type Bound = (QueryPlan, Vec<OutputColumn>);
 
 /// A WITH name in scope.
 #[derive(Debug, Clone)]
@@ -220,21 +222,20 @@ impl Binder<'_> {
         left: &SetExpr,
         right: &SetExpr,
     ) -> Result<(QueryPlan, Vec<OutputColumn>)> {
-        let (left, left_columns) = self.set_expr(left)?;
-        let (right, right_columns) = self.set_expr(right)?;
+        let ((left, left_columns), (right, right_columns)) = self.set_sides(left, right)?;
+        let name = match op {
+            SetOp::Union => "UNION",
+            SetOp::Intersect => "INTERSECT",
+            SetOp::Except => "EXCEPT",
+        };
         if left_columns.len() != right_columns.len() {
-            let name = match op {
-                SetOp::Union => "UNION",
-                SetOp::Intersect => "INTERSECT",
-                SetOp::Except => "EXCEPT",
-            };
             return Err(QueryError::new(
                 SqlState::SYNTAX_ERROR,
                 format!("each {name} query must have the same number of columns"),
             ));
         }
         let mut columns = Vec::with_capacity(left_columns.len());
-        for ((name, a), (_, b)) in left_columns.iter().zip(&right_columns) {
+        for ((column, a), (_, b)) in left_columns.iter().zip(&right_columns) {
             let null_like = |q: &QueryPlan, t: &SqlType| is_untyped(q, t, columns.len());
             let types = match (null_like(&left, a), null_like(&right, b)) {
                 (true, false) => vec![Some(b.clone())],
@@ -242,9 +243,9 @@ impl Binder<'_> {
                 _ => vec![Some(a.clone()), Some(b.clone())],
             };
             let ty = unify(&types).ok_or_else(|| {
-                QueryError::new(SqlState::DATATYPE_MISMATCH, format!("UNION types {a} and {b} cannot be matched"))
+                QueryError::new(SqlState::DATATYPE_MISMATCH, format!("{name} types {a} and {b} cannot be matched"))
             })?;
-            columns.push((name.clone(), ty));
+            columns.push((column.clone(), ty));
         }
         let left_casts = self.casts(&left_columns, &columns);
         let right_casts = self.casts(&right_columns, &columns);
@@ -260,6 +261,33 @@ impl Binder<'_> {
             order: vec![],
         };
         Ok((plain(body, columns.len(), outer), columns))
+    }
+
+    /// Both sides of a set operation, the literals and parameters of each with the types of the columns beside them.
+    fn set_sides(&mut self, left: &SetExpr, right: &SetExpr) -> Result<(Bound, Bound)> {
+        let (of_left, of_right) = (untyped_items(left), untyped_items(right));
+        // Two that stand beside each other are text.
+        let only =
+            |these: &[usize], others: &[usize]| these.iter().copied().filter(|at| !others.contains(at)).collect();
+        let (only_left, only_right): (Vec<usize>, Vec<usize>) = (only(&of_left, &of_right), only(&of_right, &of_left));
+        if self.partiql || only_left.is_empty() && only_right.is_empty() {
+            return Ok((self.set_expr(left)?, self.set_expr(right)?));
+        }
+        if only_right.is_empty() {
+            let right = self.set_expr(right)?;
+            return Ok((self.set_side(left, &only_left, &right)?, right));
+        }
+        let first = self.set_expr(left)?;
+        let right = self.set_side(right, &only_right, &first)?;
+        Ok(if only_left.is_empty() { (first, right) } else { (self.set_side(left, &only_left, &right)?, right) })
+    }
+
+    fn set_side(&mut self, body: &SetExpr, untyped: &[usize], beside: &Bound) -> Result<Bound> {
+        let types: Vec<SqlType> = beside.1.iter().map(|(_, ty)| ty.clone()).collect();
+        // A document value takes any type.
+        let typed = |at: &usize| types.get(*at).is_some_and(|ty| !matches!(ty, SqlType::Ion | SqlType::Text));
+        let untyped: Vec<usize> = untyped.iter().copied().filter(typed).collect();
+        self.set_expr(typed_as(body, &untyped, &types).as_ref().unwrap_or(body))
     }
 
     pub(super) fn casts(&self, from: &[OutputColumn], to: &[OutputColumn]) -> Option<Vec<Ex>> {

@@ -287,15 +287,6 @@ impl Work<'_> {
         tx: &mut Transaction,
     ) -> Result<Option<Doc>> {
         let Some((changes, filter)) = &conflict.update else { return Ok(None) };
-        let again = || {
-            QueryError::new(
-                SqlState::CARDINALITY_VIOLATION,
-                "ON CONFLICT DO UPDATE command cannot affect row a second time",
-            )
-            .hint(
-                "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
-            )
-        };
         let new = {
             let run = self.runner(tx);
             let mut slots: Tuple = vec![Slot::Empty; plan.width];
@@ -312,7 +303,7 @@ impl Work<'_> {
                 return Ok(None);
             }
             if !touched.insert(found.id) {
-                return Err(again());
+                return Err(second_time());
             }
             match changed(&run, &plan.table, changes, &found, &env, &mut HashSet::new())? {
                 Changed::Document(document) => {
@@ -472,6 +463,11 @@ impl Work<'_> {
 struct Target {
     doc: Arc<Doc>,
     tuples: Vec<Tuple>,
+}
+
+fn second_time() -> QueryError {
+    QueryError::new(SqlState::CARDINALITY_VIOLATION, "ON CONFLICT DO UPDATE command cannot affect row a second time")
+        .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
 }
 
 fn set_doc(tuple: &mut Tuple, slot: u32, doc: Arc<Doc>) {

@@ -114,6 +114,12 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// In SQL, whatever the statement's dialect is.
+    pub fn in_sql(mut self) -> Self {
+        (self.partiql, self.call.partiql) = (false, false);
+        self
+    }
+
     /// Called for every row: now and then looks whether to stop.
     pub fn tick(&self) -> Result<()> {
         let ticks = self.ticks.get().wrapping_add(1);
@@ -137,12 +143,6 @@ impl<'a> Run<'a> {
     /// Charges the statement's memory.
     pub fn charge(&self, bytes: usize) -> Result<()> {
         self.memory.charge(bytes)
-    }
-
-    /// The same, in SQL whatever the statement's dialect is.
-    pub fn in_sql(mut self) -> Self {
-        (self.partiql, self.call.partiql) = (false, false);
-        self
     }
 
     /// Bytes charged so far.

@@ -310,6 +310,12 @@ impl Session {
         }
     }
 
+    /// The same, because a protocol that has no COPY was answered with one.
+    pub fn refuse_copy(&mut self) -> QueryError {
+        self.fail();
+        QueryError::unsupported("COPY through this protocol").hint("Use the PostgreSQL port.")
+    }
+
     /// A statement that a bug has ended in the middle may have taken the transaction along: it must not be committed, nor
     /// its savepoints be gone back to.
     fn fail_if_unfinished(&mut self) {

@@ -4,16 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::to_text;
 use ledgerstone_journal::Env;
 use ledgerstone_query::analytics;
 use ledgerstone_query::columns::ColumnOptions;
 use ledgerstone_query::database::{Database, DatabaseOptions};
-use ledgerstone_query::error::QueryError;
-use ledgerstone_query::session::{Dialect, Response, SETTING_EXECUTOR, Session};
+use ledgerstone_query::session::{Dialect, Session};
 use ledgerstone_query::work::WorkLimits;
 
-use crate::support::{PREFIX, block_on, clerk, id, key, told};
+use crate::support::{PREFIX, clerk, id, key, rows_by, told};
 
 /// In pieces of so many.
 const PIECE_ROWS: usize = 200;
@@ -44,23 +42,9 @@ fn filled() -> Arc<Database> {
     drop(database);
     let little = WorkLimits { statement_memory_bytes: 256 << 10, ..WorkLimits::default() };
     let database = open(little);
-    ask(&database, "columns", "SELECT count(*) FROM t WHERE x = 1").unwrap();
+    rows_by(&database, Dialect::Sql, "columns", "SELECT count(*) FROM t WHERE x = 1").unwrap();
     database.columns().flush().unwrap();
     database
-}
-
-fn ask(database: &Arc<Database>, executor: &str, text: &str) -> Result<Vec<String>, QueryError> {
-    let mut session = Session::over(database.clone(), clerk(Dialect::Sql));
-    block_on(session.execute(&format!("SET {SETTING_EXECUTOR} = '{executor}'")))?;
-    let mut out = Vec::new();
-    for response in block_on(session.execute(text))? {
-        let Response::Rows { mut rows, .. } = response else { panic!("no rows: {text}") };
-        while let Some(chunk) = rows.next_chunk()? {
-            let show = |datum: &Option<_>| datum.as_ref().map_or("∅".to_owned(), to_text);
-            out.extend(chunk.iter().map(|row| row.iter().map(show).collect::<Vec<_>>().join(" | ")));
-        }
-    }
-    Ok(out)
 }
 
 #[test]
@@ -82,8 +66,8 @@ fn rows_that_are_streamed_by_columns_fail_and_end_as_those_of_documents_do() {
         "SELECT w::int FROM t WHERE w <> 'none' AND w::int > 2",
         "SELECT w::int FROM t",
     ] {
-        let expected = ask(&database, "document", text);
-        match (expected, ask(&database, "columns", text)) {
+        let expected = rows_by(&database, Dialect::Sql, "document", text);
+        match (expected, rows_by(&database, Dialect::Sql, "columns", text)) {
             (Ok(expected), Ok(rows)) => {
                 assert!(expected == rows, "{text}: {} rows, {} rows", expected.len(), rows.len())
             }

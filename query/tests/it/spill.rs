@@ -4,14 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::to_text;
 use ledgerstone_journal::Env;
 use ledgerstone_query::database::{Database, DatabaseOptions, Limits};
-use ledgerstone_query::error::QueryError;
-use ledgerstone_query::session::{Dialect, Response, SETTING_EXECUTOR, Session};
+use ledgerstone_query::session::{Dialect, Response, Session};
 use ledgerstone_query::work::WorkLimits;
 
-use crate::support::{PREFIX, block_on, clerk, id, key};
+use crate::support::{PREFIX, block_on, clerk, id, key, rows_by};
 
 /// Rows of the table; each takes about a kilobyte while it is sorted.
 const ROWS: u32 = 6_000;
@@ -40,23 +38,6 @@ fn filled() -> Env {
     env
 }
 
-/// The rows, as texts.
-fn ask(database: &Arc<Database>, dialect: Dialect, executor: &str, text: &str) -> Result<Vec<String>, QueryError> {
-    let mut session = Session::over(database.clone(), clerk(dialect));
-    if dialect == Dialect::Sql {
-        block_on(session.execute(&format!("SET {SETTING_EXECUTOR} = '{executor}'"))).unwrap();
-    }
-    let mut out = Vec::new();
-    for response in block_on(session.execute(text))? {
-        let Response::Rows { mut rows, .. } = response else { panic!("no rows: {text}") };
-        while let Some(chunk) = rows.next_chunk()? {
-            let show = |datum: &Option<_>| datum.as_ref().map_or("∅".to_owned(), to_text);
-            out.extend(chunk.iter().map(|row| row.iter().map(show).collect::<Vec<_>>().join(" | ")));
-        }
-    }
-    Ok(out)
-}
-
 const SQL: [&str; 16] = [
     "SELECT * FROM t ORDER BY s, k DESC",
     // Equal keys: in the order they came.
@@ -82,14 +63,14 @@ fn a_statement_beyond_its_memory_answers_as_one_that_has_enough() {
     let env = filled();
     let much = open(&env, WorkLimits::default());
     let expected: Vec<Vec<String>> =
-        SQL.iter().map(|text| ask(&much, Dialect::Sql, "document", text).unwrap()).collect();
+        SQL.iter().map(|text| rows_by(&much, Dialect::Sql, "document", text).unwrap()).collect();
     assert_eq!((much.pool().spilled(), much.pool().memory()), (0, 0));
     much.close().unwrap();
     let little = open(&env, LITTLE);
     for (text, expected) in SQL.iter().zip(&expected) {
         for executor in ["document", "datafusion"] {
             let before = little.pool().spilled();
-            let answer = ask(&little, Dialect::Sql, executor, text);
+            let answer = rows_by(&little, Dialect::Sql, executor, text);
             assert!(answer.as_ref() == Ok(expected), "{executor}: {text}: {:?}", answer.map(|rows| rows.len()));
             assert!(little.pool().spilled() > before, "{executor}: nothing went to the disk: {text}");
             assert_eq!((little.pool().memory(), little.pool().disk()), (0, 0), "{executor}: {text}");
@@ -113,12 +94,12 @@ fn partiql_goes_beyond_its_memory_too() {
         "SELECT VALUE x FROM t AS x",
     ];
     let much = open(&env, WorkLimits::default());
-    let expected: Vec<Vec<String>> = texts.iter().map(|t| ask(&much, Dialect::PartiQl, "", t).unwrap()).collect();
+    let expected: Vec<Vec<String>> = texts.iter().map(|t| rows_by(&much, Dialect::PartiQl, "", t).unwrap()).collect();
     much.close().unwrap();
     let little = open(&env, LITTLE);
     for (text, expected) in texts.iter().zip(&expected) {
         let before = little.pool().spilled();
-        assert_eq!(&ask(&little, Dialect::PartiQl, "", text).unwrap(), expected, "{text}");
+        assert_eq!(&rows_by(&little, Dialect::PartiQl, "", text).unwrap(), expected, "{text}");
         assert!(little.pool().spilled() > before, "nothing went to the disk: {text}");
     }
 }
@@ -135,14 +116,14 @@ fn what_can_not_go_to_the_disk_is_refused_by_the_name_of_the_limit() {
         "WITH x AS MATERIALIZED (SELECT * FROM t) SELECT count(*) FROM x a, x b WHERE a.k = b.k",
     ] {
         for executor in ["document", "datafusion"] {
-            let refused = ask(&little, Dialect::Sql, executor, text).unwrap_err();
+            let refused = rows_by(&little, Dialect::Sql, executor, text).unwrap_err();
             assert_eq!(refused.code.as_str(), "53200", "{executor}: {text}: {refused}");
             let said = format!("{refused} {}", refused.hint.clone().unwrap_or_default());
             assert!(said.contains("262144") && said.contains("--limit statement_memory_bytes"), "{said}");
             assert_eq!((little.pool().memory(), little.pool().disk()), (0, 0), "{executor}: {text}");
         }
     }
-    assert_eq!(ask(&little, Dialect::Sql, "auto", "SELECT count(*) FROM t").unwrap(), [ROWS.to_string()]);
+    assert_eq!(rows_by(&little, Dialect::Sql, "auto", "SELECT count(*) FROM t").unwrap(), [ROWS.to_string()]);
 }
 
 #[test]
@@ -155,14 +136,14 @@ fn memory_and_disk_of_all_statements_are_bounded_together() {
     let kept = block_on(session.execute("SELECT * FROM t WHERE k < 900")).unwrap();
     assert!(database.pool().memory() > 300_000);
     let text = "SELECT count(*) FROM t a JOIN t b ON a.s = b.s AND a.n = b.n";
-    let refused = ask(&database, Dialect::Sql, "document", text).unwrap_err();
+    let refused = rows_by(&database, Dialect::Sql, "document", text).unwrap_err();
     assert_eq!(refused.code.as_str(), "53200");
     assert!(refused.message.contains("all_statements_memory_bytes"), "{refused}");
     drop(kept);
     assert_eq!(database.pool().memory(), 0);
     database.close().unwrap();
     let database = open(&env, WorkLimits { spill_bytes: 100_000, ..LITTLE });
-    let refused = ask(&database, Dialect::Sql, "document", SQL[0]).unwrap_err();
+    let refused = rows_by(&database, Dialect::Sql, "document", SQL[0]).unwrap_err();
     assert_eq!(refused.code.as_str(), "53200");
     assert!(refused.message.contains("spill_bytes"), "{refused}");
     assert_eq!((database.pool().memory(), database.pool().disk()), (0, 0));
@@ -185,7 +166,7 @@ fn a_correlated_subquery_does_not_add_up_what_each_of_its_runs_needed() {
     let database = open(&filled(), LITTLE);
     let text = "SELECT count(*) FROM (SELECT k, (SELECT max(x) FROM (SELECT DISTINCT b.s AS x FROM t b \
                 WHERE b.k BETWEEN a.k AND a.k + 20 ORDER BY 1) y) AS m FROM t a WHERE a.k < 300) z WHERE m IS NOT NULL";
-    assert_eq!(ask(&database, Dialect::Sql, "document", text).unwrap(), ["299"]);
+    assert_eq!(rows_by(&database, Dialect::Sql, "document", text).unwrap(), ["299"]);
 }
 
 #[test]
@@ -207,5 +188,5 @@ fn a_transaction_holds_no_more_bytes_than_its_limit_and_a_rollback_gives_them_ba
     }
     run("COMMIT").unwrap();
     let text = "SELECT count(*) FROM t WHERE s = repeat('x', 1000)";
-    assert_eq!(ask(&database, Dialect::Sql, "auto", text).unwrap(), ["60"]);
+    assert_eq!(rows_by(&database, Dialect::Sql, "auto", text).unwrap(), ["60"]);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::{Struct, Value};
+use ledgerstone_digest::ion::{Struct, Value, to_text};
 use ledgerstone_digest::note::SigningKey;
 use ledgerstone_journal::{Committed, Env};
 use ledgerstone_query::ast::{ColumnDefinition, CreateTable, Name, Span, Statement, TableName, TypeName};
@@ -17,7 +17,7 @@ use ledgerstone_query::database::{Database, DatabaseOptions, Limits, MemoryLimit
 use ledgerstone_query::error::QueryError;
 use ledgerstone_query::index::disk::IndexOptions;
 use ledgerstone_query::instance::{Instance, InstanceOptions};
-use ledgerstone_query::session::{Dialect, Door, Inline, Response, Session, SessionOptions};
+use ledgerstone_query::session::{Dialect, Door, Inline, Response, SETTING_EXECUTOR, Session, SessionOptions};
 use ledgerstone_query::transaction::{Doc, Transaction};
 use ledgerstone_query::work::WorkLimits;
 
@@ -185,6 +185,28 @@ pub fn record(fields: &[(&str, Value)]) -> Value {
 
 pub fn field(doc: &Doc, name: &str) -> Value {
     doc.data.as_deref().and_then(Value::as_struct).and_then(|s| s.get(name)).cloned().unwrap_or(Value::NULL)
+}
+
+/// The rows of a query as one executor answers it, as texts, in a session of its own.
+pub fn rows_by(
+    database: &Arc<Database>,
+    dialect: Dialect,
+    executor: &str,
+    text: &str,
+) -> Result<Vec<String>, QueryError> {
+    let mut session = Session::over(database.clone(), clerk(dialect));
+    if dialect == Dialect::Sql {
+        block_on(session.execute(&format!("SET {SETTING_EXECUTOR} = '{executor}'"))).unwrap();
+    }
+    let mut out = Vec::new();
+    for response in block_on(session.execute(text))? {
+        let Response::Rows { mut rows, .. } = response else { panic!("no rows: {text}") };
+        while let Some(chunk) = rows.next_chunk()? {
+            let show = |datum: &Option<_>| datum.as_ref().map_or("∅".to_owned(), to_text);
+            out.extend(chunk.iter().map(|row| row.iter().map(show).collect::<Vec<_>>().join(" | ")));
+        }
+    }
+    Ok(out)
 }
 
 /// Runs a text of statements and shows what each answered: its rows, cells parted by `|`, then its tag.

@@ -271,10 +271,7 @@ pub async fn run_once(
         Response::Rows { columns, rows } => Ok(Answer::Rows { columns, rows }),
         Response::Done { tag } => Ok(Answer::Done { count: count_of(&tag) }),
         Response::Empty => Ok(Answer::Done { count: 0 }),
-        Response::CopyIn(_) | Response::CopyOut(_) => {
-            session.fail();
-            Err(QueryError::unsupported("COPY through this protocol").hint("Use the PostgreSQL port."))
-        }
+        Response::CopyIn(_) | Response::CopyOut(_) => Err(session.refuse_copy()),
     }
 }
 

@@ -92,9 +92,7 @@ async fn run_and_send(
         running.set(false);
         let ran = ran.map_err(|error| status::of_query(&error, &request.statement))?;
         if matches!(ran.response, Response::CopyIn(_) | Response::CopyOut(_)) {
-            session.fail();
-            let error = QueryError::unsupported("COPY through this protocol");
-            return Err(status::of_error(error.hint("Use the PostgreSQL port.")));
+            return Err(status::of_error(session.refuse_copy()));
         }
         (ran, session.transaction_status() != TransactionStatus::Idle)
     };

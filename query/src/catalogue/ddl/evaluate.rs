@@ -27,8 +27,7 @@ pub(super) fn for_every_row(
     expr: &Expr,
     (ty, column): (&TypeName, &SqlType),
 ) -> Result<Vec<Option<Value>>> {
-    let cast = ExprKind::Cast { expr: Box::new(expr.clone()), ty: ty.clone() };
-    let query = select(Expr { kind: cast, span: expr.span }, vec![from_table(table, expr.span)], None);
+    let query = select(cast(expr, ty), vec![from_table(table, expr.span)], None);
     let value = |row: Vec<Option<Value>>| row.into_iter().next().flatten().filter(|v| !v.is_null());
     Ok(rows(tx, query)?.into_iter().map(|row| value(row).map(|v| storable(v, column))).collect())
 }
@@ -64,7 +63,7 @@ pub(super) fn check_is_sound(tx: &mut Transaction, table: &Table, check: &Expr) 
 /// Refuses a default that is no value of its column's type.
 pub(super) fn default_is_sound(tx: &mut Transaction, default: &Expr, ty: &TypeName) -> Result<()> {
     let info = session(tx);
-    let query = Statement::Query(Box::new(cast_to(default, ty)));
+    let query = Statement::Query(Box::new(select(cast(default, ty), Vec::new(), None)));
     match bind::plan(&mut context(tx, &info), &query) {
         Err(error) if error.code == SqlState::UNDEFINED_COLUMN => {
             let refused =
@@ -90,9 +89,8 @@ fn from_table(table: &Table, span: Span) -> From {
     From::Path { path, as_of: None, alias: Alias::default() }
 }
 
-fn cast_to(expr: &Expr, ty: &TypeName) -> Query {
-    let cast = ExprKind::Cast { expr: Box::new(expr.clone()), ty: ty.clone() };
-    select(Expr { kind: cast, span: expr.span }, Vec::new(), None)
+fn cast(expr: &Expr, ty: &TypeName) -> Expr {
+    Expr { kind: ExprKind::Cast { expr: Box::new(expr.clone()), ty: ty.clone() }, span: expr.span }
 }
 
 /// `CREATE TABLE t AS query`: the columns are the query's, the documents its rows.
