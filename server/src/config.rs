@@ -116,7 +116,7 @@ limits! {
     connections: 4_096, 1, 1 << 20, "connections";
     /// Text of one simple query or one prepared statement.
     statement_bytes: 16 << 20, 1_024, 1 << 29, "bytes";
-    /// One Bind message: all parameters of one execution.
+    /// One Bind message: all parameters of one execution; and those of all portals that have a name and are open.
     parameters_bytes: 64 << 20, 1_024, 1 << 29, "bytes";
     /// One CopyData message.
     copy_message_bytes: 16 << 20, 1_024, 1 << 29, "bytes";

@@ -410,11 +410,13 @@ fn refused(error: SettingError) -> QueryError {
         SettingError::Unknown(_) => SqlState::UNDEFINED_OBJECT,
         SettingError::ReadOnly(_) => SqlState::CANNOT_CHANGE_PARAMETER,
         SettingError::Invalid { .. } => SqlState::INVALID_PARAMETER_VALUE,
+        SettingError::TooLong => SqlState::PROGRAM_LIMIT_EXCEEDED,
     };
     let message = error.to_string();
     let query_error = QueryError::new(code, message);
     match error {
         SettingError::Invalid { hint, .. } => query_error.hint(hint),
+        SettingError::TooLong => query_error.hint("RESET those that are not needed, or keep long texts in a table."),
         SettingError::Unknown(_) | SettingError::ReadOnly(_) => query_error,
     }
 }

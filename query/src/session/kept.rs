@@ -22,6 +22,9 @@ use crate::{Noted, Parsed};
 
 /// Prepared statements of a session, at most; a door may have a lower limit for those of its protocol.
 pub const PREPARED_MAX: usize = 100_000;
+/// Bytes of the texts of a session's prepared statements that have a name. What is kept of one beside its text is several
+/// times as much.
+pub const PREPARED_BYTES_MAX: usize = 64 << 20;
 /// Open cursors of a session, at most.
 pub const CURSORS_MAX: usize = 1_000;
 /// Bytes of rows that the cursors of a session keep to go back to, each.
@@ -33,6 +36,8 @@ const CHUNK_ROWS: usize = 1_024;
 #[derive(Default)]
 pub(super) struct Kept {
     statements: HashMap<Arc<str>, Arc<Prepared>>,
+    /// The texts of those that have a name.
+    statement_bytes: usize,
     cursors: HashMap<Arc<str>, Cursor>,
 }
 
@@ -52,11 +57,27 @@ pub(super) struct Execution {
     pub parameters: Vec<Option<Value>>,
 }
 
+impl Kept {
+    /// Forgets all prepared statements but the unnamed one, which belongs to the protocol.
+    fn forget_named(&mut self) {
+        self.statements.retain(|name, _| name.is_empty());
+        self.statement_bytes = 0;
+    }
+}
+
 impl Session {
     /// Keeps a prepared statement under a name; the unnamed one is replaced, any other must be new.
     pub fn keep_prepared(&mut self, name: &str, prepared: Arc<Prepared>) -> Result<(), QueryError> {
         if !name.is_empty() {
             self.check_prepared_name(name)?;
+            let bytes = self.kept.statement_bytes + prepared.text.len();
+            if bytes > PREPARED_BYTES_MAX {
+                let message = format!(
+                    "the texts of a session's prepared statements may have {PREPARED_BYTES_MAX} bytes together"
+                );
+                return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).hint("DEALLOCATE some."));
+            }
+            self.kept.statement_bytes = bytes;
         }
         self.kept.statements.insert(name.into(), prepared);
         Ok(())
@@ -85,7 +106,11 @@ impl Session {
 
     /// Forgets a prepared statement; whether there was one.
     pub fn forget_prepared(&mut self, name: &str) -> bool {
-        self.kept.statements.remove(name).is_some()
+        let Some(forgotten) = self.kept.statements.remove(name) else { return false };
+        if !name.is_empty() {
+            self.kept.statement_bytes -= forgotten.text.len();
+        }
+        true
     }
 
     pub(super) fn prepare_command(
@@ -106,7 +131,7 @@ impl Session {
     pub(super) fn deallocate(&mut self, name: Option<&Name>) -> Result<Response, QueryError> {
         let tag = match name {
             None => {
-                self.kept.statements.retain(|name, _| name.is_empty());
+                self.kept.forget_named();
                 "DEALLOCATE ALL"
             }
             Some(name) if self.forget_prepared(&name.text) => "DEALLOCATE",
@@ -286,7 +311,7 @@ impl Session {
             return Err(QueryError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
         }
         self.kept.cursors.clear();
-        self.kept.statements.retain(|name, _| name.is_empty());
+        self.kept.forget_named();
         if let Some(holder) = &self.info.advisory {
             holder.unlock_all();
         }

@@ -17,6 +17,9 @@ pub const SETTING_EXECUTOR: &str = "ledgerstone.executor";
 /// From how many scanned documents on `auto` chooses DataFusion.
 pub const SETTING_ANALYTIC_DOCUMENTS: &str = "ledgerstone.analytic_documents";
 
+/// Names and values that differ from the defaults, of one session: an application's own may be of any length.
+pub const SETTINGS_BYTES_MAX: usize = 256 << 10;
+
 /// The client token of the next commit; empty by default.
 const CLIENT_TOKEN: &str = "ledgerstone.client_token";
 
@@ -35,6 +38,8 @@ pub enum SettingError {
     ReadOnly(String),
     #[error("invalid value for parameter \"{name}\": \"{value}\"")]
     Invalid { name: String, value: String, hint: String },
+    #[error("the settings of a session may have {SETTINGS_BYTES_MAX} bytes together")]
+    TooLong,
 }
 
 /// What values a parameter takes.
@@ -158,6 +163,11 @@ impl Settings {
             Some(parameter) => Cow::Borrowed(parameter.name),
             None => Cow::Owned(name.into_owned()),
         };
+        let others = self.changed.iter().filter(|(name, _)| **name != key);
+        let kept: usize = others.map(|(name, value)| name.len() + value.len()).sum();
+        if kept + key.len() + value.len() > SETTINGS_BYTES_MAX {
+            return Err(SettingError::TooLong);
+        }
         Arc::make_mut(&mut self.changed).insert(key, Arc::from(value.as_ref()));
         Ok(())
     }

@@ -46,6 +46,33 @@ fn prepared_statements_are_kept_until_they_are_deallocated() {
     }
 }
 
+#[test]
+fn what_a_session_keeps_by_name_is_bounded_in_bytes() {
+    let memory = Memory::new(5);
+    let mut s = session(&memory);
+    let long = "x".repeat(100 << 10);
+    for (text, answer) in [
+        (format!("SET app.one = '{long}'"), "SET"),
+        (format!("SET app.two = '{long}'"), "SET"),
+        (format!("SET app.three = '{long}'"), "54000"),
+        // The same name again counts once.
+        (format!("SET app.two = '{long}y'"), "SET"),
+        ("RESET app.one".to_owned(), "RESET"),
+        (format!("SET app.three = '{long}'"), "SET"),
+    ] {
+        assert_eq!(say(&mut s, &text), answer, "{}", &text[..20]);
+    }
+    let long = "x".repeat(15 << 20);
+    for number in 0..4 {
+        assert_eq!(say(&mut s, &format!("PREPARE p{number} AS SELECT '{long}'")), "PREPARE", "{number}");
+    }
+    assert_eq!(say(&mut s, &format!("PREPARE p4 AS SELECT '{long}'")), "54000");
+    assert_eq!(say(&mut s, "DEALLOCATE p2"), "DEALLOCATE");
+    assert_eq!(say(&mut s, &format!("PREPARE p4 AS SELECT '{long}'")), "PREPARE");
+    assert_eq!(say(&mut s, "DEALLOCATE ALL"), "DEALLOCATE ALL");
+    assert_eq!(say(&mut s, &format!("PREPARE p0 AS SELECT '{long}'")), "PREPARE");
+}
+
 /// A parsed statement is kept with its text and the hash of it, for all sessions.
 #[test]
 fn blocks_note_each_statements_own_text_however_often_it_runs() {

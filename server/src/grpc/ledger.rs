@@ -133,8 +133,10 @@ impl LedgerService for LedgerDoor {
         &self,
         request: Request<v1::FindCommitRequest>,
     ) -> Result<Response<v1::FindCommitResponse>, Status> {
-        self.options.gate.admit(request.metadata())?;
+        let caller = self.options.gate.admit(request.metadata())?;
         let request = request.into_inner();
+        // Whoever may open a session, as the one was that has committed.
+        self.permit(&caller, name_or_main(&request.ledger), Action::SendCommand)?;
         if request.client_token.is_empty() || request.statement_digests.len() > DIGESTS_MAX {
             return Err(Status::invalid_argument("give a client token and at most a million digests"));
         }

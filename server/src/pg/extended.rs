@@ -34,6 +34,8 @@ pub struct Extended {
 struct Portal {
     prepared: Arc<Prepared>,
     parameters: Vec<Option<Value>>,
+    /// What the parameters had in their message.
+    parameter_bytes: u64,
     formats: Formats,
     state: PortalState,
 }
@@ -155,17 +157,20 @@ impl Connection<'_> {
             .ok_or_else(|| protocol("the result formats do not fit the columns"))?;
         let now_micros = self.session.info().transaction_time_ms.saturating_mul(1_000);
         let mut parameters = Vec::with_capacity(expected);
+        let parameter_bytes = bind.parameters().map(|bytes| bytes.map_or(0, <[u8]>::len) as u64).sum();
         for (at, (bytes, ty)) in bind.parameters().zip(&prepared.parameter_types).enumerate() {
             let value = bytes.map(|bytes| parameter(bytes, ty, formats.is_binary(at), now_micros));
             parameters.push(value.transpose().map_err(|error| in_parameter(error, at))?);
         }
         let most = self.server.config.limits.portals;
-        let portal = Portal { prepared, parameters, formats: results, state: PortalState::Fresh };
+        let portal = Portal { prepared, parameters, parameter_bytes, formats: results, state: PortalState::Fresh };
         if bind.portal.is_empty() {
             self.extended.unnamed = Some(portal);
             return Ok(());
         }
         let count = (self.extended.portals.len() + usize::from(self.extended.unnamed.is_some())) as u64;
+        let open_bytes: u64 = self.extended.portals.values().map(|portal| portal.parameter_bytes).sum();
+        let bytes_most = self.server.config.limits.parameters_bytes;
         match self.extended.portals.entry(bind.portal) {
             Entry::Occupied(entry) => {
                 return Err(QueryError::new(SqlState("42P03"), format!("cursor \"{}\" already exists", entry.key())));
@@ -175,6 +180,13 @@ impl Connection<'_> {
                     SqlState::PROGRAM_LIMIT_EXCEEDED,
                     format!("a connection may have {most} open portals"),
                 ));
+            }
+            Entry::Vacant(_) if open_bytes.saturating_add(parameter_bytes) > bytes_most => {
+                return Err(QueryError::new(
+                    SqlState::PROGRAM_LIMIT_EXCEEDED,
+                    format!("the parameters of a connection's open portals may have {bytes_most} bytes together"),
+                )
+                .hint("Close some, or raise --limit parameters_bytes."));
             }
             Entry::Vacant(entry) => {
                 entry.insert(portal);

@@ -200,6 +200,26 @@ fn a_statement_over_the_limit_is_refused_without_being_kept() {
     assert_eq!(server.psql_ok(&format!("SELECT length('{}')", "x".repeat(60_000))), "60000");
 }
 
+#[test]
+fn parameters_of_open_portals_are_bounded_together() {
+    let server = Server::start_with(&["--limit", "parameters_bytes=100000"]);
+    let mut stream = raw(&server);
+    let mut text = frame(b'Q', b"BEGIN\0");
+    text.extend(frame(b'P', b"s\0SELECT $1::text\0\0\0"));
+    for name in [b'a', b'b', b'c'] {
+        let mut body = vec![name, 0, b's', 0, 0, 0, 0, 1];
+        body.extend_from_slice(&40_000_u32.to_be_bytes());
+        body.extend_from_slice(&[b'x'; 40_000]);
+        body.extend_from_slice(&[0, 0]);
+        text.extend(frame(b'B', &body));
+    }
+    text.extend(frame(b'S', b""));
+    stream.write_all(&text).unwrap();
+    let answer = until_ready(&mut stream) + &until_ready(&mut stream);
+    assert_eq!(answer.matches("C54000").count(), 1, "{answer}");
+    assert!(answer.contains("open portals"), "{answer}");
+}
+
 #[tokio::test]
 async fn a_thousand_idle_connections_leave_room_for_work() {
     let server = Server::start();
