@@ -8,7 +8,8 @@
 //! | `<id>.<key id>.old.key` | was in force before |
 //!
 //! Names are for people. A crash may leave them as they were at any moment of a rotation; the next start puts them right.
-//! No key is ever overwritten or removed here.
+//! No key is ever overwritten or removed here. They only go forward: a backup from before a rotation, opened beside the ledger
+//! itself, finds its key under the name of an old one and leaves it there, because old keys are what people destroy.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,8 @@ pub trait KeySource: Send + Sync {
     /// Makes a key of this name. It survives a power failure when this returns.
     fn make(&self, origin: &str, rng: &dyn Rng) -> Result<SigningKey, KeyError>;
 
-    /// This key is in force: it takes the name where people look for it, and the one that was there another.
+    /// This key is in force: it takes the name where people look for it, and the one that was there another. One that was in
+    /// force before stays where it is.
     fn settle(&self, current: &VerifierKey) -> Result<(), KeyError>;
 }
 
@@ -189,6 +191,15 @@ impl<F: KeyFiles> KeySource for KeyRing<F> {
         let Some((found, _)) = keys.iter().find(|(_, key)| key.verifier() == current) else {
             return Err(KeyError::Missing { path: self.files.dir().join(usual) });
         };
+        let holds_usual = keys.first().is_some_and(|(name, _)| *name == usual);
+        if holds_usual && *found == old_key_file(self.ledger, current) {
+            tracing::warn!(
+                key = found,
+                "this ledger goes on with a key that another one has followed under the same id: it is a copy from before a \
+                 rotation; that file must be kept as long as this copy is written to"
+            );
+            return Ok(());
+        }
         // A crash between these leaves no file under the usual name, and both under names where they are found.
         if let Some((name, key)) = keys.first().filter(|(name, _)| *name == usual) {
             self.files.rename(name, &old_key_file(self.ledger, key.verifier()))?;
@@ -312,16 +323,20 @@ mod tests {
     }
 
     #[test]
-    fn going_back_to_an_old_key_loses_none() {
+    fn a_copy_from_before_a_rotation_takes_no_name_from_the_key_in_force() {
         let env = Env::memory(1);
         let ring = ring(&env);
         ring.create(&key(1)).unwrap();
         let new = ring.make(&origin(), &SeededRng::new(5)).unwrap();
         for current in [&new, &key(1), &new, &key(1)] {
             ring.settle(current.verifier()).unwrap();
-            let all = ring.all().unwrap();
-            assert_eq!(all.len(), 2);
-            assert_eq!(all[0].1.verifier(), current.verifier());
+            assert_eq!(ring.find(current.verifier()).unwrap().verifier(), current.verifier());
+            let all: Vec<_> =
+                ring.all().unwrap().into_iter().map(|(name, key)| (name, key.verifier().clone())).collect();
+            let old = old_key_file(LEDGER, key(1).verifier());
+            assert_eq!(all, [(ring.usual(), new.verifier().clone()), (old, key(1).verifier().clone())]);
         }
+        let vkey = read_file(&*env.storage, &Path::new("/keys").join(ring.usual_vkey()), 1000).unwrap();
+        assert_eq!(String::from_utf8(vkey).unwrap(), format!("{}\n", new.verifier()));
     }
 }

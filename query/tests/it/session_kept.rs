@@ -50,10 +50,11 @@ fn prepared_statements_are_kept_until_they_are_deallocated() {
 fn what_a_session_keeps_by_name_is_bounded_in_bytes() {
     let memory = Memory::new(5);
     let mut s = session(&memory);
-    let long = "x".repeat(100 << 10);
+    let long = "x".repeat(60 << 10);
     for (text, answer) in [
         (format!("SET app.one = '{long}'"), "SET"),
         (format!("SET app.two = '{long}'"), "SET"),
+        (format!("SET app.a = '{long}'; SET app.b = '{long}'"), "SET SET"),
         (format!("SET app.three = '{long}'"), "54000"),
         // The same name again counts once.
         (format!("SET app.two = '{long}y'"), "SET"),
