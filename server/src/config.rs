@@ -63,6 +63,11 @@ pub enum ConfigError {
         "the keys directory {keys} lies inside the data directory {data}; keys must not be where backups take them"
     )]
     KeysInsideData { keys: PathBuf, data: PathBuf },
+    #[error(
+        "--policy says what each user may do, but without --users everybody calls himself as he likes on the PostgreSQL \
+         port; add --users FILE"
+    )]
+    PolicyWithoutUsers,
     #[error("--tls-cert and --tls-key belong together: one of them is missing")]
     HalfTls,
     #[error("--limit {0}: use NAME=NUMBER; names are {1}")]
@@ -130,6 +135,10 @@ limits! {
     idle_in_transaction_seconds: 600, 0, 86_400, "seconds";
     /// One statement; 0 is no limit.
     statement_seconds: 0, 0, 86_400, "seconds";
+    /// Client connections on the HTTP port, at once.
+    http_connections: 4_096, 1, 1 << 20, "connections";
+    /// From one answer on the HTTP port to the end of the next request's headers.
+    http_idle_seconds: 300, 1, 86_400, "seconds";
     /// Open sessions of the gRPC ledger service.
     grpc_sessions: 1_000, 1, 1 << 20, "sessions";
     /// A gRPC session in which nothing is asked for this long is closed, its transaction rolled back.
@@ -256,6 +265,9 @@ impl ServeConfig {
         if !self.http.ip().is_loopback() {
             return Err(ConfigError::OpenHttp(self.http));
         }
+        if self.policy.is_some() && self.users.is_none() {
+            return Err(ConfigError::PolicyWithoutUsers);
+        }
         let (keys, data) = (absolute(&self.keys), absolute(&self.data));
         if keys.starts_with(&data) {
             return Err(ConfigError::KeysInsideData { keys, data });
@@ -327,6 +339,9 @@ mod tests {
         assert!(config().check().is_ok());
         let open = ServeConfig { postgres: "0.0.0.0:7432".parse().unwrap(), ..config() };
         assert!(matches!(open.check(), Err(ConfigError::OpenPostgres(_))));
+        let policy = ServeConfig { policy: Some("policy.json".into()), ..config() };
+        assert!(matches!(policy.check(), Err(ConfigError::PolicyWithoutUsers)));
+        assert!(ServeConfig { users: Some("users".into()), ..policy }.check().is_ok());
         let half = ServeConfig { users: Some("users".into()), ..open.clone() };
         assert!(matches!(half.check(), Err(ConfigError::OpenPostgres(_))));
         let tls = Some(TlsFiles { certificates: "cert".into(), key: "key".into() });

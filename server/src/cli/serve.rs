@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ledgerstone_journal::Env;
 use ledgerstone_journal::env::help_for;
@@ -255,7 +256,7 @@ async fn listen(
     let (stop, stopped) = watch::channel(false);
     let grpc = grpc::Options {
         limits: grpc::Limits::of(&config.limits),
-        gate: gate(users.as_ref()),
+        gate: gate(users.as_ref(), &door),
         rng: Env::production().rng,
         runtime: pg::runtime(),
         shutdown: stopped.clone(),
@@ -268,6 +269,7 @@ async fn listen(
         shutdown: stopped.clone(),
     };
     let streams = Streams::open(Arc::clone(&instance), streams);
+    let anyone = matches!(door, qldb::Door::Open);
     let qldb = qldb::Options {
         streams: Arc::clone(&streams),
         limits: qldb::Limits::of(&config.limits),
@@ -280,8 +282,13 @@ async fn listen(
         shutdown: stopped.clone(),
     };
     let flight = flight::Limits::of(&config.limits);
-    let state = HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics), grpc, flight, qldb };
-    let mut http = tokio::spawn(http::serve(state, http, stopped.clone()));
+    let state =
+        HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics), grpc, flight, qldb, anyone };
+    let limits = http::Limits {
+        connections: usize::try_from(config.limits.http_connections).unwrap_or(usize::MAX),
+        headers: Duration::from_secs(config.limits.http_idle_seconds),
+    };
+    let mut http = tokio::spawn(http::serve(state, http, limits, stopped.clone()));
     let scrubbing = scrub::run(Arc::clone(&instance), Arc::clone(&metrics), config.limits, stopped.clone());
     let scrubber = tokio::spawn(scrubbing);
     let packing = pack::run(Arc::clone(&instance), Arc::clone(&metrics), config.limits, stopped.clone());
@@ -319,15 +326,17 @@ fn named_kinesis(url: &str) -> Result<Kinesis, ServeError> {
     Ok(Kinesis { endpoint, roots, credentials, region: region_from_environment() })
 }
 
-/// Who may call on the HTTP port: with a users file, who knows a password, as on the other port.
-fn gate(users: Option<&Arc<Users>>) -> Arc<dyn grpc::Gate> {
+/// Who may call on the HTTP port: with a users file, who knows a password, as on the other port. Where callers of QLDB's API have
+/// to prove who they are, nobody gets around that by another protocol of the same port.
+fn gate(users: Option<&Arc<Users>>, door: &qldb::Door) -> Arc<dyn grpc::Gate> {
     match users {
         Some(users) => {
             let mut seed = [0; 32];
             Env::production().rng.fill(&mut seed);
             Arc::new(grpc::Passwords::new(Arc::clone(users), seed))
         }
-        None => Arc::new(grpc::Anyone),
+        None if matches!(door, qldb::Door::Open) => Arc::new(grpc::Anyone),
+        None => Arc::new(grpc::Nobody),
     }
 }
 

@@ -45,7 +45,7 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use ledgerstone_query::instance::Instance;
 
-use crate::{config, grpc};
+use crate::{config, grpc, http};
 use keeper::Keeper;
 use service::Flight;
 
@@ -94,7 +94,10 @@ pub fn routes(instance: Arc<Instance>, options: grpc::Options, limits: Limits) -
     tokio::spawn(crate::sessions::sweep(Arc::downgrade(&keeper), shutdown.clone()));
     let request_bytes = limits.sessions.request_bytes;
     let flight = Flight { instance, keeper, options: grpc::Options { limits: limits.sessions, ..options } };
+    let admit: Arc<http::Admit> = Arc::new(flight.doorkeeper());
     let service =
         FlightServiceServer::new(flight).max_decoding_message_size(request_bytes).max_encoding_message_size(usize::MAX);
-    axum::Router::new().route_service(&format!("/{SERVICE_NAME}/{{*method}}"), service)
+    axum::Router::new()
+        .route_service(&format!("/{SERVICE_NAME}/{{*method}}"), service)
+        .layer(axum::middleware::from_fn_with_state(admit, http::admit_first))
 }

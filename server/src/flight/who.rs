@@ -8,6 +8,8 @@
 //! | `database`, or `catalog` | the ledger |
 //! | `ledgerstone-dialect` | `sql` or `partiql` |
 
+use std::sync::Arc;
+
 use ledgerstone_digest::Id;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::session::Dialect;
@@ -45,9 +47,7 @@ impl Flight {
         let given = authorization(metadata)?;
         let (signed, session) = match given.and_then(bearer) {
             Some(token) => {
-                let gone =
-                    |_| Status::unauthenticated("the token is not known, or was not used too long: sign in again");
-                let (signed, in_use) = self.keeper.sessions.find_where(token, |_| true).map_err(gone)?;
+                let (signed, in_use) = self.keeper.sessions.find_where(token, |_| true).map_err(|_| token_is_gone())?;
                 (signed, Some((token.to_owned(), in_use)))
             }
             None => {
@@ -73,6 +73,21 @@ impl Flight {
         })
     }
 
+    /// Says by a call's headers alone whether its message is to be read: `who` would not refuse them. A handshake may say who
+    /// it is in its message.
+    pub fn doorkeeper(&self) -> impl Fn(&str, &MetadataMap) -> Result<(), Status> + use<> {
+        let (gate, keeper) = (Arc::clone(&self.options.gate), Arc::clone(&self.keeper));
+        move |path, metadata| {
+            if path.ends_with("/Handshake") {
+                return Ok(());
+            }
+            match authorization(metadata)?.and_then(bearer) {
+                Some(token) => keeper.sessions.find_where(token, |_| true).map(drop).map_err(|_| token_is_gone()),
+                None => gate.admit(metadata).map(drop),
+            }
+        }
+    }
+
     /// Who asks without a token.
     pub fn sign(&self, metadata: &MetadataMap) -> Result<Signed, Status> {
         let caller = self.options.gate.admit(metadata)?;
@@ -85,6 +100,10 @@ impl Flight {
         let user = caller.user(&asked)?;
         Ok(Signed { caller, user })
     }
+}
+
+fn token_is_gone() -> Status {
+    Status::unauthenticated("the token is not known, or was not used too long: sign in again")
 }
 
 fn authorization(metadata: &MetadataMap) -> Result<Option<&str>, Status> {

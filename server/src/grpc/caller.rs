@@ -27,6 +27,17 @@ impl Gate for Anyone {
     }
 }
 
+/// Lets nobody in: a server whose users have access keys, which only QLDB's API reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+impl Gate for Nobody {
+    fn admit(&self, _metadata: &MetadataMap) -> Result<Caller, Status> {
+        let what = "this server knows access keys of QLDB's API alone; to be asked in this way, start it with --users";
+        Err(Status::unauthenticated(what))
+    }
+}
+
 impl Caller {
     /// The user of a session: the proved name, or the one asked for.
     pub fn user(&self, asked: &str) -> Result<String, Status> {

@@ -36,8 +36,8 @@ use ledgerstone_query::instance::Instance;
 use ledgerstone_query::session::Runtime;
 use tokio::sync::{Semaphore, watch};
 
-use crate::config;
-pub use caller::{Anyone, Caller, Gate};
+use crate::{config, http};
+pub use caller::{Anyone, Caller, Gate, Nobody};
 pub use execute::Leave;
 pub use ledger::{blocking, name_or_main};
 pub use passwords::{Passwords, basic};
@@ -106,6 +106,8 @@ pub fn routes(instance: Arc<Instance>, options: Options) -> axum::Router {
     let request_bytes = options.limits.request_bytes;
     let registry = Registry::new(options.limits, Arc::clone(&options.rng));
     tokio::spawn(crate::sessions::sweep(Arc::downgrade(&registry), options.shutdown.clone()));
+    let gate = Arc::clone(&options.gate);
+    let admit: Arc<http::Admit> = Arc::new(move |_, metadata| gate.admit(metadata).map(drop));
     let digest = digest::Digest {
         instance: Arc::clone(&instance),
         gate: Arc::clone(&options.gate),
@@ -123,4 +125,5 @@ pub fn routes(instance: Arc<Instance>, options: Options) -> axum::Router {
     axum::Router::new()
         .route_service(&format!("/{}/{{*method}}", ledger_service_server::SERVICE_NAME), ledger)
         .route_service(&format!("/{}/{{*method}}", digest_service_server::SERVICE_NAME), digest)
+        .layer(axum::middleware::from_fn_with_state(admit, http::admit_first))
 }

@@ -1,5 +1,8 @@
 //! The HTTP port: health, metrics, gRPC, Flight SQL and QLDB's session API; tiles join them on the same listener.
 
+mod connections;
+mod doorway;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,14 +10,15 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
 use ledgerstone_query::instance::Instance;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::metrics::{LedgerMetrics, Metrics};
 use crate::qldb;
-use crate::{flight, grpc, socket};
+use crate::{flight, grpc};
+pub use connections::Limits;
+pub use doorway::{Admit, admit_first};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -24,6 +28,8 @@ pub struct HttpState {
     pub grpc: grpc::Options,
     pub flight: flight::Limits,
     pub qldb: qldb::Options,
+    /// Callers prove nothing at any door.
+    pub anyone: bool,
 }
 
 /// The routes of the port.
@@ -31,22 +37,19 @@ pub fn router(state: HttpState) -> Router {
     let grpc = grpc::routes(Arc::clone(&state.instance), state.grpc.clone());
     let flight = flight::routes(Arc::clone(&state.instance), state.grpc.clone(), state.flight);
     let qldb = qldb::routes(Arc::clone(&state.instance), state.qldb.clone());
+    let refuse_pages = axum::middleware::from_fn_with_state(state.anyone, doorway::refuse_pages);
     let own = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(state);
-    own.merge(grpc).merge(flight).merge(qldb)
+    own.merge(grpc).merge(flight).merge(qldb).layer(refuse_pages)
 }
 
 /// Serves until told to stop.
 pub async fn serve(
     state: HttpState,
     listener: TcpListener,
-    mut shutdown: watch::Receiver<bool>,
+    limits: Limits,
+    shutdown: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let listener = listener.tap_io(|stream| socket::prepare(stream, None));
-    axum::serve(listener, router(state))
-        .with_graceful_shutdown(async move {
-            let _ = shutdown.wait_for(|stop| *stop).await;
-        })
-        .await
+    connections::serve(router(state), listener, limits, shutdown).await
 }
 
 /// 200 when every ledger answers, 503 otherwise.

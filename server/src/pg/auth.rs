@@ -2,6 +2,7 @@
 //! exchange that proves a password without showing it. The exchange itself is pgwire's.
 
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -23,6 +24,8 @@ pub struct Users {
     verifiers: HashMap<String, Verifier>,
     /// Makes the salt shown for a name that does not exist the same each time it is asked for.
     mock_seed: [u8; 32],
+    /// The rounds shown for such a name: those that most names have.
+    mock_iterations: usize,
 }
 
 #[derive(Clone)]
@@ -46,6 +49,8 @@ pub enum UsersError {
     Line { path: PathBuf, line: usize, what: &'static str },
     #[error("the users file {0} names nobody, so nobody could connect")]
     Empty(PathBuf),
+    #[error("the users file {path} can be written by anybody (mode {mode:04o}); run: chmod o-w {path}")]
+    TooOpen { path: PathBuf, mode: u32 },
 }
 
 /// An exchange that waits for the client's proof.
@@ -63,8 +68,14 @@ impl Users {
     /// Reads `NAME:VERIFIER` lines; empty lines and lines that start with `#` are skipped.
     pub fn read(path: &Path, mock_seed: [u8; 32]) -> Result<Users, UsersError> {
         let read = |source| UsersError::Read { path: path.to_path_buf(), source };
-        if std::fs::metadata(path).map_err(read)?.len() > FILE_BYTES_MAX {
+        let facts = std::fs::metadata(path).map_err(read)?;
+        if facts.len() > FILE_BYTES_MAX {
             return Err(UsersError::TooLarge(path.to_path_buf()));
+        }
+        // Who may write to it may be anybody.
+        let mode = facts.permissions().mode() & 0o7777;
+        if mode & 0o002 != 0 {
+            return Err(UsersError::TooOpen { path: path.to_path_buf(), mode });
         }
         let text = std::fs::read_to_string(path).map_err(read)?;
         let mut verifiers = HashMap::new();
@@ -83,7 +94,8 @@ impl Users {
         if verifiers.is_empty() {
             return Err(UsersError::Empty(path.to_path_buf()));
         }
-        Ok(Users { verifiers, mock_seed })
+        let mock_iterations = most_common(verifiers.values().map(|verifier: &Verifier| verifier.iterations));
+        Ok(Users { verifiers, mock_seed, mock_iterations })
     }
 
     /// Answers the client's first message. An unknown name gets an answer that looks like any other.
@@ -112,7 +124,7 @@ impl Users {
     fn mock(&self, user: &str) -> Verifier {
         let salt = Hash::sha256(&[&self.mock_seed, user.as_bytes()]).0;
         Verifier {
-            iterations: ITERATIONS,
+            iterations: self.mock_iterations,
             salt: salt[..16].to_vec(),
             stored_key: salt.to_vec(),
             server_key: salt.to_vec(),
@@ -126,6 +138,14 @@ impl Exchange {
         let answer = self.waiting.on_client_final_message(client_final).map_err(|_| Refused)?;
         if self.known { Ok(answer) } else { Err(Refused) }
     }
+}
+
+fn most_common(all: impl Iterator<Item = usize>) -> usize {
+    let mut counts: HashMap<usize, usize> = HashMap::new();
+    for number in all {
+        *counts.entry(number).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(number, count)| (*count, *number)).map_or(ITERATIONS, |(number, _)| number)
 }
 
 /// A line for the users file. The salt must be random.

@@ -115,14 +115,20 @@ impl AccessKeys {
 }
 
 impl Door {
+    /// Refuses what need not be read: the headers alone say that nobody has signed it.
+    pub fn knock(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        match self {
+            Door::Open => Ok(()),
+            Door::Closed => Err(closed()),
+            Door::Keys(_) => signed_headers(headers, now_seconds()).map(drop),
+        }
+    }
+
     /// The user who signed this request.
     pub fn admit(&self, request: &Request<'_>) -> Result<String, Failure> {
         match self {
             Door::Open => Ok(ANYONE.to_owned()),
-            Door::Closed => Err(Failure::unauthorized(
-                "AccessDeniedException",
-                "this server has users, and no access keys for this API: start it with --access-keys FILE",
-            )),
+            Door::Closed => Err(closed()),
             Door::Keys(keys) => keys.verify(request, now_seconds()),
         }
     }
@@ -130,28 +136,9 @@ impl Door {
 
 impl AccessKeys {
     fn verify(&self, request: &Request<'_>, now: u64) -> Result<String, Failure> {
-        let wrong = |what: &str| Failure::unauthorized("IncompleteSignatureException", what);
-        let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
-        let Some(header) = text("authorization") else {
-            return Err(Failure::unauthorized("MissingAuthenticationTokenException", "the request is not signed"));
-        };
-        let authorization = Authorization::parse(header).ok_or_else(|| wrong("Authorization cannot be read"))?;
-        let time = text("x-amz-date").ok_or_else(|| wrong("X-Amz-Date is missing"))?;
-        let signed_at = seconds(time).ok_or_else(|| wrong("X-Amz-Date is not a time such as 20260102T030405Z"))?;
-        if !time.starts_with(authorization.date) {
-            return Err(wrong("the credential's date is not that of X-Amz-Date"));
-        }
-        if signed_at.abs_diff(now) > SKEW_SECONDS_MAX {
-            return Err(Failure::unauthorized(
-                "RequestTimeTooSkewed",
-                format!("the request's time is {} s off; set the clock right", signed_at.abs_diff(now)),
-            ));
-        }
-        if !["host", "x-amz-date"].iter().all(|name| authorization.signed.contains(name)) {
-            return Err(wrong("Host and X-Amz-Date must be signed"));
-        }
+        let (authorization, time) = signed_headers(request.headers, now)?;
         let hash = Hash::sha256(&[request.body]).to_string();
-        if text("x-amz-content-sha256").is_some_and(|told| told != hash) {
+        if header(request.headers, "x-amz-content-sha256").is_some_and(|told| told != hash) {
             return Err(wrong("X-Amz-Content-SHA256 is not that of the body"));
         }
         let canonical = request
@@ -172,6 +159,44 @@ impl AccessKeys {
             None => Err(Failure::unauthorized("UnrecognizedClientException", "this server has no such access key")),
         }
     }
+}
+
+/// What the headers say of the signature, and the time at which it was made.
+fn signed_headers(headers: &HeaderMap, now: u64) -> Result<(Authorization<'_>, &str), Failure> {
+    let Some(given) = header(headers, "authorization") else {
+        return Err(Failure::unauthorized("MissingAuthenticationTokenException", "the request is not signed"));
+    };
+    let authorization = Authorization::parse(given).ok_or_else(|| wrong("Authorization cannot be read"))?;
+    let time = header(headers, "x-amz-date").ok_or_else(|| wrong("X-Amz-Date is missing"))?;
+    let signed_at = seconds(time).ok_or_else(|| wrong("X-Amz-Date is not a time such as 20260102T030405Z"))?;
+    if !time.starts_with(authorization.date) {
+        return Err(wrong("the credential's date is not that of X-Amz-Date"));
+    }
+    if signed_at.abs_diff(now) > SKEW_SECONDS_MAX {
+        return Err(Failure::unauthorized(
+            "RequestTimeTooSkewed",
+            format!("the request's time is {} s off; set the clock right", signed_at.abs_diff(now)),
+        ));
+    }
+    if !["host", "x-amz-date"].iter().all(|name| authorization.signed.contains(name)) {
+        return Err(wrong("Host and X-Amz-Date must be signed"));
+    }
+    Ok((authorization, time))
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn wrong(what: &str) -> Failure {
+    Failure::unauthorized("IncompleteSignatureException", what)
+}
+
+fn closed() -> Failure {
+    Failure::unauthorized(
+        "AccessDeniedException",
+        "this server has users, and no access keys for this API: start it with --access-keys FILE",
+    )
 }
 
 impl<'a> Authorization<'a> {
@@ -195,8 +220,9 @@ impl<'a> Authorization<'a> {
 
 /// The region that a request was signed for, whether or not the signature holds.
 pub fn region(headers: &HeaderMap) -> &str {
-    let header = headers.get("authorization").and_then(|value| value.to_str().ok());
-    let region = header.and_then(Authorization::parse).map_or("", |authorization| authorization.region);
+    let region = header(headers, "authorization")
+        .and_then(Authorization::parse)
+        .map_or("", |authorization| authorization.region);
     let plain = !region.is_empty() && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if plain { region } else { "us-east-1" }
 }

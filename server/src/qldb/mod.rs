@@ -21,9 +21,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::middleware::Next;
 use axum::routing::{any, post};
 use ledgerstone_journal::env::Rng;
 use ledgerstone_query::instance::Instance;
@@ -136,7 +137,16 @@ pub fn routes(instance: Arc<Instance>, options: Options) -> Router {
         .route("/journal-s3-exports", any(control))
         .route("/tags/{*rest}", any(control))
         .layer(DefaultBodyLimit::max(request_bytes))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), knock))
         .with_state(shared)
+}
+
+/// Nothing of a body is read whose sender is refused anyway.
+async fn knock(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response<Body> {
+    match shared.options.door.knock(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.response(&request_id(&shared.options.rng)),
+    }
 }
 
 async fn send_command(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {

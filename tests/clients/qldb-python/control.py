@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import urllib.request
@@ -390,7 +391,11 @@ def permissions_are_those_of_the_policy(binary, folder):
     }
     with open(policy, "w") as file:
         json.dump(statements, file)
-    server = Server(binary, f"{folder}/guarded", "--access-keys", keys, "--policy", policy)
+    users = f"{folder}/users"
+    line = subprocess.run([binary, "passwd", "chief"], input="a password\n", capture_output=True, text=True, check=True).stdout
+    with open(os.open(users, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+        file.write(line)
+    server = Server(binary, f"{folder}/guarded", "--access-keys", keys, "--users", users, "--policy", policy)
     chief, clerk = server.driver(), server.driver(key="CLERK")
     run(chief, "CREATE TABLE Vehicle")
     run(chief, "CREATE TABLE Person")

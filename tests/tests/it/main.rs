@@ -35,4 +35,5 @@ mod rotation;
 mod shell;
 mod simulator;
 mod soak;
+mod web_pages;
 mod wind;
