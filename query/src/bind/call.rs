@@ -73,6 +73,7 @@ impl Binder<'_> {
     pub(super) fn call(&mut self, function: &'static Scalar, arguments: Vec<(Typed, Span)>) -> Result<Typed> {
         self.waits |= function.volatility == Volatility::Waiting;
         let types: Vec<Option<SqlType>> = arguments.iter().map(|(a, _)| a.ty.clone()).collect();
+        let array = types.iter().flatten().find(|ty| matches!(ty, SqlType::Array(_))).cloned();
         let mut bound = Vec::with_capacity(arguments.len());
         for (i, (argument, span)) in arguments.into_iter().enumerate() {
             bound.push(match function::parameter(function, i) {
@@ -97,8 +98,18 @@ impl Binder<'_> {
                 {
                     self.coerce(argument, &SqlType::Float8, CastContext::Implicit, span)?
                 }
+                // The literals beside an array are of its type, or of its elements'.
                 Some(Arg::AnyArray) if argument.ty.is_none() && !self.partiql => {
-                    self.coerce(argument, &SqlType::Array(Box::new(SqlType::Text)), CastContext::Implicit, span)?
+                    let ty = array.clone().unwrap_or_else(|| SqlType::Array(Box::new(SqlType::Text)));
+                    self.coerce(argument, &ty, CastContext::Implicit, span)?
+                }
+                Some(Arg::Any)
+                    if argument.ty.is_none()
+                        && !self.partiql
+                        && takes_elements(function)
+                        && let Some(SqlType::Array(element)) = &array =>
+                {
+                    self.coerce(argument, element, CastContext::Implicit, span)?
                 }
                 // A value alone does not tell a `real` from a double, or an array from json.
                 Some(Arg::Shown)
@@ -564,6 +575,11 @@ impl Binder<'_> {
 /// PostgreSQL puts nulls last ascending and first descending.
 pub(super) fn sort_key(expr: SortExpr, order: &OrderBy) -> SortKey {
     SortKey { expr, descending: order.descending, nulls_first: order.nulls_first.unwrap_or(order.descending) }
+}
+
+/// Beside an array it is about elements of one: not of the array that it makes.
+fn takes_elements(function: &Scalar) -> bool {
+    function.arguments.contains(&Arg::AnyArray) && !matches!(function.returns, Returns::ArrayOf(_))
 }
 
 fn result_type(function: &Scalar, types: &[Option<SqlType>]) -> SqlType {

@@ -82,6 +82,13 @@ impl Instance {
     /// keep the others from working: asking for it gives its error. If none can be opened, that is an error.
     pub fn open(options: InstanceOptions) -> Result<Arc<Instance>> {
         let storage = &options.env.storage;
+        if storage.exists(&options.data.join(JOURNAL_DIR)) && storage.exists(&segment_path(&options.data, 0)) {
+            let what = format!("{} is the directory of one ledger, not of a server's data", options.data.display());
+            let above = options.data.parent().filter(|path| !path.as_os_str().is_empty());
+            let above = above.unwrap_or(std::path::Path::new(".")).display();
+            return Err(QueryError::new(SqlState::INVALID_CATALOG_NAME, what)
+                .hint(format!("Give the directory above it: --data {above}")));
+        }
         storage.create_dir_all(&options.data).map_err(|e| io_error("make the data directory", &options.data, e))?;
         // Its own name must be durable before anything in it is acknowledged.
         let parent = options.data.parent().filter(|p| !p.as_os_str().is_empty());
@@ -116,6 +123,11 @@ impl Instance {
             Some(error) if none => Err(error),
             _ => Ok(instance),
         }
+    }
+
+    /// Whether this ledger was opened and is served.
+    pub fn is_served(&self, name: &str) -> bool {
+        self.opened().contains_key(name)
     }
 
     /// Who is connected.

@@ -10,11 +10,11 @@ use ledgerstone_journal::qldb::export::{JournalExport, TimeRange};
 use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::SqlState;
-use ledgerstone_query::instance::{ExportJob, ExportState, LISTED_MS};
+use ledgerstone_query::instance::{ExportJob, ExportState, Instance, InstanceOptions, LISTED_MS};
 use ledgerstone_query::session::Dialect;
 use ledgerstone_query::transaction::{Transaction, View};
 
-use crate::support::{create_table, open_instance, open_instance_in, record, table};
+use crate::support::{create_table, instance_options, open_instance, open_instance_in, record, table};
 
 fn write(database: &Arc<Database>, n: i64) {
     let mut tx = Transaction::begin(database, false);
@@ -84,9 +84,22 @@ fn a_ledger_that_cannot_be_opened_leaves_the_others_alone() {
     std::fs::write(&segment, bytes).unwrap();
     let instance = open_instance(dir.path()).unwrap();
     assert_eq!(count(&instance.ledger("main").unwrap()), 1);
+    assert!(instance.is_served("main") && !instance.is_served("broken"));
     let error = instance.ledger("broken").err().unwrap();
     assert!(error.message.contains(".seg"), "{error}");
     instance.drop_ledger("broken").unwrap();
+}
+
+#[test]
+fn a_ledgers_own_directory_is_not_taken_for_a_servers_data() {
+    let dir = tempfile::tempdir().unwrap();
+    open_instance(dir.path()).unwrap().close().unwrap();
+    let data = dir.path().join("data");
+    let options = InstanceOptions { data: data.join("main"), ..instance_options(Env::production(), dir.path()) };
+    let error = Instance::open(options).err().unwrap();
+    assert!(error.message.contains("the directory of one ledger"), "{error}");
+    assert_eq!(error.hint, Some(format!("Give the directory above it: --data {}", data.display())));
+    open_instance(dir.path()).unwrap().close().unwrap();
 }
 
 #[test]

@@ -111,7 +111,11 @@ pub fn open_instance(dir: &Path) -> Result<Arc<Instance>, QueryError> {
 }
 
 pub fn open_instance_in(env: Env, dir: &Path) -> Result<Arc<Instance>, QueryError> {
-    Instance::open(InstanceOptions {
+    Instance::open(instance_options(env, dir))
+}
+
+pub fn instance_options(env: Env, dir: &Path) -> InstanceOptions {
+    InstanceOptions {
         env,
         data: dir.join("data"),
         keys: dir.join("keys"),
@@ -119,7 +123,7 @@ pub fn open_instance_in(env: Env, dir: &Path) -> Result<Arc<Instance>, QueryErro
         limits: Limits::default(),
         memory: MemoryLimits::default(),
         work: WorkLimits::default(),
-    })
+    }
 }
 
 /// A clerk's session with the ledger `main`.

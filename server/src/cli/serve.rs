@@ -342,7 +342,9 @@ fn gate(users: Option<&Arc<Users>>, door: &qldb::Door) -> Arc<dyn grpc::Gate> {
 
 /// What to type next. Nobody may be reading it.
 fn welcome(config: &ServeConfig, postgres: std::net::SocketAddr, http: std::net::SocketAddr, instance: &Instance) {
-    let names: Vec<String> = instance.ledgers().into_iter().map(|ledger| ledger.name).collect();
+    let shown =
+        |name: String| if instance.is_served(&name) { name } else { format!("{name} (cannot be opened, see the log)") };
+    let names: Vec<String> = instance.ledgers().into_iter().map(|ledger| shown(ledger.name)).collect();
     let (data, keys) = (config.data.display(), config.keys.display());
     let text = format!(
         "Ledgerstone {version} is ready.

@@ -15,6 +15,8 @@ pub enum WireError {
     Address(String),
     #[error("cannot connect to {address}: {text}; is `ledgerstone serve` running there?")]
     Connect { address: String, text: String },
+    #[error("{address} asks for a password: {text}\nHINT: Put it into PGPASSWORD, and say who you are with --user.")]
+    Password { address: String, text: String },
     #[error("{0}")]
     Server(String),
 }
@@ -35,12 +37,17 @@ pub async fn connect(address: &str, ledger: &str, user: &str) -> Result<Client, 
     let (host, port) = address.rsplit_once(':').ok_or_else(|| WireError::Address(address.to_owned()))?;
     let port: u16 = port.parse().map_err(|_| WireError::Address(address.to_owned()))?;
     let mut config = tokio_postgres::Config::new();
+    let with_password = std::env::var("PGPASSWORD").ok();
     config.host(host.trim_matches(['[', ']'])).port(port).user(user).dbname(ledger).application_name("ledgerstone");
-    if let Ok(password) = std::env::var("PGPASSWORD") {
+    if let Some(password) = &with_password {
         config.password(password);
     }
     let (client, mut connection) = config.connect(NoTls).await.map_err(|error| match error.as_db_error() {
         Some(db) => WireError::Server(format!("{}{}", db.message(), hint(db.hint()))),
+        // Nothing came from the server but the question.
+        None if with_password.is_none() && root_cause(&error).contains("password") => {
+            WireError::Password { address: address.to_owned(), text: root_cause(&error) }
+        }
         None => WireError::Connect { address: address.to_owned(), text: root_cause(&error) },
     })?;
     tokio::spawn(async move {

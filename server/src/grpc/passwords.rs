@@ -70,7 +70,10 @@ fn apart<T>(work: impl FnOnce() -> T) -> T {
 impl Gate for Passwords {
     fn admit(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
         let given = metadata.get("authorization").ok_or_else(|| {
-            Status::unauthenticated("this server asks for a user and a password: send `authorization: Basic …`")
+            Status::unauthenticated(
+                "this server asks for a user and a password: send `authorization: Basic …`; commands of ledgerstone take \
+                 --user NAME and the password from PGPASSWORD",
+            )
         })?;
         let (user, password) =
             given.to_str().ok().filter(|text| text.len() <= HEADER_BYTES_MAX).and_then(basic).ok_or_else(|| {

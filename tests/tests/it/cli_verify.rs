@@ -92,6 +92,8 @@ fn two_checkpoints_need_the_proof_between_them() {
     f.write("swapped", lines.join("\n"));
     f.verify(&["early", "late", "--consistency", "swapped"]).says(1, &["does not lead from"]);
     f.verify(&["late", "late"]).says(0, &["again: same size, same root"]);
+    f.write("empty", String::new());
+    f.verify(&["early", "late", "--consistency", "empty"]).says(2, &["it is empty"]);
 }
 
 #[test]

@@ -50,6 +50,9 @@ pub fn read(path: &Path) -> Result<Input, String> {
 pub fn read_consistency(path: &Path) -> Result<Vec<Hash>, String> {
     let bytes = read_limited(path, 1 << 20)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| "it is not text".to_owned())?;
+    if text.trim().is_empty() {
+        return Err("it is empty, as it is left by a command that failed".to_owned());
+    }
     hashes(text).ok_or_else(|| "it is not a list of hashes, one on each line, in base64 or hexadecimal".to_owned())
 }
 
