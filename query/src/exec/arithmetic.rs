@@ -176,12 +176,19 @@ fn big_ints(op: BinaryOp, x: &Int, y: &Int) -> Result<Value> {
     Ok(Value::Int(numeric::big_to_int(match op {
         BinaryOp::Add => a + b,
         BinaryOp::Subtract => a - b,
+        BinaryOp::Multiply if a.bits() + b.bits() > Int::BYTES_MAX as u64 * 8 + 1 => return Err(long_int()),
         BinaryOp::Multiply => a * b,
         BinaryOp::Divide | BinaryOp::Modulo if zero => return Err(numeric::division_by_zero()),
         BinaryOp::Divide => a / b,
         BinaryOp::Modulo => a % b,
         _ => return numerics(op, &Value::Int(x.clone()), &Value::Int(y.clone())),
     })))
+}
+
+/// What has more digits could not be stored, and its square would have twice as many.
+fn long_int() -> QueryError {
+    let message = format!("an integer has at most {} bytes, about {} digits", Int::BYTES_MAX, Int::DIGITS_MAX);
+    QueryError::new(SqlState::NUMERIC_OUT_OF_RANGE, message)
 }
 
 pub(crate) fn symbol(op: BinaryOp) -> &'static str {

@@ -10,7 +10,7 @@ use super::arithmetic;
 use super::run::{Env, Kept, Row, Run, Slot};
 use crate::bind::plan::{At, Comparison, Datum, DocPart, Ex, QueryPlan, Step, Subquery, SubqueryKind};
 use crate::error::{QueryError, Result, SqlState};
-use crate::function::{self, like};
+use crate::function::{self, like, size};
 use crate::index::Key;
 use crate::transaction::Doc;
 use crate::types::SqlType;
@@ -108,12 +108,13 @@ impl Run<'_> {
                 }
                 Ok(self.null())
             }
+            // What is cast is measured too: as text it is larger than as a list of texts that are shared.
             Ex::Cast { expr, from, to, explicit } => {
-                let d = self.eval(expr, env)?;
-                cast::cast(d, from.as_ref(), to, *explicit, self.call.now_micros())
+                let d = size::checked_parts(self.eval(expr, env)?)?;
+                size::checked(cast::cast(d, from.as_ref(), to, *explicit, self.call.now_micros())?)
             }
-            Ex::IonCast { expr, ty } => cast::ion_cast(self.eval(expr, env)?, ty),
-            Ex::Call { function, arguments } => self.call_function(function, arguments, env),
+            Ex::IonCast { expr, ty } => size::checked(cast::ion_cast(size::checked_parts(self.eval(expr, env)?)?, ty)?),
+            Ex::Call { function, arguments } => size::checked(self.call_function(function, arguments, env)?),
             Ex::Subquery(sub) => self.subquery(sub, env),
             Ex::Quantified { op, all, left, array, dynamic } => {
                 let left = self.eval(left, env)?;
@@ -137,15 +138,15 @@ impl Run<'_> {
                         None => {}
                     }
                 }
-                Ok(Some(Value::List(out)))
+                size::checked(Some(Value::List(out)))
             }
             Ex::Row(items) => {
                 let items: Result<Vec<Value>> =
                     items.iter().map(|i| Ok(self.eval(i, env)?.unwrap_or(Value::NULL))).collect();
-                Ok(Some(Value::List(items?)))
+                size::checked(Some(Value::List(items?)))
             }
-            Ex::Struct(fields) => self.build_struct(fields, env),
-            Ex::Merge(parts) => self.merge(parts, env),
+            Ex::Struct(fields) => size::checked(self.build_struct(fields, env)?),
+            Ex::Merge(parts) => size::checked(self.merge(parts, env)?),
             Ex::Aggregate(_) => Err(QueryError::internal("an aggregate was left unplaced")),
         }
     }

@@ -2,6 +2,8 @@
 
 use ledgerstone_digest::ion::Value;
 
+use super::size::Size;
+use super::text::joined;
 use super::ty::{ANY, ARRAY, INT4, R_BOOL, R_INT4, R_TEXT, TEXT};
 use super::{
     Call, Returns, Scalar, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at, value_at,
@@ -9,7 +11,6 @@ use super::{
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::value::compare::compare;
-use crate::value::text::format_untyped;
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("array_length", &[ARRAY, INT4], R_INT4, |_, a| match (list_at(a, 0)?.len(), int_at(a, 1)?) {
@@ -77,6 +78,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
             return Ok(None);
         }
         let (old, new) = (element(a, 1), element(a, 2));
+        let count = list_at(a, 0)?.iter().filter(|v| same(v, &old)).count();
+        Size::of(&new)?.times(count)?;
         let replaced = |v: &Value| if same(v, &old) { new.clone() } else { v.clone() };
         Ok(Some(Value::List(list_at(a, 0)?.iter().map(replaced).collect())))
     }),
@@ -84,12 +87,14 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         let [length] = list_at(a, 1)? else {
             return Err(QueryError::unsupported("array_fill() with any but one dimension"));
         };
-        let length = length.as_i64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= ITEMS_MAX);
+        let length = length.as_i64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= FILLED_MAX);
         let Some(length) = length else {
-            let message = format!("an array may have 0 to {ITEMS_MAX} elements here");
+            let message = format!("an array may have 0 to {FILLED_MAX} elements here");
             return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
         };
-        Ok(Some(Value::List(vec![element(a, 0); length])))
+        let item = element(a, 0);
+        Size::of(&item)?.times(length)?;
+        Ok(Some(Value::List(vec![item; length])))
     }),
     strict("trim_array", &[ARRAY, INT4], Returns::Same(0), |_, a| {
         let (items, gone) = (list_at(a, 0)?, int_at(a, 1)?);
@@ -110,8 +115,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
 ];
 
-/// Elements that a function makes out of short arguments, at most.
-const ITEMS_MAX: usize = 1 << 20;
+/// Elements that `array_fill` makes, at most.
+const FILLED_MAX: usize = 1 << 20;
 
 /// The lengths of an array's dimensions.
 fn dimensions(items: &[Value]) -> Vec<usize> {
@@ -160,9 +165,8 @@ fn join(a: &[Datum]) -> Result<Datum> {
         return Ok(None);
     }
     let null = match a.get(2) {
-        Some(Some(_)) => Some(text_at(a, 2)?.to_owned()),
+        Some(Some(null)) => Some(null),
         _ => None,
     };
-    let shown = list_at(a, 0)?.iter().filter_map(|v| if v.is_null() { null.clone() } else { Some(format_untyped(v)) });
-    some_text(shown.collect::<Vec<_>>().join(text_at(a, 1)?))
+    joined(list_at(a, 0)?.iter().filter_map(|v| if v.is_null() { null } else { Some(v) }), text_at(a, 1)?)
 }

@@ -3,6 +3,7 @@
 
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
+use super::size::TextBuilder;
 use super::ty::{ANY, ARRAY, BOOL, INT4, JSONB, R_BOOL, R_INT4, R_JSONB, R_TEXT, TEXT};
 use super::{
     Call, Scalar, bool_at, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at, value_at,
@@ -33,9 +34,9 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("jsonb_insert", &[JSONB, ARRAY, JSONB, BOOL], R_JSONB, |_, a| insert(a, bool_at(a, 3)?)),
     strict("jsonb_strip_nulls", &[JSONB], R_JSONB, |_, a| Ok(Some(strip_nulls(value_at(a, 0)?)))),
     strict("jsonb_pretty", &[JSONB], R_TEXT, |_, a| {
-        let mut out = String::new();
-        pretty(value_at(a, 0)?, 0, &mut out);
-        some_text(out)
+        let mut out = TextBuilder::default();
+        pretty(value_at(a, 0)?, 0, &mut out)?;
+        out.finish()
     }),
     variadic("jsonb_extract_path", &[JSONB, TEXT], R_JSONB, |_, a| Ok(extract_path(a))),
     variadic("jsonb_extract_path_text", &[JSONB, TEXT], R_TEXT, |_, a| Ok(extract_path(a).and_then(as_text))),
@@ -371,33 +372,37 @@ fn strip_nulls(value: &Value) -> Value {
     }
 }
 
-fn pretty(value: &Value, depth: usize, out: &mut String) {
-    let indent = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n(' ', depth * 4));
+fn pretty(value: &Value, depth: usize, out: &mut TextBuilder) -> Result<()> {
+    let begin = |out: &mut TextBuilder, number: usize| {
+        out.push_str(if number > 0 { "," } else { "" })?;
+        out.push('\n')?;
+        out.push_str(&" ".repeat((depth + 1) * 4))
+    };
+    let end = |out: &mut TextBuilder, bracket: char| {
+        out.push('\n')?;
+        out.push_str(&" ".repeat(depth * 4))?;
+        out.push(bracket)
     };
     match value.unannotated() {
         Value::Struct(s) if !s.is_empty() => {
-            out.push('{');
+            out.push('{')?;
             for (i, (name, field)) in s.fields.iter().enumerate() {
-                out.push_str(if i > 0 { "," } else { "" });
-                indent(out, depth + 1);
-                json::write_string(name.text().unwrap_or("$0"), out);
-                out.push_str(": ");
-                pretty(field, depth + 1, out);
+                begin(out, i)?;
+                let mut written = String::new();
+                json::write_string(name.text().unwrap_or("$0"), &mut written);
+                out.push_str(&written)?;
+                out.push_str(": ")?;
+                pretty(field, depth + 1, out)?;
             }
-            indent(out, depth);
-            out.push('}');
+            end(out, '}')
         }
         Value::List(items) if !items.is_empty() => {
-            out.push('[');
+            out.push('[')?;
             for (i, item) in items.iter().enumerate() {
-                out.push_str(if i > 0 { "," } else { "" });
-                indent(out, depth + 1);
-                pretty(item, depth + 1, out);
+                begin(out, i)?;
+                pretty(item, depth + 1, out)?;
             }
-            indent(out, depth);
-            out.push(']');
+            end(out, ']')
         }
         other => out.push_str(&json::print(other)),
     }

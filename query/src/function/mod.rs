@@ -10,6 +10,7 @@ mod pattern;
 mod pg_catalog;
 pub(crate) mod proof;
 mod qldb;
+pub(crate) mod size;
 mod statistics;
 mod system;
 pub mod table;
@@ -402,11 +403,4 @@ pub(crate) fn some_int(i: i64) -> Result<Datum> {
 
 pub(crate) fn some_bool(b: bool) -> Result<Datum> {
     Ok(Some(Value::Bool(b)))
-}
-
-/// The most bytes a function may make out of short arguments (`repeat`, `lpad`), checked before allocating.
-pub(crate) const TEXT_BYTES_MAX: usize = 16 << 20;
-
-pub(crate) fn too_long() -> QueryError {
-    QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("the result would be longer than {TEXT_BYTES_MAX} bytes"))
 }

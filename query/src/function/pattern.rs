@@ -2,10 +2,12 @@
 //! crate: linear time, no look-around or back-references, which are refused by name.
 
 use ledgerstone_digest::ion::Value;
-use regex_lite::{Regex, RegexBuilder};
+use regex_lite::{Captures, Regex, RegexBuilder};
 
+use super::size::{self, TextBuilder};
 use super::ty::{INT4, R_BOOL, R_INT4, R_TEXT, TEXT};
 use super::{Returns, Scalar, int_at, some_bool, some_int, some_text, strict, text_at};
+use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::wildcard::{self, Token};
 
@@ -18,11 +20,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("regexp_match", &[TEXT, TEXT], Returns::TextArray, |_, a| {
         let Some(found) = regex(text_at(a, 1)?, false)?.captures(text_at(a, 0)?) else { return Ok(None) };
-        let groups: Vec<Value> = match found.len() {
-            1 => found.get(0).into_iter().map(|m| Value::string(m.as_str())).collect(),
-            n => (1..n).map(|i| found.get(i).map_or(Value::NULL, |m| Value::string(m.as_str()))).collect(),
-        };
-        Ok(Some(Value::List(groups)))
+        groups(&found).map(Some)
     }),
     strict("regexp_count", &[TEXT, TEXT], R_INT4, |_, a| {
         some_int(regex(text_at(a, 1)?, false)?.find_iter(text_at(a, 0)?).count() as i64)
@@ -34,8 +32,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         Ok(regex(text_at(a, 1)?, false)?.find(text_at(a, 0)?).map(|m| Value::string(m.as_str())))
     }),
     strict("regexp_split_to_array", &[TEXT, TEXT], Returns::TextArray, |_, a| {
-        let parts = regex(text_at(a, 1)?, false)?.split(text_at(a, 0)?).map(Value::string).collect();
-        Ok(Some(Value::List(parts)))
+        size::list(regex(text_at(a, 1)?, false)?.split(text_at(a, 0)?).map(|part| Ok(Value::string(part))))
     }),
     strict("regexp_like", &[TEXT, TEXT, TEXT], R_BOOL, |_, a| {
         let flags = text_at(a, 2)?;
@@ -118,27 +115,68 @@ fn similar(pattern: &str, escape: Option<char>) -> Result<String> {
     Ok(out)
 }
 
-fn replace(text: &str, pattern: &str, by: &str, flags: &str) -> Result<crate::bind::plan::Datum> {
-    let regex = regex(pattern, flags.contains('i'))?;
-    // PostgreSQL writes groups \1 and the match \&; the crate writes them ${1} and ${0}.
-    let mut template = String::new();
+/// The groups of a match, or all of it if the pattern has none. Groups may overlap, so they are measured first.
+pub(super) fn groups(found: &Captures<'_>) -> Result<Value> {
+    let from = usize::from(found.len() > 1);
+    let texts = (from..found.len()).map(|i| found.get(i).map(|m| m.as_str()));
+    size::check_bytes(texts.clone().flatten().map(str::len).sum())?;
+    Ok(Value::List(texts.map(|text| text.map_or(Value::NULL, Value::string)).collect()))
+}
+
+/// A piece of a replacement.
+enum Piece {
+    Text(String),
+    Group(usize),
+}
+
+/// What a match is replaced by: `\1` is a group, `\&` the match.
+fn pieces(by: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut text = String::new();
     let mut chars = by.chars();
     while let Some(c) = chars.next() {
-        match c {
-            '$' => template.push_str("$$"),
+        let group = match c {
             '\\' => match chars.next() {
-                Some(d) if d.is_ascii_digit() => template.push_str(&format!("${{{d}}}")),
-                Some('&') => template.push_str("${0}"),
-                Some(other) => template.push(other),
-                None => template.push('\\'),
+                Some('&') => Some(0),
+                Some(c) if c.is_ascii_digit() => c.to_digit(10),
+                other => {
+                    text.push(other.unwrap_or('\\'));
+                    None
+                }
             },
-            other => template.push(other),
+            other => {
+                text.push(other);
+                None
+            }
+        };
+        if let Some(group) = group {
+            pieces.push(Piece::Text(std::mem::take(&mut text)));
+            pieces.push(Piece::Group(group as usize));
         }
     }
-    some_text(match flags.contains('g') {
-        true => regex.replace_all(text, template.as_str()).into_owned(),
-        false => regex.replace(text, template.as_str()).into_owned(),
-    })
+    pieces.push(Piece::Text(text));
+    pieces
+}
+
+fn replace(text: &str, pattern: &str, by: &str, flags: &str) -> Result<Datum> {
+    let regex = regex(pattern, flags.contains('i'))?;
+    let pieces = pieces(by);
+    let most = if flags.contains('g') { usize::MAX } else { 1 };
+    let mut out = TextBuilder::default();
+    let mut rest = 0;
+    for found in regex.captures_iter(text).take(most) {
+        let Some(whole) = found.get(0) else { continue };
+        out.push_str(text.get(rest..whole.start()).unwrap_or_default())?;
+        for piece in &pieces {
+            out.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Group(group) => found.get(*group).map_or("", |m| m.as_str()),
+            })?;
+        }
+        rest = whole.end();
+    }
+    out.push_str(text.get(rest..).unwrap_or_default())?;
+    out.finish()
 }
 
 /// Compiles a pattern; 2201B if it is none.

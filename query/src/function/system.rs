@@ -2,6 +2,7 @@
 
 use ledgerstone_digest::ion::Value;
 
+use super::size;
 use super::ty::{ANY, BOOL, BYTEA, INT4, R_BOOL, R_INT4, R_TEXT, TEXT, of};
 use super::{Call, Returns, Scalar, bool_at, int_at, some_bool, some_int, some_text, strict, text_at, variadic, wrong};
 use crate::bind::plan::Datum;
@@ -63,17 +64,22 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("least", &[ANY], Returns::Same(0), |_, a| Ok(best(a, std::cmp::Ordering::Less))),
     strict("ledgerstone_pad", &[TEXT, INT4], R_TEXT, |_, a| {
         let width = u32::try_from(int_at(a, 1)?).map_err(|_| wrong(1, "a length"))?;
+        size::check_bytes(width as usize)?;
         some_text(pad(text_at(a, 0)?.trim_end_matches(' '), width))
     }),
     strict("ledgerstone_text_concat", &[TEXT, TEXT], R_TEXT, |_, a| {
         let (x, y) = (text_at(a, 0)?, text_at(a, 1)?);
+        size::check_bytes(x.len().saturating_add(y.len()))?;
         let mut both = String::with_capacity(x.len() + y.len());
         both.push_str(x);
         both.push_str(y);
         some_text(both)
     }),
     strict("ledgerstone_bytea_concat", &[BYTEA, BYTEA], of(SqlType::Bytea), |_, a| match a {
-        [Some(Value::Blob(x)), Some(Value::Blob(y))] => Ok(Some(Value::blob([&x[..], &y[..]].concat()))),
+        [Some(Value::Blob(x)), Some(Value::Blob(y))] => {
+            size::check_bytes(x.len().saturating_add(y.len()))?;
+            Ok(Some(Value::blob([&x[..], &y[..]].concat())))
+        }
         _ => Err(wrong(0, "bytea")),
     }),
     strict("ledgerstone_regex_i", &[TEXT, TEXT], R_BOOL, |_, a| {

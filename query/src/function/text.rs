@@ -5,10 +5,10 @@ use base64::Engine as _;
 use ledgerstone_digest::ion::Value;
 use sha2::Digest as _;
 
-use super::ty::{ANY, ARRAY, BYTEA, INT4, INT8, R_INT4, R_INT8, R_TEXT, SHOWN, TEXT, of};
+use super::size::{self, TextBuilder};
+use super::ty::{ANY, BYTEA, INT4, INT8, R_INT4, R_INT8, R_TEXT, SHOWN, TEXT, of};
 use super::{
-    Call, Returns, Scalar, TEXT_BYTES_MAX, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at,
-    too_long, value_at, variadic,
+    Call, Returns, Scalar, int_at, lenient, some_bool, some_int, some_text, strict, text_at, value_at, variadic,
 };
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
@@ -78,9 +78,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("split_part", &[TEXT, TEXT, INT4], R_TEXT, split_part),
     strict("repeat", &[TEXT, INT4], R_TEXT, |_, a| {
         let (text, n) = (text_at(a, 0)?, int_at(a, 1)?.max(0) as usize);
-        if text.len().saturating_mul(n) > TEXT_BYTES_MAX {
-            return Err(too_long());
-        }
+        size::check_bytes(text.len().saturating_mul(n))?;
         some_text(text.repeat(n))
     }),
     strict("reverse", &[TEXT], R_TEXT, |_, a| some_text(text_at(a, 0)?.chars().rev().collect::<String>())),
@@ -92,11 +90,10 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
             None => Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested character is not valid")),
         }
     }),
-    variadic("concat", &[SHOWN], R_TEXT, |_, a| some_text(a.iter().flatten().map(format_untyped).collect::<String>())),
+    variadic("concat", &[SHOWN], R_TEXT, |_, a| joined(a.iter().flatten(), "")),
     variadic("concat_ws", &[TEXT, SHOWN], R_TEXT, |_, a| {
         let Some(Some(_)) = a.first() else { return Ok(None) };
-        let parts: Vec<String> = a.iter().skip(1).flatten().map(format_untyped).collect();
-        some_text(parts.join(text_at(a, 0)?))
+        joined(a.iter().skip(1).flatten(), text_at(a, 0)?)
     }),
     variadic("format", &[TEXT, ANY], R_TEXT, format),
     strict("md5", &[TEXT], R_TEXT, |_, a| some_text(hex(&md5(text_at(a, 0)?.as_bytes())))),
@@ -143,21 +140,11 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("overlay", &[TEXT, TEXT, INT4, INT4], R_TEXT, |_, a| overlay(a, Some(int_at(a, 3)?))),
     strict("string_to_array", &[TEXT, TEXT], Returns::TextArray, |_, a| {
         let (text, by) = (text_at(a, 0)?, text_at(a, 1)?);
-        let parts: Vec<Value> = match (text.is_empty(), by.is_empty()) {
-            (true, _) => Vec::new(),
-            (_, true) => vec![Value::string(text)],
-            _ => text.split(by).map(Value::string).collect(),
-        };
-        Ok(Some(Value::List(parts)))
-    }),
-    strict("array_to_string", &[ARRAY, TEXT], R_TEXT, |_, a| {
-        let parts: Vec<String> = list_at(a, 0)?.iter().filter(|v| !v.is_null()).map(format_untyped).collect();
-        some_text(parts.join(text_at(a, 1)?))
-    }),
-    strict("array_to_string", &[ARRAY, TEXT, TEXT], R_TEXT, |_, a| {
-        let null = text_at(a, 2)?;
-        let shown = |v: &Value| if v.is_null() { null.to_owned() } else { format_untyped(v) };
-        some_text(list_at(a, 0)?.iter().map(shown).collect::<Vec<_>>().join(text_at(a, 1)?))
+        match (text.is_empty(), by.is_empty()) {
+            (true, _) => Ok(Some(Value::List(Vec::new()))),
+            (_, true) => Ok(Some(Value::List(vec![Value::string(text)]))),
+            _ => size::list(text.split(by).map(|part| Ok(Value::string(part)))),
+        }
     }),
     strict("hashtext", &[TEXT], R_INT8, |_, a| {
         let hash =
@@ -210,9 +197,7 @@ fn pad(a: &[Datum], left: bool) -> Result<Datum> {
     let text = text_at(a, 0)?;
     let width = int_at(a, 1)?.max(0) as usize;
     let fill = if a.len() > 2 { text_at(a, 2)? } else { " " };
-    if width.saturating_mul(4) > TEXT_BYTES_MAX {
-        return Err(too_long());
-    }
+    size::check_bytes(width.saturating_mul(4))?;
     let missing = width.saturating_sub(text.chars().count());
     if missing == 0 || fill.is_empty() {
         let end = text.char_indices().nth(width).map_or(text.len(), |(at, _)| at);
@@ -242,10 +227,20 @@ fn replace(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
         return some_text(text);
     }
     let size = text.matches(from).count().saturating_mul(to.len()).saturating_add(text.len());
-    if size > TEXT_BYTES_MAX {
-        return Err(too_long());
-    }
+    size::check_bytes(size)?;
     some_text(text.replace(from, to))
+}
+
+/// Values as texts with a text between them.
+pub(super) fn joined<'v>(values: impl Iterator<Item = &'v Value>, between: &str) -> Result<Datum> {
+    let mut out = TextBuilder::default();
+    for (at, value) in values.enumerate() {
+        if at > 0 {
+            out.push_str(between)?;
+        }
+        out.push_value(value)?;
+    }
+    out.finish()
 }
 
 fn position(text: &str, needle: &str) -> i64 {
@@ -260,9 +255,11 @@ fn split_part(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     if n == 0 {
         return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"));
     }
-    let parts: Vec<&str> = if by.is_empty() { vec![text] } else { text.split(by).collect() };
-    let at = if n > 0 { n - 1 } else { parts.len() as i64 + n };
-    some_text(usize::try_from(at).ok().and_then(|i| parts.get(i)).copied().unwrap_or(""))
+    if by.is_empty() {
+        return some_text(if n.abs() == 1 { text } else { "" });
+    }
+    let from_start = if n > 0 { n - 1 } else { text.matches(by).count() as i64 + 1 + n };
+    some_text(usize::try_from(from_start).ok().and_then(|at| text.split(by).nth(at)).unwrap_or(""))
 }
 
 fn initcap(text: &str) -> String {
@@ -285,7 +282,9 @@ fn overlay(a: &[Datum], length: Option<i64>) -> Result<Datum> {
     let start = (from - 1) as usize;
     let head: String = text.chars().take(start).collect();
     let tail: String = text.chars().skip(start.saturating_add(length)).collect();
-    some_text(head + new + &tail)
+    let mut whole = TextBuilder::default();
+    [&*head, new, &*tail].into_iter().try_for_each(|part| whole.push_str(part))?;
+    whole.finish()
 }
 
 /// `format('%s %I %L', …)`.
@@ -293,31 +292,32 @@ fn format(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     let Some(Some(_)) = a.first() else { return Ok(None) };
     let invalid = |why: &str| QueryError::new(SqlState::INVALID_PARAMETER_VALUE, why);
     let mut arguments = a.iter().skip(1);
-    let mut out = String::new();
+    let mut out = TextBuilder::default();
     let mut chars = text_at(a, 0)?.chars();
     while let Some(c) = chars.next() {
         if c != '%' {
-            out.push(c);
+            out.push(c)?;
             continue;
         }
         let kind = chars.next();
         if kind == Some('%') {
-            out.push('%');
+            out.push('%')?;
             continue;
         }
         let value = arguments.next().ok_or_else(|| invalid("too few arguments for format()"))?;
         match (kind, value) {
-            (Some('s'), v) => out.push_str(&v.as_ref().map(format_untyped).unwrap_or_default()),
-            (Some('I'), Some(v)) => out.push_str(&quote_ident(&format_untyped(v))),
-            (Some('L'), Some(v)) => out.push_str(&quote_literal(&format_untyped(v))),
-            (Some('L'), None) => out.push_str("NULL"),
+            (Some('s'), Some(v)) => out.push_value(v)?,
+            (Some('s'), None) => {}
+            (Some('I'), Some(v)) => out.push_str(&quote_ident(&format_untyped(v)))?,
+            (Some('L'), Some(v)) => out.push_str(&quote_literal(&format_untyped(v)))?,
+            (Some('L'), None) => out.push_str("NULL")?,
             (Some('I'), None) => return Err(invalid("null values cannot be formatted as an SQL identifier")),
             _ => {
                 return Err(QueryError::unsupported("this conversion of format()").hint("%s, %I, %L and %% are known."));
             }
         }
     }
-    some_text(out)
+    out.finish()
 }
 
 fn quote_ident(name: &str) -> String {

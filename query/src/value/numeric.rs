@@ -173,7 +173,19 @@ impl Num {
 
     pub fn mul(&self, other: &Num) -> Result<Num> {
         let product = Num::new(&self.coefficient * &other.coefficient, self.scale + other.scale);
-        if product.scale > SCALE_MAX { product.round(SCALE_MAX) } else { Ok(product) }
+        let product = if product.scale > SCALE_MAX { product.round(SCALE_MAX)? } else { product };
+        product.within()
+    }
+
+    /// The number, if it has no more digits before the point than a numeric may have.
+    fn within(self) -> Result<Num> {
+        // A third of a digit takes more than a bit: most numbers are seen to be small by that alone.
+        let surely_within = self.coefficient.bits() <= u64::from(DIGITS_MAX) * 3;
+        if surely_within || self.coefficient.magnitude() < pow10(DIGITS_MAX + self.scale).magnitude() {
+            Ok(self)
+        } else {
+            Err(overflow())
+        }
     }
 
     /// PostgreSQL's `/`: the scale is what `select_div_scale` says.
@@ -199,7 +211,7 @@ impl Num {
         } else {
             div_round(&self.coefficient, &(&other.coefficient * pow10((-shift) as u32)))
         };
-        Ok(Num::new(quotient, scale))
+        Num::new(quotient, scale).within()
     }
 
     /// The remainder with the sign of the dividend.
@@ -269,12 +281,12 @@ impl Num {
                 // As PostgreSQL 15: sixteen digits after the point, or what the operands have.
                 let scale = self.scale.max(exponent.scale).max(SIGNIFICANT_DIGITS_MIN as u32);
                 let power = Num::new(self.coefficient.pow(n.unsigned_abs() as u32), places as u32);
-                return if n >= 0 { power.round(scale) } else { Num::from_i64(1).div_at(&power, scale) };
+                return if n >= 0 { power.round(scale)?.within() } else { Num::from_i64(1).div_at(&power, scale) };
             }
         }
         let power = Num::new(self.coefficient.magnitude().clone().into(), self.scale).power_by_logarithm(exponent)?;
         let odd = is_whole && whole.coefficient.bit(0);
-        Ok(if self.is_negative() && odd { power.neg() } else { power })
+        if self.is_negative() && odd { power.neg().within() } else { power.within() }
     }
 
     pub fn to_f64(&self) -> f64 {
@@ -710,6 +722,18 @@ mod tests {
         assert!(parse("1e200000").is_none());
         assert!(n("10").power(&n("1000000")).is_err());
         assert!(fit(&n("1000"), 3, 0).is_err());
+    }
+
+    #[test]
+    fn products_quotients_and_powers_have_the_digits_of_a_numeric_at_most() {
+        let most = n("1e131071");
+        let too_many = |outcome: Result<Num>| outcome.unwrap_err().code == SqlState::NUMERIC_OUT_OF_RANGE;
+        assert_eq!(most.mul(&n("9.99")).unwrap().to_string().len(), 131_072 + 3);
+        assert!(too_many(most.mul(&n("10"))));
+        assert!(too_many(n("-1e70000").mul(&n("1e70000"))));
+        assert!(too_many(most.div(&n("0.001"))));
+        assert!(too_many(n("3").power(&n("300000"))));
+        assert!(n("3").power(&n("250000")).is_ok());
     }
 
     /// Numbers of every length around what machine words hold.

@@ -23,6 +23,7 @@ mod import;
 mod import_hostile;
 mod index_model;
 mod index_scan;
+mod limits;
 mod occ_matrix;
 mod partiql_elements;
 mod permissions;
