@@ -243,7 +243,8 @@ impl Evaluator<'_, '_> {
                 else {
                     return Ok(None);
                 };
-                let found = |t: Option<&str>| t.map(|t| like(t, &pattern, Some('\\'), *any_case)).transpose();
+                let cancel = &self.run.call.session.cancel;
+                let found = |t: Option<&str>| t.map(|t| like(t, &pattern, Some('\\'), *any_case, cancel)).transpose();
                 let found: crate::error::Result<BooleanArray> =
                     texts.iter().map(|t| Ok(found(t)?.map(|b| b != *negated))).collect();
                 Vector::Bool(found?)

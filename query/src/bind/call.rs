@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
 
-use super::Binder;
 use super::group::{holds_subquery, nearest_read};
 use super::plan::{
     AggregateCall, BoundPlan, Comparison, Ex, FramePlan, SortExpr, SortKey, TableCall, WindowCall, WindowPlan,
 };
 use super::types::{CastContext, Typed};
 use super::walk::own_slots;
+use super::{Binder, quick};
 use crate::ast::{Expr, Frame, FrameBound, FrameUnit, FunctionCall, OrderBy, Span, WindowRef, WindowSpec};
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::default_frame;
 use crate::function::aggregate::{self, AggregateKind};
 use crate::function::window::{self, WindowKind};
-use crate::function::{self, Arg, Returns, Scalar, Volatility, table};
+use crate::function::{self, Arg, Returns, Scalar, table};
 use crate::types::{Reg, SqlType};
 
 impl Binder<'_> {
@@ -71,7 +71,7 @@ impl Binder<'_> {
 
     /// A call with its arguments converted and its result type.
     pub(super) fn call(&mut self, function: &'static Scalar, arguments: Vec<(Typed, Span)>) -> Result<Typed> {
-        self.waits |= function.volatility == Volatility::Waiting;
+        self.costs.call(quick::is_cheap(function));
         let types: Vec<Option<SqlType>> = arguments.iter().map(|(a, _)| a.ty.clone()).collect();
         let array = types.iter().flatten().find(|ty| matches!(ty, SqlType::Array(_))).cloned();
         let mut bound = Vec::with_capacity(arguments.len());

@@ -60,6 +60,7 @@ impl Binder<'_> {
             ExprKind::InList { expr, list, negated } => self.in_list(expr, list, *negated),
             ExprKind::InExpr { expr, collection, negated } => self.in_expr(expr, collection, *negated),
             ExprKind::Like { expr, pattern, escape, case_insensitive, negated } => {
+                self.costs.call(false);
                 let expr = self.as_text(expr)?;
                 let pattern = self.as_text(pattern)?;
                 let escape = escape.as_ref().map(|e| self.as_text(e)).transpose()?.map(Box::new);
@@ -72,7 +73,10 @@ impl Binder<'_> {
                 }))
             }
             ExprKind::Case { operand, whens, otherwise } => self.case(operand.as_deref(), whens, otherwise.as_deref()),
-            ExprKind::Cast { expr, ty } => self.cast(expr, ty),
+            ExprKind::Cast { expr, ty } => {
+                self.costs.call(true);
+                self.cast(expr, ty)
+            }
             ExprKind::Function(call) => self.function(call, e.span),
             ExprKind::Subquery(query) => self.scalar_subquery(query, e.span),
             ExprKind::Exists(query) => {
@@ -505,6 +509,7 @@ impl Binder<'_> {
     }
 
     pub fn subquery_ex(&mut self, plan: super::plan::QueryPlan, kind: SubqueryKind) -> Ex {
+        self.costs.call(false);
         let id = self.next_id();
         Ex::Subquery(Box::new(Subquery { id, query: Arc::new(plan), kind }))
     }

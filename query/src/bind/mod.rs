@@ -110,8 +110,7 @@ pub(crate) struct Binder<'a> {
     limited: bool,
     /// Variables that range over lists: their slot, the list, and the slot of the element's number.
     element_places: Vec<(u32, plan::Ex, u32)>,
-    /// A function that waits is called.
-    waits: bool,
+    costs: quick::Costs,
 }
 
 impl<'a> Binder<'a> {
@@ -132,7 +131,7 @@ impl<'a> Binder<'a> {
             ids: 0,
             limited: false,
             element_places: vec![],
-            waits: false,
+            costs: quick::Costs::default(),
         }
     }
 
@@ -164,7 +163,7 @@ impl<'a> Binder<'a> {
             uses: self.uses,
             reads_catalogue: self.reads_catalogue,
             ctes: self.ctes,
-            pace: quick::Pace { waits: self.waits, ..quick::Pace::default() },
+            pace: self.costs.pace(),
             point: None,
         };
         plan.point = point::Point::of(&plan);

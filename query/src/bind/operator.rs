@@ -36,6 +36,8 @@ impl Binder<'_> {
         use BinaryOp::*;
         match op {
             Add | Subtract | Multiply | Divide | Modulo | Power | BitAnd | BitOr | BitXor | ShiftLeft | ShiftRight => {
+                // Numbers may have a hundred thousand digits.
+                self.costs.call(op != Power);
                 self.arithmetic(op, a, b, spans)
             }
             Concat => self.concat(a, b, spans),

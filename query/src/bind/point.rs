@@ -44,7 +44,7 @@ impl Point {
     pub fn of(plan: &Plan) -> Option<Point> {
         let plain = plan.dialect == Dialect::Sql && plan.ctes.is_empty() && plan.reg_columns.is_empty();
         let Parts { select, table } =
-            Parts::of(plan).filter(|_| plain && !plan.pace.waits && plan.tables.len() == 1)?;
+            Parts::of(plan).filter(|_| plain && !plan.pace.costly && plan.tables.len() == 1)?;
         let history = match table.view {
             ViewPlan::Current => false,
             ViewPlan::History { from: None, to: None } => true,

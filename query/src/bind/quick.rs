@@ -4,6 +4,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::function::{Arg, Scalar, Volatility};
+use crate::types::SqlType;
+
 use super::plan::{Access, Body, InsertRows, Node, Plan, QueryBody, QueryPlan, Source, TableSource, ViewPlan};
 
 /// Rows of VALUES that are still quick.
@@ -16,10 +19,115 @@ const FEW_DOCUMENTS_MAX: Duration = Duration::from_millis(20);
 /// So many quick runs, one after the other, and the next is done in place.
 const QUICK_RUNS: u32 = 8;
 
+/// Calls and the like in one statement that are still quick together.
+const CALLS_QUICK: usize = 100;
+/// Functions that read their arguments once at most, or look something up. What is not here may take long for some arguments,
+/// and nobody else is served by a thread while it does.
+const CHEAP: &[&str] = &[
+    // What drivers ask when they connect.
+    "version",
+    "current_database",
+    "current_catalog",
+    "current_schema",
+    "current_schemas",
+    "current_user",
+    "session_user",
+    "current_role",
+    "user",
+    "current_setting",
+    "set_config",
+    "pg_backend_pid",
+    "pg_is_in_recovery",
+    "pg_my_temp_schema",
+    "pg_encoding_to_char",
+    "pg_char_to_encoding",
+    "getdatabaseencoding",
+    "txid_current",
+    "txid",
+    // What makes ids and times.
+    "gen_random_uuid",
+    "random",
+    "nextval",
+    "ledgerstone_next_identity",
+    "now",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "current_timestamp",
+    "current_date",
+    "localtime",
+    "localtimestamp",
+    "utcnow",
+    "date_trunc",
+    "date_part",
+    "date_add",
+    "extract",
+    "ledgerstone_extract",
+    "ledgerstone_time_plus",
+    "ledgerstone_time_minus",
+    "timezone",
+    // Texts, numbers and parts of documents.
+    "lower",
+    "upper",
+    "length",
+    "char_length",
+    "character_length",
+    "octet_length",
+    "substring",
+    "substr",
+    "left",
+    "right",
+    "btrim",
+    "ltrim",
+    "rtrim",
+    "trim",
+    "starts_with",
+    "concat",
+    "ledgerstone_text_concat",
+    "ledgerstone_bytea_concat",
+    "ledgerstone_pad",
+    "abs",
+    "sign",
+    "floor",
+    "ceil",
+    "ceiling",
+    "round",
+    "trunc",
+    "greatest",
+    "least",
+    "num_nulls",
+    "num_nonnulls",
+    "cardinality",
+    "array_length",
+    "array_append",
+    "array_prepend",
+    "array_cat",
+    "jsonb_build_object",
+    "jsonb_build_array",
+    "jsonb_set",
+    "to_jsonb",
+    "to_json",
+    "jsonb_typeof",
+    "jsonb_exists",
+    "ledgerstone_jsonb_concat",
+    "ledgerstone_jsonb_path",
+    "ledgerstone_json_text",
+    "ledgerstone_object",
+    "ledgerstone_list",
+];
+
+/// Whether a call is quick, whatever its arguments.
+pub(super) fn is_cheap(function: &Scalar) -> bool {
+    // SUBSTRING with a pattern is a regular expression under the same name.
+    let pattern = function.name == "substring" && function.arguments.get(1) == Some(&Arg::Type(SqlType::Text));
+    CHEAP.contains(&function.name) && !pattern && function.volatility != Volatility::Waiting
+}
+
 /// How long a run may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Speed {
-    /// A fraction of a millisecond, by its shape: rows of constants, documents found by id or by a unique key.
+    /// A fraction of a millisecond, by its shape and its expressions: rows of constants, documents found by id or by a unique
+    /// key.
     Quick,
     /// It depends on how many documents have a key, or how many revisions a document has.
     Depends,
@@ -31,8 +139,27 @@ enum Speed {
 pub(crate) struct Pace {
     /// Runs since the last one that was not quick.
     pub(super) quick: AtomicU32,
-    /// It waits: whatever its shape, it is not quick.
-    pub(super) waits: bool,
+    /// Some expression may take long, or waits: whatever its shape, it is not quick.
+    pub(super) costly: bool,
+}
+
+/// What the expressions of a statement cost, as they are bound.
+#[derive(Debug, Default)]
+pub(super) struct Costs {
+    calls: usize,
+    costly: bool,
+}
+
+impl Costs {
+    /// A call, or something else that takes the time to read what it is given.
+    pub fn call(&mut self, is_cheap: bool) {
+        self.calls += 1;
+        self.costly |= !is_cheap;
+    }
+
+    pub fn pace(&self) -> Pace {
+        Pace { quick: AtomicU32::new(0), costly: self.costly || self.calls > CALLS_QUICK }
+    }
 }
 
 impl Plan {
@@ -50,9 +177,14 @@ impl Plan {
         begun.map(|begun| begun.elapsed())
     }
 
+    /// Whether some expression of it may take long.
+    pub fn is_costly(&self) -> bool {
+        self.pace.costly
+    }
+
     /// Subqueries name tables of their own, so a plan with more tables than its shape shows is not quick.
     fn speed(&self) -> Speed {
-        if self.pace.waits || !self.ctes.is_empty() || self.tables.len() > 1 {
+        if self.pace.costly || !self.ctes.is_empty() || self.tables.len() > 1 {
             return Speed::Long;
         }
         match &self.body {
@@ -125,6 +257,13 @@ fn of_table(table: &TableSource) -> Speed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_cheap_function_is_one() {
+        for name in CHEAP {
+            assert!(crate::function::named(name).any(is_cheap), "{name}");
+        }
+    }
 
     #[test]
     fn a_slow_run_takes_back_what_quick_ones_have_earned() {

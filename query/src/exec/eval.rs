@@ -86,7 +86,10 @@ impl Run<'_> {
                     return Ok(self.null());
                 }
                 match (text.as_ref().and_then(Value::as_text), pattern.as_ref().and_then(Value::as_text)) {
-                    (Some(t), Some(p)) => Ok(Some(Value::Bool(like(t, p, escape, *any_case)? != *negated))),
+                    (Some(t), Some(p)) => {
+                        let found = like(t, p, escape, *any_case, &self.call.session.cancel)?;
+                        Ok(Some(Value::Bool(found != *negated)))
+                    }
                     _ if self.partiql => Ok(None),
                     _ => Err(QueryError::new(SqlState::DATATYPE_MISMATCH, "LIKE needs text on both sides")),
                 }

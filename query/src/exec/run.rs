@@ -8,10 +8,10 @@ use std::sync::Arc;
 use ledgerstone_digest::ion::{Int, Value};
 
 use crate::bind::plan::{Datum, Plan};
-use crate::error::{QueryError, Result, SqlState};
+use crate::error::Result;
 use crate::function::Call;
 use crate::index::Key;
-use crate::session::{CancelReason, Dialect, SessionInfo};
+use crate::session::{Dialect, SessionInfo};
 use crate::transaction::{Doc, Transaction};
 use crate::work::{Memory, Share, SpillFile};
 
@@ -128,16 +128,7 @@ impl<'a> Run<'a> {
     }
 
     pub fn check_cancelled(&self) -> Result<()> {
-        let Some(reason) = self.call.session.cancel.reason() else { return Ok(()) };
-        Err(match reason {
-            CancelReason::Request => {
-                QueryError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
-            }
-            CancelReason::Timeout => {
-                QueryError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
-            }
-            CancelReason::Shutdown => QueryError::new(SqlState::SHUTDOWN, "the server is shutting down"),
-        })
+        self.call.session.cancel.check()
     }
 
     /// Charges the statement's memory.

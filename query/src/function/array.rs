@@ -1,5 +1,7 @@
 //! Array functions (PostgreSQL's documentation, 9.19). Arrays have one dimension here and count from 1.
 
+use std::collections::HashSet;
+
 use ledgerstone_digest::ion::Value;
 
 use super::size::Size;
@@ -10,6 +12,7 @@ use super::{
 };
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
+use crate::index::Key;
 use crate::value::compare::compare;
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
@@ -106,17 +109,45 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         Ok(Some(Value::List(items.iter().take(left).cloned().collect())))
     }),
     strict("ledgerstone_array_overlap", &[ARRAY, ARRAY], R_BOOL, |_, a| {
-        let (one, other) = (list_at(a, 0)?, list_at(a, 1)?);
-        some_bool(one.iter().any(|v| !v.is_null() && other.iter().any(|w| same(v, w))))
+        let all = Elements::of(list_at(a, 0)?, list_at(a, 1)?.len());
+        some_bool(list_at(a, 1)?.iter().any(|v| all.has(v)))
     }),
     strict("ledgerstone_array_contains", &[ARRAY, ARRAY], R_BOOL, |_, a| {
-        let (all, some) = (list_at(a, 0)?, list_at(a, 1)?);
-        some_bool(some.iter().all(|v| !v.is_null() && all.iter().any(|w| same(w, v))))
+        let all = Elements::of(list_at(a, 0)?, list_at(a, 1)?.len());
+        some_bool(list_at(a, 1)?.iter().all(|v| all.has(v)))
     }),
 ];
 
 /// Elements that `array_fill` makes, at most.
 const FILLED_MAX: usize = 1 << 20;
+
+/// So many comparisons cost less than a set.
+const COMPARISONS_FEW: usize = 1 << 10;
+
+/// The elements of an array, to look others up in.
+enum Elements<'v> {
+    Few(&'v [Value]),
+    Many(HashSet<Key>),
+}
+
+impl<'v> Elements<'v> {
+    /// For so many to be looked up.
+    fn of(items: &'v [Value], wanted: usize) -> Elements<'v> {
+        if items.len().saturating_mul(wanted) <= COMPARISONS_FEW {
+            return Elements::Few(items);
+        }
+        Elements::Many(items.iter().filter(|v| !v.is_null()).map(Key::one).collect())
+    }
+
+    /// NULL is in no array, as the set operators have it.
+    fn has(&self, wanted: &Value) -> bool {
+        !wanted.is_null()
+            && match self {
+                Elements::Few(items) => items.iter().any(|v| same(v, wanted)),
+                Elements::Many(keys) => keys.contains(&Key::one(wanted)),
+            }
+    }
+}
 
 /// The lengths of an array's dimensions.
 fn dimensions(items: &[Value]) -> Vec<usize> {
@@ -169,4 +200,23 @@ fn join(a: &[Datum]) -> Result<Datum> {
         _ => None,
     };
     joined(list_at(a, 0)?.iter().filter_map(|v| if v.is_null() { null } else { Some(v) }), text_at(a, 1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_of_large_arrays_are_looked_up_in_a_set_that_finds_what_comparisons_find() {
+        let items: Vec<Value> = (0..2_000).map(Value::int).chain([Value::NULL, Value::string("x")]).collect();
+        let (few, many) = (Elements::of(&items, 0), Elements::of(&items, items.len()));
+        assert!(matches!((&few, &many), (Elements::Few(_), Elements::Many(_))));
+        let list = Value::List(vec![Value::int(1)]);
+        let decimal = Value::Decimal(ledgerstone_digest::ion::Decimal::new(70i64, -1));
+        for (wanted, found) in
+            [(Value::int(7), true), (decimal, true), (Value::int(2_000), false), (Value::NULL, false), (list, false)]
+        {
+            assert_eq!((few.has(&wanted), many.has(&wanted)), (found, found), "{wanted:?}");
+        }
+    }
 }

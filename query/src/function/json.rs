@@ -1,12 +1,14 @@
 //! JSON functions and what the operators `->`, `->>`, `#>`, `@>`, `?`, `||` and `-` call (PostgreSQL's documentation,
 //! 9.16). A JSON null inside a document is Ion's null; SQL's NULL is no value at all.
 
+use std::collections::HashSet;
+
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
 use super::size::TextBuilder;
 use super::ty::{ANY, ARRAY, BOOL, INT4, JSONB, R_BOOL, R_INT4, R_JSONB, R_TEXT, TEXT};
 use super::{
-    Call, Scalar, bool_at, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at, value_at,
+    Call, Scalar, Steps, bool_at, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at, value_at,
     variadic, wrong,
 };
 use crate::bind::plan::Datum;
@@ -41,14 +43,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("jsonb_extract_path", &[JSONB, TEXT], R_JSONB, |_, a| Ok(extract_path(a))),
     variadic("jsonb_extract_path_text", &[JSONB, TEXT], R_TEXT, |_, a| Ok(extract_path(a).and_then(as_text))),
     strict("jsonb_exists", &[JSONB, TEXT], R_BOOL, |_, a| some_bool(has(value_at(a, 0)?, text_at(a, 1)?))),
-    strict("jsonb_exists_any", &[JSONB, ARRAY], R_BOOL, |_, a| {
-        let value = value_at(a, 0)?;
-        some_bool(list_at(a, 1)?.iter().filter_map(Value::as_text).any(|name| has(value, name)))
-    }),
-    strict("jsonb_exists_all", &[JSONB, ARRAY], R_BOOL, |_, a| {
-        let value = value_at(a, 0)?;
-        some_bool(list_at(a, 1)?.iter().filter_map(Value::as_text).all(|name| has(value, name)))
-    }),
+    strict("jsonb_exists_any", &[JSONB, ARRAY], R_BOOL, |c, a| some_bool(are_there(c, a)?.contains(&true))),
+    strict("jsonb_exists_all", &[JSONB, ARRAY], R_BOOL, |c, a| some_bool(!are_there(c, a)?.contains(&false))),
     strict("jsonb_delete_path", &[JSONB, ARRAY], R_JSONB, |_, a| {
         let target = value_at(a, 0)?;
         if !matches!(target.unannotated(), Value::Struct(_) | Value::List(_)) {
@@ -76,7 +72,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("ledgerstone_jsonb_delete", &[JSONB, TEXT], R_JSONB, |_, a| {
         let name = text_at(a, 1)?;
         Ok(Some(match value_at(a, 0)?.unannotated() {
-            Value::Struct(s) => without(s, &[name]),
+            Value::Struct(s) => without(s, |field| field == name),
             Value::List(items) => Value::List(items.iter().filter(|v| v.as_text() != Some(name)).cloned().collect()),
             _ => return Err(scalar("delete from")),
         }))
@@ -96,16 +92,16 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("ledgerstone_jsonb_delete", &[JSONB, ARRAY], R_JSONB, |_, a| match value_at(a, 0)?.unannotated() {
         Value::Struct(s) => {
-            let names: Vec<&str> = list_at(a, 1)?.iter().filter_map(Value::as_text).collect();
-            Ok(Some(without(s, &names)))
+            let names: HashSet<&str> = list_at(a, 1)?.iter().filter_map(Value::as_text).collect();
+            Ok(Some(without(s, |name| names.contains(name))))
         }
         v => Ok(Some(v.clone())),
     }),
-    strict("ledgerstone_jsonb_contains", &[JSONB, JSONB], R_BOOL, |_, a| {
-        some_bool(contains(value_at(a, 0)?, value_at(a, 1)?, true))
+    strict("ledgerstone_jsonb_contains", &[JSONB, JSONB], R_BOOL, |c, a| {
+        some_bool(contains(value_at(a, 0)?, value_at(a, 1)?, true, &c.steps())?)
     }),
-    strict("jsonb_contains", &[JSONB, JSONB], R_BOOL, |_, a| {
-        some_bool(contains(value_at(a, 0)?, value_at(a, 1)?, true))
+    strict("jsonb_contains", &[JSONB, JSONB], R_BOOL, |c, a| {
+        some_bool(contains(value_at(a, 0)?, value_at(a, 1)?, true, &c.steps())?)
     }),
     strict("ledgerstone_jsonb_path", &[JSONB, ARRAY], R_JSONB, |_, a| {
         let path = list_at(a, 1)?;
@@ -129,6 +125,18 @@ fn has(value: &Value, name: &str) -> bool {
         Value::List(items) | Value::Sexp(items) => items.iter().any(|v| v.as_text() == Some(name)),
         v => v.as_text() == Some(name),
     }
+}
+
+/// Of each name of an array, whether it is there.
+fn are_there(call: &Call<'_>, a: &[Datum]) -> Result<Vec<bool>> {
+    let (value, steps) = (value_at(a, 0)?, call.steps());
+    let size = match value.unannotated() {
+        Value::Struct(s) => s.fields.len(),
+        Value::List(items) | Value::Sexp(items) => items.len(),
+        _ => 1,
+    };
+    let names = list_at(a, 1)?.iter().filter_map(Value::as_text);
+    names.map(|name| steps.take(size).map(|()| has(value, name))).collect()
 }
 
 /// The elements of a pair, or none if it is no list.
@@ -165,7 +173,7 @@ fn set_lax(a: &[Datum]) -> Result<Datum> {
 fn without_path(value: &Value, path: &[&str]) -> Value {
     let Some((step, rest)) = path.split_first() else { return value.clone() };
     match value.unannotated() {
-        Value::Struct(s) if rest.is_empty() => without(s, &[step]),
+        Value::Struct(s) if rest.is_empty() => without(s, |field| field == *step),
         Value::Struct(s) => {
             let inner = |(name, field): &(Symbol, Value)| {
                 let here = name.text() == Some(*step);
@@ -423,22 +431,46 @@ fn concat(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     Ok(Some(Value::List(items)))
 }
 
-fn without(s: &Struct, names: &[&str]) -> Value {
-    let keep = |n: &Symbol| n.text().is_none_or(|n| !names.contains(&n));
+fn without(s: &Struct, goes: impl Fn(&str) -> bool) -> Value {
+    let keep = |n: &Symbol| n.text().is_none_or(|n| !goes(n));
     Value::Struct(Struct { fields: s.fields.iter().filter(|(n, _)| keep(n)).cloned().collect() })
 }
 
 /// `@>`: structs by their fields, arrays by their elements in any order; at the top an array contains a bare scalar.
-fn contains(all: &Value, some: &Value, top: bool) -> bool {
+fn contains(all: &Value, some: &Value, top: bool, steps: &Steps<'_>) -> Result<bool> {
+    steps.take(1)?;
     match (all.unannotated(), some.unannotated()) {
-        (Value::Struct(all), Value::Struct(some)) => some.fields.iter().all(|(name, value)| {
-            name.text().and_then(|n| all.get(n)).is_some_and(|found| contains(found, value, false))
-        }),
-        (Value::List(all), Value::List(some)) => some.iter().all(|s| all.iter().any(|a| contains(a, s, false))),
-        (Value::List(all), scalar) if top && !matches!(scalar, Value::Struct(_)) => {
-            all.iter().any(|a| contains(a, scalar, false))
+        (Value::Struct(all), Value::Struct(some)) => {
+            for (name, value) in &some.fields {
+                steps.take(all.fields.len())?;
+                let found = name.text().and_then(|n| all.get(n));
+                if !found.map_or(Ok(false), |found| contains(found, value, false, steps))? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
         }
-        (Value::Struct(_) | Value::List(_), _) | (_, Value::Struct(_) | Value::List(_)) => false,
-        (a, b) => a.is_null() == b.is_null() && (a.is_null() || compare(a, b).is_eq()),
+        (Value::List(all), Value::List(some)) => {
+            for wanted in some {
+                if !contains_element(all, wanted, steps)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        (Value::List(all), scalar) if top && !matches!(scalar, Value::Struct(_)) => {
+            contains_element(all, scalar, steps)
+        }
+        (Value::Struct(_) | Value::List(_), _) | (_, Value::Struct(_) | Value::List(_)) => Ok(false),
+        (a, b) => Ok(a.is_null() == b.is_null() && (a.is_null() || compare(a, b).is_eq())),
     }
+}
+
+fn contains_element(all: &[Value], wanted: &Value, steps: &Steps<'_>) -> Result<bool> {
+    for value in all {
+        if contains(value, wanted, false, steps)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -21,16 +21,18 @@ mod volatile;
 pub mod window;
 
 pub(crate) use math::power;
-pub(crate) use pattern::{like, regex};
+pub(crate) use pattern::{Search, like};
 pub(crate) use pg_catalog::reg_name;
 pub(crate) use proof::proof_error;
+
+use std::cell::Cell;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Int, Value};
 
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
-use crate::session::SessionInfo;
+use crate::session::{Cancel, SessionInfo};
 use crate::transaction::Transaction;
 use crate::types::SqlType;
 
@@ -47,6 +49,33 @@ impl Call<'_> {
     /// `now()` in microseconds since 1970.
     pub fn now_micros(&self) -> i64 {
         self.session.transaction_time_ms.saturating_mul(1000)
+    }
+
+    /// A count of steps of something that may take many.
+    pub(crate) fn steps(&self) -> Steps<'_> {
+        Steps { cancel: &self.session.cancel, left: Cell::new(STEPS_PER_ASK) }
+    }
+}
+
+/// Steps, roughly of a comparison each, between two looks whether to stop.
+const STEPS_PER_ASK: usize = 1 << 16;
+
+/// Counts the steps of one call, and now and then looks whether the statement is to stop.
+pub(crate) struct Steps<'a> {
+    cancel: &'a Cancel,
+    left: Cell<usize>,
+}
+
+impl Steps<'_> {
+    pub fn take(&self, steps: usize) -> Result<()> {
+        match self.left.get().checked_sub(steps) {
+            Some(left) => self.left.set(left),
+            None => {
+                self.left.set(STEPS_PER_ASK);
+                self.cancel.check()?;
+            }
+        }
+        Ok(())
     }
 }
 

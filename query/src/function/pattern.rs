@@ -2,75 +2,72 @@
 //! crate: linear time, no look-around or back-references, which are refused by name.
 
 use ledgerstone_digest::ion::Value;
-use regex_lite::{Captures, Regex, RegexBuilder};
+use regex_lite::{Captures, Match, Regex, RegexBuilder};
 
 use super::size::{self, TextBuilder};
 use super::ty::{INT4, R_BOOL, R_INT4, R_TEXT, TEXT};
-use super::{Returns, Scalar, int_at, some_bool, some_int, some_text, strict, text_at};
+use super::{Call, Returns, Scalar, int_at, some_bool, some_int, some_text, strict, text_at};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
+use crate::session::Cancel;
 use crate::wildcard::{self, Token};
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
-    strict("regexp_replace", &[TEXT, TEXT, TEXT], R_TEXT, |_, a| {
-        replace(text_at(a, 0)?, text_at(a, 1)?, text_at(a, 2)?, "")
+    strict("regexp_replace", &[TEXT, TEXT, TEXT], R_TEXT, |c, a| {
+        replace(c, text_at(a, 0)?, text_at(a, 1)?, text_at(a, 2)?, "")
     }),
-    strict("regexp_replace", &[TEXT, TEXT, TEXT, TEXT], R_TEXT, |_, a| {
-        replace(text_at(a, 0)?, text_at(a, 1)?, text_at(a, 2)?, text_at(a, 3)?)
+    strict("regexp_replace", &[TEXT, TEXT, TEXT, TEXT], R_TEXT, |c, a| {
+        replace(c, text_at(a, 0)?, text_at(a, 1)?, text_at(a, 2)?, text_at(a, 3)?)
     }),
-    strict("regexp_match", &[TEXT, TEXT], Returns::TextArray, |_, a| {
-        let Some(found) = regex(text_at(a, 1)?, false)?.captures(text_at(a, 0)?) else { return Ok(None) };
-        groups(&found).map(Some)
+    strict("regexp_match", &[TEXT, TEXT], Returns::TextArray, |c, a| match search(c, a, "")?.captures() {
+        Some(found) => groups(&found).map(Some),
+        None => Ok(None),
     }),
-    strict("regexp_count", &[TEXT, TEXT], R_INT4, |_, a| {
-        some_int(regex(text_at(a, 1)?, false)?.find_iter(text_at(a, 0)?).count() as i64)
+    strict("regexp_count", &[TEXT, TEXT], R_INT4, |c, a| {
+        let search = search(c, a, "")?;
+        some_int(search.all().try_fold(0, |count, found| found.map(|_| count + 1))?)
     }),
-    strict("regexp_like", &[TEXT, TEXT], R_BOOL, |_, a| {
-        some_bool(regex(text_at(a, 1)?, false)?.is_match(text_at(a, 0)?))
+    strict("regexp_like", &[TEXT, TEXT], R_BOOL, |c, a| some_bool(search(c, a, "")?.is_match())),
+    strict("regexp_substr", &[TEXT, TEXT], R_TEXT, |c, a| {
+        Ok(search(c, a, "")?.find().map(|m| Value::string(m.as_str())))
     }),
-    strict("regexp_substr", &[TEXT, TEXT], R_TEXT, |_, a| {
-        Ok(regex(text_at(a, 1)?, false)?.find(text_at(a, 0)?).map(|m| Value::string(m.as_str())))
+    strict("regexp_split_to_array", &[TEXT, TEXT], Returns::TextArray, |c, a| {
+        size::list(search(c, a, "")?.split().map(|part| part.map(Value::string)))
     }),
-    strict("regexp_split_to_array", &[TEXT, TEXT], Returns::TextArray, |_, a| {
-        size::list(regex(text_at(a, 1)?, false)?.split(text_at(a, 0)?).map(|part| Ok(Value::string(part))))
-    }),
-    strict("regexp_like", &[TEXT, TEXT, TEXT], R_BOOL, |_, a| {
-        let flags = text_at(a, 2)?;
-        some_bool(regex(text_at(a, 1)?, flags.contains('i'))?.is_match(text_at(a, 0)?))
-    }),
-    strict("regexp_instr", &[TEXT, TEXT], R_INT4, |_, a| {
+    strict("regexp_like", &[TEXT, TEXT, TEXT], R_BOOL, |c, a| some_bool(search(c, a, text_at(a, 2)?)?.is_match())),
+    strict("regexp_instr", &[TEXT, TEXT], R_INT4, |c, a| {
         let text = text_at(a, 0)?;
-        some_int(match regex(text_at(a, 1)?, false)?.find(text) {
+        some_int(match search(c, a, "")?.find() {
             Some(m) => text.get(..m.start()).map_or(0, |t| t.chars().count()) as i64 + 1,
             None => 0,
         })
     }),
-    strict("ledgerstone_similar", &[TEXT, TEXT], R_BOOL, |_, a| {
-        some_bool(regex(&similar(text_at(a, 1)?, Some('\\'))?, false)?.is_match(text_at(a, 0)?))
+    strict("ledgerstone_similar", &[TEXT, TEXT], R_BOOL, |c, a| {
+        some_bool(Search::new(c, &similar(text_at(a, 1)?, Some('\\'))?, false, text_at(a, 0)?)?.is_match())
     }),
-    strict("ledgerstone_similar", &[TEXT, TEXT, TEXT], R_BOOL, |_, a| {
+    strict("ledgerstone_similar", &[TEXT, TEXT, TEXT], R_BOOL, |c, a| {
         let mut escape = text_at(a, 2)?.chars();
         let (escape, more) = (escape.next(), escape.next());
         if more.is_some() {
             return Err(QueryError::new(SqlState::INVALID_ESCAPE, "invalid escape string")
                 .hint("Escape string must be empty or one character."));
         }
-        some_bool(regex(&similar(text_at(a, 1)?, escape)?, false)?.is_match(text_at(a, 0)?))
+        some_bool(Search::new(c, &similar(text_at(a, 1)?, escape)?, false, text_at(a, 0)?)?.is_match())
     }),
     // SUBSTRING(text FROM pattern)
-    strict("substring", &[TEXT, TEXT], R_TEXT, |_, a| {
-        let Some(found) = regex(text_at(a, 1)?, false)?.captures(text_at(a, 0)?) else { return Ok(None) };
+    strict("substring", &[TEXT, TEXT], R_TEXT, |c, a| {
+        let Some(found) = search(c, a, "")?.captures() else { return Ok(None) };
         match found.get(1).or_else(|| found.get(0)) {
             Some(m) => some_text(m.as_str()),
             None => Ok(None),
         }
     }),
-    strict("regexp_instr", &[TEXT, TEXT, INT4], R_INT4, |_, a| {
+    strict("regexp_instr", &[TEXT, TEXT, INT4], R_INT4, |c, a| {
         let skip = (int_at(a, 2)?.max(1) - 1) as usize;
         let text = text_at(a, 0)?;
         let from = text.char_indices().nth(skip).map_or(text.len(), |(i, _)| i);
         let rest = text.get(from..).unwrap_or("");
-        some_int(match regex(text_at(a, 1)?, false)?.find(rest) {
+        some_int(match Search::new(c, text_at(a, 1)?, false, rest)?.find() {
             Some(m) => (skip + rest.get(..m.start()).map_or(0, |t| t.chars().count()) + 1) as i64,
             None => 0,
         })
@@ -79,6 +76,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
 
 /// A pattern of SIMILAR TO as a regular expression (PostgreSQL's documentation, 9.7.2).
 fn similar(pattern: &str, escape: Option<char>) -> Result<String> {
+    check_pattern(pattern)?;
     let mut out = String::from("^(?:");
     let mut chars = pattern.chars();
     let mut in_class = false;
@@ -158,13 +156,14 @@ fn pieces(by: &str) -> Vec<Piece> {
     pieces
 }
 
-fn replace(text: &str, pattern: &str, by: &str, flags: &str) -> Result<Datum> {
-    let regex = regex(pattern, flags.contains('i'))?;
+fn replace(call: &Call<'_>, text: &str, pattern: &str, by: &str, flags: &str) -> Result<Datum> {
+    let search = Search::new(call, pattern, flags.contains('i'), text)?;
     let pieces = pieces(by);
     let most = if flags.contains('g') { usize::MAX } else { 1 };
     let mut out = TextBuilder::default();
     let mut rest = 0;
-    for found in regex.captures_iter(text).take(most) {
+    for found in search.all_captures().take(most) {
+        let found = found?;
         let Some(whole) = found.get(0) else { continue };
         out.push_str(text.get(rest..whole.start()).unwrap_or_default())?;
         for piece in &pieces {
@@ -179,21 +178,113 @@ fn replace(text: &str, pattern: &str, by: &str, flags: &str) -> Result<Datum> {
     out.finish()
 }
 
-/// Compiles a pattern; 2201B if it is none.
-pub(crate) fn regex(pattern: &str, any_case: bool) -> Result<Regex> {
-    RegexBuilder::new(pattern)
-        .case_insensitive(any_case)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|e| QueryError::new(SqlState("2201B"), format!("invalid regular expression: {e}")))
+/// The longest pattern that is read: what is longer does not compile within [`COMPILED_BYTES_MAX`] either.
+const PATTERN_BYTES_MAX: usize = 64 << 10;
+/// Memory of a compiled pattern.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+/// What a state of a compiled pattern takes of that, at least.
+const STATE_BYTES: usize = 32;
+/// A search takes a step for each state of the pattern at each character, at worst, and cannot be stopped in between: so
+/// many take a second or two.
+const STEPS_MAX: usize = 1 << 29;
+/// Places that a search keeps: two for each group, for each state.
+const PLACES_MAX: usize = 4 << 20;
+
+/// A regular expression and the text that it is looked for in. No search is longer than it may be, and between two the
+/// statement may be stopped.
+pub(crate) struct Search<'t> {
+    regex: Regex,
+    text: &'t str,
+    cancel: &'t Cancel,
+}
+
+impl<'t> Search<'t> {
+    /// 2201B if the pattern is none, 54000 if it is too large for the text.
+    pub fn new(call: &Call<'t>, pattern: &str, any_case: bool, text: &'t str) -> Result<Search<'t>> {
+        let cancel = &call.session.cancel;
+        cancel.check()?;
+        check_pattern(pattern)?;
+        let regex = compiled(pattern, any_case, COMPILED_BYTES_MAX)
+            .map_err(|e| QueryError::new(SqlState("2201B"), format!("invalid regular expression: {e}")))?;
+        let places = regex.captures_len().saturating_mul(2);
+        let is_much = |states: usize| {
+            let step = 1 + places / 8;
+            states.saturating_mul(places) > PLACES_MAX
+                || states.saturating_mul(step).saturating_mul(text.len() + 1) > STEPS_MAX
+        };
+        if is_much(states_at_most(pattern)) && is_much(states(pattern, any_case)) {
+            let message = "the regular expression is too large for a text of this length";
+            return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+                .hint("Use fewer repetitions and groups, or search the text in parts."));
+        }
+        Ok(Search { regex, text, cancel })
+    }
+
+    pub fn is_match(&self) -> bool {
+        self.regex.is_match(self.text)
+    }
+
+    pub fn find(&self) -> Option<Match<'t>> {
+        self.regex.find(self.text)
+    }
+
+    pub fn captures(&self) -> Option<Captures<'t>> {
+        self.regex.captures(self.text)
+    }
+
+    /// All matches. Each search for the next one may read the text to its end.
+    pub fn all(&self) -> impl Iterator<Item = Result<Match<'t>>> {
+        self.regex.find_iter(self.text).map(|found| self.cancel.check().map(|()| found))
+    }
+
+    pub fn all_captures(&self) -> impl Iterator<Item = Result<Captures<'t>>> {
+        self.regex.captures_iter(self.text).map(|found| self.cancel.check().map(|()| found))
+    }
+
+    /// What stands between the matches.
+    pub fn split(&self) -> impl Iterator<Item = Result<&'t str>> {
+        self.regex.split(self.text).map(|part| self.cancel.check().map(|()| part))
+    }
+}
+
+/// The second argument in the first.
+fn search<'t>(call: &Call<'t>, a: &'t [Datum], flags: &str) -> Result<Search<'t>> {
+    Search::new(call, text_at(a, 1)?, flags.contains('i'), text_at(a, 0)?)
+}
+
+fn check_pattern(pattern: &str) -> Result<()> {
+    if pattern.len() <= PATTERN_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("a pattern may have {PATTERN_BYTES_MAX} bytes, not {}", pattern.len());
+    Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message))
+}
+
+fn compiled(pattern: &str, any_case: bool, bytes_max: usize) -> std::result::Result<Regex, regex_lite::Error> {
+    RegexBuilder::new(pattern).case_insensitive(any_case).size_limit(bytes_max).build()
+}
+
+/// States that a pattern has at most, by its length alone: only repetitions with a count make more of what is written.
+fn states_at_most(pattern: &str) -> usize {
+    let all = COMPILED_BYTES_MAX / STATE_BYTES;
+    if pattern.contains('{') { all } else { all.min(pattern.len() * 4 + 8) }
+}
+
+/// The same, no more than twice too many: the compiler does not tell, but it refuses what is larger than it was told to make.
+fn states(pattern: &str, any_case: bool) -> usize {
+    let sizes =
+        std::iter::successors(Some(1 << 10), |size| Some(size * 2)).take_while(|size| *size < COMPILED_BYTES_MAX);
+    let fits = |size: &usize| compiled(pattern, any_case, *size).is_ok();
+    let size = sizes.into_iter().find(fits).unwrap_or(COMPILED_BYTES_MAX);
+    states_at_most(pattern).min(size / STATE_BYTES)
 }
 
 /// LIKE: `%` any characters, `_` one; `escape` takes the next character as itself.
-pub(crate) fn like(text: &str, pattern: &str, escape: Option<char>, any_case: bool) -> Result<bool> {
+pub(crate) fn like(text: &str, pattern: &str, escape: Option<char>, any_case: bool, cancel: &Cancel) -> Result<bool> {
     if any_case {
-        return like(&text.to_lowercase(), &pattern.to_lowercase(), escape, false);
+        return like(&text.to_lowercase(), &pattern.to_lowercase(), escape, false, cancel);
     }
-    Ok(wildcard::matches(&tokens(pattern, escape)?, text))
+    wildcard::matches_asking(&tokens(pattern, escape)?, text, || cancel.check())
 }
 
 fn tokens(pattern: &str, escape: Option<char>) -> Result<Vec<Token>> {
@@ -231,8 +322,9 @@ mod tests {
             ("mississippi", "%iss%ip%", true),
             ("éa", "_a", true),
         ] {
-            assert_eq!(like(text, pattern, Some('\\'), false).unwrap(), matches, "{text} like {pattern}");
+            let cancel = Cancel::default();
+            assert_eq!(like(text, pattern, Some('\\'), false, &cancel).unwrap(), matches, "{text} like {pattern}");
         }
-        assert!(like("a", "a\\", Some('\\'), false).is_err());
+        assert!(like("a", "a\\", Some('\\'), false, &Cancel::default()).is_err());
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const TEXT_BYTES_MAX: usize = Limits::DOCUMENT.bytes_max;
 pub(crate) const ELEMENTS_MAX: usize = Limits::DOCUMENT.values_max;
 
 /// What a value takes when it is written out. Copies of a text share their memory, but as text each stands for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Size {
     bytes: usize,
     elements: usize,
@@ -23,7 +23,7 @@ pub(crate) struct Size {
 impl Size {
     /// Of a value that is within the limits: the others are not walked to their ends.
     pub fn of(value: &Value) -> Result<Size> {
-        let mut size = Size { bytes: 0, elements: 0 };
+        let mut size = Size::default();
         size.count(value)?;
         Ok(size)
     }
@@ -32,6 +32,12 @@ impl Size {
     pub fn times(self, count: usize) -> Result<Size> {
         let size = Size { bytes: self.bytes.saturating_mul(count), elements: self.elements.saturating_mul(count) };
         size.within()
+    }
+
+    /// Of both together.
+    pub fn and(self, other: Size) -> Result<Size> {
+        let (bytes, elements) = (self.bytes.saturating_add(other.bytes), self.elements.saturating_add(other.elements));
+        Size { bytes, elements }.within()
     }
 
     fn within(self) -> Result<Size> {
@@ -108,6 +114,11 @@ pub(crate) fn check_bytes(bytes: usize) -> Result<()> {
 
 /// A list of what comes, as long as it is not too long.
 pub(crate) fn list(items: impl Iterator<Item = Result<Value>>) -> Result<Datum> {
+    values(items).map(|items| Some(Value::List(items)))
+}
+
+/// The same as it is.
+pub(crate) fn values(items: impl Iterator<Item = Result<Value>>) -> Result<Vec<Value>> {
     let mut list = Vec::new();
     for item in items {
         if list.len() == ELEMENTS_MAX {
@@ -115,7 +126,7 @@ pub(crate) fn list(items: impl Iterator<Item = Result<Value>>) -> Result<Datum> 
         }
         list.push(item?);
     }
-    Ok(Some(Value::List(list)))
+    Ok(list)
 }
 
 /// A text that is put together, and refused before it gets too long.

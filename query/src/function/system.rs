@@ -4,7 +4,9 @@ use ledgerstone_digest::ion::Value;
 
 use super::size;
 use super::ty::{ANY, BOOL, BYTEA, INT4, R_BOOL, R_INT4, R_TEXT, TEXT, of};
-use super::{Call, Returns, Scalar, bool_at, int_at, some_bool, some_int, some_text, strict, text_at, variadic, wrong};
+use super::{
+    Call, Returns, Scalar, Search, bool_at, int_at, some_bool, some_int, some_text, strict, text_at, variadic, wrong,
+};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
@@ -82,8 +84,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         }
         _ => Err(wrong(0, "bytea")),
     }),
-    strict("ledgerstone_regex_i", &[TEXT, TEXT], R_BOOL, |_, a| {
-        some_bool(super::regex(text_at(a, 1)?, true)?.is_match(text_at(a, 0)?))
+    strict("ledgerstone_regex_i", &[TEXT, TEXT], R_BOOL, |c, a| {
+        some_bool(Search::new(c, text_at(a, 1)?, true, text_at(a, 0)?)?.is_match())
     }),
 ];
 

@@ -2,7 +2,8 @@
 
 use ledgerstone_digest::ion::{Struct, Value};
 
-use super::{Call, pattern};
+use super::size::{self, Size};
+use super::{Call, Search, pattern};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::types::{Reg, SqlType};
@@ -296,35 +297,36 @@ pub fn rows(
         },
         TableFunction::RegexpSplit => {
             let pattern = values.next();
-            let regex = pattern::regex(pattern.as_ref().and_then(Value::as_text).unwrap_or_default(), false)?;
-            let parts: Vec<Value> = regex.split(first.as_text().unwrap_or_default()).map(Value::string).collect();
-            Ok(Box::new(parts.into_iter().map(one)))
+            let pattern = pattern.as_ref().and_then(Value::as_text).unwrap_or_default();
+            let search = Search::new(call, pattern, false, first.as_text().unwrap_or_default())?;
+            each(search.split().map(|part| part.map(Value::string)))
         }
         TableFunction::RegexpMatches => {
             let pattern = values.next();
             let flags = values.next();
-            let flags = flags.as_ref().and_then(Value::as_text).unwrap_or_default().to_owned();
+            let flags = flags.as_ref().and_then(Value::as_text).unwrap_or_default();
             let pattern = pattern.as_ref().and_then(Value::as_text).unwrap_or_default();
-            let regex = pattern::regex(pattern, flags.contains('i'))?;
+            let search = Search::new(call, pattern, flags.contains('i'), first.as_text().unwrap_or_default())?;
             let limit = if flags.contains('g') { usize::MAX } else { 1 };
-            let matches: Vec<Value> = regex
-                .captures_iter(first.as_text().unwrap_or_default())
-                .take(limit)
-                .map(|c| {
-                    let from = usize::from(c.len() > 1);
-                    let group = |i| c.get(i).map_or(Value::NULL, |m| Value::string(m.as_str()));
-                    Value::List((from..c.len()).map(group).collect())
-                })
-                .collect();
-            Ok(Box::new(matches.into_iter().map(one)))
+            let mut all = Size::default();
+            each(search.all_captures().take(limit).map(|found| {
+                let groups = pattern::groups(&found?)?;
+                all = all.and(Size::of(&groups)?)?;
+                Ok(groups)
+            }))
         }
         TableFunction::StringToTable => {
             let by = values.next();
             let by = by.as_ref().and_then(Value::as_text).unwrap_or_default();
-            let parts: Vec<Value> = first.as_text().unwrap_or_default().split(by).map(Value::string).collect();
-            Ok(Box::new(parts.into_iter().map(one)))
+            each(first.as_text().unwrap_or_default().split(by).map(|part| Ok(Value::string(part))))
         }
     }
+}
+
+/// A row for each, which are made at once, and so no more of them than a list may have.
+fn each(values: impl Iterator<Item = Result<Value>>) -> Result<Box<dyn Iterator<Item = Result<FunctionRow>>>> {
+    let values = size::values(values)?;
+    Ok(Box::new(values.into_iter().map(|value| Ok(vec![Some(value)]))))
 }
 
 fn int_series(start: i64, stop: i64, step: i64) -> Result<Box<dyn Iterator<Item = Result<FunctionRow>>>> {

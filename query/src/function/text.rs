@@ -1,6 +1,8 @@
 //! String and binary string functions (PostgreSQL's documentation, 9.4 and 9.5). Characters are Unicode scalar values;
 //! in the C collation `upper` and `lower` change ASCII letters only.
 
+use std::collections::{HashMap, HashSet};
+
 use base64::Engine as _;
 use ledgerstone_digest::ion::Value;
 use sha2::Digest as _;
@@ -61,14 +63,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("trim", &[TEXT], R_TEXT, |_, a| trim(a, true, true)),
     strict("trim", &[TEXT, TEXT], R_TEXT, |_, a| trim(a, true, true)),
     strict("replace", &[TEXT, TEXT, TEXT], R_TEXT, replace),
-    strict("translate", &[TEXT, TEXT, TEXT], R_TEXT, |_, a| {
-        let (from, to): (Vec<char>, Vec<char>) = (text_at(a, 1)?.chars().collect(), text_at(a, 2)?.chars().collect());
-        let map = |c: char| match from.iter().position(|f| *f == c) {
-            Some(at) => to.get(at).copied(),
-            None => Some(c),
-        };
-        some_text(text_at(a, 0)?.chars().filter_map(map).collect::<String>())
-    }),
+    strict("translate", &[TEXT, TEXT, TEXT], R_TEXT, translate),
     // POSITION(needle IN text) arrives with the text first.
     strict("position", &[TEXT, TEXT], R_INT4, |_, a| some_int(position(text_at(a, 0)?, text_at(a, 1)?))),
     strict("strpos", &[TEXT, TEXT], R_INT4, |_, a| some_int(position(text_at(a, 0)?, text_at(a, 1)?))),
@@ -209,8 +204,20 @@ fn pad(a: &[Datum], left: bool) -> Result<Datum> {
     some_text(if left { padding + text } else { text.to_owned() + &padding })
 }
 
+/// Characters for others; those that have no other go.
+fn translate(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
+    let mut to = text_at(a, 2)?.chars();
+    let mut map: HashMap<char, Option<char>> = HashMap::new();
+    for from in text_at(a, 1)?.chars() {
+        // A character that stands there twice has the other of the first place, and takes one in the second.
+        let other = to.next();
+        map.entry(from).or_insert(other);
+    }
+    some_text(text_at(a, 0)?.chars().filter_map(|c| map.get(&c).map_or(Some(c), |other| *other)).collect::<String>())
+}
+
 fn trim(a: &[Datum], start: bool, end: bool) -> Result<Datum> {
-    let set: Vec<char> = if a.len() > 1 { text_at(a, 1)?.chars().collect() } else { vec![' '] };
+    let set: HashSet<char> = if a.len() > 1 { text_at(a, 1)?.chars().collect() } else { HashSet::from([' ']) };
     let mut text = text_at(a, 0)?;
     if start {
         text = text.trim_start_matches(|c| set.contains(&c));

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::advisory::Holder;
+use super::run::canceled;
 use super::settings::Settings;
 use super::trace::Trace;
 use crate::database::Database;
+use crate::error::QueryError;
 use crate::instance::Instance;
 use crate::permission::Permit;
 
@@ -174,6 +176,11 @@ impl Cancel {
         }
         let deadline = self.0.deadline.load(Ordering::Acquire);
         (deadline != 0 && elapsed_ms() >= deadline).then_some(CancelReason::Timeout)
+    }
+
+    /// An error if the statement is to stop.
+    pub fn check(&self) -> Result<(), QueryError> {
+        self.reason().map_or(Ok(()), |reason| Err(canceled(reason)))
     }
 }
 

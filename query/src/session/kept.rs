@@ -185,7 +185,7 @@ impl Session {
         statement: &Statement,
     ) -> Result<Row, QueryError> {
         let plan = self.bind(tx, job, statement)?;
-        match crate::exec::run(&plan, tx, job.parameters, &self.info)? {
+        match self.run_small(&plan, tx, job.parameters)? {
             crate::exec::Outcome::Rows { rows } => Ok(rows.all()?.into_iter().next().unwrap_or_default()),
             crate::exec::Outcome::Affected { .. } => Err(QueryError::internal("arguments changed something")),
         }

@@ -71,7 +71,7 @@ impl Session {
         let mut values = Vec::with_capacity(arguments.len());
         for argument in arguments {
             let plan = self.bind(tx, job, &select(job.dialect, argument))?;
-            match exec::run(&plan, tx, job.parameters, self.info())? {
+            match self.run_small(&plan, tx, job.parameters)? {
                 exec::Outcome::Rows { rows, .. } => {
                     values.push(rows.all()?.into_iter().next().and_then(|mut row| row.pop()?))
                 }

@@ -291,6 +291,10 @@ impl Session {
             return Ok(None);
         }
         let plan = self.plan(tx, job, false)?;
+        // All commits wait for what the sequencer does.
+        if plan.is_costly() {
+            return Ok(None);
+        }
         let redone = Redone { plan: Arc::clone(&plan), outcome: Arc::default() };
         let (outcome, info, strict) = (Arc::clone(&redone.outcome), self.info.clone(), self.strict);
         let (database, text) = (Arc::clone(&self.database), job.noted().clone());
@@ -394,6 +398,19 @@ impl Session {
         let outcome = outcome?;
         self.note_answer(plan, &outcome);
         Ok(respond(plan, outcome))
+    }
+
+    /// Runs what computes the arguments of another statement.
+    pub(super) fn run_small(
+        &self,
+        plan: &Plan,
+        tx: &mut Transaction,
+        parameters: &[Option<Value>],
+    ) -> Result<Outcome, QueryError> {
+        let mut outcome = Err(QueryError::internal("a statement was not run"));
+        let mut work = || outcome = exec::run(plan, tx, parameters, &self.info);
+        plan.run_at_its_pace(|work| self.runtime.long(work), &mut work);
+        outcome
     }
 
     fn define(&mut self, tx: &mut Transaction, job: Job<'_>) -> Result<Response, QueryError> {

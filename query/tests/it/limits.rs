@@ -1,8 +1,12 @@
 //! What one statement may take, however small its text: the size of values, time, memory of its parse, what its session
 //! keeps.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ledgerstone_query::session::{Dialect, Door, Inline, Pause, Runtime, Session, SessionOptions};
+
 use crate::support::{Memory, told};
-use ledgerstone_query::session::{Dialect, Session};
 
 fn answer(session: &mut Session, text: &str) -> String {
     match told(session, text) {
@@ -86,4 +90,106 @@ fn numbers_do_not_grow_without_bound() {
     let nested = (0..30).fold("t".to_owned(), |inner, _| format!("(SELECT VALUE v * v FROM {inner} AS v)"));
     let refused = told(&mut s, &nested.replace("FROM t AS", "FROM [3] AS")).unwrap_err();
     assert_eq!(refused.code.as_str(), "22003");
+}
+
+#[test]
+fn a_statement_that_compares_for_hours_ends_with_its_timeout() {
+    let memory = Memory::new(4);
+    let mut s = memory.session();
+    told(&mut s, "SET statement_timeout = '300ms'").unwrap();
+    for expression in [
+        "repeat('a', 240000) LIKE '%' || repeat('a', 120000) || 'b'",
+        "repeat('A', 240000) ILIKE '%' || repeat('a', 120000) || 'b'",
+        "to_jsonb(array_fill(1, ARRAY[60000]) || 2) @> to_jsonb(array_fill(2, ARRAY[60000]))",
+        "jsonb_exists_all(to_jsonb(array_fill('x'::text, ARRAY[60000]) || 'y'::text), array_fill('y'::text, ARRAY[60000]))",
+        // Each match reads the text to its end.
+        "regexp_count(repeat('a', 30000), '.*b|a')",
+    ] {
+        assert_eq!(answer(&mut s, &format!("SELECT {expression}")), "57014", "{expression}");
+    }
+    told(&mut s, "SET statement_timeout = 0").unwrap();
+    // What would compare as often, and looks into a set instead.
+    for (expression, value) in [
+        ("array_fill(1, ARRAY[60000]) && array_fill(2, ARRAY[60000])", "f"),
+        ("array_fill(1, ARRAY[60000]) || 2 @> array_fill(2, ARRAY[60000])", "t"),
+        ("array_fill(2, ARRAY[60000]) <@ (array_fill(1, ARRAY[60000]) || 2)", "t"),
+        ("length(translate(repeat('x', 200000), repeat('ab', 50000) || 'x', repeat('c', 100000)))", "0"),
+        ("length(btrim(repeat('x', 200000), repeat('ab', 50000) || 'x'))", "0"),
+        ("translate('abcabc', 'aba', 'xyz')", "xycxyc"),
+        ("translate('abcabc', 'ab', 'x')", "xcxc"),
+    ] {
+        assert_eq!(answer(&mut s, &format!("SELECT {expression}")), format!("{value} SELECT 1"), "{expression}");
+    }
+}
+
+#[test]
+fn a_regular_expression_too_large_for_its_text_is_refused() {
+    let memory = Memory::new(5);
+    let mut s = memory.session();
+    for (expression, value) in [
+        ("regexp_count(repeat('a', 400000), '(a{1,50}){1,50}b')", "54000"),
+        ("repeat('a', 400000) ~ '(a{1,50}){1,50}b'", "54000"),
+        ("repeat('a', 400000) SIMILAR TO '(a{1,50}){1,50}b'", "54000"),
+        ("regexp_match('a', repeat('()', 9000))", "54000"),
+        ("'a' ~ repeat('a', 70000)", "54000"),
+        ("(SELECT count(*) FROM regexp_matches(repeat('a', 400000), '(a{1,50}){1,50}b'))", "54000"),
+        ("regexp_count(repeat('a', 40), '(a{1,50}){1,50}')", "1 SELECT 1"),
+        ("regexp_count(repeat('ab', 20000), 'a.{1}')", "20000 SELECT 1"),
+        ("(SELECT count(*) FROM regexp_split_to_table('a,b,c', ','))", "3 SELECT 1"),
+        ("(SELECT count(*) FROM regexp_matches('a1b2', '([a-z])(\\d)', 'g'))", "2 SELECT 1"),
+    ] {
+        assert_eq!(answer(&mut s, &format!("SELECT {expression}")), value, "{expression}");
+    }
+}
+
+/// Notes whether anything was run away from the thread that serves the client.
+#[derive(Default)]
+struct Noting(AtomicBool);
+
+impl Runtime for Noting {
+    fn long(&self, work: &mut dyn FnMut()) {
+        self.0.store(true, Ordering::Relaxed);
+        work();
+    }
+
+    fn pause(&self, attempt: u32) -> Pause {
+        Inline.pause(attempt)
+    }
+}
+
+#[test]
+fn only_what_is_cheap_whatever_its_input_runs_in_place() {
+    let memory = Memory::new(6);
+    let runtime = Arc::new(Noting::default());
+    let options = SessionOptions::new(Door::Embedded, "clerk", Dialect::Sql, Arc::clone(&runtime) as Arc<dyn Runtime>);
+    let mut s = Session::over(memory.database.clone(), options);
+    told(&mut s, "CREATE TABLE t (id int PRIMARY KEY, v text)").unwrap();
+    told(&mut s, "INSERT INTO t VALUES (1, 'one')").unwrap();
+    told(&mut s, "PREPARE p (bool) AS SELECT $1").unwrap();
+    for (text, in_place) in [
+        ("SELECT version(), current_schema(), current_database(), pg_backend_pid()", true),
+        ("SELECT set_config('a.b', 'c', false), current_setting('application_name')", true),
+        ("SHOW server_version", true),
+        ("SELECT 1", true),
+        ("SELECT lower('A') || 'b', 2 * 3, now()", true),
+        ("SELECT v, upper(v) FROM t WHERE id = 1", true),
+        ("INSERT INTO t VALUES (2, 'two')", true),
+        ("UPDATE t SET v = v || '!' WHERE id = 2", true),
+        ("EXECUTE p(true)", true),
+        ("SELECT 'a' LIKE 'b'", false),
+        ("SELECT 'a' ~ 'b'", false),
+        ("SELECT substring('a' FROM 'b')", false),
+        ("SELECT repeat('a', 9)", false),
+        ("SELECT (SELECT count(*) FROM generate_series(1, 2))", false),
+        ("SELECT v FROM t WHERE id = 1 AND v LIKE 'o%'", false),
+        ("SELECT v LIKE 'o%' FROM t WHERE id = 1", false),
+        ("INSERT INTO t VALUES (3, repeat('a', 9))", false),
+        ("UPDATE t SET v = repeat('a', 9) WHERE id = 3", false),
+        ("EXECUTE p('a' LIKE 'b')", false),
+        ("VALUES (regexp_replace('a', 'b', 'c'))", false),
+    ] {
+        runtime.0.store(false, Ordering::Relaxed);
+        told(&mut s, text).unwrap();
+        assert_eq!(runtime.0.load(Ordering::Relaxed), !in_place, "{text}");
+    }
 }
