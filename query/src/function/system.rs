@@ -9,6 +9,7 @@ use super::{
 };
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
+use crate::session::{Settings, Wish};
 use crate::types::SqlType;
 use crate::value::compare::compare;
 use crate::value::datetime;
@@ -54,10 +55,9 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("set_config", &[TEXT, TEXT, BOOL], R_TEXT, |c, a| {
         let (name, value) = (text_at(a, 0)?, text_at(a, 1)?);
-        let mut settings = c.session.settings.clone();
-        settings.set(name, value)?;
-        c.session.wishes.add((name.to_owned(), value.to_owned(), bool_at(a, 2)?));
-        some_text(settings.get(name).unwrap_or_default())
+        let set = Settings::check(name, value)?;
+        c.session.wishes.add(Wish { name: name.to_owned(), value: value.to_owned(), local: bool_at(a, 2)? })?;
+        some_text(set)
     })
     .volatile(),
     variadic("num_nulls", &[ANY], R_INT4, |_, a| some_int(a.iter().filter(|v| v.is_none()).count() as i64)),

@@ -62,12 +62,25 @@ impl Session {
 
     /// What `set_config` asked for in the statement that has just ended.
     pub(super) fn grant_wishes(&mut self) -> Result<(), QueryError> {
-        for (name, value, local) in self.info.wishes.take() {
-            // Outside of a transaction block, what is local has ended with the statement.
-            if !local || matches!(self.work, Work::Explicit(_)) {
-                self.change_setting(local, |settings, _| settings.set(&name, &value))?;
-            }
+        let mut wishes = self.info.wishes.take();
+        // Outside of a transaction block, what is local has ended with the statement.
+        wishes.retain(|wish| !wish.local || matches!(self.work, Work::Explicit(_)));
+        if wishes.is_empty() {
+            return Ok(());
         }
+        let all = wishes.iter().map(|wish| (&*wish.name, &*wish.value));
+        let lasting = wishes.iter().filter(|wish| !wish.local).map(|wish| (&*wish.name, &*wish.value));
+        let mut settings = self.info.settings.clone();
+        settings.set_all(all).map_err(refused)?;
+        if let Work::Explicit(open) | Work::Implicit(open) = &mut self.work
+            && (open.settings_after.is_some() || wishes.iter().any(|wish| wish.local))
+        {
+            let mut after = open.settings_after.as_ref().unwrap_or(&self.info.settings).clone();
+            after.set_all(lasting).map_err(refused)?;
+            open.settings_after = Some(after);
+        }
+        self.info.settings = settings;
+        self.follow_settings();
         Ok(())
     }
 

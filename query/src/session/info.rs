@@ -1,13 +1,14 @@
 //! What a statement may know about the session it runs in: who asks, through which door, with which settings, and
 //! whether it has been told to stop.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::advisory::Holder;
 use super::run::canceled;
-use super::settings::Settings;
+use super::settings::{SETTINGS_BYTES_MAX, SettingError, Settings, canonical};
 use super::trace::Trace;
 use crate::database::Database;
 use crate::error::QueryError;
@@ -108,21 +109,53 @@ impl SessionInfo {
     }
 }
 
-/// A setting that a function has asked for: name, value, and whether for the transaction only.
-pub type Wish = (String, String, bool);
+/// A setting that a function has asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    pub name: String,
+    pub value: String,
+    /// For the transaction only.
+    pub local: bool,
+}
 
 /// Settings that functions ask for; the session takes them when the statement has ended well.
 #[derive(Debug, Clone, Default)]
-pub struct Wishes(Arc<Mutex<Vec<Wish>>>);
+pub struct Wishes(Arc<Mutex<Asked>>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// By name and whether they are local: when it was asked for last, and the value.
+    last: BTreeMap<(String, bool), (u64, String)>,
+    bytes: usize,
+    count: u64,
+}
 
 impl Wishes {
-    pub fn add(&self, wish: Wish) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(wish);
+    /// Notes a wish in place of the last one of that name: a statement may ask for each of a million rows.
+    pub fn add(&self, wish: Wish) -> Result<(), SettingError> {
+        let asked = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (canonical(&wish.name).into_owned(), wish.local);
+        let replaced = asked.last.get(&key).map_or(0, |(_, value)| key.0.len() + value.len());
+        let bytes = asked.bytes - replaced + key.0.len() + wish.value.len();
+        if bytes > SETTINGS_BYTES_MAX {
+            return Err(SettingError::TooLong);
+        }
+        asked.bytes = bytes;
+        asked.count += 1;
+        asked.last.insert(key, (asked.count, wish.value));
+        Ok(())
     }
 
-    /// What was asked for since the last time.
+    /// What was asked for since the last time, in that order.
     pub fn take(&self) -> Vec<Wish> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let asked = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut wishes: Vec<(u64, Wish)> = asked
+            .last
+            .into_iter()
+            .map(|((name, local), (number, value))| (number, Wish { name, value, local }))
+            .collect();
+        wishes.sort_unstable_by_key(|(number, _)| *number);
+        wishes.into_iter().map(|(_, wish)| wish).collect()
     }
 }
 
@@ -194,6 +227,23 @@ fn elapsed_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_wish_for_a_name_stands_and_all_of_them_are_bounded() {
+        let wishes = Wishes::default();
+        let wish = |name: &str, value: &str, local| Wish { name: name.into(), value: value.into(), local };
+        for n in 0..100_000 {
+            wishes.add(wish("a.b", &n.to_string(), false)).unwrap();
+        }
+        wishes.add(wish("a.b", "local", true)).unwrap();
+        wishes.add(wish("A.B", "last", false)).unwrap();
+        assert_eq!(wishes.take(), [wish("a.b", "local", true), wish("a.b", "last", false)]);
+        assert_eq!(wishes.take(), []);
+        let long = "x".repeat(SETTINGS_BYTES_MAX / 2);
+        wishes.add(wish("a.b", &long, false)).unwrap();
+        assert_eq!(wishes.add(wish("a.c", &long, false)), Err(SettingError::TooLong));
+        wishes.add(wish("a.b", &long, false)).unwrap();
+    }
 
     #[test]
     fn a_request_before_the_statement_does_not_stop_it() {

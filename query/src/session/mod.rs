@@ -33,7 +33,7 @@ use ledgerstone_journal::Committed;
 
 pub use control::Concern;
 pub use copy_in::CopyIn;
-pub use info::{Cancel, CancelReason, Dialect, Door, SessionInfo};
+pub use info::{Cancel, CancelReason, Dialect, Door, SessionInfo, Wish};
 pub use listed::Sessions;
 pub use response::{CopyOut, Response, RowStream, command_tag, write_tag};
 pub use run::Batch;

@@ -153,23 +153,32 @@ impl Settings {
 
     /// Checks and sets. Names with a point that are not `ledgerstone.*` are the application's own, as in PostgreSQL.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
-        let name = canonical(name);
-        let value: Cow<'_, str> = match find(&name) {
-            Some(parameter) => parameter.check(value)?,
-            None if is_custom(&name) => Cow::Borrowed(value),
-            None => return Err(SettingError::Unknown(name.into_owned())),
-        };
-        let key: Cow<'static, str> = match find(&name) {
-            Some(parameter) => Cow::Borrowed(parameter.name),
-            None => Cow::Owned(name.into_owned()),
-        };
-        let others = self.changed.iter().filter(|(name, _)| **name != key);
-        let kept: usize = others.map(|(name, value)| name.len() + value.len()).sum();
-        if kept + key.len() + value.len() > SETTINGS_BYTES_MAX {
-            return Err(SettingError::TooLong);
+        self.set_all([(name, value)])
+    }
+
+    /// The same for several, one after the other. After an error some of them may be set.
+    pub fn set_all<'w>(&mut self, all: impl IntoIterator<Item = (&'w str, &'w str)>) -> Result<(), SettingError> {
+        let mut bytes = self.bytes();
+        for (name, value) in all {
+            let (key, value) = accepted(name, value)?;
+            let replaced = self.changed.get(&key).map_or(0, |old| key.len() + old.len());
+            bytes = bytes - replaced + key.len() + value.len();
+            if bytes > SETTINGS_BYTES_MAX {
+                return Err(SettingError::TooLong);
+            }
+            Arc::make_mut(&mut self.changed).insert(key, Arc::from(value.as_ref()));
         }
-        Arc::make_mut(&mut self.changed).insert(key, Arc::from(value.as_ref()));
         Ok(())
+    }
+
+    /// The value that [`Settings::set`] would set.
+    pub fn check(name: &str, value: &str) -> Result<String, SettingError> {
+        accepted(name, value).map(|(_, value)| value.into_owned())
+    }
+
+    /// Bytes of names and values.
+    fn bytes(&self) -> usize {
+        self.changed.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
 
     /// Sets what the server itself decides (`session_authorization`, `is_superuser`, `transaction_read_only`).
@@ -289,7 +298,17 @@ impl Parameter {
     }
 }
 
-fn canonical(name: &str) -> Cow<'_, str> {
+/// The name and the value as they are kept.
+fn accepted<'v>(name: &str, value: &'v str) -> Result<(Cow<'static, str>, Cow<'v, str>), SettingError> {
+    let name = canonical(name);
+    match find(&name) {
+        Some(parameter) => Ok((Cow::Borrowed(parameter.name), parameter.check(value)?)),
+        None if is_custom(&name) => Ok((Cow::Owned(name.into_owned()), Cow::Borrowed(value))),
+        None => Err(SettingError::Unknown(name.into_owned())),
+    }
+}
+
+pub(super) fn canonical(name: &str) -> Cow<'_, str> {
     let lower: Cow<'_, str> = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(name.to_ascii_lowercase())
     } else {

@@ -193,3 +193,30 @@ fn only_what_is_cheap_whatever_its_input_runs_in_place() {
         assert_eq!(runtime.0.load(Ordering::Relaxed), !in_place, "{text}");
     }
 }
+
+#[test]
+fn set_config_over_many_rows_keeps_the_last_of_each_name_and_no_more_than_settings_may_have() {
+    let memory = Memory::new(7);
+    let mut s = memory.session();
+    let over =
+        |name: &str| format!("SELECT count(set_config({name}, i::text, false)) FROM generate_series(1, 40000) i");
+    assert_eq!(answer(&mut s, &over("'a.b' || i")), "54000");
+    assert_eq!(answer(&mut s, "SELECT current_setting('a.b1', true)"), "null SELECT 1");
+    assert_eq!(answer(&mut s, &over("'a.b'")), "40000 SELECT 1");
+    assert_eq!(answer(&mut s, "SELECT current_setting('a.b')"), "40000 SELECT 1");
+    let both =
+        "SELECT set_config('a.b', 'here', true), set_config('a.b', 'for good', false), set_config('a.c', 'x', true)";
+    for (text, shown) in [
+        ("BEGIN", "BEGIN"),
+        (both, "here|for good|x SELECT 1"),
+        ("SHOW a.b", "for good SHOW"),
+        ("SHOW a.c", "x SHOW"),
+        ("SELECT set_config('a.b', 'here', true)", "here SELECT 1"),
+        ("SHOW a.b", "here SHOW"),
+        ("COMMIT", "COMMIT"),
+        ("SHOW a.b", "for good SHOW"),
+        ("SHOW a.c", "42704"),
+    ] {
+        assert_eq!(answer(&mut s, text), shown, "{text}");
+    }
+}
