@@ -267,7 +267,8 @@ impl Session {
             Statement::Savepoint(name) => {
                 let place = open.tx.as_ref().map_or(Savepoint::BEGINNING, Transaction::savepoint);
                 let settings_after = open.settings_after.clone();
-                open.savepoints.push(Mark { name: Arc::clone(&name.text), place, settings, settings_after });
+                let mark = Mark { name: Arc::clone(&name.text), place, settings, settings_after, bytes: 0 };
+                open.savepoints.push(mark.after(open.savepoints.last()).map_err(|error| error.at(name.span))?);
                 "SAVEPOINT"
             }
             Statement::ReleaseSavepoint(name) => {
@@ -415,6 +416,34 @@ fn setting_text(value: &Value) -> String {
 impl std::convert::From<SettingError> for QueryError {
     fn from(error: SettingError) -> QueryError {
         refused(error)
+    }
+}
+
+/// Bytes that the savepoints of a transaction take: half a million and more of them, for there are drivers that set one for
+/// each statement and never release it.
+const SAVEPOINTS_BYTES_MAX: usize = 64 << 20;
+
+impl Mark {
+    /// Set after another one, with which it shares what is the same.
+    fn after(mut self, before: Option<&Mark>) -> Result<Mark, QueryError> {
+        const SHARED_TEXT_BYTES: usize = 16;
+        let mut bytes = before.map_or(0, |before| before.bytes) + size_of::<Mark>();
+        match before {
+            Some(before) if before.name == self.name => self.name = Arc::clone(&before.name),
+            _ => bytes += SHARED_TEXT_BYTES + self.name.len(),
+        }
+        bytes += self.settings.bytes_beside(before.map(|before| &before.settings));
+        bytes += self
+            .settings_after
+            .as_ref()
+            .map_or(0, |after| after.bytes_beside(before.and_then(|before| before.settings_after.as_ref())));
+        if bytes > SAVEPOINTS_BYTES_MAX {
+            let message = format!("the savepoints of a transaction may have {SAVEPOINTS_BYTES_MAX} bytes together");
+            return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+                .hint("RELEASE those that are not needed any more."));
+        }
+        self.bytes = bytes;
+        Ok(self)
     }
 }
 

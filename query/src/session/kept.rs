@@ -4,6 +4,7 @@
 //! a cursor that may go back keeps those it has given out in memory, and there is a limit to them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::ion::Value;
@@ -27,7 +28,7 @@ pub const PREPARED_MAX: usize = 100_000;
 pub const PREPARED_BYTES_MAX: usize = 64 << 20;
 /// Open cursors of a session, at most.
 pub const CURSORS_MAX: usize = 1_000;
-/// Bytes of rows that the cursors of a session keep to go back to, each.
+/// Bytes of rows that the cursors of a session keep to go back to, together.
 const SCROLL_BYTES_MAX: usize = 64 << 20;
 /// Rows handed out at once.
 const CHUNK_ROWS: usize = 1_024;
@@ -39,6 +40,8 @@ pub(super) struct Kept {
     /// The texts of those that have a name.
     statement_bytes: usize,
     cursors: HashMap<Arc<str>, Cursor>,
+    /// Bytes of the rows that these keep.
+    scroll_bytes: Arc<AtomicUsize>,
 }
 
 struct Cursor {
@@ -223,7 +226,7 @@ impl Session {
             return Err(QueryError::internal("a query answered without rows"));
         };
         let savepoints = self.open().map_or(0, |open| open.savepoints.len());
-        let rows = Arc::new(Mutex::new(CursorRows::new(rows, declare.scroll)));
+        let rows = Arc::new(Mutex::new(CursorRows::new(rows, declare.scroll, &self.kept.scroll_bytes)));
         let cursor = Cursor { columns, rows, hold: declare.hold, held: own, savepoints };
         self.kept.cursors.insert(Arc::clone(&name.text), cursor);
         Ok(Response::Done { tag: "DECLARE CURSOR".to_owned() })
@@ -361,6 +364,8 @@ struct CursorRows {
     /// All rows that have come out of the stream, if the cursor may go back.
     seen: Vec<Row>,
     seen_bytes: usize,
+    /// The same of all cursors of the session.
+    together: Arc<AtomicUsize>,
     /// How many have come out of it.
     read: u64,
     /// 0 before the first row, n on the nth, one more than there are behind the last.
@@ -368,8 +373,20 @@ struct CursorRows {
     current: Option<Row>,
 }
 
+impl Drop for CursorRows {
+    fn drop(&mut self) {
+        self.together.fetch_sub(self.seen_bytes, Ordering::Relaxed);
+    }
+}
+
+fn too_much_to_scroll() -> QueryError {
+    let message = format!("the SCROLL cursors of a session keep at most {SCROLL_BYTES_MAX} bytes of rows together");
+    QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+        .hint("CLOSE others, or declare it without SCROLL: it has no such limit, and goes forward only.")
+}
+
 impl CursorRows {
-    fn new(stream: RowStream, scroll: bool) -> CursorRows {
+    fn new(stream: RowStream, scroll: bool, together: &Arc<AtomicUsize>) -> CursorRows {
         CursorRows {
             stream,
             ahead: Vec::new().into_iter(),
@@ -377,6 +394,7 @@ impl CursorRows {
             scroll,
             seen: Vec::new(),
             seen_bytes: 0,
+            together: Arc::clone(together),
             read: 0,
             position: 0,
             current: None,
@@ -400,11 +418,10 @@ impl CursorRows {
             if let Some(row) = self.ahead.next() {
                 self.read += 1;
                 if self.scroll {
-                    self.seen_bytes += row_bytes(&row);
-                    if self.seen_bytes > SCROLL_BYTES_MAX {
-                        let message = format!("a SCROLL cursor keeps at most {SCROLL_BYTES_MAX} bytes of rows");
-                        return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
-                            .hint("Declare it without SCROLL: it has no such limit, and goes forward only."));
+                    let bytes = row_bytes(&row);
+                    self.seen_bytes += bytes;
+                    if self.together.fetch_add(bytes, Ordering::Relaxed) + bytes > SCROLL_BYTES_MAX {
+                        return Err(too_much_to_scroll());
                     }
                     self.seen.push(row.clone());
                 }

@@ -184,6 +184,8 @@ struct Mark {
     place: Savepoint,
     settings: Settings,
     settings_after: Option<Settings>,
+    /// Of this one and all before it.
+    bytes: usize,
 }
 
 impl Session {

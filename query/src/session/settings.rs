@@ -20,6 +20,9 @@ pub const SETTING_ANALYTIC_DOCUMENTS: &str = "ledgerstone.analytic_documents";
 /// Names and values that differ from the defaults, of one session: an application's own may be of any length.
 pub const SETTINGS_BYTES_MAX: usize = 256 << 10;
 
+/// What an entry takes beside its texts, about.
+const ENTRY_BYTES: usize = 64;
+
 /// The client token of the next commit; empty by default.
 const CLIENT_TOKEN: &str = "ledgerstone.client_token";
 
@@ -174,6 +177,14 @@ impl Settings {
     /// The value that [`Settings::set`] would set.
     pub fn check(name: &str, value: &str) -> Result<String, SettingError> {
         accepted(name, value).map(|(_, value)| value.into_owned())
+    }
+
+    /// Memory that these take beside others: none if they are the same ones.
+    pub(super) fn bytes_beside(&self, others: Option<&Settings>) -> usize {
+        match others {
+            Some(others) if Arc::ptr_eq(&self.changed, &others.changed) => 0,
+            _ => self.bytes() + self.changed.len() * ENTRY_BYTES,
+        }
     }
 
     /// Bytes of names and values.

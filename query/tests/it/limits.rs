@@ -220,3 +220,47 @@ fn set_config_over_many_rows_keeps_the_last_of_each_name_and_no_more_than_settin
         assert_eq!(answer(&mut s, text), shown, "{text}");
     }
 }
+
+#[test]
+fn savepoints_are_bounded_by_what_they_keep() {
+    let memory = Memory::new(8);
+    let mut s = memory.session();
+    told(&mut s, "BEGIN").unwrap();
+    for _ in 0..5_000 {
+        assert_eq!(answer(&mut s, "SAVEPOINT each_statement"), "SAVEPOINT");
+    }
+    // The settings to go back to are others each time.
+    let refused = (0..1_000).find_map(|n| {
+        told(&mut s, &format!("SELECT set_config('a.b', '{n}' || repeat('x', 200000), false)")).unwrap();
+        told(&mut s, "SAVEPOINT s").err().map(|error| (n, error))
+    });
+    let (n, error) = refused.expect("no limit");
+    assert!(n > 100, "{n}");
+    assert_eq!((error.code.as_str(), error.span.is_some(), error.hint.is_some()), ("54000", true, true));
+    for (text, shown) in
+        [("ROLLBACK TO each_statement", "ROLLBACK"), ("SAVEPOINT s", "SAVEPOINT"), ("COMMIT", "COMMIT")]
+    {
+        assert_eq!(answer(&mut s, text), shown, "{text}");
+    }
+}
+
+#[test]
+fn scroll_cursors_of_a_session_are_bounded_together() {
+    let memory = Memory::new(9);
+    let mut s = memory.session();
+    let declare = |name: &str| {
+        format!("DECLARE {name} SCROLL CURSOR FOR SELECT repeat('x', 1000000) FROM generate_series(1, 40)")
+    };
+    told(&mut s, "BEGIN").unwrap();
+    for (text, shown) in [
+        (declare("a"), "DECLARE CURSOR"),
+        ("MOVE ALL IN a".into(), "MOVE 40"),
+        ("CLOSE a".into(), "CLOSE CURSOR"),
+        (declare("b"), "DECLARE CURSOR"),
+        ("MOVE ALL IN b".into(), "MOVE 40"),
+        (declare("c"), "DECLARE CURSOR"),
+        ("MOVE ALL IN c".into(), "54000"),
+    ] {
+        assert_eq!(answer(&mut s, &text), shown, "{text}");
+    }
+}
