@@ -72,6 +72,9 @@ impl Binder<'_> {
     /// A call with its arguments converted and its result type.
     pub(super) fn call(&mut self, function: &'static Scalar, arguments: Vec<(Typed, Span)>) -> Result<Typed> {
         self.costs.call(quick::is_cheap(function));
+        if function::acts_for_its_caller(function) {
+            self.not_kept(|| format!("function {}", function.name))?;
+        }
         let types: Vec<Option<SqlType>> = arguments.iter().map(|(a, _)| a.ty.clone()).collect();
         let array = types.iter().flatten().find(|ty| matches!(ty, SqlType::Array(_))).cloned();
         let mut bound = Vec::with_capacity(arguments.len());

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::ast::{Name, Statement};
 use crate::catalogue::Table;
-use crate::error::{QueryError, Result};
+use crate::error::{QueryError, Result, SqlState};
 use crate::permission::Action;
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
@@ -69,7 +69,22 @@ pub struct PlanContext<'a> {
 
 /// Binds a query or a statement that changes documents. Everything else is not planned here.
 pub fn plan(ctx: &mut PlanContext<'_>, statement: &Statement) -> Result<Arc<Plan>> {
-    let mut binder = Binder::new(ctx);
+    plan_with(ctx, statement, None)
+}
+
+/// The same for the query that stands for an expression which a table is to keep, a DEFAULT or a CHECK. It is computed
+/// later with the rights of whoever writes, so it may not read anything that its author could not (0A000). Only asked
+/// when it is defined: what a table has kept from before goes on working.
+pub(crate) fn plan_of_definition(
+    ctx: &mut PlanContext<'_>,
+    statement: &Statement,
+    what: &'static str,
+) -> Result<Arc<Plan>> {
+    plan_with(ctx, statement, Some(what))
+}
+
+fn plan_with(ctx: &mut PlanContext<'_>, statement: &Statement, defines: Option<&'static str>) -> Result<Arc<Plan>> {
+    let mut binder = Binder { defines, ..Binder::new(ctx) };
     let (body, columns) = match statement {
         Statement::Query(query) => {
             let (plan, columns) = binder.query(query)?;
@@ -78,7 +93,7 @@ pub fn plan(ctx: &mut PlanContext<'_>, statement: &Statement) -> Result<Arc<Plan
         Statement::Insert(insert) => binder.insert(insert)?,
         Statement::Update(update) => binder.update(update)?,
         Statement::Delete(delete) => binder.delete(delete)?,
-        Statement::Explain { statement, .. } => return plan(ctx, statement),
+        Statement::Explain { statement, .. } => return plan_with(ctx, statement, defines),
         _ => return Err(QueryError::internal("this statement is not planned by the binder")),
     };
     Ok(Arc::new(binder.finish(ctx, body, columns)))
@@ -111,6 +126,8 @@ pub(crate) struct Binder<'a> {
     /// Variables that range over lists: their slot, the list, and the slot of the element's number.
     element_places: Vec<(u32, plan::Ex, u32)>,
     costs: quick::Costs,
+    /// The kind of the expression that is to be kept, if one is being defined.
+    defines: Option<&'static str>,
 }
 
 impl<'a> Binder<'a> {
@@ -132,6 +149,19 @@ impl<'a> Binder<'a> {
             limited: false,
             element_places: vec![],
             costs: quick::Costs::default(),
+            defines: None,
+        }
+    }
+
+    /// Refuses what reads more than its row in an expression that a table is to keep.
+    fn not_kept(&self, part: impl FnOnce() -> String) -> Result<()> {
+        match self.defines {
+            Some(what) => {
+                let message = format!("cannot use {} in {what}", part());
+                Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+                    .hint("It would be computed with the rights of whoever writes a row: compute it in the statement."))
+            }
+            None => Ok(()),
         }
     }
 

@@ -32,6 +32,7 @@ pub(crate) struct CteName {
 impl Binder<'_> {
     /// A query inside a statement: its plan and columns. It becomes a level of its own.
     pub fn subquery(&mut self, query: &Query) -> Result<(QueryPlan, Vec<OutputColumn>)> {
+        self.not_kept(|| "subquery".to_owned()).map_err(|error| error.at(query.span))?;
         let read = self.working_read.len();
         let bound = self.query(query)?;
         let step = self.working_read.get(read).and_then(|id| self.ctes.get(*id)).map(|cte| cte.name.clone());

@@ -23,7 +23,7 @@ use super::{COLUMNS_DIR, ColumnError, ColumnOptions, Meta, check_columns, rebuil
 use crate::ast::{CreateTable, Name, Span, Statement, TableName};
 use crate::catalogue::ddl;
 use crate::database::{Database, DatabaseOptions};
-use crate::session::Dialect;
+use crate::session::{Dialect, SessionInfo};
 use crate::transaction::{Transaction, View};
 
 const LEDGER: &str = "/data/main";
@@ -47,7 +47,13 @@ fn written() -> Env {
             options: Vec::new(),
             as_query: None,
         };
-        ddl::apply(&mut tx, &Statement::CreateTable(Box::new(create)), "", Dialect::PartiQl).unwrap();
+        ddl::apply(
+            &mut tx,
+            &Statement::CreateTable(Box::new(create)),
+            Dialect::PartiQl,
+            &SessionInfo::embedded("main", Dialect::PartiQl),
+        )
+        .unwrap();
         tx.commit_blocking().unwrap();
     }
     for round in 0..3 {

@@ -238,6 +238,13 @@ pub fn named(name: &str) -> impl Iterator<Item = &'static Scalar> {
     families().into_iter().flatten().filter(move |f| f.name == name)
 }
 
+/// Whether what a function reads or does depends on the rights of who calls it, beyond its arguments: proofs of any table's
+/// rows, an operator's actions, the session's settings.
+pub(crate) fn acts_for_its_caller(function: &Scalar) -> bool {
+    proof::FUNCTIONS.iter().any(|proof| proof == function)
+        || matches!(function.name, "ledgerstone_accept_clock" | "set_config")
+}
+
 /// Every function name there is, for "did you mean".
 pub fn names() -> impl Iterator<Item = &'static str> {
     families().into_iter().flatten().map(|f| f.name).chain(aggregate::NAMES.iter().copied())

@@ -1,17 +1,23 @@
 //! What a statement needs permissions for, where the ledger asks for them ([`crate::permission`]).
 
-use super::Session;
+use super::{Session, SessionInfo};
 use crate::ast::{Statement, TableName};
 use crate::bind::plan::Plan;
+use crate::catalogue::Table;
 use crate::error::QueryError;
 use crate::permission::{Action, Resource};
 use crate::transaction::Transaction;
 
-impl Session {
+impl SessionInfo {
     /// A bound query or change: each table it reads or changes, in every way it does.
-    pub(super) fn permit_plan(&self, plan: &Plan) -> Result<(), QueryError> {
-        let Some(permit) = &self.info.permit else { return Ok(()) };
-        for (table, action) in &plan.uses {
+    pub(crate) fn permit_plan(&self, plan: &Plan) -> Result<(), QueryError> {
+        self.permit_uses(plan, |_| true)
+    }
+
+    /// The same of these tables only.
+    pub(crate) fn permit_uses(&self, plan: &Plan, of: impl Fn(&Table) -> bool) -> Result<(), QueryError> {
+        let Some(permit) = &self.permit else { return Ok(()) };
+        for (table, action) in plan.uses.iter().filter(|(table, _)| of(table)) {
             permit.check_table(*action, table)?;
         }
         if plan.reads_catalogue {
@@ -19,7 +25,9 @@ impl Session {
         }
         Ok(())
     }
+}
 
+impl Session {
     /// A definition. Tables that are not there are left to whoever runs it, which says so.
     pub(super) fn permit_definition(&self, tx: &Transaction, statement: &Statement) -> Result<(), QueryError> {
         let Some(permit) = &self.info.permit else { return Ok(()) };

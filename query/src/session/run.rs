@@ -423,7 +423,8 @@ impl Session {
         self.permit_definition(tx, &job.parsed.statement)?;
         tx.begin_statement(job.own_text(), &[])?;
         let mut outcome = Err(QueryError::internal("a statement was not run"));
-        let mut work = || outcome = crate::catalogue::ddl::apply(tx, &job.parsed.statement, job.text, job.dialect);
+        let info = &self.info;
+        let mut work = || outcome = crate::catalogue::ddl::apply(tx, &job.parsed.statement, job.dialect, info);
         self.runtime.long(&mut work);
         let outcome = outcome?;
         if let Some(notice) = outcome.notice {
@@ -441,7 +442,7 @@ impl Session {
         let version = tx.catalogue().version;
         let plans: &PlanCache = self.database.plans();
         if shared && let Some(plan) = plans.plan(job.dialect, job.text, version, job.types) {
-            self.permit_plan(&plan)?;
+            self.info.permit_plan(&plan)?;
             return Ok(plan);
         }
         let plan = self.bind(tx, job, &job.parsed.statement)?;
@@ -460,7 +461,7 @@ impl Session {
         let mut context =
             PlanContext { tx, text: job.text, dialect: job.dialect, parameter_types: job.types, session: &self.info };
         let plan = bind::plan(&mut context, statement)?;
-        self.permit_plan(&plan)?;
+        self.info.permit_plan(&plan)?;
         Ok(plan)
     }
 

@@ -141,7 +141,7 @@ fn run(tx: &mut Transaction, statement: &str, dialect: Dialect, executor: &str) 
                 out.extend(rows.iter().map(|r| show(r, &types, dialect)));
             }
             other => {
-                ddl::apply(tx, other, statement, dialect)?;
+                ddl::apply(tx, other, dialect, &SessionInfo::embedded("main", dialect))?;
             }
         }
     }

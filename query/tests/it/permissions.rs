@@ -118,6 +118,35 @@ fn every_use_of_a_table_asks_for_its_permission() {
 }
 
 #[test]
+fn what_a_definition_reads_is_asked_for() {
+    let ledger = Ledger::new();
+    let sql = |statement: &str| ledger.asks(Dialect::Sql, statement);
+    let of = |all: &[(Action, &str)]| all.iter().map(|(a, w)| (*a, (*w).to_owned())).collect::<Vec<_>>();
+    use Action::*;
+    let mut session = ledger.session(Dialect::Sql);
+    let set_up = "CREATE TABLE mine (n int); INSERT INTO mine VALUES (1);
+                  CREATE TABLE secret (name text); INSERT INTO secret VALUES ('x')";
+    block_on(session.execute(set_up)).unwrap();
+    assert_eq!(sql("CREATE TABLE c AS SELECT * FROM secret"), of(&[(CreateTable, "new"), (Select, "secret")]));
+    assert_eq!(
+        sql("CREATE TABLE c AS SELECT name FROM history(secret)"),
+        of(&[(CreateTable, "new"), (HistoryFunction, "secret")])
+    );
+    assert_eq!(
+        sql("CREATE TABLE c AS SELECT \"tableId\" FROM information_schema.user_tables"),
+        of(&[(CreateTable, "new"), (Select, "catalogue")])
+    );
+    assert_eq!(
+        sql("CREATE TABLE c AS SELECT ledgerstone_receipt_at(1) AS r"),
+        of(&[(GetRevision, "ledger"), (CreateTable, "new")])
+    );
+    assert_eq!(sql("CREATE TABLE c (n int DEFAULT 1 CHECK (n > 0))"), of(&[(CreateTable, "new")]));
+    assert_eq!(sql("ALTER TABLE mine ADD COLUMN m int DEFAULT 2"), of(&[(AlterTable, "mine")]));
+    // Whether it holds of the rows tells what is in them.
+    assert_eq!(sql("ALTER TABLE mine ADD CHECK (n > 0)"), of(&[(AlterTable, "mine"), (Select, "mine")]));
+}
+
+#[test]
 fn a_plan_of_somebody_who_may_is_not_lent_to_somebody_who_may_not() {
     let ledger = Ledger::new();
     let mut session = ledger.session(Dialect::PartiQl);

@@ -6,7 +6,7 @@ use ledgerstone_digest::ion::Value;
 use ledgerstone_query::ast::{AlterTable, CreateIndex, Expr, ExprKind, Span, Statement};
 use ledgerstone_query::error::SqlState;
 use ledgerstone_query::index::Key;
-use ledgerstone_query::session::Dialect;
+use ledgerstone_query::session::{Dialect, SessionInfo};
 use ledgerstone_query::transaction::{Transaction, View};
 
 use crate::support::{Memory, create_table, field, name, record, table, table_name};
@@ -149,7 +149,13 @@ fn savepoints_undo_writes_and_definitions() {
         tx.insert(&t, record(&[("a", Value::int(1))])).unwrap();
         let savepoint = tx.savepoint();
         tx.insert(&t, record(&[("a", Value::int(2))])).unwrap();
-        ledgerstone_query::catalogue::ddl::apply(tx, &create_table("u", &[]), "", Dialect::Sql).unwrap();
+        ledgerstone_query::catalogue::ddl::apply(
+            tx,
+            &create_table("u", &[]),
+            Dialect::Sql,
+            &SessionInfo::embedded("main", Dialect::Sql),
+        )
+        .unwrap();
         assert!(tx.table("u").unwrap().is_some());
         tx.rollback_to(savepoint).unwrap();
         assert!(tx.table("u").unwrap().is_none());
@@ -212,7 +218,13 @@ fn an_index_on_a_full_table_is_built_and_a_unique_one_refused() {
     memory.ddl(&index_on("person", "city", false), Dialect::PartiQl);
     let unique = memory.begin();
     let mut unique = unique;
-    ledgerstone_query::catalogue::ddl::apply(&mut unique, &index_on("person", "city", true), "", Dialect::Sql).unwrap();
+    ledgerstone_query::catalogue::ddl::apply(
+        &mut unique,
+        &index_on("person", "city", true),
+        Dialect::Sql,
+        &SessionInfo::embedded("main", Dialect::Sql),
+    )
+    .unwrap();
     assert_eq!(unique.commit_blocking().unwrap_err().code, SqlState::UNIQUE_VIOLATION);
     for _ in 0..2 {
         let tx = memory.begin();
@@ -284,7 +296,12 @@ fn a_dropped_table_keeps_its_history_and_comes_back() {
     assert_eq!(refused.code, SqlState::UNDEFINED_TABLE);
     let undrop = Statement::UndropTable { table_id: name(&id.to_string()) };
     memory.ddl(&undrop, Dialect::PartiQl);
-    let again = ledgerstone_query::catalogue::ddl::apply(&mut memory.begin(), &undrop, "", Dialect::PartiQl);
+    let again = ledgerstone_query::catalogue::ddl::apply(
+        &mut memory.begin(),
+        &undrop,
+        Dialect::PartiQl,
+        &SessionInfo::embedded("main", Dialect::PartiQl),
+    );
     assert_eq!(again.unwrap_err().code, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
     let tx = memory.begin();
     assert_eq!(tx.scan(&table(&tx, "t"), View::Current).unwrap().count(), 1);

@@ -6,7 +6,7 @@ use ledgerstone_digest::ion::Value;
 use ledgerstone_query::ast::{CreateIndex, Expr, ExprKind, Span, Statement};
 use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::index::Key;
-use ledgerstone_query::session::Dialect;
+use ledgerstone_query::session::{Dialect, SessionInfo};
 use ledgerstone_query::transaction::{Transaction, View};
 
 use crate::support::{Memory, create_table, field, name, record, table, table_name};
@@ -82,7 +82,9 @@ fn an_index_built_while_others_write_is_exact() {
                 }
             });
         }
-        retry(&memory, |tx| drop(ddl::apply(tx, &index_on_group(), "", Dialect::Sql).unwrap()));
+        retry(&memory, |tx| {
+            drop(ddl::apply(tx, &index_on_group(), Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql)).unwrap())
+        });
         for _ in 0..20 {
             index_equals_scan(&memory.begin(), View::Current);
         }

@@ -12,7 +12,7 @@ use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::{Database, DatabaseOptions};
 use ledgerstone_query::error::SqlState;
 use ledgerstone_query::index::Key;
-use ledgerstone_query::session::Dialect;
+use ledgerstone_query::session::{Dialect, SessionInfo};
 use ledgerstone_query::transaction::{Transaction, View};
 
 use crate::support::{self, Memory, create_table, field, name, open_with, record, table, table_name};
@@ -119,10 +119,10 @@ fn definitions_conflict_with_those_who_used_them() {
             if_exists: false,
             action: Box::new(AlterTable::RenameTo(name("u"))),
         };
-        ddl::apply(tx, &alter, "", Dialect::Sql).unwrap();
+        ddl::apply(tx, &alter, Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql)).unwrap();
     };
     let create = |tx: &mut Transaction| {
-        ddl::apply(tx, &create_table("v", &[]), "", Dialect::Sql).unwrap();
+        ddl::apply(tx, &create_table("v", &[]), Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql)).unwrap();
     };
     assert!(conflicts(1, |a| insert(a, 77), rename));
     assert!(!conflicts(2, |_| {}, create));
@@ -168,7 +168,10 @@ fn a_read_only_transaction_cannot_write() {
     let t = table(&tx, "t");
     assert_eq!(tx.insert(&t, row(1, 1)).unwrap_err().code, SqlState::READ_ONLY_TRANSACTION);
     let create = create_table("v", &[]);
-    assert_eq!(ddl::apply(&mut tx, &create, "", Dialect::Sql).unwrap_err().code, SqlState::READ_ONLY_TRANSACTION);
+    assert_eq!(
+        ddl::apply(&mut tx, &create, Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql)).unwrap_err().code,
+        SqlState::READ_ONLY_TRANSACTION
+    );
 }
 
 #[test]

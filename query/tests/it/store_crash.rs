@@ -14,7 +14,7 @@ use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::{Database, DatabaseOptions};
 use ledgerstone_query::error::QueryError;
 use ledgerstone_query::index::Key;
-use ledgerstone_query::session::Dialect;
+use ledgerstone_query::session::{Dialect, SessionInfo};
 use ledgerstone_query::transaction::{Transaction, View};
 
 use crate::support::{PREFIX, create_table, field, id, key, name, record, small_index, table, table_name};
@@ -87,8 +87,14 @@ fn run(seed: u64) {
         if !made {
             let mut tx = Transaction::begin(&database, false);
             let columns = [("k", "int8", ""), ("n", "int8", "")];
-            ddl::apply(&mut tx, &create_table("t", &columns), "", Dialect::Sql).unwrap();
-            ddl::apply(&mut tx, &index_on_k(), "", Dialect::Sql).unwrap();
+            ddl::apply(
+                &mut tx,
+                &create_table("t", &columns),
+                Dialect::Sql,
+                &SessionInfo::embedded("main", Dialect::Sql),
+            )
+            .unwrap();
+            ddl::apply(&mut tx, &index_on_k(), Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql)).unwrap();
             tx.commit_blocking().unwrap();
             made = true;
         }

@@ -9,11 +9,11 @@ use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::exec::{self, Outcome};
 use ledgerstone_query::session::{Dialect, SessionInfo};
 
-use crate::support::{Memory, create_table, name, record, table, table_name};
+use crate::support::{Memory, create_table, name, record, table, table_name, told};
 
 fn refused(memory: &Memory, statement: &Statement) -> SqlState {
     let mut tx = memory.begin();
-    ddl::apply(&mut tx, statement, "", Dialect::Sql).unwrap_err().code
+    ddl::apply(&mut tx, statement, Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql)).unwrap_err().code
 }
 
 fn alter(action: AlterTable) -> Statement {
@@ -130,7 +130,13 @@ fn identity_values_go_on_after_a_restart() {
 fn a_table_and_its_documents_may_come_in_one_transaction() {
     let mut memory = Memory::new(4);
     memory.run(|tx| {
-        ddl::apply(tx, &create_table("t", &[("id", "int4", "p"), ("g", "int4", "u")]), "", Dialect::Sql).unwrap();
+        ddl::apply(
+            tx,
+            &create_table("t", &[("id", "int4", "p"), ("g", "int4", "u")]),
+            Dialect::Sql,
+            &SessionInfo::embedded("main", Dialect::Sql),
+        )
+        .unwrap();
         let t = table(tx, "t");
         for n in 0..5 {
             tx.insert(&t, record(&[("id", Value::int(n)), ("g", Value::int(n))])).unwrap();
@@ -159,7 +165,7 @@ fn sql(memory: &Memory, text: &str) -> Result<Vec<Vec<Option<Value>>>, QueryErro
             Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)
         );
         if !planned {
-            ddl::apply(&mut tx, &parsed.statement, text, Dialect::Sql)?;
+            ddl::apply(&mut tx, &parsed.statement, Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql))?;
             continue;
         }
         let mut context =
@@ -208,4 +214,73 @@ fn unique_violations_are_told_by_the_statement() {
     sql(&memory, "DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (3, 1)").unwrap();
     sql(&memory, "INSERT INTO t VALUES (4, NULL), (5, NULL)").unwrap();
     assert_eq!(sql(&memory, "SELECT id FROM t WHERE n = 1").unwrap(), [[Some(Value::int(3))]]);
+}
+
+#[test]
+fn what_a_table_keeps_cannot_read_more_than_its_row() {
+    let memory = Memory::new(8);
+    let mut session = memory.session();
+    told(&mut session, "CREATE TABLE secret (name text); INSERT INTO secret VALUES ('x'); CREATE TABLE t (n int)")
+        .unwrap();
+    told(&mut session, "INSERT INTO t VALUES (1)").unwrap();
+    for (statement, message) in [
+        ("CREATE TABLE u (n text DEFAULT (SELECT name FROM secret))", "cannot use subquery in DEFAULT expression"),
+        (
+            "CREATE TABLE u (n text[] DEFAULT ARRAY(SELECT name FROM secret))",
+            "cannot use subquery in DEFAULT expression",
+        ),
+        ("CREATE TABLE u (n int CHECK (EXISTS (SELECT 1 FROM secret)))", "cannot use subquery in check constraint"),
+        ("CREATE TABLE u (n text, CHECK (n IN (SELECT name FROM secret)))", "cannot use subquery in check constraint"),
+        (
+            "ALTER TABLE t ADD COLUMN c text DEFAULT (SELECT name FROM secret LIMIT 1)",
+            "cannot use subquery in DEFAULT expression",
+        ),
+        ("ALTER TABLE t ALTER COLUMN n SET DEFAULT (SELECT 1)", "cannot use subquery in DEFAULT expression"),
+        ("ALTER TABLE t ADD CHECK (n > 0 OR EXISTS (SELECT 1 FROM secret))", "cannot use subquery in check constraint"),
+        (
+            "ALTER TABLE t ADD COLUMN c bytea DEFAULT ledgerstone_receipt_at(1)",
+            "cannot use function ledgerstone_receipt_at in DEFAULT expression",
+        ),
+        (
+            "CREATE TABLE u (n int CHECK (ledgerstone_position('secret', 'x') > n))",
+            "cannot use function ledgerstone_position in check constraint",
+        ),
+        (
+            "CREATE TABLE u (at timestamptz DEFAULT ledgerstone_accept_clock())",
+            "cannot use function ledgerstone_accept_clock in DEFAULT expression",
+        ),
+    ] {
+        let refused = told(&mut session, statement).unwrap_err();
+        assert_eq!((refused.code, &*refused.message), (SqlState::FEATURE_NOT_SUPPORTED, message), "{statement}");
+        assert!(refused.span.is_some(), "{statement}");
+    }
+}
+
+/// Such texts could be defined once.
+#[test]
+fn a_table_that_keeps_a_subquery_from_before_still_takes_rows() {
+    let mut memory = Memory::new(9);
+    told(&mut memory.session(), "CREATE TABLE u (k int); INSERT INTO u VALUES (7)").unwrap();
+    let mut create = create_table("t", &[("id", "int4", "p"), ("n", "int4", "")]);
+    if let Statement::CreateTable(create) = &mut create {
+        // The text is what is kept; the expression is what is looked at when it is defined.
+        create.columns[1].default_text = Some("(SELECT max(k) FROM u)".into());
+    }
+    memory.ddl(&create, Dialect::Sql);
+    memory.reopen();
+    let mut session = memory.session();
+    let answer = told(&mut session, "INSERT INTO t (id) VALUES (1) RETURNING n").unwrap();
+    assert_eq!(answer, ["7", "INSERT 0 1"]);
+    told(&mut session, "ALTER TABLE t ADD COLUMN more text").unwrap();
+}
+
+#[test]
+fn a_definition_is_computed_as_its_user_and_within_the_time_of_its_statement() {
+    let memory = Memory::new(10);
+    let mut session = memory.session();
+    told(&mut session, "CREATE TABLE who AS SELECT current_user::text AS name").unwrap();
+    assert_eq!(told(&mut session, "SELECT name FROM who").unwrap()[0], "clerk");
+    told(&mut session, "SET statement_timeout = 50").unwrap();
+    let stopped = told(&mut session, "CREATE TABLE slow AS SELECT pg_sleep(30)::text AS s").unwrap_err();
+    assert_eq!(stopped.code, SqlState::QUERY_CANCELED);
 }

@@ -11,7 +11,7 @@ use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::Database;
 use ledgerstone_query::error::SqlState;
 use ledgerstone_query::instance::{ExportJob, ExportState, Instance, InstanceOptions, LISTED_MS};
-use ledgerstone_query::session::Dialect;
+use ledgerstone_query::session::{Dialect, SessionInfo};
 use ledgerstone_query::transaction::{Transaction, View};
 
 use crate::support::{create_table, instance_options, open_instance, open_instance_in, record, table};
@@ -19,7 +19,8 @@ use crate::support::{create_table, instance_options, open_instance, open_instanc
 fn write(database: &Arc<Database>, n: i64) {
     let mut tx = Transaction::begin(database, false);
     if tx.table("t").unwrap().is_none() {
-        ddl::apply(&mut tx, &create_table("t", &[]), "", Dialect::Sql).unwrap();
+        ddl::apply(&mut tx, &create_table("t", &[]), Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql))
+            .unwrap();
     }
     let t = table(&tx, "t");
     tx.insert(&t, record(&[("n", Value::int(n))])).unwrap();

@@ -17,7 +17,9 @@ use ledgerstone_query::database::{Database, DatabaseOptions, Limits, MemoryLimit
 use ledgerstone_query::error::QueryError;
 use ledgerstone_query::index::disk::IndexOptions;
 use ledgerstone_query::instance::{Instance, InstanceOptions};
-use ledgerstone_query::session::{Dialect, Door, Inline, Response, SETTING_EXECUTOR, Session, SessionOptions};
+use ledgerstone_query::session::{
+    Dialect, Door, Inline, Response, SETTING_EXECUTOR, Session, SessionInfo, SessionOptions,
+};
 use ledgerstone_query::transaction::{Doc, Transaction};
 use ledgerstone_query::work::WorkLimits;
 
@@ -83,7 +85,7 @@ impl Memory {
     }
 
     pub fn ddl(&self, statement: &Statement, dialect: Dialect) -> Committed {
-        self.run(|tx| ddl::apply(tx, statement, "", dialect).unwrap()).1.unwrap()
+        self.run(|tx| ddl::apply(tx, statement, dialect, &SessionInfo::embedded("main", dialect)).unwrap()).1.unwrap()
     }
 
     pub fn create_schemaless(&self, name: &str) {

@@ -21,7 +21,9 @@ pub fn ledger() -> Memory {
     let memory = Memory::new(11);
     for text in DEFINITIONS {
         for parsed in ledgerstone_query::sql::parse(text).unwrap() {
-            memory.run(|tx| ddl::apply(tx, &parsed.statement, text, Dialect::Sql).unwrap());
+            memory.run(|tx| {
+                ddl::apply(tx, &parsed.statement, Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql)).unwrap()
+            });
         }
     }
     memory.create_schemaless("Vehicle");

@@ -12,7 +12,7 @@ use ledgerstone_journal::keys::{KeyDirectory, read_key};
 use ledgerstone_journal::recovery::origin_of;
 use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::{Database, DatabaseOptions};
-use ledgerstone_query::session::Dialect;
+use ledgerstone_query::session::{Dialect, SessionInfo};
 use ledgerstone_query::transaction::{Transaction, View};
 use tempfile::TempDir;
 
@@ -69,7 +69,11 @@ impl Fixture {
     fn fill(&mut self, database: &Arc<Database>) {
         let text = "CREATE TABLE vehicle";
         let parsed = ledgerstone_query::partiql::parse(text).unwrap();
-        run(database, |tx| ddl::apply(tx, &parsed[0].statement, text, Dialect::PartiQl).map(drop).unwrap());
+        run(database, |tx| {
+            ddl::apply(tx, &parsed[0].statement, Dialect::PartiQl, &SessionInfo::embedded("main", Dialect::PartiQl))
+                .map(drop)
+                .unwrap()
+        });
         for n in 0..VEHICLES {
             run(database, |tx| {
                 tx.begin_statement("INSERT INTO vehicle ?", &[]).unwrap();

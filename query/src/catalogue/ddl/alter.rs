@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
-use super::evaluate::{for_every_row, is_violated, must_take_rows};
+use super::evaluate::{default_is_sound, for_every_row, is_violated, must_take_rows};
 use super::table::{add_column_constraints, add_constraint, column_of};
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
@@ -17,6 +17,7 @@ use super::{
 use crate::ast::{AlterTable, ColumnDefinition, Name, TableConstraint, TableName};
 use crate::catalogue::{Column, Index, PathStep};
 use crate::error::{QueryError, Result, SqlState};
+use crate::session::SessionInfo;
 use crate::transaction::{Transaction, View};
 
 pub(super) fn alter(
@@ -24,6 +25,7 @@ pub(super) fn alter(
     name: &TableName,
     if_exists: bool,
     action: &AlterTable,
+    info: &SessionInfo,
 ) -> Result<DdlOutcome> {
     let mut table = match existing_table(tx, name) {
         Err(error) if if_exists && error.code == SqlState::UNDEFINED_TABLE => {
@@ -38,17 +40,17 @@ pub(super) fn alter(
     };
     let mut notices = Vec::new();
     for action in actions {
-        notices.extend(change(tx, &table, action)?);
+        notices.extend(change(tx, &table, action, info)?);
         // Renamed or not, as the next one finds it.
         table = tx.table_by_id(table.id)?.ok_or_else(|| QueryError::internal("an altered table is gone"))?;
     }
-    must_take_rows(tx, table.id)?;
+    must_take_rows(tx, table.id, info)?;
     let notice = (!notices.is_empty()).then(|| notices.join("; "));
     Ok(DdlOutcome { tag: "ALTER TABLE", table_id: Some(table.id), notice })
 }
 
 /// One change; what there is to say about it.
-fn change(tx: &mut Transaction, table: &Table, action: &AlterTable) -> Result<Option<String>> {
+fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &SessionInfo) -> Result<Option<String>> {
     let mut notice = None;
     match action {
         AlterTable::AddColumn { column, if_not_exists } => {
@@ -58,7 +60,7 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable) -> Result<Op
                     column.name.text, table.name
                 ));
             } else {
-                add_column(tx, table, column)?;
+                add_column(tx, table, column, info)?;
             }
         }
         AlterTable::DropColumn { name, if_exists } => {
@@ -71,7 +73,7 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable) -> Result<Op
         }
         AlterTable::RenameTo(new) => rename_table(tx, table, new)?,
         AlterTable::RenameColumn { from, to } => rename_column(tx, table, from, to)?,
-        AlterTable::AddConstraint(constraint) => add_constraint_to(tx, table, constraint)?,
+        AlterTable::AddConstraint(constraint) => add_constraint_to(tx, table, constraint, info)?,
         AlterTable::DropConstraint { name, if_exists } => notice = drop_constraint(tx, table, name, *if_exists)?,
         AlterTable::SetNotNull(column) => {
             require_present(tx, table, &[column])?;
@@ -85,7 +87,9 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable) -> Result<Op
             }
             change_column(tx, table, column, |c| c.not_null = false)?;
         }
-        AlterTable::SetDefault { name, text, .. } => {
+        AlterTable::SetDefault { name, default, text } => {
+            column(table, name)?;
+            default_is_sound(tx, default, None, info)?;
             change_column(tx, table, name, |c| c.default_text = Some(text.clone()))?;
         }
         AlterTable::DropDefault(name) => change_column(tx, table, name, |c| c.default_text = None)?,
@@ -116,7 +120,7 @@ fn change_column(tx: &mut Transaction, table: &Table, name: &Name, change: impl 
     put_table(tx, changed).map(drop)
 }
 
-fn add_column(tx: &mut Transaction, table: &Table, definition: &ColumnDefinition) -> Result<()> {
+fn add_column(tx: &mut Transaction, table: &Table, definition: &ColumnDefinition, info: &SessionInfo) -> Result<()> {
     declared_only(table)?;
     if table.column(&definition.name.text).is_some() {
         let message = format!("column \"{}\" of relation \"{}\" already exists", definition.name.text, table.name);
@@ -127,33 +131,37 @@ fn add_column(tx: &mut Transaction, table: &Table, definition: &ColumnDefinition
         return Err(QueryError::new(SqlState::TOO_MANY_COLUMNS, message));
     }
     let column = column_of(definition)?;
+    // Before it is computed: an error of a row would tell what is in it.
+    if let Some(default) = &definition.default {
+        default_is_sound(tx, default, Some(&definition.ty), info)?;
+    }
     let mut changed = table.clone();
     changed.columns.push(column.clone());
     let empty = tx.is_empty_table(table)?;
     if !empty {
-        fill_column(tx, table, &column, definition, &changed)?;
+        fill_column(tx, table, (&column, definition), &changed, info)?;
     } else {
         put_table(tx, changed)?;
     }
     for (check, _, _) in definition.checks.iter().filter(|_| !empty) {
-        if is_violated(tx, table, check)? {
+        if is_violated(tx, table, check, info)? {
             let message = format!("check constraint on column \"{}\" is violated by some row", definition.name.text);
             return Err(QueryError::new(SqlState::CHECK_VIOLATION, message).at(check.span));
         }
     }
-    add_column_constraints(tx, table.id, definition)
+    add_column_constraints(tx, table.id, definition, info)
 }
 
 /// Gives every document the new column's default.
 fn fill_column(
     tx: &mut Transaction,
     table: &Table,
-    column: &Column,
-    definition: &ColumnDefinition,
+    (column, definition): (&Column, &ColumnDefinition),
     changed: &Table,
+    info: &SessionInfo,
 ) -> Result<()> {
     let values = match &definition.default {
-        Some(default) => for_every_row(tx, table, default, (&definition.ty, &column.ty))?,
+        Some(default) => for_every_row(tx, table, default, (&definition.ty, &column.ty), info)?,
         None => Vec::new(),
     };
     let some_are_null = values.is_empty() || values.contains(&None);
@@ -250,7 +258,12 @@ fn rename_table(tx: &mut Transaction, table: &Table, new: &Name) -> Result<()> {
     put_table(tx, Table { name: new.text.clone(), ..table.clone() }).map(drop)
 }
 
-fn add_constraint_to(tx: &mut Transaction, table: &Table, constraint: &TableConstraint) -> Result<()> {
+fn add_constraint_to(
+    tx: &mut Transaction,
+    table: &Table,
+    constraint: &TableConstraint,
+    info: &SessionInfo,
+) -> Result<()> {
     match constraint {
         TableConstraint::PrimaryKey { columns, .. } => {
             declared_only(table)?;
@@ -259,13 +272,13 @@ fn add_constraint_to(tx: &mut Transaction, table: &Table, constraint: &TableCons
         TableConstraint::Unique { .. } => {}
         TableConstraint::Check { expr, .. } => {
             declared_only(table)?;
-            if is_violated(tx, table, expr)? {
+            if is_violated(tx, table, expr, info)? {
                 let message = format!("a check constraint of relation \"{}\" is violated by some row", table.name);
                 return Err(QueryError::new(SqlState::CHECK_VIOLATION, message).at(expr.span));
             }
         }
     }
-    add_constraint(tx, table.id, constraint)
+    add_constraint(tx, table.id, constraint, info)
 }
 
 fn drop_constraint(tx: &mut Transaction, table: &Table, name: &Name, if_exists: bool) -> Result<Option<String>> {

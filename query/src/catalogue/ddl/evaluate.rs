@@ -1,5 +1,5 @@
 //! Where a definition needs the executor: defaults for rows that are there, checks over them, and CREATE TABLE AS. Each is
-//! run as the statement a user could have written.
+//! run as the statement a user could have written, with the rights and within the time of the one who defines.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::ast::{
     Alias, CreateTable, Distinct, Expr, ExprKind, From, Insert, InsertSource, Name, Projection, Query, Select,
     SelectItem, SetExpr, Span, Statement, TableName, TypeName, UnaryOp,
 };
+use crate::bind::plan::Plan;
 use crate::bind::{self, PlanContext};
 use crate::catalogue::Column;
 use crate::error::{QueryError, Result, SqlState};
@@ -19,6 +20,9 @@ use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 use crate::types::SqlType;
 
+/// What PostgreSQL calls a check in its errors.
+const CHECK: &str = "check constraint";
+
 /// The value of an expression without columns, as a column of this type, for every document of the table: one may differ from
 /// the next.
 pub(super) fn for_every_row(
@@ -26,16 +30,19 @@ pub(super) fn for_every_row(
     table: &Table,
     expr: &Expr,
     (ty, column): (&TypeName, &SqlType),
+    info: &SessionInfo,
 ) -> Result<Vec<Option<Value>>> {
     let query = select(cast(expr, ty), vec![from_table(table, expr.span)], None);
     let value = |row: Vec<Option<Value>>| row.into_iter().next().flatten().filter(|v| !v.is_null());
-    Ok(rows(tx, query)?.into_iter().map(|row| value(row).map(|v| storable(v, column))).collect())
+    let plan = part_of(tx, query, "DEFAULT expression", info)?;
+    // It tells nothing of the rows but how many there are.
+    permit_others(&plan, table.id, info)?;
+    Ok(rows(tx, &plan, info)?.into_iter().map(|row| value(row).map(|v| storable(v, column))).collect())
 }
 
 /// Refuses defaults and checks of a table that would make every INSERT and UPDATE fail: they are bound as an INSERT binds them.
-pub(super) fn must_take_rows(tx: &mut Transaction, id: Id) -> Result<()> {
+pub(super) fn must_take_rows(tx: &mut Transaction, id: Id, info: &SessionInfo) -> Result<()> {
     let Some(table) = tx.table_by_id(id)?.filter(|table| table.is_declared()) else { return Ok(()) };
-    let info = session(tx);
     let insert = Statement::Insert(Box::new(Insert {
         table: TableName { schema: None, name: name(&table.name, Span::default()) },
         alias: None,
@@ -44,33 +51,40 @@ pub(super) fn must_take_rows(tx: &mut Transaction, id: Id) -> Result<()> {
         on_conflict: None,
         returning: Vec::new(),
     }));
-    bind::plan(&mut context(tx, &info), &insert).map(drop)
+    let plan = bind::plan(&mut context(tx, info), &insert)?;
+    permit_others(&plan, id, info)
 }
 
 /// Whether a document of the table makes a check false.
-pub(super) fn is_violated(tx: &mut Transaction, table: &Table, check: &Expr) -> Result<bool> {
-    Ok(!rows(tx, violations(table, check))?.is_empty())
+pub(super) fn is_violated(tx: &mut Transaction, table: &Table, check: &Expr, info: &SessionInfo) -> Result<bool> {
+    let plan = part_of(tx, violations(table, check), CHECK, info)?;
+    // The answer tells of the rows what their reader could ask.
+    info.permit_plan(&plan)?;
+    Ok(!rows(tx, &plan, info)?.is_empty())
 }
 
 /// Refuses a check that names what a declared table does not have, or that is no condition, when it is defined rather
 /// than at the first insert.
-pub(super) fn check_is_sound(tx: &mut Transaction, table: &Table, check: &Expr) -> Result<()> {
-    let info = session(tx);
-    let query = Statement::Query(Box::new(violations(table, check)));
-    bind::plan(&mut context(tx, &info), &query).map(drop)
+pub(super) fn check_is_sound(tx: &mut Transaction, table: &Table, check: &Expr, info: &SessionInfo) -> Result<()> {
+    let plan = part_of(tx, violations(table, check), CHECK, info)?;
+    permit_others(&plan, table.id, info)
 }
 
-/// Refuses a default that is no value of its column's type.
-pub(super) fn default_is_sound(tx: &mut Transaction, default: &Expr, ty: &TypeName) -> Result<()> {
-    let info = session(tx);
-    let query = Statement::Query(Box::new(select(cast(default, ty), Vec::new(), None)));
-    match bind::plan(&mut context(tx, &info), &query) {
+/// Refuses a default that is no value of its column's type, as far as that is given, or that needs more than itself.
+pub(super) fn default_is_sound(
+    tx: &mut Transaction,
+    default: &Expr,
+    ty: Option<&TypeName>,
+    info: &SessionInfo,
+) -> Result<()> {
+    let value = ty.map_or_else(|| default.clone(), |ty| cast(default, ty));
+    match part_of(tx, select(value, Vec::new(), None), "DEFAULT expression", info) {
         Err(error) if error.code == SqlState::UNDEFINED_COLUMN => {
             let refused =
                 QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, "cannot use column reference in DEFAULT expression");
             Err(QueryError { span: error.span, ..refused })
         }
-        bound => bound.map(drop),
+        bound => info.permit_plan(&*bound?),
     }
 }
 
@@ -94,10 +108,16 @@ fn cast(expr: &Expr, ty: &TypeName) -> Expr {
 }
 
 /// `CREATE TABLE t AS query`: the columns are the query's, the documents its rows.
-pub(super) fn create_as(tx: &mut Transaction, create: &CreateTable, query: &Query, salted: bool) -> Result<DdlOutcome> {
-    let info = session(tx);
+pub(super) fn create_as(
+    tx: &mut Transaction,
+    create: &CreateTable,
+    query: &Query,
+    salted: bool,
+    info: &SessionInfo,
+) -> Result<DdlOutcome> {
     let statement = Statement::Query(Box::new(query.clone()));
-    let plan = bind::plan(&mut context(tx, &info), &statement)?;
+    let plan = bind::plan(&mut context(tx, info), &statement)?;
+    info.permit_plan(&plan)?;
     let mut columns: Vec<Column> = Vec::new();
     for column in plan.columns().map_or(&[][..], |c| &c[..]) {
         check_name(&name(&column.name, query.span), "column")?;
@@ -118,26 +138,28 @@ pub(super) fn create_as(tx: &mut Transaction, create: &CreateTable, query: &Quer
         on_conflict: None,
         returning: Vec::new(),
     }));
-    let plan = bind::plan(&mut context(tx, &info), &insert)?;
-    exec::run(&plan, tx, &[], &info)?;
+    let plan = bind::plan(&mut context(tx, info), &insert)?;
+    // Who may make a table may fill it while it is made.
+    permit_others(&plan, id, info)?;
+    exec::run(&plan, tx, &[], info)?;
     Ok(DdlOutcome::done("CREATE TABLE AS", id))
 }
 
-fn rows(tx: &mut Transaction, query: Query) -> Result<Vec<Vec<Option<Value>>>> {
-    let info = session(tx);
-    let plan = bind::plan(&mut context(tx, &info), &Statement::Query(Box::new(query)))?;
-    match exec::run(&plan, tx, &[], &info)? {
+fn rows(tx: &mut Transaction, plan: &Plan, info: &SessionInfo) -> Result<Vec<Vec<Option<Value>>>> {
+    match exec::run(plan, tx, &[], info)? {
         Outcome::Rows { rows } => rows.all(),
         Outcome::Affected { .. } => Err(QueryError::internal("a query changed something")),
     }
 }
 
-fn session(tx: &Transaction) -> SessionInfo {
-    let mut info = SessionInfo::embedded(tx.database().name(), Dialect::Sql);
-    info.transaction_time_ms = tx.started_ms();
-    info.statement_time_ms = tx.database().now_ms();
-    info.database = Some(tx.database().clone());
-    info
+/// Binds a query made of an expression that a table is to keep.
+fn part_of(tx: &mut Transaction, query: Query, what: &'static str, info: &SessionInfo) -> Result<Arc<Plan>> {
+    bind::plan_of_definition(&mut context(tx, info), &Statement::Query(Box::new(query)), what)
+}
+
+/// What a plan needs beside the table that is defined, for which the definition itself was permitted.
+fn permit_others(plan: &Plan, own: Id, info: &SessionInfo) -> Result<()> {
+    info.permit_uses(plan, |table| table.id != own)
 }
 
 fn context<'a>(tx: &'a mut Transaction, info: &'a SessionInfo) -> PlanContext<'a> {

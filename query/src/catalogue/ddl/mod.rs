@@ -17,7 +17,7 @@ use ledgerstone_digest::ion::Value;
 use super::{Catalogue, Index, IndexStatus, PathStep, SALT_FIELD, Table, TableStatus, path_text, system_tables};
 use crate::ast::{self, CreateIndex, Expr, ExprKind, Name, Statement, TableName};
 use crate::error::{QueryError, Result, SqlState};
-use crate::session::Dialect;
+use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 
 pub use table::create_table;
@@ -45,9 +45,8 @@ pub struct DdlOutcome {
 }
 
 /// Runs CREATE, DROP, UNDROP and ALTER of tables and indexes inside a transaction; seen by it at once, by others when it
-/// commits.
-pub fn apply(tx: &mut Transaction, statement: &Statement, text: &str, dialect: Dialect) -> Result<DdlOutcome> {
-    let _ = text;
+/// commits. What it reads and computes is read and computed by `info`'s user, with their rights and within their time.
+pub fn apply(tx: &mut Transaction, statement: &Statement, dialect: Dialect, info: &SessionInfo) -> Result<DdlOutcome> {
     if tx.is_read_only() {
         return Err(QueryError::new(
             SqlState::READ_ONLY_TRANSACTION,
@@ -55,12 +54,12 @@ pub fn apply(tx: &mut Transaction, statement: &Statement, text: &str, dialect: D
         ));
     }
     match statement {
-        Statement::CreateTable(create) => table::create(tx, create, dialect),
+        Statement::CreateTable(create) => table::create(tx, create, dialect, info),
         Statement::DropTable { names, if_exists } => table::drop_tables(tx, names, *if_exists),
         Statement::UndropTable { table_id } => table::undrop(tx, table_id),
         Statement::CreateIndex(create) => create_index(tx, create),
         Statement::DropIndex { names, on, if_exists } => drop_indexes(tx, names, on.as_ref(), *if_exists),
-        Statement::AlterTable { table, if_exists, action } => alter::alter(tx, table, *if_exists, action),
+        Statement::AlterTable { table, if_exists, action } => alter::alter(tx, table, *if_exists, action, info),
         _ => Err(QueryError::unsupported("this statement as a definition")),
     }
 }

@@ -12,11 +12,16 @@ use super::{
 use crate::ast::{ColumnDefinition, CreateTable, Expr, Name, TableConstraint, TableName};
 use crate::catalogue::{Check, Column, PathStep};
 use crate::error::{QueryError, Result, SqlState};
-use crate::session::Dialect;
+use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 use crate::types::SqlType;
 
-pub(super) fn create(tx: &mut Transaction, create: &CreateTable, dialect: Dialect) -> Result<DdlOutcome> {
+pub(super) fn create(
+    tx: &mut Transaction,
+    create: &CreateTable,
+    dialect: Dialect,
+    info: &SessionInfo,
+) -> Result<DdlOutcome> {
     let name = table_name(&create.name)?;
     check_name(&create.name.name, "table")?;
     if tx.relation_exists(name) {
@@ -27,7 +32,7 @@ pub(super) fn create(tx: &mut Transaction, create: &CreateTable, dialect: Dialec
         return Err(QueryError::new(SqlState::DUPLICATE_TABLE, message).at(create.name.name.span));
     }
     if let Some(query) = &create.as_query {
-        return super::evaluate::create_as(tx, create, query, salted(create, dialect)?);
+        return super::evaluate::create_as(tx, create, query, salted(create, dialect)?, info);
     }
     let mut columns: Vec<Column> = Vec::with_capacity(create.columns.len());
     for definition in &create.columns {
@@ -39,12 +44,12 @@ pub(super) fn create(tx: &mut Transaction, create: &CreateTable, dialect: Dialec
     }
     let id = create_table(tx, name.clone(), columns, salted(create, dialect)?)?;
     for definition in &create.columns {
-        add_column_constraints(tx, id, definition)?;
+        add_column_constraints(tx, id, definition, info)?;
     }
     for constraint in &create.constraints {
-        add_constraint(tx, id, constraint)?;
+        add_constraint(tx, id, constraint, info)?;
     }
-    super::evaluate::must_take_rows(tx, id)?;
+    super::evaluate::must_take_rows(tx, id, info)?;
     Ok(DdlOutcome::done("CREATE TABLE", id))
 }
 
@@ -136,13 +141,19 @@ pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
 }
 
 /// What a column's definition says beyond its type: primary key, unique, checks.
-pub(super) fn add_column_constraints(tx: &mut Transaction, table: Id, definition: &ColumnDefinition) -> Result<()> {
+pub(super) fn add_column_constraints(
+    tx: &mut Transaction,
+    table: Id,
+    definition: &ColumnDefinition,
+    info: &SessionInfo,
+) -> Result<()> {
     let columns = || vec![definition.name.clone()];
     if definition.primary_key {
         add_constraint(
             tx,
             table,
             &TableConstraint::PrimaryKey { name: definition.primary_key_name.clone(), columns: columns() },
+            info,
         )?;
     }
     if definition.unique {
@@ -150,19 +161,25 @@ pub(super) fn add_column_constraints(tx: &mut Transaction, table: Id, definition
             tx,
             table,
             &TableConstraint::Unique { name: definition.unique_name.clone(), columns: columns() },
+            info,
         )?;
     }
     for (expr, text, name) in &definition.checks {
-        add_check(tx, table, name.as_ref(), Some(&definition.name.text), (expr, text))?;
+        add_check(tx, table, name.as_ref(), Some(&definition.name.text), (expr, text), info)?;
     }
     match &definition.default {
-        Some(default) => super::evaluate::default_is_sound(tx, default, &definition.ty),
+        Some(default) => super::evaluate::default_is_sound(tx, default, Some(&definition.ty), info),
         None => Ok(()),
     }
 }
 
 /// A table's constraint.
-pub(super) fn add_constraint(tx: &mut Transaction, id: Id, constraint: &TableConstraint) -> Result<()> {
+pub(super) fn add_constraint(
+    tx: &mut Transaction,
+    id: Id,
+    constraint: &TableConstraint,
+    info: &SessionInfo,
+) -> Result<()> {
     let catalogue = tx.catalogue();
     let Some(table) = catalogue.table_by_id(&id) else {
         return Err(QueryError::internal("a constraint without a table"));
@@ -193,7 +210,7 @@ pub(super) fn add_constraint(tx: &mut Transaction, id: Id, constraint: &TableCon
             add_index(tx, id, new).map(drop)
         }
         TableConstraint::Check { name, expr, text } => {
-            add_check(tx, id, name.as_ref(), only_column(table, text), (expr, text))
+            add_check(tx, id, name.as_ref(), only_column(table, text), (expr, text), info)
         }
     }
 }
@@ -232,6 +249,7 @@ fn add_check(
     name: Option<&Name>,
     column: Option<&str>,
     (expr, text): (&Expr, &Arc<str>),
+    info: &SessionInfo,
 ) -> Result<()> {
     let catalogue = tx.catalogue();
     let Some(table) = catalogue.table_by_id(&id) else { return Err(QueryError::internal("a check without a table")) };
@@ -255,7 +273,7 @@ fn add_check(
         }
     };
     if table.is_declared() {
-        super::evaluate::check_is_sound(tx, table, expr)?;
+        super::evaluate::check_is_sound(tx, table, expr, info)?;
     }
     let mut changed = (**table).clone();
     changed.checks.push(Check { name, text: text.clone() });
