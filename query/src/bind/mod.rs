@@ -4,6 +4,7 @@
 mod access;
 mod call;
 mod changes;
+mod cheap;
 mod checks;
 mod dml;
 mod explain;
@@ -195,6 +196,7 @@ impl<'a> Binder<'a> {
             ctes: self.ctes,
             pace: self.costs.pace(),
             point: None,
+            cheap: std::sync::OnceLock::new(),
         };
         plan.point = point::Point::of(&plan);
         plan

@@ -4,7 +4,7 @@
 //! writes slots of its own, so joins only merge and never renumber. An expression names a slot by how many query
 //! levels out it lies (`depth` 0 is its own level) and the slot's number there.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ledgerstone_digest::ion::Value;
 
@@ -67,6 +67,8 @@ pub struct Plan {
     pub(crate) pace: super::quick::Pace,
     /// It asks for one document by its key.
     pub(crate) point: Option<super::point::Point>,
+    /// Every run of it is cheap; found out when it is first asked.
+    pub(super) cheap: OnceLock<bool>,
 }
 
 impl Plan {

@@ -8,8 +8,8 @@ use ledgerstone_digest::ion::{Struct, Value};
 
 use super::response::{Response, RowStream, command_tag};
 use super::{
-    CancelReason, Dialect, Door, Open, Prepared, RERUNS_MAX, Session, TransactionStatus, Work, failed_transaction,
-    now_ms,
+    Cancel, CancelReason, Dialect, Door, Open, Prepared, RERUNS_MAX, Session, SessionInfo, TransactionStatus, Work,
+    failed_transaction, now_ms,
 };
 use crate::Parsed;
 use crate::ast::Statement;
@@ -291,15 +291,19 @@ impl Session {
             return Ok(None);
         }
         let plan = self.plan(tx, job, false)?;
-        // All commits wait for what the sequencer does.
-        if plan.is_costly() {
+        // All commits of the ledger wait for what is run there.
+        if !plan.is_cheap() {
             return Ok(None);
         }
         let redone = Redone { plan: Arc::clone(&plan), outcome: Arc::default() };
-        let (outcome, info, strict) = (Arc::clone(&redone.outcome), self.info.clone(), self.strict);
+        let (outcome, strict) = (Arc::clone(&redone.outcome), self.strict);
+        // What the session is told to stop, or may wait for, is none of the sequencer's business.
+        let info = SessionInfo { cancel: Cancel::default(), advisory: None, ..self.info.clone() };
         let (database, text) = (Arc::clone(&self.database), job.noted().clone());
         let parameters = job.parameters.to_vec();
         tx.set_again(Again(Box::new(move || {
+            // Past this, because there is more than there was or the disk is slow, the session does it itself.
+            info.cancel.arm(AGAIN_MS_MAX);
             let mut tx = Transaction::begin_on_pending(&database);
             tx.set_origin(Arc::clone(&info.user), info.door.name());
             if strict {
@@ -658,6 +662,8 @@ pub(super) fn noted(parameters: &[Option<Value>]) -> Vec<Value> {
 
 /// A statement that visits or changes more documents is run again by its own session only.
 const AGAIN_DOCUMENTS_MAX: u64 = 4;
+/// The sequencer gives up running a statement again after so long.
+const AGAIN_MS_MAX: u64 = 20;
 
 /// What a statement answered that the sequencer ran again.
 struct Redone {

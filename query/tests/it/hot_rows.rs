@@ -134,6 +134,41 @@ fn a_statement_that_pending_state_makes_fail_says_so() {
     assert_eq!(said[1].0.as_ref().unwrap_err().code.to_string(), "23505");
 }
 
+/// All commits of the ledger wait for the sequencer.
+#[test]
+fn what_waits_or_may_take_long_is_run_again_by_its_session_and_not_by_the_sequencer() {
+    let memory = opened(4);
+    told(&mut Session::over(memory.database.clone(), clerk(Dialect::Sql)), "SELECT 1").unwrap();
+    together(&memory, &increments(3));
+    for set in [
+        "n = n + 1, note = pg_sleep(0.01)::text || id",
+        "n = n + 1, note = pg_try_advisory_xact_lock(1)::text || id",
+        "n = (random() * 100)::int",
+        "n = n + length(repeat('x', 10))",
+        "n = CASE WHEN note LIKE '%a%' THEN n + 1 ELSE n + 2 END",
+        "n = CASE WHEN note ~ '(a|b)*c' THEN n + 1 ELSE n + 2 END",
+        "n = n + (SELECT count(*) FROM t)::int",
+        "n = n + jsonb_array_length('[1, 2]'::jsonb)",
+        "n = (n::numeric * 2)::int % 100",
+    ] {
+        let before = memory.database.run_again_count();
+        let text = format!("UPDATE t SET {set} WHERE id = 1");
+        let (said, _) = together(&memory, &vec![text.clone(); 3]);
+        for (said, _) in said {
+            assert_eq!(said.unwrap(), ["UPDATE 1"], "{text}");
+        }
+        assert_eq!(memory.database.run_again_count(), before, "{text}");
+        // It is hot still.
+        tell(&memory, "UPDATE t SET n = 0 WHERE id = 1");
+        together(&memory, &increments(3));
+        assert!(memory.database.run_again_count() > before, "{text}");
+    }
+    // Where it has to look at all rows, there may be more of them by then.
+    let before = memory.database.run_again_count();
+    together(&memory, &vec!["UPDATE t SET n = n + 1 WHERE n >= 0".to_owned(); 3]);
+    assert_eq!(memory.database.run_again_count(), before);
+}
+
 /// Whatever order the sequencer finds, it is the order of the blocks: one by one in that order, every statement answers
 /// the same.
 #[test]
