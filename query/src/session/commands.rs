@@ -9,7 +9,7 @@ use super::response::{Response, RowStream};
 use super::run::Job;
 use super::{Mark, Session, SettingError, Settings, Trace, Work, commit_report};
 use crate::ast::{Alias, Delete, Expr, ExprKind, From, PathStep, SetValue, Statement, TableName};
-use crate::bind::plan::ResultColumn;
+use crate::bind::plan::{Plan, ResultColumn};
 use crate::catalogue::ddl::existing_table;
 use crate::error::{QueryError, SqlState};
 use crate::exec::Row;
@@ -183,6 +183,28 @@ impl Session {
         job: Job<'_>,
         tables: &[TableName],
     ) -> Result<Response, QueryError> {
+        let plans = self.truncation(tx, job, tables)?;
+        if tx.is_read_only() {
+            let message = "cannot execute TRUNCATE TABLE in a read-only transaction";
+            return Err(QueryError::new(SqlState::READ_ONLY_TRANSACTION, message));
+        }
+        tx.begin_statement(job.own_text(), &[])?;
+        let info = &self.info;
+        let mut outcome = Ok(());
+        let mut work = || {
+            outcome = plans.iter().try_for_each(|plan| crate::exec::run(plan, tx, &[], info).map(|_| ()));
+        };
+        self.runtime.long(&mut work);
+        outcome.map(|()| Response::Done { tag: "TRUNCATE TABLE".to_owned() })
+    }
+
+    /// TRUNCATE as the deletions that it is.
+    pub(super) fn truncation(
+        &mut self,
+        tx: &mut Transaction,
+        job: Job<'_>,
+        tables: &[TableName],
+    ) -> Result<Vec<Arc<Plan>>, QueryError> {
         let mut plans = Vec::with_capacity(tables.len());
         for name in tables {
             let base = Expr { kind: ExprKind::Name(name.name.clone()), span: name.name.span };
@@ -200,18 +222,7 @@ impl Session {
             let delete = Delete { with: Vec::new(), recursive: false, from, filter: None, returning: Vec::new() };
             plans.push(self.bind(tx, job, &Statement::Delete(Box::new(delete)))?);
         }
-        if tx.is_read_only() {
-            let message = "cannot execute TRUNCATE TABLE in a read-only transaction";
-            return Err(QueryError::new(SqlState::READ_ONLY_TRANSACTION, message));
-        }
-        tx.begin_statement(job.own_text(), &[])?;
-        let info = &self.info;
-        let mut outcome = Ok(());
-        let mut work = || {
-            outcome = plans.iter().try_for_each(|plan| crate::exec::run(plan, tx, &[], info).map(|_| ()));
-        };
-        self.runtime.long(&mut work);
-        outcome.map(|()| Response::Done { tag: "TRUNCATE TABLE".to_owned() })
+        Ok(plans)
     }
 
     pub(super) fn show(&mut self, name: &str) -> Result<Response, QueryError> {

@@ -38,6 +38,27 @@ impl Session {
             ));
         }
         tx.begin_statement(job.own_text(), &noted(job.parameters))?;
+        let (strand, block, table, document) = self.redaction(tx, job, procedure, arguments)?;
+        let redacted = tx.redact(strand, block, table, document)?;
+        Ok(answer(
+            job.dialect,
+            vec![
+                ("blockAddress", block_address(&strand.to_string(), block), SqlType::Jsonb),
+                ("tableId", Value::string(table.to_string()), SqlType::Text),
+                ("documentId", Value::string(document.to_string()), SqlType::Text),
+                ("version", Value::Int(Int::from(redacted.version)), SqlType::Int8),
+            ],
+        ))
+    }
+
+    /// What is to be redacted, strand, block, table and document, by whom it may be.
+    pub(super) fn redaction(
+        &mut self,
+        tx: &mut Transaction,
+        job: Job<'_>,
+        procedure: &Name,
+        arguments: &[Expr],
+    ) -> Result<(Id, u64, Id, Id), QueryError> {
         let values = self.values_of(tx, job, arguments)?;
         let usage = || QueryError::new(SqlState::INVALID_PARAMETER_VALUE, USAGE).at(procedure.span);
         let [Some(address), Some(table), Some(document)] = &values[..] else { return Err(usage()) };
@@ -49,16 +70,7 @@ impl Session {
             let name = found.map_or_else(|| table.to_string(), |found| found.name.to_string());
             permit.check(Action::Redact, Resource::Table { id: table, name: &name })?;
         }
-        let redacted = tx.redact(strand, block, table, document)?;
-        Ok(answer(
-            job.dialect,
-            vec![
-                ("blockAddress", block_address(&strand.to_string(), block), SqlType::Jsonb),
-                ("tableId", Value::string(table.to_string()), SqlType::Text),
-                ("documentId", Value::string(document.to_string()), SqlType::Text),
-                ("version", Value::Int(Int::from(redacted.version)), SqlType::Int8),
-            ],
-        ))
+        Ok((strand, block, table, document))
     }
 
     /// The arguments' values: the row of a SELECT without FROM.

@@ -3,6 +3,9 @@
 //!
 //! Statements are held against those of the block, one by one, so that another body is an error at its first difference.
 //! Queries see what the first transaction saw before it wrote, and what it had written afterwards.
+//!
+//! Whoever repeats a statement needs the permissions that it needs now. Its rows are given to the user who has committed it
+//! and to nobody else: the first answer is not kept with what the asker may read.
 
 use std::sync::Arc;
 
@@ -24,6 +27,8 @@ use crate::transaction::Transaction;
 pub(super) struct Replay {
     token: Arc<str>,
     committed: Committed,
+    /// Who has committed it, as the block says.
+    user: Arc<str>,
     /// Digests of the first transaction's statements.
     statements: Vec<Hash>,
     /// Documents of user tables each of them changed.
@@ -50,6 +55,7 @@ impl Replay {
         Ok(Some(Replay {
             token: token.into(),
             committed,
+            user: Arc::clone(&block.origin.user),
             statements: block.info.statements.iter().map(|statement| statement.digest).collect(),
             changed,
             answers: database.answers().get(token).filter(|_| !redacted),
@@ -86,15 +92,15 @@ impl Replay {
         .hint("Take a fresh token for every transaction, and the same one only to repeat it.")
     }
 
-    /// What a statement that changes documents answered; its rows only if they are still kept.
-    fn answer(&mut self, number: usize, command: &'static str) -> Response {
+    /// What a statement that changes documents answered; its rows only if they are still kept, and only for their user.
+    fn answer(&mut self, number: usize, command: &'static str, user: &str) -> Response {
         self.wrote = true;
         let kept = self.answers.as_ref().and_then(|answers| answers.get(number)).and_then(Option::as_ref);
         match kept {
-            Some(KeptAnswer { command, rows: Some((columns, rows)), .. }) => {
+            Some(KeptAnswer { command, rows: Some((columns, rows)), .. }) if *self.user == *user => {
                 Response::Rows { columns: Arc::clone(columns), rows: RowStream::of(rows.to_vec(), command) }
             }
-            Some(KeptAnswer { command, count, rows: None }) => Response::Done { tag: command_tag(command, *count) },
+            Some(KeptAnswer { command, count, .. }) => Response::Done { tag: command_tag(command, *count) },
             None => {
                 let count = self.changed.get(number).copied().unwrap_or(0);
                 Response::Done { tag: command_tag(command, count) }
@@ -111,10 +117,12 @@ impl Session {
         }
         let Some(token) = self.info.settings.client_token() else { return Ok(None) };
         let Some(mut replay) = Replay::of(&self.database, token)? else { return Ok(None) };
+        // First of all: how an answer differs tells of the first transaction too.
+        self.permit_repetition(*job)?;
         let number = replay.next(job)?;
         let committed = replay.finish()?;
         let answer = match command_of(&job.parsed.statement) {
-            Some(command) => replay.answer(number, command),
+            Some(command) => replay.answer(number, command, &self.info.user),
             None => Response::Done { tag: definition_tag(&job.parsed.statement).to_owned() },
         };
         self.finish_repetition(committed);
@@ -126,20 +134,45 @@ impl Session {
         if matches!(job.parsed.statement, Statement::Explain { .. }) || !self.is_repetition()? {
             return Ok(None);
         }
+        self.permit_repetition(job)?;
         if matches!(job.parsed.statement, Statement::Query(_)) {
             let Some(mut tx) = self.repeated_snapshot(&job)? else { return Ok(None) };
             let plan = self.plan(&mut tx, job, true)?;
             return self.run_plan(&mut tx, job, &plan).map(Some);
         }
+        let user = Arc::clone(&self.info.user);
         let Some(replay) = self.open().and_then(|open| open.replay.as_mut()) else { return Ok(None) };
         let number = replay.next(&job)?;
         Ok(Some(match command_of(&job.parsed.statement) {
-            Some(command) => replay.answer(number, command),
+            Some(command) => replay.answer(number, command, &user),
             None => {
                 replay.wrote = true;
                 Response::Done { tag: definition_tag(&job.parsed.statement).to_owned() }
             }
         }))
+    }
+
+    /// What a statement would ask if it were done again.
+    fn permit_repetition(&mut self, job: Job<'_>) -> Result<(), QueryError> {
+        if self.info.permit.is_none() {
+            return Ok(());
+        }
+        let mut tx = Transaction::begin(&self.database, true);
+        match &job.parsed.statement {
+            Statement::Truncate(tables) => self.truncation(&mut tx, job, tables).map(drop),
+            Statement::Exec { procedure, arguments } => self.redaction(&mut tx, job, procedure, arguments).map(drop),
+            statement if is_definition(statement) => {
+                self.permit_definition(&tx, statement)?;
+                match statement {
+                    Statement::CreateTable(create) => match &create.as_query {
+                        Some(query) => self.bind(&mut tx, job, &Statement::Query(query.clone())).map(drop),
+                        None => Ok(()),
+                    },
+                    _ => Ok(()),
+                }
+            }
+            statement => self.bind(&mut tx, job, statement).map(drop),
+        }
     }
 
     /// What a query of a repeated transaction reads.

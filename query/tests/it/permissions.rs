@@ -158,6 +158,31 @@ fn a_plan_of_somebody_who_may_is_not_lent_to_somebody_who_may_not() {
 }
 
 #[test]
+fn a_used_client_token_does_not_spare_the_permissions_of_its_statement() {
+    let ledger = Ledger::new();
+    block_on(ledger.session(Dialect::Sql).execute("CREATE TABLE t (n int)")).unwrap();
+    for (text, action) in [
+        ("INSERT INTO t VALUES (1) RETURNING n", Action::Insert),
+        ("TRUNCATE t", Action::Delete),
+        ("CREATE TABLE c AS SELECT * FROM t", Action::Select),
+        ("ALTER TABLE t ADD COLUMN m int", Action::AlterTable),
+    ] {
+        let run = |text: &str| {
+            let mut session = ledger.session(Dialect::Sql);
+            block_on(session.execute(&format!("SET ledgerstone.client_token = 'k{}'", action.name()))).unwrap();
+            block_on(session.execute(text)).map(drop)
+        };
+        run(text).unwrap();
+        run(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        *ledger.asked.denied.lock().unwrap() = Some(action);
+        for text in [text.to_owned(), format!("BEGIN; {text}; COMMIT")] {
+            assert_eq!(run(&text).unwrap_err().code, SqlState::INSUFFICIENT_PRIVILEGE, "{text}");
+        }
+        *ledger.asked.denied.lock().unwrap() = None;
+    }
+}
+
+#[test]
 fn ledgers_in_the_mode_allow_all_ask_nothing() {
     let ledger = Ledger::new();
     ledger.instance.change_settings("main", |settings| *settings = LedgerSettings::default()).unwrap();

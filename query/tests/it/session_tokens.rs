@@ -1,5 +1,9 @@
 //! Client tokens through a session: a retry gets the first answer, whatever way the transaction is sent.
 
+use std::sync::Arc;
+
+use ledgerstone_query::session::{Dialect, Door, Inline, Session, SessionOptions};
+
 use crate::support::{Memory, told};
 
 fn ledger() -> Memory {
@@ -35,6 +39,27 @@ fn a_retried_statement_gets_the_first_rows_until_a_restart_and_the_first_address
     assert_eq!(count(&memory), "2");
     let other = with_token(&memory, "k", "insert into t (n) values (3)").unwrap_err();
     assert!(other.starts_with("22023"), "{other}");
+}
+
+#[test]
+fn rows_of_a_used_token_are_given_to_its_user_only() {
+    let mut memory = ledger();
+    let first = with_token(&memory, "k", INSERT).unwrap();
+    for restarted in [false, true] {
+        if restarted {
+            memory.reopen();
+        }
+        for text in [INSERT.to_owned(), format!("begin; {INSERT}; commit")] {
+            let options = SessionOptions::new(Door::Embedded, "somebody", Dialect::Sql, Arc::new(Inline));
+            let mut session = Session::over(memory.database.clone(), options);
+            told(&mut session, "set ledgerstone.client_token = 'k'").unwrap();
+            let answer = told(&mut session, &text).unwrap();
+            let rows = answer.iter().filter(|line| !["BEGIN", "COMMIT"].contains(&line.as_str())).collect::<Vec<_>>();
+            assert_eq!(rows, ["INSERT 0 2"], "{text}");
+            assert_eq!(session.last_commit().map(|commit| commit.block_position), first.1, "the commit is no secret");
+        }
+    }
+    assert_eq!(count(&memory), "2");
 }
 
 #[test]
