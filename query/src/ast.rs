@@ -270,10 +270,44 @@ pub struct Select {
     pub projection: Projection,
     pub from: Vec<From>,
     pub filter: Option<Expr>,
-    pub group_by: Vec<Expr>,
+    /// Each row of the result is of a set that combines one of every element.
+    pub group_by: Vec<GroupingElement>,
     pub having: Option<Expr>,
     pub windows: Vec<(Name, WindowSpec)>,
     pub span: Span,
+}
+
+/// An element of GROUP BY: what stands for one grouping set or several.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GroupingElement {
+    /// An expression, or several together, as in `(a, b)`; the empty grouping set `()` has none.
+    Set(Vec<Expr>, Span),
+    /// All beginnings of a list.
+    Rollup(Vec<Vec<Expr>>, Span),
+    /// All selections from a list.
+    Cube(Vec<Vec<Expr>>, Span),
+    /// `GROUPING SETS`: one after the other.
+    Sets(Vec<GroupingElement>, Span),
+    /// `GROUP BY DISTINCT`: what GROUP BY would make of these elements, every set once.
+    Distinct(Vec<GroupingElement>, Span),
+}
+
+impl GroupingElement {
+    /// One expression by itself.
+    pub fn of(expr: Expr) -> Self {
+        let span = expr.span;
+        GroupingElement::Set(vec![expr], span)
+    }
+
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Set(_, span)
+            | Self::Rollup(_, span)
+            | Self::Cube(_, span)
+            | Self::Sets(_, span)
+            | Self::Distinct(_, span) => *span,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -261,10 +261,24 @@ fn select(s: &Select) -> String {
         "(select{distinct} {projection}{}{}{}{}{})",
         group("from", &s.from, from),
         filter(&s.filter),
-        group("group", &s.group_by, expr),
+        group("group", &s.group_by, grouping),
         optional("having", s.having.as_ref()),
         group("window", &s.windows, |(n, w)| format!("({} {})", name(n), window(w)))
     )
+}
+
+fn grouping(e: &GroupingElement) -> String {
+    let set = |exprs: &Vec<crate::ast::Expr>| match exprs.as_slice() {
+        [only] => expr(only),
+        several => format!("({})", list(several, expr)),
+    };
+    match e {
+        GroupingElement::Set(exprs, _) => set(exprs),
+        GroupingElement::Rollup(sets, _) => format!("(rollup {})", list(sets, set)),
+        GroupingElement::Cube(sets, _) => format!("(cube {})", list(sets, set)),
+        GroupingElement::Sets(elements, _) => format!("(grouping-sets {})", list(elements, grouping)),
+        GroupingElement::Distinct(elements, _) => format!("(distinct {})", list(elements, grouping)),
+    }
 }
 
 fn item(i: &SelectItem) -> String {

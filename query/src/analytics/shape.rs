@@ -123,8 +123,11 @@ pub(super) enum Function {
     Or,
 }
 
-/// The shape of a level that groups.
+/// The shape of a level that groups. Several grouping sets are the document executor's.
 pub(super) fn group<'p>(select: &'p SelectPlan, group: &'p GroupPlan) -> Option<Shape<'p>> {
+    if group.has_sets() {
+        return None;
+    }
     joined(select, |builder| build_group(builder, group))
 }
 

@@ -22,6 +22,9 @@ use crate::types::{Reg, SqlType};
 impl Binder<'_> {
     pub(super) fn function(&mut self, call: &FunctionCall, span: Span) -> Result<Typed> {
         let name = self.function_name(call)?;
+        if &*name == "grouping" && call.name.schema.is_none() && !call.name.name.quoted && !self.partiql {
+            return self.grouping_call(call, span);
+        }
         if call.over.is_some() {
             return self.window_call(&name, call, span);
         }

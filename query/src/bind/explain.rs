@@ -1,11 +1,15 @@
 //! `EXPLAIN`: the executor, the operators, and the way into each table.
 
 use super::plan::{
-    Access, Body, DistinctPlan, InsertRows, Node, Plan, QueryBody, QueryPlan, SelectPlan, Source, TableSource, ViewPlan,
+    Access, Body, DistinctPlan, Ex, GroupPlan, InsertRows, Node, Plan, QueryBody, QueryPlan, SelectPlan, Source,
+    TableSource, ViewPlan,
 };
 use crate::ast::{JoinKind, SetOp};
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
+
+/// So many grouping sets are shown of a grouping.
+const SETS_SHOWN_MAX: usize = 32;
 
 pub(super) fn lines(plan: &Plan, tx: &Transaction, session: &SessionInfo) -> Vec<String> {
     let mut out = vec!["Executor: documents".to_owned()];
@@ -139,7 +143,7 @@ impl Writer<'_> {
             step(self, format!("Window ({})", select.windows.len()));
         }
         if let Some(group) = &select.group {
-            step(self, format!("Aggregate ({} keys, {} aggregates)", group.keys.len(), group.aggregates.len()));
+            step(self, aggregate_line(group));
         }
         if !select.filter.is_empty() {
             step(self, "Filter".to_owned());
@@ -194,6 +198,27 @@ impl Writer<'_> {
             Source::Unpivot { .. } => self.line(indent, format!("Fields of {label}")),
         }
     }
+}
+
+/// Grouping sets are shown by their keys' names, or numbers where those have none.
+fn aggregate_line(group: &GroupPlan) -> String {
+    let counts = format!("{} keys, {} aggregates", group.keys.len(), group.aggregates.len());
+    if !group.has_sets() {
+        return format!("Aggregate ({counts})");
+    }
+    let name = |(at, (key, _)): (usize, &(Ex, u32))| match key {
+        Ex::Field { name, .. } => name.to_string(),
+        _ => format!("#{}", at + 1),
+    };
+    let names: Vec<String> = group.keys.iter().enumerate().map(name).collect();
+    let shown = group.sets.iter().take(SETS_SHOWN_MAX).map(|set| {
+        let own: Vec<&str> = names.iter().enumerate().filter(|(at, _)| set.contains(*at)).map(|(_, n)| &**n).collect();
+        format!("({})", own.join(", "))
+    });
+    let shown: Vec<String> = shown.collect();
+    let more = group.sets.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("Aggregate ({counts}, {} grouping sets: {}{more})", group.sets.len(), shown.join(" "))
 }
 
 fn kind(kind: JoinKind) -> &'static str {

@@ -3,49 +3,51 @@
 use ledgerstone_digest::ion::{Int, Value};
 
 use super::Binder;
+use super::grouping::Aliases;
 use super::plan::{AggregateCall, Ex, GroupPlan, SortExpr};
 use super::walk::{own_slots, walk};
-use crate::ast::{Expr, ExprKind, Name, Span};
+use crate::ast::{Expr, ExprKind, GroupingElement, Name, Span};
 use crate::error::{QueryError, Result, SqlState};
 
 impl Binder<'_> {
-    pub(super) fn group_keys(
-        &mut self,
-        group_by: &[Expr],
-        aliases: &[(Option<&Name>, &Expr)],
-    ) -> Result<Vec<(Ex, u32)>> {
+    /// The keys that GROUP BY names and the sets that it makes of them; without one, all rows are one group.
+    pub(super) fn group_keys(&mut self, group_by: &[GroupingElement], aliases: &Aliases<'_>) -> Result<GroupPlan> {
         self.level().clause = "GROUP BY";
-        let mut keys: Vec<(Ex, u32)> = Vec::new();
-        for e in group_by {
-            let target = match &e.kind {
-                ExprKind::Literal(Value::Int(Int::Small(n))) => {
-                    let at = usize::try_from(*n - 1).ok().and_then(|i| aliases.get(i));
-                    let found = at.map(|(_, e)| *e).ok_or_else(|| {
-                        QueryError::new(
-                            SqlState::INVALID_COLUMN_REFERENCE,
-                            format!("GROUP BY position {n} is not in select list"),
-                        )
-                        .at(e.span)
-                    })?;
-                    self.any(found)?
-                }
-                // A column of that name comes before an alias.
-                ExprKind::Name(name) => match self.any(e) {
-                    Ok(ex) if !self.only_open_field(name) => ex,
-                    other => match aliases.iter().find(|(a, _)| a.is_some_and(|a| a.text == name.text)) {
-                        Some((_, e)) => self.any(e)?,
-                        None => other?,
-                    },
-                },
-                _ => self.any(e)?,
-            };
-            if !keys.iter().any(|(k, _)| *k == target) {
-                let slot = self.level().slot();
-                keys.push((target, slot));
-            }
-        }
+        let mut keys = Vec::new();
+        let sets = self.grouping_sets(group_by, aliases, &mut keys)?;
         self.level().keys.clone_from(&keys);
-        Ok(keys)
+        Ok(GroupPlan { keys, sets, aggregates: vec![], groupings: vec![] })
+    }
+
+    /// The place of a key among those that there are, to which it may be added.
+    pub(super) fn group_key(&mut self, e: &Expr, aliases: &Aliases<'_>, keys: &mut Vec<(Ex, u32)>) -> Result<usize> {
+        let target = match &e.kind {
+            ExprKind::Literal(Value::Int(Int::Small(n))) => {
+                let at = usize::try_from(*n - 1).ok().and_then(|i| aliases.get(i));
+                let found = at.map(|(_, e)| *e).ok_or_else(|| {
+                    QueryError::new(
+                        SqlState::INVALID_COLUMN_REFERENCE,
+                        format!("GROUP BY position {n} is not in select list"),
+                    )
+                    .at(e.span)
+                })?;
+                self.any(found)?
+            }
+            // A column of that name comes before an alias.
+            ExprKind::Name(name) => match self.any(e) {
+                Ok(ex) if !self.only_open_field(name) => ex,
+                other => match aliases.iter().find(|(a, _)| a.is_some_and(|a| a.text == name.text)) {
+                    Some((_, e)) => self.any(e)?,
+                    None => other?,
+                },
+            },
+            _ => self.any(e)?,
+        };
+        if let Some(at) = keys.iter().position(|(k, _)| *k == target) {
+            return Ok(at);
+        }
+        keys.push((target, self.level().slot()));
+        Ok(keys.len() - 1)
     }
 
     /// The name is no declared column, only a field some schemaless source may have.
@@ -58,6 +60,7 @@ impl Binder<'_> {
     pub(super) fn place_groups(&mut self, places: Vec<(&mut Ex, Span)>, group: &mut GroupPlan) -> Result<()> {
         let source_slots = self.source_slots();
         let forms = forms_of(&group.keys);
+        let common = group.common_keys();
         for (ex, span) in places {
             let mut extra: Vec<(Ex, u32)> = Vec::new();
             walk(ex, &mut |e| {
@@ -79,7 +82,7 @@ impl Binder<'_> {
                     if let Ex::Field { at, .. } | Ex::Doc { at, .. } = e
                         && at.depth == 0
                         && source_slots.contains(&at.slot)
-                        && self.determined(at.slot, &group.keys)
+                        && self.determined(at.slot, &common)
                     {
                         let key = e.clone();
                         let place = extra.iter().find(|(k, _)| *k == key).map(|(_, s)| *s);
@@ -93,7 +96,7 @@ impl Binder<'_> {
                     }
                     true
                 });
-                group.keys.append(&mut extra);
+                group.add_keys(extra);
                 if own_slots(ex).into_iter().any(|s| source_slots.contains(&s)) {
                     return Err(self.ungrouped(ex, slot).at(span));
                 }
@@ -149,9 +152,14 @@ impl Binder<'_> {
 
 /// How many levels out the nearest column is that an aggregate reads; none if it reads no columns.
 pub(super) fn nearest_read(call: &AggregateCall) -> Option<u16> {
+    nearest(parts(call))
+}
+
+/// The same of expressions.
+pub(super) fn nearest<'e>(exs: impl Iterator<Item = &'e Ex>) -> Option<u16> {
     let mut nearest = None;
     let mut see = |depth: u16| nearest = Some(nearest.map_or(depth, |n: u16| n.min(depth)));
-    each_part(call, &mut |e| match e {
+    each_within(exs, &mut |e| match e {
         Ex::Slot(at) | Ex::Doc { at, .. } | Ex::Field { at, .. } => see(at.depth),
         Ex::Subquery(sub) => sub.query.outer.iter().for_each(|at| see(at.depth - 1)),
         _ => {}
@@ -161,16 +169,20 @@ pub(super) fn nearest_read(call: &AggregateCall) -> Option<u16> {
 
 pub(super) fn holds_subquery(call: &AggregateCall) -> bool {
     let mut found = false;
-    each_part(call, &mut |e| found |= matches!(e, Ex::Subquery(_)));
+    each_within(parts(call), &mut |e| found |= matches!(e, Ex::Subquery(_)));
     found
 }
 
-fn each_part(call: &AggregateCall, visit: &mut dyn FnMut(&Ex)) {
+fn parts(call: &AggregateCall) -> impl Iterator<Item = &Ex> {
     let order = call.order.iter().filter_map(|key| match &key.expr {
         SortExpr::Expr(e) => Some(e),
         SortExpr::Output(_) => None,
     });
-    for ex in call.arguments.iter().chain(&call.filter).chain(order) {
+    call.arguments.iter().chain(&call.filter).chain(order)
+}
+
+fn each_within<'e>(exs: impl Iterator<Item = &'e Ex>, visit: &mut dyn FnMut(&Ex)) {
+    for ex in exs {
         walk(&mut ex.clone(), &mut |e| {
             visit(e);
             true
@@ -179,7 +191,7 @@ fn each_part(call: &AggregateCall, visit: &mut dyn FnMut(&Ex)) {
 }
 
 /// How a key reads where columns in it that are keys by themselves have their slots already: `GROUP BY a, a + b`.
-fn forms_of(keys: &[(Ex, u32)]) -> Vec<(Ex, u32)> {
+pub(super) fn forms_of(keys: &[(Ex, u32)]) -> Vec<(Ex, u32)> {
     let mut forms = Vec::new();
     for (key, slot) in keys {
         let mut form = key.clone();

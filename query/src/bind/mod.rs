@@ -11,6 +11,7 @@ mod explain;
 mod expr;
 mod from;
 mod group;
+mod grouping;
 mod join;
 mod names;
 mod operator;

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use ledgerstone_digest::ion::Value;
 
+use super::grouping::GroupingSet;
 use crate::ast::{BinaryOp, FrameUnit, JoinKind, SetOp};
 use crate::catalogue::{Index, Table, VirtualTable};
 use crate::function::Scalar;
@@ -196,7 +197,11 @@ pub(crate) enum DistinctPlan {
 #[derive(Debug)]
 pub(crate) struct GroupPlan {
     pub keys: Vec<(Ex, u32)>,
+    /// At least one. The rows are grouped by each; keys that a set lacks are NULL in its groups.
+    pub sets: Vec<GroupingSet>,
     pub aggregates: Vec<(AggregateCall, u32)>,
+    /// `GROUPING(…)` of these keys, by their places.
+    pub groupings: Vec<(Vec<usize>, u32)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -33,6 +33,8 @@ pub(crate) struct Level {
     pub in_aggregate: bool,
     /// With the slots of their results.
     pub aggregates: Option<Vec<(AggregateCall, u32)>>,
+    /// `GROUPING(…)` of which keys, with the slots of their results.
+    pub groupings: Vec<(Vec<usize>, u32)>,
     /// The clause being bound, for messages about aggregates where none may be.
     pub clause: &'static str,
     pub windows: Option<Vec<WindowPlan>>,

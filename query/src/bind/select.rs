@@ -7,7 +7,7 @@ use ledgerstone_digest::ion::{Int, Value};
 use super::Binder;
 use super::call::sort_key;
 use super::names::{partiql_name, partiql_row, sql_name};
-use super::plan::{AggregateCall, At, DistinctPlan, Ex, GroupPlan, SelectPlan, SortExpr, SortKey, WindowPlan};
+use super::plan::{At, DistinctPlan, Ex, SelectPlan, SortExpr, SortKey, WindowPlan};
 use super::query::{OutputColumn, conjuncts, empty_select};
 use super::scope::{Column, Level};
 use super::types::Typed;
@@ -54,7 +54,7 @@ impl Binder<'_> {
             self.level().named_windows.push(named);
         }
         let aliases = self.alias_targets(&select.projection);
-        let keys = self.group_keys(&select.group_by, &aliases)?;
+        let mut group = self.group_keys(&select.group_by, &aliases)?;
         self.level().clause = "SELECT";
         self.level().aggregates = Some(vec![]);
         self.level().windows = Some(vec![]);
@@ -75,10 +75,11 @@ impl Binder<'_> {
         let mut order = self.order_by(order_by, &items, &select.distinct)?;
         let mut distinct = self.distinct(&select.distinct, &items, &order)?;
         let mut having = having;
-        let aggregates = self.level().aggregates.take().unwrap_or_default();
+        group.aggregates = self.level().aggregates.take().unwrap_or_default();
+        group.groupings = std::mem::take(&mut self.level().groupings);
         let mut windows = self.level().windows.take().unwrap_or_default();
         let mut series = std::mem::take(&mut self.level().series);
-        let grouped = !select.group_by.is_empty() || !aggregates.is_empty() || having.is_some();
+        let grouped = !select.group_by.is_empty() || !group.aggregates.is_empty() || having.is_some();
         if grouped {
             let mut places: Vec<(&mut Ex, Span)> =
                 items.iter_mut().map(|item| (&mut item.bound.ex, item.span)).collect();
@@ -88,7 +89,9 @@ impl Binder<'_> {
                 .chain(windows.iter_mut().flat_map(window_expressions))
                 .chain(series.iter_mut().flat_map(|(call, _)| &mut call.arguments));
             places.extend(own.map(|e| (e, select.span)));
-            plan.group = Some(self.grouping(keys, aggregates, places)?);
+            // What is computed after grouping reads keys and aggregates only.
+            self.place_groups(places, &mut group)?;
+            plan.group = Some(group);
         }
         plan.having = having;
         plan.windows = windows;
@@ -101,18 +104,6 @@ impl Binder<'_> {
         let columns = self.outputs(&mut plan, items, &select.projection)?;
         self.use_index_order(&mut plan);
         Ok((plan, columns))
-    }
-
-    /// The plan of grouping: aggregates get their slots, and what is computed after it reads keys and aggregates only.
-    fn grouping(
-        &mut self,
-        keys: Vec<(Ex, u32)>,
-        aggregates: Vec<(AggregateCall, u32)>,
-        places: Vec<(&mut Ex, Span)>,
-    ) -> Result<GroupPlan> {
-        let mut group = GroupPlan { keys, aggregates };
-        self.place_groups(places, &mut group)?;
-        Ok(group)
     }
 
     /// Aliases of the select list and their expressions, which GROUP BY may name.

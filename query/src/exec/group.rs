@@ -1,5 +1,6 @@
-//! GROUP BY: groups in the order of their first rows. Rows of groups that do not fit in memory go to the disk, with what
-//! they bring to each aggregate, and are gone through again when the others are done, as often as it takes.
+//! GROUP BY: groups in the order of their first rows; a row comes to one group of every grouping set. Rows of groups that do
+//! not fit in memory go to the disk, with what they bring to each aggregate, and are gone through again when the others are
+//! done, as often as it takes.
 
 use std::collections::HashMap;
 
@@ -23,14 +24,19 @@ pub(crate) struct AggregateCell {
 /// Sort keys, and per row the keys' values and the arguments.
 type Waiting = (Vec<SortKey>, Vec<(Vec<Datum>, Vec<Datum>)>);
 
+/// Takes a group: the number of its grouping set, its keys, and its aggregates finished.
+type EmitGroup<'e> = &'e mut dyn FnMut(usize, Vec<Datum>, Vec<Datum>) -> Result<Flow>;
+
 /// What a row brings to an aggregate.
+#[derive(Clone)]
 struct Brought {
     arguments: Vec<Datum>,
     /// What the aggregate's own ORDER BY sorts it by.
     keys: Vec<Datum>,
 }
 
-/// The groups in memory, and the rows of others.
+/// The groups in memory, and the rows of others. Where there are several grouping sets, the number of a group's set is one
+/// more of its keys, the last one.
 struct Groups<'r, 'a> {
     run: &'r Run<'a>,
     plan: &'r GroupPlan,
@@ -52,14 +58,20 @@ impl Run<'_> {
         let Some(group) = &select.group else {
             return self.filtered(select, outer, &mut |tuple| having(tuple, sink));
         };
-        let mut emit = |keys: Vec<Datum>, aggregates: Vec<Datum>| -> Result<Flow> {
+        let mut emit = |set: usize, keys: Vec<Datum>, aggregates: Vec<Datum>| -> Result<Flow> {
             self.tick()?;
             let mut tuple: Tuple = vec![Slot::Empty; select.width];
-            let slots = group.keys.iter().map(|(_, s)| *s).chain(group.aggregates.iter().map(|(_, s)| *s));
-            for (slot, value) in slots.zip(keys.into_iter().chain(aggregates)) {
+            let mut place = |slot: u32, value: Datum| {
                 if let Some(place) = tuple.get_mut(slot as usize) {
                     *place = Slot::from(value);
                 }
+            };
+            let slots = group.keys.iter().map(|(_, s)| *s).chain(group.aggregates.iter().map(|(_, s)| *s));
+            for (slot, value) in slots.zip(keys.into_iter().chain(aggregates)) {
+                place(slot, value);
+            }
+            for (at, (_, slot)) in group.groupings.iter().enumerate() {
+                place(*slot, Some(Value::int(group.grouping(at, set))));
             }
             having(&mut tuple, sink)
         };
@@ -68,17 +80,22 @@ impl Run<'_> {
             && let Some(groups) = crate::analytics::group(self, select, group)?
         {
             for (keys, aggregates) in groups {
-                if emit(keys, aggregates)? == Flow::Stop {
+                if emit(0, keys, aggregates)? == Flow::Stop {
                     break;
                 }
             }
             return Ok(());
         }
-        let mut groups = Groups::new(self, group);
+        let mut groups = Groups::new(self, group)?;
         self.filtered(select, outer, &mut |tuple| {
             let env = Env { row: tuple, outer };
             let keys: Result<Vec<Datum>> = group.keys.iter().map(|(k, _)| self.eval(k, &env)).collect();
-            groups.take_in(keys?, &mut |call| self.brought(call, &env))?;
+            if group.has_sets() {
+                let brought = group.aggregates.iter().map(|(call, _)| self.brought(call, &env));
+                groups.take_into_sets(&keys?, &brought.collect::<Result<Vec<_>>>()?)?;
+            } else {
+                groups.take_in(keys?, &mut |_, call| self.brought(call, &env))?;
+            }
             Ok(Flow::More)
         })?;
         groups.finish(&mut emit)
@@ -156,14 +173,29 @@ impl AggregateCell {
 }
 
 impl<'r, 'a> Groups<'r, 'a> {
-    fn new(run: &'r Run<'a>, plan: &'r GroupPlan) -> Self {
+    fn new(run: &'r Run<'a>, plan: &'r GroupPlan) -> Result<Self> {
         let share = run.share();
         let mut groups = Groups { run, plan, share, by_key: HashMap::new(), rows: Vec::new(), later: None };
-        // Without keys there is one group, even of no rows.
-        if plan.keys.is_empty() {
-            groups.make(Key::of([]), Vec::new());
+        // A set without keys has one group, even of no rows.
+        for (at, _) in plan.sets.iter().enumerate().filter(|(_, set)| set.is_empty()) {
+            let keys = groups.keys_in(at, &[]);
+            let key = row_key(&keys);
+            groups.share.charge(groups.bytes_of(&key, &keys))?;
+            groups.make(key, keys);
         }
-        groups
+        Ok(groups)
+    }
+
+    /// The keys of a row's group in a set: those that the set lacks are NULL.
+    fn keys_in(&self, at: usize, keys: &[Datum]) -> Vec<Datum> {
+        let Some(set) = self.plan.sets.get(at).filter(|_| self.plan.has_sets()) else { return keys.to_vec() };
+        let own = |key: usize| keys.get(key).filter(|_| set.contains(key)).cloned().flatten();
+        let number = Some(Value::int(at as i64));
+        (0..self.plan.keys.len()).map(own).chain([number]).collect()
+    }
+
+    fn bytes_of(&self, key: &Key, keys: &[Datum]) -> usize {
+        key.len() + bytes_of_row(keys) + 256 * (self.plan.aggregates.len() + 1)
     }
 
     fn make(&mut self, key: Key, keys: Vec<Datum>) -> usize {
@@ -173,11 +205,20 @@ impl<'r, 'a> Groups<'r, 'a> {
         at
     }
 
-    /// One row: its keys, and what it brings to each aggregate.
+    /// One row into its group of every set.
+    fn take_into_sets(&mut self, keys: &[Datum], brought: &[Option<Brought>]) -> Result<()> {
+        for at in 0..self.plan.sets.len() {
+            self.run.tick()?;
+            self.take_in(self.keys_in(at, keys), &mut |call, _| Ok(brought.get(call).cloned().flatten()))?;
+        }
+        Ok(())
+    }
+
+    /// One row into one group: its keys, and what the row brings to each aggregate.
     fn take_in(
         &mut self,
         keys: Vec<Datum>,
-        brought: &mut dyn FnMut(&AggregateCall) -> Result<Option<Brought>>,
+        brought: &mut dyn FnMut(usize, &AggregateCall) -> Result<Option<Brought>>,
     ) -> Result<()> {
         let key = row_key(&keys);
         let (known, plan) = (self.by_key.get(&key).copied(), self.plan);
@@ -186,8 +227,8 @@ impl<'r, 'a> Groups<'r, 'a> {
             None if self.later.is_none() && self.has_room(&key, &keys)? => self.make(key, keys),
             None => {
                 let mut values = keys;
-                for (call, _) in &plan.aggregates {
-                    let brought = brought(call)?;
+                for (i, (call, _)) in plan.aggregates.iter().enumerate() {
+                    let brought = brought(i, call)?;
                     values.push(brought.is_some().then_some(Value::Bool(true)));
                     let (arguments, keys) = brought.map_or_else(Default::default, |b| (b.arguments, b.keys));
                     let width = values.len() + call.arguments.len();
@@ -203,7 +244,7 @@ impl<'r, 'a> Groups<'r, 'a> {
             }
         };
         for (i, (call, _)) in plan.aggregates.iter().enumerate() {
-            let Some(brought) = brought(call)? else { continue };
+            let Some(brought) = brought(i, call)? else { continue };
             let cell = self.rows.get_mut(at).and_then(|(_, cells)| cells.get_mut(i));
             let cell = cell.ok_or_else(|| QueryError::internal("no such group"))?;
             self.run.add(cell, brought, &self.share)?;
@@ -213,8 +254,7 @@ impl<'r, 'a> Groups<'r, 'a> {
 
     /// Room for another group. Without, it and all further ones are put off.
     fn has_room(&mut self, key: &Key, keys: &[Datum]) -> Result<bool> {
-        let bytes = key.len() + bytes_of_row(keys) + 256 * (self.plan.aggregates.len() + 1);
-        match self.share.charge_half(bytes) {
+        match self.share.charge_half(self.bytes_of(key, keys)) {
             Ok(()) => Ok(true),
             Err(error) if is_short(&error) && !self.rows.is_empty() => {
                 self.later = Some(self.run.spill_file()?);
@@ -225,13 +265,16 @@ impl<'r, 'a> Groups<'r, 'a> {
     }
 
     /// Hands all groups over, those that were put off last.
-    fn finish(mut self, emit: &mut dyn FnMut(Vec<Datum>, Vec<Datum>) -> Result<Flow>) -> Result<()> {
+    fn finish(mut self, emit: EmitGroup<'_>) -> Result<()> {
+        let key_count = self.plan.keys.len() + usize::from(self.plan.has_sets());
         loop {
             let later = self.later.take();
             self.by_key.clear();
-            for (keys, cells) in std::mem::take(&mut self.rows) {
+            for (mut keys, cells) in std::mem::take(&mut self.rows) {
+                let number = if self.plan.has_sets() { keys.pop().flatten() } else { None };
+                let set = number.and_then(|n| n.as_i64()).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
                 let aggregates: Result<Vec<Datum>> = cells.into_iter().map(|cell| self.run.finish(cell)).collect();
-                if emit(keys, aggregates?)? == Flow::Stop {
+                if emit(set, keys, aggregates?)? == Flow::Stop {
                     return Ok(());
                 }
             }
@@ -240,13 +283,13 @@ impl<'r, 'a> Groups<'r, 'a> {
             file.flush()?;
             let plan = self.plan;
             let widths = plan.aggregates.iter().map(|(call, _)| 1 + call.arguments.len() + call.order.len());
-            let count = plan.keys.len() + widths.sum::<usize>();
+            let count = key_count + widths.sum::<usize>();
             let mut cursor = file.records(0, file.end(), READ_BYTES);
             while let Some(record) = cursor.next(&file)? {
                 self.run.tick()?;
                 let mut values = unpack(record, count).map_err(QueryError::internal)?.into_iter();
-                let keys: Vec<Datum> = values.by_ref().take(plan.keys.len()).collect();
-                self.take_in(keys, &mut |call| {
+                let keys: Vec<Datum> = values.by_ref().take(key_count).collect();
+                self.take_in(keys, &mut |_, call| {
                     let there = values.next().flatten().is_some();
                     let arguments = values.by_ref().take(call.arguments.len()).collect();
                     let keys = values.by_ref().take(call.order.len()).collect();

@@ -5,8 +5,8 @@ use std::mem;
 use super::lexer::Kind;
 use super::{Parser, is_reserved};
 use crate::ast::{
-    Alias, AsOf, CommonTable, Distinct, Expr, ExprKind, From, JoinKind, JoinOn, Name, OrderBy, PathStep, Projection,
-    Query, Select, SelectItem, SetExpr, SetOp, TableName,
+    Alias, AsOf, CommonTable, Distinct, Expr, ExprKind, From, GroupingElement, JoinKind, JoinOn, Name, OrderBy,
+    PathStep, Projection, Query, Select, SelectItem, SetExpr, SetOp, TableName,
 };
 use crate::error::Result;
 
@@ -249,7 +249,7 @@ impl Parser<'_> {
         Some(name)
     }
 
-    fn group_by(&mut self) -> Result<Vec<Expr>> {
+    fn group_by(&mut self) -> Result<Vec<GroupingElement>> {
         let start = self.here();
         self.advance();
         if self.is_word("PARTIAL") || self.is_word("AS") {
@@ -262,7 +262,7 @@ impl Parser<'_> {
                 let hint = "repeat the expression in the SELECT list and name it there";
                 return Err(p.unsupported("an alias in GROUP BY", p.here(), hint));
             }
-            Ok(key)
+            Ok(GroupingElement::of(key))
         })?;
         if self.are_words(&["GROUP", "AS"]) {
             return Err(self.unsupported("GROUP AS", self.here(), "use aggregates, or a nested SELECT"));

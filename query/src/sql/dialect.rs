@@ -13,6 +13,8 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
+use super::grouping;
+
 #[derive(Debug)]
 pub(super) struct LedgerstoneDialect {
     base: PostgreSqlDialect,
@@ -66,8 +68,16 @@ impl Dialect for LedgerstoneDialect {
         false
     }
 
-    fn parse_prefix(&self, _parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        self.spend().err().map(Err)
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        match self.spend() {
+            Ok(()) => grouping::parse(parser),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        // They are read as expressions, by `parse_prefix`.
+        false
     }
 
     fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
@@ -135,7 +145,6 @@ impl Dialect for LedgerstoneDialect {
     as_postgres!(
         supports_unicode_string_literal,
         supports_filter_during_aggregation,
-        supports_group_by_expr,
         allow_extract_custom,
         allow_extract_single_quotes,
         supports_create_index_with_clause,

@@ -5,7 +5,7 @@ use std::mem;
 use ledgerstone_digest::ion::Value;
 use sqlparser::ast as sql;
 
-use super::{Converter, name, name_expr, names, tokens};
+use super::{Converter, grouping, name, name_expr, names, tokens};
 use crate::ast::{BinaryOp, Expr, ExprKind, FunctionCall, Name, PathStep, Span, TableName, TypeName, UnaryOp};
 use crate::error::{QueryError, Result, SqlState};
 use crate::literal;
@@ -271,18 +271,22 @@ impl Converter {
                 }
                 return Ok(Expr { kind: ExprKind::Unary { op: UnaryOp::Not, expr: Box::new(similar) }, span });
             }
-            sql::Expr::GroupingSets(_) | sql::Expr::Cube(_) | sql::Expr::Rollup(_) => {
-                return Err(
-                    QueryError::unsupported("GROUPING SETS, CUBE and ROLLUP").hint("use UNION ALL of groupings")
-                );
-            }
+            // Outside of GROUP BY these two are names like any others.
+            sql::Expr::Cube(list) => return self.plain_call("cube", list),
+            sql::Expr::Rollup(list) => return self.plain_call("rollup", list),
             sql::Expr::Wildcard(token) => {
                 return Err(QueryError::syntax("* has no place here", tokens::span(token.0.span)));
             }
-            other => return Err(unsupported_expr(&other)),
+            other => return Err(grouping::misplaced(&other).unwrap_or_else(|| unsupported_expr(&other))),
         };
         let span = operand_span(&kind);
         Ok(Expr { kind, span })
+    }
+
+    fn plain_call(&mut self, name: &str, arguments: Vec<Vec<sql::Expr>>) -> Result<Expr> {
+        let arguments = self.exprs(arguments.into_iter().flatten().collect())?;
+        let span = span_over(&arguments);
+        Ok(function(name, arguments, span))
     }
 
     fn is_bool(&mut self, expr: sql::Expr, value: Option<bool>, negated: bool) -> Result<ExprKind> {

@@ -10,6 +10,7 @@ mod ddl;
 mod dialect;
 mod dml;
 mod expr;
+mod grouping;
 mod query;
 #[cfg(test)]
 mod tests;

@@ -282,7 +282,8 @@ impl Converter {
         let group_by = self.group_by(group_by, span)?;
         let having = self.optional(having)?;
         let windows = named_window.into_iter().map(|w| self.named_window(w)).collect::<Result<_>>()?;
-        let end = filter.as_ref().map_or(Span::default(), |f| f.span).to(span_over(&group_by));
+        let end = filter.as_ref().map_or(Span::default(), |f| f.span);
+        let end = group_by.iter().fold(end, |end, element| end.to(element.span()));
         Ok(Select {
             distinct,
             projection: Projection::Items(items),
@@ -323,16 +324,6 @@ impl Converter {
                 let expr = self.expr(expr)?;
                 Err(QueryError::unsupported("several aliases of one expression").at(expr.span))
             }
-        }
-    }
-
-    fn group_by(&mut self, group_by: sql::GroupByExpr, span: Span) -> Result<Vec<crate::ast::Expr>> {
-        match group_by {
-            sql::GroupByExpr::Expressions(exprs, modifiers) => {
-                refuse(!modifiers.is_empty(), "a modifier of GROUP BY", span)?;
-                self.exprs(exprs)
-            }
-            sql::GroupByExpr::All(_) => Err(QueryError::unsupported("GROUP BY ALL").at(span)),
         }
     }
 

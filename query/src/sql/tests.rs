@@ -207,6 +207,19 @@ fn trees_of_queries() {
             "(select (date_trunc 'month' tx_time) state (count *) (from (table-function lateral history (arguments r))) (group 1 2))",
         ),
         (
+            "SELECT a FROM t GROUP BY (), a, ((b, (c))), ROLLUP ((a + b) * 2, (b, c)), CUBE (a)",
+            "(select a (from t) (group () a (b c) (rollup (* (+ a b) 2) (b c)) (cube a)))",
+        ),
+        (
+            "SELECT a FROM t GROUP BY DISTINCT GROUPING SETS (a, (), GROUPING SETS ((a, b), ROLLUP (a)))",
+            "(select a (from t) (group (distinct (grouping-sets a () (grouping-sets (a b) (rollup a))))))",
+        ),
+        // Only before a parenthesis they are more than names.
+        (
+            "SELECT rollup, cube, grouping FROM t GROUP BY rollup, cube, grouping, ROW (a, b)",
+            "(select rollup cube grouping (from t) (group rollup cube grouping (row a b)))",
+        ),
+        (
             "SELECT sum(a) OVER w FROM t WINDOW w AS (PARTITION BY b)",
             "(select (sum a (over w)) (from t) (window (w (window (partition b)))))",
         ),
@@ -434,8 +447,7 @@ fn what_is_not_done_is_an_error() {
         "SELECT a FROM t GROUP BY a FOR UPDATE",
         "SELECT * INTO u FROM t",
         "SELECT * FROM t TABLESAMPLE SYSTEM (10)",
-        "SELECT a FROM t GROUP BY ROLLUP (a)",
-        "SELECT a FROM t GROUP BY GROUPING SETS ((a), ())",
+        "SELECT a FROM t GROUP BY ALL",
         "SELECT f(a => 1)",
         "SELECT a[1:2] FROM t",
         "SELECT X'1F'",

@@ -33,7 +33,7 @@ fn datafusion_answers_as_the_document_executor_does() {
     let by_columns = analytics::answered_by_columns();
     let mut run = 0;
     for seed in seeds {
-        run += one_ledger(seed);
+        run += one_ledger(seed, &|pick, blocks| pick.statement(blocks));
     }
     let after = analytics::counters();
     let (answered, given_back) = (after.0 - before.0, after.1 - before.1);
@@ -43,6 +43,50 @@ fn datafusion_answers_as_the_document_executor_does() {
     let by_columns = analytics::answered_by_columns() - by_columns;
     println!("columns answered {by_columns} query levels");
     assert!(by_columns * 8 > run as u64, "columns have hardly been tried");
+}
+
+#[test]
+fn grouping_sets_answer_alike_whichever_executor_is_asked_for() {
+    for seed in 900..904 {
+        one_ledger(seed, &in_sets);
+    }
+    let memory = Memory::new(3);
+    let mut s = memory.session();
+    told(&mut s, "CREATE TABLE t (k int PRIMARY KEY, g int, s text)").unwrap();
+    told(&mut s, "INSERT INTO t SELECT i, nullif(i % 7, 0), 's' || i % 3 FROM generate_series(1, 500) AS i").unwrap();
+    for by in ["ROLLUP (s, g)", "CUBE (s, g)", "GROUPING SETS (g, s, g, ())", "g, s, ()", "GROUPING SETS ((s, g))"] {
+        let filtered = "FROM t WHERE k > 9";
+        let text =
+            format!("SELECT s, g, grouping(s, g), sum(k), count(*) {filtered} GROUP BY {by} ORDER BY 3, 1, 2, 4");
+        let answers = ["document", "datafusion", "columns"].map(|executor| {
+            told(&mut s, &format!("SET ledgerstone.executor = {executor}")).unwrap();
+            let lines = told(&mut s, &format!("EXPLAIN {text}")).unwrap();
+            let groups = |line: &String| line.contains("Columns group") || line.contains("DataFusion groups");
+            let one_set = by == "g, s, ()" || by == "GROUPING SETS ((s, g))";
+            assert_eq!(lines.iter().any(groups), one_set && executor != "document", "{by}: {lines:?}");
+            told(&mut s, &text).unwrap()
+        });
+        assert!(answers[0].len() > 10, "{by}");
+        assert_eq!(answers[0], answers[1], "{by}");
+        assert_eq!(answers[0], answers[2], "{by}");
+    }
+}
+
+/// A statement that groups, by several sets in place of one.
+fn in_sets(pick: &mut Pick, blocks: &[u64]) -> Statement {
+    loop {
+        let statement = pick.statement(blocks);
+        let Some((before, rest)) = statement.body.split_once(" GROUP BY ") else { continue };
+        // The last is the end of a subquery.
+        let end = [" HAVING ", " ORDER BY ", ") q"].iter().filter_map(|clause| rest.find(clause)).min();
+        let (keys, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let by = match pick.below(3) {
+            0 => format!("ROLLUP ({keys})"),
+            1 => format!("CUBE ({keys})"),
+            _ => format!("GROUPING SETS (({keys}), ())"),
+        };
+        return Statement { body: format!("{before} GROUP BY {by}{after}"), ..statement };
+    }
 }
 
 #[test]
@@ -179,7 +223,7 @@ fn rows(tx: &mut Transaction, text: &str, session: &SessionInfo) -> Result<Vec<e
     }
 }
 
-fn one_ledger(seed: u64) -> usize {
+fn one_ledger(seed: u64, next: &dyn Fn(&mut Pick, &[u64]) -> Statement) -> usize {
     let mut pick = Pick::new(seed, false);
     let memory = Memory::new(seed);
     memory.ddl(&create_table("a", &pick.columns), Dialect::Sql);
@@ -201,7 +245,7 @@ fn one_ledger(seed: u64) -> usize {
     let engine = session(&[(SETTING_EXECUTOR, "datafusion")]);
     let columns = session(&[(SETTING_EXECUTOR, "columns")]);
     for n in 0..STATEMENTS {
-        let statement = pick.statement(&blocks);
+        let statement = next(&mut pick, &blocks);
         let text = statement.text();
         if let Err(why) = same_by_columns(&mut tx, &statement, &documents, &columns) {
             panic!("LEDGERSTONE_SEED={seed}, statement {n}: {text}\n{why}");

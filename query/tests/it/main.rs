@@ -18,6 +18,7 @@ mod exec_fixtures;
 mod export;
 #[cfg(feature = "analytics")]
 mod generated;
+mod grouping_sets;
 mod hot_rows;
 mod import;
 mod import_hostile;

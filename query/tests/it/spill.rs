@@ -38,7 +38,7 @@ fn filled() -> Env {
     env
 }
 
-const SQL: [&str; 16] = [
+const SQL: [&str; 18] = [
     "SELECT * FROM t ORDER BY s, k DESC",
     // Equal keys: in the order they came.
     "SELECT k, s FROM t ORDER BY g",
@@ -56,6 +56,8 @@ const SQL: [&str; 16] = [
     "SELECT count(*), sum(k) FROM (SELECT DISTINCT s, k FROM t ORDER BY s) x",
     "SELECT k, s, n, f FROM t",
     "SELECT g, s FROM t GROUP BY g, s ORDER BY s, g LIMIT 20",
+    "SELECT s, g, grouping(s, g), count(*), sum(n) FILTER (WHERE k > 9), min(f) FROM t GROUP BY CUBE (s, g), ROLLUP (g)",
+    "SELECT k, g, sum(n) FROM t GROUP BY GROUPING SETS (k, g, ()) HAVING grouping(k) = 0 OR g > 3",
 ];
 
 #[test]
