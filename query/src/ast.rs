@@ -661,9 +661,19 @@ pub struct Insert {
     pub table: TableName,
     pub alias: Option<Name>,
     pub columns: Vec<Name>,
+    pub overriding: Option<Overriding>,
     pub source: InsertSource,
     pub on_conflict: Option<OnConflict>,
     pub returning: Vec<SelectItem>,
+}
+
+/// What an INSERT says of the values that it gives to identity columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overriding {
+    /// `OVERRIDING SYSTEM VALUE`: they are taken, also by a column that is GENERATED ALWAYS.
+    System,
+    /// `OVERRIDING USER VALUE`: they are passed over, and the columns count on.
+    User,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -758,8 +768,17 @@ pub struct ColumnDefinition {
     pub unique_name: Option<Name>,
     /// The check, its text, and its name if it has been given one.
     pub checks: Vec<(Expr, Arc<str>, Option<Name>)>,
-    /// `GENERATED … AS IDENTITY` and `serial`.
-    pub identity: bool,
+    /// `GENERATED … AS IDENTITY`; `serial` is one BY DEFAULT.
+    pub identity: Option<Identity>,
+}
+
+/// When an identity column counts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// Always, unless a statement overrides it.
+    Always,
+    /// Where a row gives no value.
+    ByDefault,
 }
 
 #[derive(Debug, Clone, PartialEq)]

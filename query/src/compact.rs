@@ -107,8 +107,13 @@ fn insert(i: &Insert) -> String {
         };
         format!(" (conflict{}{constraint} {action})", group("on", &c.target, name))
     });
+    let overriding = match i.overriding {
+        None => "",
+        Some(Overriding::System) => " overriding-system",
+        Some(Overriding::User) => " overriding-user",
+    };
     format!(
-        "(insert {}{}{} {source}{conflict}{})",
+        "(insert {}{}{}{overriding} {source}{conflict}{})",
         table(&i.table),
         i.alias.as_ref().map_or(String::new(), |a| format!(" as {}", name(a))),
         group("columns", &i.columns, name),
@@ -144,9 +149,13 @@ fn create_table(c: &CreateTable) -> String {
 
 fn column(c: &ColumnDefinition) -> String {
     let mut out = format!("({} {}", name(&c.name), type_name(&c.ty));
-    for (on, text) in
-        [(c.not_null, "not-null"), (c.primary_key, "primary-key"), (c.unique, "unique"), (c.identity, "identity")]
-    {
+    for (on, text) in [
+        (c.not_null, "not-null"),
+        (c.primary_key, "primary-key"),
+        (c.unique, "unique"),
+        (c.identity.is_some(), "identity"),
+        (c.identity == Some(Identity::Always), "always"),
+    ] {
         out.push_str(&flag(on, text));
     }
     if let (Some(e), Some(text)) = (&c.default, &c.default_text) {

@@ -56,7 +56,7 @@ impl Binder<'_> {
 }
 
 /// An error in a text the catalogue keeps has no place in the statement.
-fn stored_text(what: &str, name: &str, mut error: QueryError) -> QueryError {
+pub(super) fn stored_text(what: &str, name: &str, mut error: QueryError) -> QueryError {
     error.span = None;
     error.detail(format!("It is in the {what} \"{name}\"."))
 }

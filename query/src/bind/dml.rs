@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::Value;
-
 use super::Binder;
-use super::checks::parse_expression;
+use super::checks::stored_text;
 use super::from::{Rows, Tree};
+use super::identity::{all_default, always_at_path, destinations, leave_uncomputed, without_identities};
 use super::plan::{
     At, Body, ChangePlan, ConflictPlan, DeletePlan, Ex, InsertPlan, InsertRows, Node, Source, Step, UpdatePlan,
 };
@@ -15,8 +14,8 @@ use super::scope::{Item, Level, closest};
 use super::types::{CastContext, Typed};
 use super::untyped::{typed_as, untyped_items};
 use crate::ast::{
-    Alias, Assignment, Change, Delete, Expr, ExprKind, From, Insert, InsertSource, Name, OnConflict, PathStep, Query,
-    SelectItem, SetExpr, Span, TableName, Update,
+    Alias, Assignment, Change, Delete, Expr, ExprKind, From, Insert, InsertSource, Name, OnConflict, Overriding,
+    PathStep, Query, SelectItem, SetExpr, Span, TableName, Update,
 };
 use crate::catalogue::{Column, Index, PathStep as IndexStep, Table};
 use crate::error::{QueryError, Result, SqlState};
@@ -37,7 +36,7 @@ impl Binder<'_> {
                 self.levels.pop();
                 InsertRows::Documents { expr: bound?, single: *single }
             }
-            InsertSource::Query(query) => self.insert_query(&table, &insert.columns, query)?,
+            InsertSource::Query(query) => self.insert_query(&table, insert, query)?,
         };
         let checks = self.table_checks(&table)?;
         // The level of ON CONFLICT and RETURNING: slot 0 the row, slot 1 what was proposed.
@@ -64,7 +63,8 @@ impl Binder<'_> {
         self.levels.pop();
         let document_ids = self.partiql && returning.is_none();
         let columns = if document_ids { Some(document_id_columns()) } else { columns };
-        let plan = InsertPlan { table, source, checks, conflict, returning, width, document_ids };
+        let gives_identities = insert.overriding == Some(Overriding::System);
+        let plan = InsertPlan { table, source, gives_identities, checks, conflict, returning, width, document_ids };
         Ok((Body::Insert(Box::new(plan)), columns))
     }
 
@@ -76,6 +76,8 @@ impl Binder<'_> {
         Ok(Body::Insert(Box::new(InsertPlan {
             table: table.clone(),
             source: InsertRows::Documents { expr: Ex::Param(0), single: false },
+            // As in PostgreSQL, what is copied in brings the values of every column.
+            gives_identities: true,
             checks,
             conflict: None,
             returning: None,
@@ -104,7 +106,8 @@ impl Binder<'_> {
         self.table_item(table, slot, Rows::Documents, alias, &Alias::default(), Span::default())
     }
 
-    fn insert_query(&mut self, table: &Arc<Table>, names: &[Name], query: &Query) -> Result<InsertRows> {
+    fn insert_query(&mut self, table: &Arc<Table>, insert: &Insert, query: &Query) -> Result<InsertRows> {
+        let names = insert.columns.as_slice();
         if self.partiql {
             if !names.is_empty() {
                 return Err(QueryError::unsupported("INSERT with a list of columns in PartiQL"));
@@ -122,13 +125,13 @@ impl Binder<'_> {
             None => (query, names),
         };
         let types: Vec<SqlType> = targets.iter().filter_map(|t| table.columns.get(*t)).map(|c| c.ty.clone()).collect();
-        let (plan, width, span) = match values_of(query) {
+        let (mut plan, width) = match values_of(query) {
             Some((rows, span)) => {
                 let rows = self.with_defaults(rows, &targets, table)?;
                 let width = rows.first().map_or(0, Vec::len);
                 check_width(width, &targets, names, span)?;
                 let (plan, columns) = self.values_as(&rows, span, Some(&types))?;
-                (plan, columns.len(), span)
+                (plan, columns.len())
             }
             None => {
                 let typed = typed_as(&query.body, &untyped_items(&query.body), &types);
@@ -136,11 +139,15 @@ impl Binder<'_> {
                 let (plan, columns) = self.query(typed.as_ref().unwrap_or(query))?;
                 check_width(columns.len(), &targets, names, query.span)?;
                 let width = columns.len();
-                (self.cast_columns(plan, columns, &types, query.span)?, width, query.span)
+                (self.cast_columns(plan, columns, &types, query.span)?, width)
             }
         };
-        let _ = span;
-        Ok(InsertRows::Columns { columns: targets.into_iter().take(width).collect(), query: plan })
+        targets.truncate(width);
+        let is_default = |at| values_of(query).is_some_and(|(rows, _)| all_default(rows, at));
+        let place = |at: usize| names.get(at).map_or(query.span, |name| name.span);
+        let columns = destinations(table, &targets, insert.overriding, is_default, place)?;
+        leave_uncomputed(&mut plan, &columns);
+        Ok(InsertRows::Columns { columns, query: plan })
     }
 
     /// DEFAULT in a VALUES list stands for the column's default expression.
@@ -152,17 +159,9 @@ impl Binder<'_> {
                 if !is_default {
                     continue;
                 }
-                let column = table.columns.get(*target);
-                let text = column.and_then(|c| c.default_text.clone());
-                *e = match text {
-                    Some(text) => parse_expression(&text)?,
-                    None if let Some(column) = column.filter(|c| c.identity) => {
-                        let quoted = |name: &str| format!("'{}'", name.replace('\'', "''"));
-                        let (table, column) = (quoted(&table.name), quoted(&column.name));
-                        parse_expression(&format!("ledgerstone_next_identity({table}, {column})"))?
-                    }
-                    None => Expr { kind: ExprKind::Literal(Value::NULL), span: e.span },
-                };
+                if let Some(column) = table.columns.get(*target) {
+                    *e = self.default_expr(table, column, e.span)?;
+                }
             }
         }
         Ok(out)
@@ -426,11 +425,13 @@ impl Binder<'_> {
             Change::Insert { path, value, at } => {
                 let target = self.place_in_document(path, slot)?;
                 let value = self.any(value)?;
+                not_always(table, &target, path.span)?;
                 let at = at.as_ref().map(|e| self.any(e)).transpose()?;
                 Ok(ChangePlan::InsertInto { path: target, value, at })
             }
             Change::Remove { path } => {
                 let target = self.place_in_document(path, slot)?;
+                not_always(table, &target, path.span)?;
                 Ok(if target.is_empty() { ChangePlan::Delete } else { ChangePlan::Remove { path: target } })
             }
         }
@@ -453,11 +454,9 @@ impl Binder<'_> {
         };
         let is_default = matches!(value.kind, ExprKind::Default);
         if is_default && let Some(declared) = column.and_then(|c| table.columns.get(c)) {
-            if declared.identity {
-                let what = format!("setting the identity column \"{}\" to its default", declared.name);
-                return Err(QueryError::unsupported(what).at(value.span).hint("Give it a number."));
-            }
-            let value = self.default_of(declared)?.unwrap_or(Ex::NULL);
+            let default = self.default_expr(table, declared, value.span)?;
+            let bound = self.expr(&default).and_then(|bound| self.column_value(bound, declared, value.span));
+            let value = bound.map_err(|e| stored_text("default of column", &declared.name, e))?;
             return Ok(ChangePlan::Set { path, value, column });
         }
         let bound = self.expr(value)?;
@@ -465,6 +464,7 @@ impl Binder<'_> {
             Some(declared) => self.column_value(bound, declared, value.span).map_err(|e| e.at(value.span))?,
             None => self.settle(bound, value.span)?.0,
         };
+        not_always(table, &path, target.span)?;
         Ok(ChangePlan::Set { path, value, column })
     }
 
@@ -606,6 +606,14 @@ impl Binder<'_> {
     }
 }
 
+/// A column that is GENERATED ALWAYS is set to DEFAULT only.
+fn not_always(table: &Table, path: &[Step], span: Span) -> Result<()> {
+    match always_at_path(table, path) {
+        Some(column) => Err(column.only_default().at(span)),
+        None => Ok(()),
+    }
+}
+
 /// A column is set once: which of two values it is to have nobody has said.
 fn refuse_second(changes: &[ChangePlan], assignment: &Assignment) -> Result<()> {
     let column = |change: &ChangePlan| match change {
@@ -627,39 +635,6 @@ fn refuse_second(changes: &[ChangePlan], assignment: &Assignment) -> Result<()> 
 
 fn document_id_columns() -> Vec<OutputColumn> {
     vec![(Arc::from("_1"), SqlType::Ion)]
-}
-
-/// VALUES without the identity columns that are DEFAULT in every row, and names for those that are left.
-fn without_identities(
-    table: &Table,
-    targets: &mut Vec<usize>,
-    rows: &[Vec<Expr>],
-    query: &Query,
-) -> Option<(Query, Vec<Name>)> {
-    let is_left_out = |at: usize, target: usize| {
-        let is_default = |row: &Vec<Expr>| row.get(at).is_some_and(|e| matches!(e.kind, ExprKind::Default));
-        table.columns.get(target).is_some_and(|c| c.identity) && rows.iter().all(is_default)
-    };
-    let width = rows.first()?.len();
-    let gone: Vec<usize> = (0..width.min(targets.len())).filter(|at| is_left_out(*at, targets[*at])).collect();
-    if gone.is_empty() || gone.len() == width || rows.iter().any(|row| row.len() != width) {
-        return None;
-    }
-    let kept = |at: usize| !gone.contains(&at);
-    let rows: Vec<Vec<Expr>> = rows
-        .iter()
-        .map(|row| row.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, e)| e.clone()).collect())
-        .collect();
-    targets.truncate(width);
-    let mut at = 0;
-    targets.retain(|_| {
-        at += 1;
-        kept(at - 1)
-    });
-    let names = targets.iter().filter_map(|target| table.columns.get(*target));
-    let names = names.map(|c| Name::exact(c.name.clone(), true, query.span)).collect();
-    let span = query.span;
-    Some((Query { body: SetExpr::Values { rows, span }, ..query.clone() }, names))
 }
 
 /// The rows of a plain VALUES list.

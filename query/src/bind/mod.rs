@@ -12,6 +12,7 @@ mod expr;
 mod from;
 mod group;
 mod grouping;
+mod identity;
 mod join;
 mod names;
 mod operator;

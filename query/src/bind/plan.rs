@@ -625,6 +625,9 @@ pub(crate) enum SubqueryKind {
 pub(crate) struct InsertPlan {
     pub table: Arc<Table>,
     pub source: InsertRows,
+    /// Documents may bring values for identity columns that are GENERATED ALWAYS. Values of columns were judged when the
+    /// statement was bound.
+    pub gives_identities: bool,
     /// Computed once per row over slot 0 (the document just built).
     pub checks: Arc<TableChecks>,
     pub conflict: Option<ConflictPlan>,
@@ -637,9 +640,9 @@ pub(crate) struct InsertPlan {
 
 #[derive(Debug)]
 pub(crate) enum InsertRows {
-    /// Values of the named columns, already cast; unnamed ones take their defaults.
+    /// Values of the named columns, already cast; unnamed ones take their defaults. A value without a column is passed over.
     Columns {
-        columns: Vec<usize>,
+        columns: Vec<Option<usize>>,
         query: QueryPlan,
     },
     /// Fields of a schemaless table.

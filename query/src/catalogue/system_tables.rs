@@ -10,6 +10,7 @@ use ledgerstone_digest::ion::{Int, Struct, Value};
 use ledgerstone_journal::PublishedRevision;
 
 use super::{Catalogue, Check, Column, Index, IndexStatus, PathStep, Table, TableStatus};
+use crate::ast::Identity;
 use crate::error::{QueryError, Result, SqlState};
 use crate::transaction::shown;
 use crate::types::SqlType;
@@ -174,8 +175,12 @@ fn column_document(column: &Column) -> Value {
     if let Some(default) = &column.default_text {
         fields.push(("default", Value::String(default.clone())));
     }
-    if column.identity {
+    if column.identity.is_some() {
         fields.push(("identity", Value::Bool(true)));
+    }
+    // A field of its own: who does not know it still finds an identity column.
+    if column.is_always_identity() {
+        fields.push(("identityAlways", Value::Bool(true)));
     }
     record(fields)
 }
@@ -190,7 +195,11 @@ fn read_table(id: Id, data: &Value) -> Result<Table> {
             ty: SqlType::from_text(&column.text("type")?)?,
             not_null: column.flag("notNull"),
             default_text: column.text_if_there("default"),
-            identity: column.flag("identity"),
+            identity: match (column.flag("identity"), column.flag("identityAlways")) {
+                (true, true) => Some(Identity::Always),
+                (true, false) => Some(Identity::ByDefault),
+                (false, _) => None,
+            },
         });
     }
     let mut checks = Vec::new();
@@ -305,17 +314,26 @@ mod tests {
 
     #[test]
     fn definitions_read_back_as_written() {
+        let column = |name: &str, identity| Column {
+            name: name.into(),
+            ty: SqlType::Int8,
+            not_null: true,
+            default_text: None,
+            identity,
+        };
         let table = Table {
             id: Id([7; 16]),
             name: "t".into(),
             status: TableStatus::Inactive,
-            columns: vec![Column {
-                name: "a".into(),
-                ty: SqlType::Numeric { precision: Some(12), scale: Some(2) },
-                not_null: true,
-                default_text: Some("1 + 1".into()),
-                identity: true,
-            }],
+            columns: vec![
+                Column {
+                    ty: SqlType::Numeric { precision: Some(12), scale: Some(2) },
+                    default_text: Some("1 + 1".into()),
+                    ..column("a", None)
+                },
+                column("b", Some(Identity::ByDefault)),
+                column("c", Some(Identity::Always)),
+            ],
             indexes: Vec::new(),
             checks: vec![Check { name: "c".into(), text: "a > 0".into() }],
             salted: true,
@@ -337,6 +355,25 @@ mod tests {
             defined_at: 0,
         };
         assert_eq!(read_index(index.id, &index_document(&index)).unwrap(), index);
+    }
+
+    #[test]
+    fn an_identity_column_of_an_older_definition_counts_by_default() {
+        let column = [
+            ("name", Value::string("a")),
+            ("type", Value::string("bigint")),
+            ("notNull", Value::Bool(true)),
+            ("identity", Value::Bool(true)),
+        ];
+        let data = record([
+            ("name", Value::string("t")),
+            ("status", Value::string("ACTIVE")),
+            ("salted", Value::Bool(true)),
+            ("columns", Value::List(vec![record(column)])),
+        ]);
+        let table = read_table(Id([1; 16]), &data).unwrap();
+        assert_eq!(table.columns[0].identity, Some(Identity::ByDefault));
+        assert_eq!(table_document(&table), data, "and is written as it was");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
+use crate::ast::Identity;
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::Key;
 use crate::types::SqlType;
@@ -48,7 +49,7 @@ pub struct Column {
     /// The default's text as written.
     pub default_text: Option<Arc<str>>,
     /// A missing value is taken from the column's counter.
-    pub identity: bool,
+    pub identity: Option<Identity>,
 }
 
 /// A check constraint, kept as text.
@@ -210,6 +211,28 @@ impl Table {
         )
         .detail(format!("The constraint is CHECK ({}).", check.text))
         .about_constraint(&self.name, &check.name)
+    }
+}
+
+impl Column {
+    /// Takes no value that is given to it, unless a statement overrides that.
+    pub fn is_always_identity(&self) -> bool {
+        self.identity == Some(Identity::Always)
+    }
+
+    /// The error for a value that an INSERT gives it (428C9).
+    pub fn no_value_of_ones_own(&self) -> QueryError {
+        self.generated_always(format!("cannot insert a non-DEFAULT value into column \"{}\"", self.name))
+    }
+
+    /// The error for an UPDATE to anything but DEFAULT (428C9).
+    pub fn only_default(&self) -> QueryError {
+        self.generated_always(format!("column \"{}\" can only be updated to DEFAULT", self.name))
+    }
+
+    fn generated_always(&self, message: String) -> QueryError {
+        QueryError::new(SqlState::GENERATED_ALWAYS, message)
+            .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", self.name))
     }
 }
 

@@ -490,9 +490,9 @@ impl State {
     /// Counters of identity columns, and duplicates in an index that is being built.
     fn after_revision(&self, table: &Table, id: Id, data: Option<&Data>, keys: &[(Id, Key)]) -> Result<()> {
         let Some(data) = data else { return Ok(()) };
-        if table.columns.iter().any(|c| c.identity) {
+        if table.columns.iter().any(|c| c.identity.is_some()) {
             let (data, _) = shown(data)?;
-            for column in table.columns.iter().filter(|c| c.identity) {
+            for column in table.columns.iter().filter(|c| c.identity.is_some()) {
                 if let Some(value) = data.as_struct().and_then(|s| s.get(&column.name)).and_then(Value::as_i64) {
                     let mut identities = lock(&self.identities);
                     let highest = identities.entry((table.id, column.name.clone())).or_insert(0);

@@ -93,6 +93,16 @@ pub(super) fn as_document(value: Value) -> Result<Struct> {
     }
 }
 
+/// Refuses a new document with a field for a column that is GENERATED ALWAYS.
+fn no_identities_given(table: &Table, document: &Struct) -> Result<()> {
+    match table.columns.iter().find(|c| c.is_always_identity() && document.get(&c.name).is_some()) {
+        Some(column) => {
+            Err(column.no_value_of_ones_own().hint("Leave the field out, or use OVERRIDING SYSTEM VALUE in SQL."))
+        }
+        None => Ok(()),
+    }
+}
+
 fn document_id_row(id: Id) -> Value {
     Value::Struct(Struct::from_fields([("documentId", Value::string(id.to_string()))]))
 }
@@ -148,7 +158,8 @@ impl Work<'_> {
     ) -> Result<Vec<Id>> {
         let (table, checks) = (&plan.table, &plan.checks);
         let salts = tx.salts(table, items.len());
-        let has_defaults = checks.defaults.iter().any(Option::is_some) || table.columns.iter().any(|c| c.identity);
+        let has_defaults =
+            checks.defaults.iter().any(Option::is_some) || table.columns.iter().any(|c| c.identity.is_some());
         let chunk_min = if has_defaults { usize::MAX } else { LOAD_CHUNK_MIN };
         let parts: Vec<Result<Vec<ReadyDocument>>> = {
             let reader = &*tx;
@@ -176,7 +187,11 @@ impl Work<'_> {
         let env = Env { row: &[], outer: None };
         let mut out: Vec<Struct> = Vec::new();
         let mut collect = |value: Value| -> Result<()> {
-            out.push(as_document(value)?);
+            let document = as_document(value)?;
+            if !plan.gives_identities {
+                no_identities_given(table, &document)?;
+            }
+            out.push(document);
             Ok(())
         };
         match &plan.source {
@@ -185,7 +200,7 @@ impl Work<'_> {
                 run.charge_row(&row)?;
                 let mut fields = Vec::with_capacity(row.len());
                 for (at, value) in columns.iter().zip(row) {
-                    let Some(column) = table.columns.get(*at) else { continue };
+                    let Some(column) = at.and_then(|at| table.columns.get(at)) else { continue };
                     // An explicit NULL is no reason for a default: it is kept until the defaults are filled in.
                     let value = value.map_or(Value::NULL, |v| storable(v, &column.ty));
                     fields.push((Symbol::new(column.name.clone()), value));
@@ -232,7 +247,7 @@ impl Work<'_> {
             }
             let value = match default {
                 Some(ex) => run.eval(ex, &env)?,
-                None if column.identity => Some(Value::int(run.tx.next_identity(table, column)?)),
+                None if column.identity.is_some() => Some(Value::int(run.tx.next_identity(table, column)?)),
                 None => None,
             };
             if let Some(value) = value {
@@ -534,14 +549,14 @@ fn changed(
                     Some(column) => new.map(|v| storable(v, &column.ty)),
                     None => new,
                 };
-                Ready::Set(run.places(path, env)?, new)
+                Ready::Set(run.judged_places(table, path, env)?, new)
             }
             ChangePlan::InsertInto { path, value, at } => {
                 let new = run.eval(value, env)?;
                 let at = at.as_ref().map(|a| run.eval(a, env)).transpose()?.flatten();
-                Ready::Insert(run.places(path, env)?, new, at)
+                Ready::Insert(run.judged_places(table, path, env)?, new, at)
             }
-            ChangePlan::Remove { path } => Ready::Remove(run.places(path, env)?),
+            ChangePlan::Remove { path } => Ready::Remove(run.judged_places(table, path, env)?),
             ChangePlan::Delete => return Ok(Changed::Deleted),
         });
     }
@@ -582,6 +597,19 @@ enum Place {
 }
 
 impl Run<'_> {
+    /// A target's places. A column that is GENERATED ALWAYS was looked for in the path when it was bound, so that only a name
+    /// that is computed is left to be judged.
+    fn judged_places(&self, table: &Table, path: &[Step], env: &Env<'_>) -> Result<Vec<Place>> {
+        let places = self.places(path, env)?;
+        if !matches!(path.first(), Some(Step::Field { .. }))
+            && let Some(Place::Field(name, _)) = places.first()
+            && let Some(column) = table.column(name).filter(|column| column.is_always_identity())
+        {
+            return Err(column.only_default());
+        }
+        Ok(places)
+    }
+
     fn places(&self, path: &[Step], env: &Env<'_>) -> Result<Vec<Place>> {
         path.iter()
             .map(|step| match step {

@@ -210,7 +210,7 @@ fn serial_sequence(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
         _ => return Ok(None),
     };
     match table.column(wanted) {
-        Some(column) if column.identity => {
+        Some(column) if column.identity.is_some() => {
             some_text(format!("public.{}", quoted(&sequence_name(&table.name, &column.name))))
         }
         Some(_) => Ok(None),

@@ -138,6 +138,7 @@ impl Parser<'_> {
             table,
             alias: None,
             columns,
+            overriding: None,
             source,
             on_conflict: None,
             returning: Vec::new(),

@@ -22,7 +22,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::ast::{DEPTH_MAX, Expr, ExprKind, Name, Span, Statement, TableName};
+use crate::ast::{DEPTH_MAX, Expr, ExprKind, Name, Overriding, Span, Statement, TableName};
 use crate::error::{QueryError, Result, SqlState};
 use crate::literal;
 use crate::{Noted, Parsed};
@@ -65,6 +65,14 @@ fn statement_of(
     if let Some(statement) = command::parse(dialect, converter, tokens, text)? {
         return Ok(statement);
     }
+    let without = tokens::without_overriding(tokens, text)?;
+    let tokens = match &without {
+        Some((overriding, rest)) => {
+            converter.overriding = Some(*overriding);
+            rest
+        }
+        None => tokens,
+    };
     let parsed = with_parser(dialect, tokens, text, |parser| {
         // sqlparser reads `TABLE t` as a query but not as a statement.
         if matches!(&parser.peek_token_ref().token, Token::Word(w) if w.keyword == Keyword::TABLE) {
@@ -211,11 +219,13 @@ pub(super) struct Converter {
     parameters: u32,
     depth: usize,
     deepest: usize,
+    /// What the INSERT to be converted says of identity columns: sqlparser's tree has no place for it.
+    overriding: Option<Overriding>,
 }
 
 impl Converter {
     fn new() -> Self {
-        Converter { parameters: 0, depth: 0, deepest: 0 }
+        Converter { parameters: 0, depth: 0, deepest: 0, overriding: None }
     }
 
     /// Runs `inside` one level deeper, or refuses to.

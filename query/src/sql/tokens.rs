@@ -5,7 +5,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::LedgerstoneDialect;
-use crate::ast::{DEPTH_MAX, Span};
+use crate::ast::{DEPTH_MAX, Overriding, Span};
 use crate::error::{QueryError, Result, SqlState};
 
 /// How many operators may stand in one row. AND and OR become balanced trees later; the rest is held to the height
@@ -109,6 +109,51 @@ fn versions(tokens: &mut Vec<TokenWithSpan>) {
         }
         at += 1;
     }
+}
+
+/// An INSERT without `OVERRIDING SYSTEM VALUE` or `OVERRIDING USER VALUE`, which sqlparser cannot read; nothing if it has
+/// neither. It stands behind the table, its alias and the columns: elsewhere the word may be any name.
+pub(super) fn without_overriding(
+    tokens: &[TokenWithSpan],
+    text: &str,
+) -> Result<Option<(Overriding, Vec<TokenWithSpan>)>> {
+    let word = |at: usize, word: &str| tokens.get(at).is_some_and(|t| is_word(t, word));
+    if !word(0, "INSERT") && !word(0, "WITH") {
+        return Ok(None);
+    }
+    let mut open = 0usize;
+    let begins = tokens.iter().enumerate().position(|(at, token)| {
+        match token.token {
+            Token::LParen => open += 1,
+            Token::RParen => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open == 0 && word(at, "INSERT") && word(at + 1, "INTO")
+    });
+    let Some(mut at) = begins.map(|begins| begins + 3) else { return Ok(None) };
+    let sign = |at: usize, sign: &Token| tokens.get(at).is_some_and(|t| t.token == *sign);
+    while sign(at, &Token::Period) {
+        at += 2;
+    }
+    if word(at, "AS") {
+        at += 2;
+    }
+    if sign(at, &Token::LParen) {
+        let rest = tokens.iter().skip(at);
+        at += rest.take_while(|t| t.token != Token::RParen).count() + 1;
+    }
+    let overriding = match (word(at, "OVERRIDING"), word(at + 2, "VALUE")) {
+        (true, true) if word(at + 1, "SYSTEM") => Overriding::System,
+        (true, true) if word(at + 1, "USER") => Overriding::User,
+        _ => return Ok(None),
+    };
+    // DEFAULT VALUES gives no value that could override anything; without a check it would be let pass.
+    if let Some(token) = tokens.get(at + 3).filter(|token| is_word(token, "DEFAULT")) {
+        return Err(super::near(span_of(token), text).hint("expected VALUES or a query"));
+    }
+    let mut rest = tokens.to_vec();
+    rest.drain(at..at + 3);
+    Ok(Some((overriding, rest)))
 }
 
 fn is_word(token: &TokenWithSpan, word: &str) -> bool {

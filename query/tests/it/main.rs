@@ -20,6 +20,7 @@ mod export;
 mod generated;
 mod grouping_sets;
 mod hot_rows;
+mod identity;
 mod import;
 mod import_hostile;
 mod index_model;

@@ -43,7 +43,7 @@ fn what_makes_no_sense_is_refused_by_name() {
         (create_table("u", &[("a", "int4", ""), ("a", "int4", "")]), SqlState::DUPLICATE_COLUMN),
         (create_table("u", &[("a", "nonsense", "")]), SqlState::UNDEFINED_OBJECT),
         (create_table("u", &[("a", "int4", "p"), ("b", "int4", "p")]), SqlState::INVALID_TABLE_DEFINITION),
-        (create_table("u", &[("a", "text", "i")]), SqlState::INVALID_TABLE_DEFINITION),
+        (create_table("u", &[("a", "text", "i")]), SqlState::INVALID_PARAMETER_VALUE),
         (create_table("u", &[("_ql_salt", "text", "")]), SqlState::RESERVED_NAME),
         (Statement::DropTable { names: vec![table_name("nope")], if_exists: false }, SqlState::UNDEFINED_TABLE),
         (Statement::UndropTable { table_id: name("nope") }, SqlState::UNDEFINED_TABLE),

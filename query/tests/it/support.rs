@@ -10,7 +10,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Value, to_text};
 use ledgerstone_digest::note::SigningKey;
 use ledgerstone_journal::{Committed, Env};
-use ledgerstone_query::ast::{ColumnDefinition, CreateTable, Name, Span, Statement, TableName, TypeName};
+use ledgerstone_query::ast::{ColumnDefinition, CreateTable, Identity, Name, Span, Statement, TableName, TypeName};
 use ledgerstone_query::catalogue::Table;
 use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::database::{Database, DatabaseOptions, Limits, MemoryLimits};
@@ -162,7 +162,7 @@ pub fn create_table(table: &str, columns: &[(&str, &str, &str)]) -> Statement {
         primary_key_name: None,
         unique_name: None,
         checks: Vec::new(),
-        identity: flags.contains('i'),
+        identity: flags.contains('i').then_some(Identity::ByDefault),
     };
     Statement::CreateTable(Box::new(CreateTable {
         name: table_name(table),

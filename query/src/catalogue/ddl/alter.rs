@@ -80,6 +80,7 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
             change_column(tx, table, column, |c| c.not_null = true)?;
         }
         AlterTable::DropNotNull(column) => {
+            not_always_identity(table, column)?;
             let path = vec![PathStep::Field(column.text.clone())];
             if table.primary_key().is_some_and(|k| k.paths.contains(&path)) {
                 let message = format!("column \"{}\" is in a primary key", column.text);
@@ -89,10 +90,14 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
         }
         AlterTable::SetDefault { name, default, text } => {
             column(table, name)?;
+            not_always_identity(table, name)?;
             default_is_sound(tx, default, None, info)?;
             change_column(tx, table, name, |c| c.default_text = Some(text.clone()))?;
         }
-        AlterTable::DropDefault(name) => change_column(tx, table, name, |c| c.default_text = None)?,
+        AlterTable::DropDefault(name) => {
+            not_always_identity(table, name)?;
+            change_column(tx, table, name, |c| c.default_text = None)?;
+        }
         AlterTable::Several(_) => return Err(QueryError::internal("a list of changes inside a list")),
     }
     Ok(notice)
@@ -109,6 +114,16 @@ fn declared_only(table: &Table) -> Result<()> {
 fn column<'a>(table: &'a Table, name: &Name) -> Result<&'a Column> {
     declared_only(table)?;
     table.column(&name.text).ok_or_else(|| no_such_column(table, &name.text).at(name.span))
+}
+
+/// What always counts on has no default beside its counter, and no NULL. Columns that are `serial` may get either, so that
+/// this cannot be asked of identity columns BY DEFAULT, which are not told from them.
+fn not_always_identity(table: &Table, name: &Name) -> Result<()> {
+    if !column(table, name)?.is_always_identity() {
+        return Ok(());
+    }
+    let message = format!("column \"{}\" of relation \"{}\" is an identity column", name.text, table.name);
+    Err(QueryError::syntax(message, name.span))
 }
 
 fn change_column(tx: &mut Transaction, table: &Table, name: &Name, change: impl FnOnce(&mut Column)) -> Result<()> {
@@ -165,19 +180,19 @@ fn fill_column(
         None => Vec::new(),
     };
     let some_are_null = values.is_empty() || values.contains(&None);
-    if some_are_null && !column.identity && column.not_null {
+    if some_are_null && column.identity.is_none() && column.not_null {
         let message = format!("column \"{}\" of relation \"{}\" contains null values", column.name, table.name);
         return Err(QueryError::new(SqlState::NOT_NULL_VIOLATION, message).at(definition.name.span));
     }
     put_table(tx, changed.clone())?;
-    if values.iter().all(Option::is_none) && !column.identity {
+    if values.iter().all(Option::is_none) && column.identity.is_none() {
         return Ok(());
     }
     let mut values = values.into_iter();
     rewrite(tx, changed, |tx, fields| {
         let value = match values.next().flatten() {
             Some(value) => value,
-            None if column.identity => Value::int(tx.next_identity(changed, column)?),
+            None if column.identity.is_some() => Value::int(tx.next_identity(changed, column)?),
             None => return Ok(false),
         };
         fields.fields.push((Symbol::new(column.name.clone()), value));

@@ -47,6 +47,7 @@ pub(super) fn must_take_rows(tx: &mut Transaction, id: Id, info: &SessionInfo) -
         table: TableName { schema: None, name: name(&table.name, Span::default()) },
         alias: None,
         columns: Vec::new(),
+        overriding: None,
         source: InsertSource::DefaultValues,
         on_conflict: None,
         returning: Vec::new(),
@@ -127,13 +128,14 @@ pub(super) fn create_as(
         }
         let ty = if column.ty == SqlType::Void { SqlType::Text } else { column.ty.clone() };
         let default_text = None;
-        columns.push(Column { name: column.name.clone(), ty, not_null: false, default_text, identity: false });
+        columns.push(Column { name: column.name.clone(), ty, not_null: false, default_text, identity: None });
     }
     let id = table::create_table(tx, table_name(&create.name)?.clone(), columns, salted)?;
     let insert = Statement::Insert(Box::new(Insert {
         table: create.name.clone(),
         alias: None,
         columns: Vec::new(),
+        overriding: None,
         source: InsertSource::Query(Box::new(query.clone())),
         on_conflict: None,
         returning: Vec::new(),

@@ -127,14 +127,16 @@ pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
             .at(definition.ty.span)
             .hint("Use text for names, or oid."));
     }
-    if definition.identity && !ty.is_integer() {
-        let message = format!("identity column \"{}\" must be of an integer type, not {ty}", definition.name.text);
-        return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(definition.ty.span));
+    if definition.identity.is_some() && !ty.is_integer() {
+        let message = "identity column type must be smallint, integer, or bigint";
+        return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message)
+            .detail(format!("Column \"{}\" is of type {ty}.", definition.name.text))
+            .at(definition.ty.span));
     }
     Ok(Column {
         name: definition.name.text.clone(),
         ty,
-        not_null: definition.not_null || definition.primary_key || definition.identity,
+        not_null: definition.not_null || definition.primary_key || definition.identity.is_some(),
         default_text: definition.default_text.clone(),
         identity: definition.identity,
     })

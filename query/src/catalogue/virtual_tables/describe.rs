@@ -62,7 +62,7 @@ pub(crate) fn relation_named(catalogue: &Catalogue, schema: Option<&str>, name: 
 
 /// The counters of a table's identity columns.
 fn sequences(table: &Arc<Table>) -> impl Iterator<Item = Relation> + '_ {
-    let identities = table.columns.iter().enumerate().filter(|(_, column)| column.identity);
+    let identities = table.columns.iter().enumerate().filter(|(_, column)| column.identity.is_some());
     identities.map(|(at, _)| Relation::Sequence(table.clone(), at))
 }
 

@@ -5,6 +5,7 @@ use ledgerstone_digest::ion::{Struct, Value};
 use super::describe::{Relation, column_definition, relations};
 use super::oids::OWNER_NAME;
 use super::{Facts, Make, NAMESPACES, Rows, flag_text, int, shapes, text, yes_no};
+use crate::ast::Identity;
 use crate::bind::Datum;
 use crate::catalogue::{Index, Table};
 use crate::types::SqlType;
@@ -73,18 +74,23 @@ struct Column<'a> {
     ty: &'a SqlType,
     default: Option<&'a str>,
     not_null: bool,
-    identity: bool,
+    identity: Option<Identity>,
     writable: bool,
 }
 
 impl<'a> Column<'a> {
     fn new(schema: &'a str, table: &'a str, name: &'a str, at: usize, ty: &'a SqlType) -> Self {
-        Column { schema, table, name, at, ty, default: None, not_null: false, identity: false, writable: false }
+        Column { schema, table, name, at, ty, default: None, not_null: false, identity: None, writable: false }
     }
 }
 
 fn column(facts: &Facts<'_>, rows: &mut Rows<'_>, c: &Column<'_>) {
     let size = Size::of(c.ty);
+    let counts = c.identity.is_some();
+    let generation = c.identity.map(|identity| match identity {
+        Identity::Always => "ALWAYS",
+        Identity::ByDefault => "BY DEFAULT",
+    });
     rows.push([
         ("table_catalog", ledger(facts)),
         ("table_schema", text(c.schema)),
@@ -105,10 +111,10 @@ fn column(facts: &Facts<'_>, rows: &mut Rows<'_>, c: &Column<'_>) {
         ("udt_name", text(c.ty.catalogue_name())),
         ("dtd_identifier", text((c.at + 1).to_string())),
         ("is_self_referencing", text("NO")),
-        ("is_identity", yes_no(c.identity)),
-        ("identity_generation", flag_text(c.identity, "BY DEFAULT")),
-        ("identity_start", flag_text(c.identity, "1")),
-        ("identity_increment", flag_text(c.identity, "1")),
+        ("is_identity", yes_no(counts)),
+        ("identity_generation", generation.and_then(text)),
+        ("identity_start", flag_text(counts, "1")),
+        ("identity_increment", flag_text(counts, "1")),
         ("identity_cycle", text("NO")),
         ("is_generated", text("NEVER")),
         ("is_updatable", yes_no(c.writable)),

@@ -12,6 +12,7 @@ use super::oids::{
     relation_oid, role_oid, type_modifier, type_oid,
 };
 use super::{Computed, Facts, Make, Rows, flag, int, numbers, shapes, text};
+use crate::ast::Identity;
 use crate::catalogue::{Index, IndexStatus, PathStep, Table};
 use crate::types::SqlType;
 use crate::value::datetime;
@@ -192,7 +193,7 @@ fn attribute(facts: &Facts<'_>, rows: &mut Rows<'_>) {
 struct More {
     not_null: bool,
     default: bool,
-    identity: bool,
+    identity: Option<Identity>,
 }
 
 fn column(rows: &mut Rows<'_>, relation: u32, at: usize, name: &str, ty: &SqlType, more: More) {
@@ -213,11 +214,19 @@ fn column(rows: &mut Rows<'_>, relation: u32, at: usize, name: &str, ty: &SqlTyp
         ("attcompression", text("")),
         ("attnotnull", flag(more.not_null)),
         ("atthasdef", flag(more.default)),
-        ("attidentity", text(if more.identity { "d" } else { "" })),
+        ("attidentity", text(identity_letter(more.identity))),
         ("attgenerated", text("")),
         ("attislocal", flag(true)),
         ("attcollation", int(collation_of(ty))),
     ]);
+}
+
+fn identity_letter(identity: Option<Identity>) -> &'static str {
+    match identity {
+        Some(Identity::Always) => "a",
+        Some(Identity::ByDefault) => "d",
+        None => "",
+    }
 }
 
 fn storage(length: i16, numeric: bool) -> &'static str {
