@@ -37,7 +37,7 @@ const FUNCTIONS: [&str; 17] = [
 impl Plan {
     /// Whether every run of it is cheap, whatever the data and the parameters.
     pub(crate) fn is_cheap(&self) -> bool {
-        *self.cheap.get_or_init(|| !self.pace.waits && self.ctes.is_empty() && of_body(&self.body))
+        *self.cheap.get_or_init(|| !self.pace.costly && self.ctes.is_empty() && of_body(&self.body))
     }
 }
 

@@ -86,6 +86,8 @@ const CHEAP: &[&str] = &[
     "ledgerstone_text_concat",
     "ledgerstone_bytea_concat",
     "ledgerstone_pad",
+    "lpad",
+    "rpad",
     "abs",
     "sign",
     "floor",
@@ -175,11 +177,6 @@ impl Plan {
             Speed::Depends | Speed::Long => long(work),
         }
         begun.map(|begun| begun.elapsed())
-    }
-
-    /// Whether some expression of it may take long.
-    pub fn is_costly(&self) -> bool {
-        self.pace.costly
     }
 
     /// Subqueries name tables of their own, so a plan with more tables than its shape shows is not quick.

@@ -19,11 +19,14 @@ use crate::error::{QueryError, Result};
 const EMPTY_SET: &str = "()";
 const DISTINCT: &str = "DISTINCT";
 
+/// Makes a list of sets an expression.
+type OfSets = fn(Vec<Vec<sql::Expr>>) -> sql::Expr;
+
 /// What GROUP BY has beside expressions, if it stands here.
 pub(super) fn parse(parser: &mut Parser) -> Option<Result<sql::Expr, ParserError>> {
     let [first, second, third] = parser.peek_tokens_ref();
     let opens = |token: &TokenWithSpan| token.token == Token::LParen;
-    let (words, of): (usize, fn(Vec<Vec<sql::Expr>>) -> sql::Expr) = match keyword(first) {
+    let (words, of): (usize, OfSets) = match keyword(first) {
         Keyword::GROUPING if keyword(second) == Keyword::SETS && opens(third) => (2, sql::Expr::GroupingSets),
         Keyword::ROLLUP if opens(second) => (1, sql::Expr::Rollup),
         Keyword::CUBE if opens(second) => (1, sql::Expr::Cube),
