@@ -40,6 +40,16 @@ pub(crate) fn statement(s: &Statement) -> String {
         Statement::AlterTable { table: t, if_exists, action } => {
             format!("(alter{} {} {})", flag(*if_exists, "if-exists"), table(t), alter(action))
         }
+        Statement::Comment(c) => {
+            let on = match &c.on {
+                Commented::Table(t) => format!("table {}", table(t)),
+                Commented::Column { table: t, column } => format!("column {}.{}", table(t), name(column)),
+                Commented::Index(t) => format!("index {}", table(t)),
+                Commented::View(t) => format!("view {}", table(t)),
+                Commented::Database(n) => format!("database {}", name(n)),
+            };
+            format!("(comment {on} {})", c.text.as_ref().map_or("null".into(), |text| format!("'{text}'")))
+        }
         Statement::Exec { procedure, arguments } => format!("(exec {} {})", name(procedure), list(arguments, expr)),
         Statement::Explain { analyze, statement: s } => {
             format!("(explain{} {})", flag(*analyze, "analyze"), statement(s))

@@ -31,6 +31,7 @@ pub struct Catalogue {
     tables: BTreeMap<Id, Arc<Table>>,
     names: BTreeMap<Arc<str>, Id>,
     indexes: BTreeMap<Id, Id>,
+    comment: Option<Arc<str>>,
 }
 
 impl Catalogue {
@@ -68,6 +69,16 @@ impl Catalogue {
     /// An active table whose name differs only in case, for a hint.
     pub fn similar(&self, name: &str) -> Option<&Arc<str>> {
         self.names.keys().find(|n| n.eq_ignore_ascii_case(name) && &***n != name)
+    }
+
+    /// The comment on the ledger as a whole.
+    pub fn comment(&self) -> Option<&Arc<str>> {
+        self.comment.as_ref()
+    }
+
+    pub(crate) fn set_comment(&mut self, comment: Option<Arc<str>>) {
+        self.comment = comment;
+        self.version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Puts a table in place of the one with its id, under a new version.

@@ -25,7 +25,7 @@ pub enum DefinitionChange {
 
 /// Whether revisions of this table are definitions.
 pub fn is_definition(table: &Id) -> bool {
-    *table == Id::TABLES || *table == Id::INDEXES
+    *table == Id::TABLES || *table == Id::INDEXES || *table == Id::LEDGER
 }
 
 /// A system table as a table: schemaless, without indexes, reachable by id only.
@@ -36,6 +36,7 @@ pub fn system_table(id: Id) -> Option<Arc<Table>> {
         Id::REDACTIONS => "_ql_redactions",
         Id::KEYS => "_ql_keys",
         Id::PRINCIPALS => "_ql_principals",
+        Id::LEDGER => "_ql_ledger",
         _ => return None,
     };
     Some(Arc::new(Table {
@@ -45,6 +46,7 @@ pub fn system_table(id: Id) -> Option<Arc<Table>> {
         columns: Vec::new(),
         indexes: Vec::new(),
         checks: Vec::new(),
+        comment: None,
         salted: false,
         defined_at: 0,
         definition_version: 0,
@@ -59,6 +61,8 @@ pub fn of_document(data: &Value) -> Option<Id> {
         Some(Id::INDEXES)
     } else if has(&["name", "status", "salted"]) {
         Some(Id::TABLES)
+    } else if has(&["ledger"]) && fields.fields.len() <= 2 {
+        Some(Id::LEDGER)
     } else {
         None
     }
@@ -82,6 +86,7 @@ pub fn table_document(table: &Table) -> Value {
     if !table.checks.is_empty() {
         fields.push(("checks", Value::List(checks.collect())));
     }
+    fields.extend(comment_field(&table.comment));
     record(fields)
 }
 
@@ -103,7 +108,19 @@ pub fn index_document(index: &Index) -> Value {
     if let Some(message) = &index.message {
         fields.push(("message", Value::String(message.clone())));
     }
+    fields.extend(comment_field(&index.comment));
     record(fields)
+}
+
+/// The document of what is said of the ledger with this id.
+pub fn ledger_document(ledger: Id, comment: &Option<Arc<str>>) -> Value {
+    let mut fields = vec![("ledger", Value::string(ledger.to_string()))];
+    fields.extend(comment_field(comment));
+    record(fields)
+}
+
+fn comment_field(comment: &Option<Arc<str>>) -> Option<(&'static str, Value)> {
+    comment.as_ref().map(|text| ("comment", Value::String(text.clone())))
 }
 
 /// Takes a definition's revision into a catalogue. `first_position` and `snapshot` are where its block begins and ends.
@@ -162,6 +179,15 @@ pub fn apply(
             catalogue.put_table(table);
             Ok(DefinitionChange::IndexDropped { table: table_id, index })
         }
+        (Id::LEDGER, data) => {
+            let document = Reader {
+                kind: "ledger",
+                id: revision.document_id,
+                fields: data.as_ref().and_then(|data| data.as_struct()),
+            };
+            catalogue.set_comment(document.text_if_there("comment"));
+            Ok(DefinitionChange::Other)
+        }
         _ => Ok(DefinitionChange::Other),
     }
 }
@@ -182,6 +208,7 @@ fn column_document(column: &Column) -> Value {
     if column.is_always_identity() {
         fields.push(("identityAlways", Value::Bool(true)));
     }
+    fields.extend(comment_field(&column.comment));
     record(fields)
 }
 
@@ -200,6 +227,7 @@ fn read_table(id: Id, data: &Value) -> Result<Table> {
                 (true, false) => Some(Identity::ByDefault),
                 (false, _) => None,
             },
+            comment: column.text_if_there("comment"),
         });
     }
     let mut checks = Vec::new();
@@ -219,6 +247,7 @@ fn read_table(id: Id, data: &Value) -> Result<Table> {
         columns,
         indexes: Vec::new(),
         checks,
+        comment: document.text_if_there("comment"),
         salted: document.flag("salted"),
         defined_at: 0,
         definition_version: 0,
@@ -256,6 +285,7 @@ fn read_index(id: Id, data: &Value) -> Result<Index> {
         unique: document.flag("unique"),
         primary: document.flag("primary"),
         status,
+        comment: document.text_if_there("comment"),
         message: document.text_if_there("message"),
         from_position: 0,
         definition_version: 0,
@@ -320,6 +350,7 @@ mod tests {
             not_null: true,
             default_text: None,
             identity,
+            comment: None,
         };
         let table = Table {
             id: Id([7; 16]),
@@ -331,11 +362,12 @@ mod tests {
                     default_text: Some("1 + 1".into()),
                     ..column("a", None)
                 },
-                column("b", Some(Identity::ByDefault)),
+                Column { comment: Some("counts".into()), ..column("b", Some(Identity::ByDefault)) },
                 column("c", Some(Identity::Always)),
             ],
             indexes: Vec::new(),
             checks: vec![Check { name: "c".into(), text: "a > 0".into() }],
+            comment: Some("what it is for".into()),
             salted: true,
             defined_at: 0,
             definition_version: 0,
@@ -349,12 +381,21 @@ mod tests {
             unique: true,
             primary: false,
             status: IndexStatus::Failed,
+            comment: Some("why".into()),
             message: Some("no".into()),
             from_position: 0,
             definition_version: 0,
             defined_at: 0,
         };
         assert_eq!(read_index(index.id, &index_document(&index)).unwrap(), index);
+    }
+
+    #[test]
+    fn an_exported_document_is_told_by_its_fields() {
+        for comment in [None, Some("what it is for".into())] {
+            assert_eq!(of_document(&ledger_document(Id([9; 16]), &comment)), Some(Id::LEDGER));
+        }
+        assert_eq!(of_document(&record([("comment", Value::string("x"))])), None);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub struct Table {
     /// All indexes, those of the primary key and of unique constraints among them.
     pub indexes: Vec<Arc<Index>>,
     pub checks: Vec<Check>,
+    pub comment: Option<Arc<str>>,
     /// Every revision gets a fresh `_ql_salt`.
     pub salted: bool,
     /// Position of the definition's revision, or `u64::MAX` if this transaction has just made it.
@@ -50,6 +51,7 @@ pub struct Column {
     pub default_text: Option<Arc<str>>,
     /// A missing value is taken from the column's counter.
     pub identity: Option<Identity>,
+    pub comment: Option<Arc<str>>,
 }
 
 /// A check constraint, kept as text.
@@ -72,6 +74,7 @@ pub struct Index {
     /// The primary key: unique, and no part null or missing.
     pub primary: bool,
     pub status: IndexStatus,
+    pub comment: Option<Arc<str>>,
     /// Why building it failed.
     pub message: Option<Arc<str>>,
     /// Exact for every view at this position or later; before it, scan.

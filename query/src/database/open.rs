@@ -101,7 +101,7 @@ fn replay(rows: DiskRows, recovered: &Recovered, options: &DatabaseOptions) -> R
 /// The catalogue as of the rows' position, from the revisions of the definitions alone.
 fn definitions(rows: &DiskRows, recovered: &Recovered) -> Result<Catalogue, Failure> {
     let mut positions = Vec::new();
-    for table in [Id::TABLES, Id::INDEXES] {
+    for table in [Id::TABLES, Id::INDEXES, Id::LEDGER] {
         let mut after = None;
         loop {
             let ids = rows.all_documents(table, after, BATCH)?;

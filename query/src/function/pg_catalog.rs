@@ -11,9 +11,9 @@ use super::{Arg, Call, Returns, Scalar, int_at, lenient, some_bool, some_int, so
 use crate::bind::plan::Datum;
 use crate::catalogue::Catalogue;
 use crate::catalogue::virtual_tables::{
-    INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, Relation, column_of_sequence, constraint_definition, format_type,
-    index_definition, procedure_oid, quoted, relation_name, relation_named, relation_with, role_oid, sequence_name,
-    type_oid, type_procedures,
+    INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, Relation, column_of_sequence, constraint_definition, database_oid,
+    description, format_type, index_definition, procedure_oid, quoted, relation_name, relation_named, relation_with,
+    role_oid, sequence_name, type_oid, type_procedures,
 };
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
@@ -104,9 +104,17 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     })
     .volatile(),
     variadic("pg_get_statisticsobjdef_columns", &[ANY], R_TEXT, null),
-    variadic("obj_description", &[ANY], R_TEXT, null),
-    variadic("col_description", &[ANY], R_TEXT, null),
-    variadic("shobj_description", &[ANY], R_TEXT, null),
+    // Comments
+    strict("obj_description", &[OID], R_TEXT, |c, a| described(c, a, 0)),
+    strict("obj_description", &[OID, TEXT], R_TEXT, |c, a| match text_at(a, 1)? {
+        "pg_class" => described(c, a, 0),
+        _ => Ok(None),
+    }),
+    strict("col_description", &[OID, INT4], R_TEXT, |c, a| described(c, a, int_at(a, 1)?)),
+    strict("shobj_description", &[OID, TEXT], R_TEXT, |c, a| {
+        let asked = text_at(a, 1)? == "pg_database" && oid_at(a, 0)? == database_oid(&c.session.ledger);
+        Ok(catalogue(c).comment().filter(|_| asked).map(|comment| Value::String(comment.clone())))
+    }),
     variadic("pg_get_function_sqlbody", &[ANY], R_TEXT, null),
     variadic("pg_get_function_arg_default", &[ANY], R_TEXT, null),
     // Empty, as PostgreSQL has it for its own tablespaces.
@@ -178,6 +186,11 @@ fn oid_at(a: &[Datum], i: usize) -> Result<u32> {
 
 fn catalogue(c: &Call<'_>) -> Arc<Catalogue> {
     c.tx.catalogue()
+}
+
+/// The comment on a relation, or on the column of this number.
+fn described(c: &Call<'_>, a: &[Datum], column: i64) -> Result<Datum> {
+    Ok(description(&catalogue(c), oid_at(a, 0)?, column).map(Value::String))
 }
 
 fn indexdef(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {

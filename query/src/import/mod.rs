@@ -414,6 +414,7 @@ fn define(
                 columns: Vec::new(),
                 indexes: Vec::new(),
                 checks: Vec::new(),
+                comment: None,
                 salted: false,
                 defined_at: u64::MAX,
                 definition_version: 0,

@@ -1,7 +1,7 @@
 //! What a statement needs permissions for, where the ledger asks for them ([`crate::permission`]).
 
 use super::{Session, SessionInfo};
-use crate::ast::{Statement, TableName};
+use crate::ast::{Commented, Statement, TableName};
 use crate::bind::plan::Plan;
 use crate::catalogue::Table;
 use crate::error::QueryError;
@@ -61,6 +61,16 @@ impl Session {
                 Ok(())
             }
             Statement::AlterTable { table, .. } => named(Action::AlterTable, table),
+            Statement::Comment(comment) => match &comment.on {
+                Commented::Table(table) | Commented::Column { table, .. } | Commented::View(table) => {
+                    named(Action::AlterTable, table)
+                }
+                Commented::Index(index) => match tx.catalogue().index_by_name(&index.name.text) {
+                    Some((table, _)) => permit.check_table(Action::AlterTable, table),
+                    None => permit.check(Action::AlterTable, Resource::NewTable),
+                },
+                Commented::Database(_) => permit.check(Action::UpdateLedger, Resource::Ledger),
+            },
             _ => permit.check(Action::AlterTable, Resource::NewTable),
         }
     }

@@ -251,6 +251,7 @@ fn definition_tag(statement: &Statement) -> &'static str {
         Statement::CreateIndex(_) => "CREATE INDEX",
         Statement::DropIndex { .. } => "DROP INDEX",
         Statement::AlterTable { .. } => "ALTER TABLE",
+        Statement::Comment(_) => "COMMENT",
         Statement::Truncate(_) => "TRUNCATE TABLE",
         _ => "EXEC",
     }

@@ -641,6 +641,7 @@ pub(super) fn is_definition(statement: &Statement) -> bool {
             | Statement::CreateIndex(_)
             | Statement::DropIndex { .. }
             | Statement::AlterTable { .. }
+            | Statement::Comment(_)
     )
 }
 

@@ -1,6 +1,7 @@
-//! Statements read from the tokens directly: transactions, settings, COPY, EXPLAIN, databases, and PartiQL's UNDROP and
+//! Statements read from the tokens directly: transactions, settings, COPY, EXPLAIN, COMMENT, databases, and PartiQL's UNDROP and
 //! EXEC. They are simple, and so every clause is seen and every error has a place.
 
+mod comment;
 mod copy;
 mod cursor;
 mod maintenance;
@@ -38,6 +39,8 @@ pub(super) fn parse(
         statement
     } else if let Some(statement) = cursor::parse(dialect, converter, &mut c)? {
         statement
+    } else if c.words(&["COMMENT", "ON"]) {
+        comment::parse(&mut c)?
     } else if let Some(statement) = maintenance::parse(&mut c)? {
         statement
     } else {
@@ -170,7 +173,9 @@ impl<'a> Cursor<'a> {
     /// A quoted string.
     fn string(&mut self, what: &str) -> Result<Arc<str>> {
         let text = match self.token() {
-            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.as_str(),
+            Some(
+                Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) | Token::UnicodeStringLiteral(text),
+            ) => text.as_str(),
             Some(Token::DollarQuotedString(text)) => text.value.as_str(),
             _ => return Err(self.expected(what)),
         };

@@ -13,6 +13,7 @@ mod columns_pruned;
 mod columns_race;
 #[cfg(feature = "analytics")]
 mod columns_streamed;
+mod comments;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;

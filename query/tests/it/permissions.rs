@@ -114,6 +114,9 @@ fn every_use_of_a_table_asks_for_its_permission() {
     assert_eq!(sql("COPY t TO STDOUT"), of(&[(Select, "t")]));
     assert_eq!(sql("SELECT ledgerstone_receipt_at(1)"), of(&[(GetRevision, "ledger")]));
     assert_eq!(sql("SELECT ledgerstone_transaction_receipt(0)"), of(&[(GetBlock, "ledger")]));
+    assert_eq!(sql("COMMENT ON TABLE t IS 'x'"), of(&[(AlterTable, "t")]));
+    assert_eq!(sql("COMMENT ON INDEX t_a_idx IS 'x'"), of(&[(AlterTable, "t")]));
+    assert_eq!(sql("COMMENT ON DATABASE main IS 'x'"), of(&[(UpdateLedger, "ledger")]));
     assert_eq!(sql("SELECT 1"), []);
 }
 

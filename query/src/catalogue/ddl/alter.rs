@@ -259,7 +259,10 @@ fn rename_column(tx: &mut Transaction, table: &Table, from: &Name, to: &Name) ->
         }
         let name = Name { text: index.name.clone(), written: index.name.clone(), quoted: true, span: from.span };
         let new = NewIndex { name: Some(name), suffix: "idx", paths, unique: index.unique, primary: index.primary };
-        add_index(tx, table.id, new)?;
+        let made = add_index(tx, table.id, new)?;
+        if index.comment.is_some() {
+            super::comment::comment_on_index(tx, made, index.comment.clone())?;
+        }
     }
     Ok(())
 }

@@ -128,7 +128,14 @@ pub(super) fn create_as(
         }
         let ty = if column.ty == SqlType::Void { SqlType::Text } else { column.ty.clone() };
         let default_text = None;
-        columns.push(Column { name: column.name.clone(), ty, not_null: false, default_text, identity: None });
+        columns.push(Column {
+            name: column.name.clone(),
+            ty,
+            not_null: false,
+            default_text,
+            identity: None,
+            comment: None,
+        });
     }
     let id = table::create_table(tx, table_name(&create.name)?.clone(), columns, salted)?;
     let insert = Statement::Insert(Box::new(Insert {

@@ -5,6 +5,7 @@
 //! before the commit answers.
 
 mod alter;
+mod comment;
 mod evaluate;
 mod table;
 
@@ -30,6 +31,8 @@ pub const COLUMNS_MAX: usize = 1600;
 pub const INDEXES_MAX: usize = 64;
 /// The most paths in one index.
 pub const INDEX_PATHS_MAX: usize = 32;
+/// The longest comment: a table's definition, with those of all its columns, is to fit into a document.
+pub const COMMENT_BYTES_MAX: usize = 8192;
 /// The most steps in one path.
 const PATH_STEPS_MAX: usize = 32;
 
@@ -44,7 +47,7 @@ pub struct DdlOutcome {
     pub notice: Option<String>,
 }
 
-/// Runs CREATE, DROP, UNDROP and ALTER of tables and indexes inside a transaction; seen by it at once, by others when it
+/// Runs CREATE, DROP, UNDROP and ALTER of tables and indexes, and COMMENT, inside a transaction; seen by it at once, by others when it
 /// commits. What it reads and computes is read and computed by `info`'s user, with their rights and within their time.
 pub fn apply(tx: &mut Transaction, statement: &Statement, dialect: Dialect, info: &SessionInfo) -> Result<DdlOutcome> {
     if tx.is_read_only() {
@@ -60,6 +63,7 @@ pub fn apply(tx: &mut Transaction, statement: &Statement, dialect: Dialect, info
         Statement::CreateIndex(create) => create_index(tx, create),
         Statement::DropIndex { names, on, if_exists } => drop_indexes(tx, names, on.as_ref(), *if_exists),
         Statement::AlterTable { table, if_exists, action } => alter::alter(tx, table, *if_exists, action, info),
+        Statement::Comment(said) => comment::comment(tx, said),
         _ => Err(QueryError::unsupported("this statement as a definition")),
     }
 }
@@ -160,6 +164,21 @@ fn put_index(tx: &mut Transaction, index: Index) -> Result<()> {
     Ok(())
 }
 
+/// Writes another definition of an index that there is.
+fn change_index(tx: &mut Transaction, table: Id, index: Index) -> Result<()> {
+    let mut catalogue = (*tx.catalogue()).clone();
+    let Some(old) = catalogue.table_by_id(&table) else {
+        return Err(QueryError::internal("an index without a table"));
+    };
+    let mut changed = (**old).clone();
+    let (id, document) = (index.id, system_tables::index_document(&index));
+    for old in changed.indexes.iter_mut().filter(|i| i.id == id) {
+        *old = Arc::new(index.clone());
+    }
+    catalogue.put_table(changed);
+    tx.define(Id::INDEXES, id, Some(document), catalogue, table)
+}
+
 fn remove_index(tx: &mut Transaction, table: Id, index: Id) -> Result<()> {
     let mut catalogue = (*tx.catalogue()).clone();
     let Some(old) = catalogue.table_by_id(&table) else { return Ok(()) };
@@ -215,6 +234,7 @@ fn add_index(tx: &mut Transaction, table: Id, new: NewIndex) -> Result<Id> {
             unique: new.unique,
             primary: new.primary,
             status: if building { IndexStatus::Building } else { IndexStatus::Online },
+            comment: None,
             message: None,
             from_position: 0,
             definition_version: 0,
@@ -234,6 +254,7 @@ fn check_own_documents(tx: &Transaction, table: &Table, new: &NewIndex, name: &A
         unique: true,
         primary: new.primary,
         status: IndexStatus::Building,
+        comment: None,
         message: None,
         from_position: 0,
         definition_version: 0,

@@ -69,6 +69,7 @@ pub fn create_table(tx: &mut Transaction, name: Arc<str>, columns: Vec<Column>, 
             columns,
             indexes: Vec::new(),
             checks: Vec::new(),
+            comment: None,
             salted,
             defined_at: u64::MAX,
             definition_version: 0,
@@ -139,6 +140,7 @@ pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
         not_null: definition.not_null || definition.primary_key || definition.identity.is_some(),
         default_text: definition.default_text.clone(),
         identity: definition.identity,
+        comment: None,
     })
 }
 

@@ -24,8 +24,10 @@ pub(crate) use describe::{
     Relation, column_of_sequence, constraint_definition, index_definition, quoted, relation_name, relation_named,
     relation_with, sequence_name,
 };
-pub(crate) use oids::{INFORMATION_SCHEMA, OWNER_NAME, format_type, procedure_oid, relation_oid, role_oid, type_oid};
-pub(crate) use pg_catalog::{NAMESPACES, type_procedures};
+pub(crate) use oids::{
+    INFORMATION_SCHEMA, OWNER_NAME, database_oid, format_type, procedure_oid, relation_oid, role_oid, type_oid,
+};
+pub(crate) use pg_catalog::{NAMESPACES, description, type_procedures};
 
 /// A table whose rows are made when it is read.
 pub trait VirtualTable: Debug + Send + Sync {

@@ -13,7 +13,7 @@ use super::oids::{
 };
 use super::{Computed, Facts, Make, Rows, flag, int, numbers, shapes, text};
 use crate::ast::Identity;
-use crate::catalogue::{Index, IndexStatus, PathStep, Table};
+use crate::catalogue::{Catalogue, Index, IndexStatus, PathStep, Table};
 use crate::types::SqlType;
 use crate::value::datetime;
 
@@ -42,6 +42,8 @@ pub(super) fn maker(name: &str) -> Option<Make> {
         "pg_settings" => settings,
         "pg_sequence" => sequences,
         "pg_depend" => dependencies,
+        "pg_description" => descriptions,
+        "pg_shdescription" => shared_descriptions,
         "pg_stat_activity" => activity,
         "pg_stat_user_tables" => table_statistics,
         _ => return None,
@@ -133,9 +135,52 @@ fn sequences(facts: &Facts<'_>, rows: &mut Rows<'_>) {
     }
 }
 
+/// The oid of `pg_class` and of `pg_database` as relations: what is described stands in them.
+const PG_CLASS: u32 = 1259;
+const PG_DATABASE: u32 = 1262;
+
+fn descriptions(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    for table in facts.catalogue.active_tables() {
+        for (oid, place, comment) in comments_of(table) {
+            rows.push([
+                ("objoid", int(oid)),
+                ("classoid", int(PG_CLASS)),
+                ("objsubid", int(place)),
+                ("description", text(comment.clone())),
+            ]);
+        }
+    }
+}
+
+/// Comments on a table, its columns and its indexes: the relation, the column's number, and the text.
+fn comments_of(table: &Table) -> impl Iterator<Item = (u32, i64, &Arc<str>)> {
+    let relation = relation_oid(&table.id);
+    let own = table.comment.iter().map(move |comment| (relation, 0, comment));
+    let columns = table.columns.iter().zip(1i64..);
+    let columns = columns.filter_map(move |(column, number)| Some((relation, number, column.comment.as_ref()?)));
+    let indexes = table.indexes.iter().filter_map(|i| Some((relation_oid(&i.id), 0, i.comment.as_ref()?)));
+    own.chain(columns).chain(indexes)
+}
+
+/// The comment on a relation (0) or one of its columns.
+pub(crate) fn description(catalogue: &Catalogue, oid: u32, place: i64) -> Option<Arc<str>> {
+    let mut all = catalogue.active_tables().flat_map(|table| comments_of(table));
+    all.find(|(relation, at, _)| (*relation, *at) == (oid, place)).map(|(_, _, comment)| comment.clone())
+}
+
+/// Of the ledgers only that of the session is read here.
+fn shared_descriptions(facts: &Facts<'_>, rows: &mut Rows<'_>) {
+    if let Some(comment) = facts.catalogue.comment() {
+        rows.push([
+            ("objoid", int(database_oid(&facts.session.ledger))),
+            ("classoid", int(PG_DATABASE)),
+            ("description", text(comment.clone())),
+        ]);
+    }
+}
+
 /// Which counter is whose: all that depends on something here and has a row of its own for it.
 fn dependencies(facts: &Facts<'_>, rows: &mut Rows<'_>) {
-    const PG_CLASS: i64 = 1259;
     for relation in relations(&facts.catalogue) {
         let Relation::Sequence(table, at) = &relation else { continue };
         rows.push([

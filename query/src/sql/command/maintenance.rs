@@ -29,8 +29,6 @@ pub(super) fn parse(c: &mut Cursor) -> Result<Option<Statement>> {
         maintain(c, "VACUUM")?
     } else if c.is_word_ahead(0, "DO") {
         return Err(c.unsupported("DO", "there is no procedural language: send the statements one by one"));
-    } else if c.are_words(&["COMMENT", "ON"]) {
-        return Err(c.unsupported("COMMENT", "comments are not kept; leave the statement out"));
     } else if c.is_word_ahead(0, "REFRESH") || c.is_word_ahead(0, "SECURITY") || c.is_word_ahead(0, "REASSIGN") {
         let word = c.here().slice(c.text).to_ascii_uppercase();
         return Err(QueryError::unsupported(word).at(c.here()));

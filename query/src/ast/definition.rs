@@ -1,0 +1,99 @@
+//! Definitions in the syntax tree: tables, columns, constraints, indexes, their changes, and comments on them.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::ion::Value;
+
+use super::{Expr, Name, Query, Span, TableName, TypeName};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateTable {
+    pub name: TableName,
+    pub if_not_exists: bool,
+    /// Empty: schemaless.
+    pub columns: Vec<ColumnDefinition>,
+    pub constraints: Vec<TableConstraint>,
+    /// `WITH (salted = false)`, names lower case.
+    pub options: Vec<(Arc<str>, Value)>,
+    pub as_query: Option<Box<Query>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnDefinition {
+    pub name: Name,
+    pub ty: TypeName,
+    pub not_null: bool,
+    pub primary_key: bool,
+    pub unique: bool,
+    pub default: Option<Expr>,
+    /// The default's text as written, which the catalogue stores.
+    pub default_text: Option<Arc<str>>,
+    /// What the primary key and the unique constraint are called, if they have been given names.
+    pub primary_key_name: Option<Name>,
+    pub unique_name: Option<Name>,
+    /// The check, its text, and its name if it has been given one.
+    pub checks: Vec<(Expr, Arc<str>, Option<Name>)>,
+    /// `GENERATED … AS IDENTITY`; `serial` is one BY DEFAULT.
+    pub identity: Option<Identity>,
+}
+
+/// When an identity column counts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// Always, unless a statement overrides it.
+    Always,
+    /// Where a row gives no value.
+    ByDefault,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum TableConstraint {
+    PrimaryKey { name: Option<Name>, columns: Vec<Name> },
+    Unique { name: Option<Name>, columns: Vec<Name> },
+    Check { name: Option<Name>, expr: Expr, text: Arc<str> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateIndex {
+    pub name: Option<Name>,
+    pub table: TableName,
+    /// Columns, or nested paths such as `owner.PrimaryOwner.PersonId`.
+    pub columns: Vec<Expr>,
+    pub unique: bool,
+    pub if_not_exists: bool,
+}
+
+/// A change of a table; `Several` are made one after another.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AlterTable {
+    AddColumn { column: ColumnDefinition, if_not_exists: bool },
+    DropColumn { name: Name, if_exists: bool },
+    RenameTo(Name),
+    RenameColumn { from: Name, to: Name },
+    AddConstraint(TableConstraint),
+    DropConstraint { name: Name, if_exists: bool },
+    SetNotNull(Name),
+    DropNotNull(Name),
+    SetDefault { name: Name, default: Expr, text: Arc<str> },
+    DropDefault(Name),
+    Several(Vec<AlterTable>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comment {
+    pub on: Commented,
+    /// `None`: there is to be none.
+    pub text: Option<Arc<str>>,
+    /// Where the text is.
+    pub span: Span,
+}
+
+/// What a comment is about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Commented {
+    Table(TableName),
+    Column { table: TableName, column: Name },
+    Index(TableName),
+    View(TableName),
+    Database(Name),
+}

@@ -1,0 +1,130 @@
+//! COMMENT: a text for people, kept in the definition of what it is about and so with a history of its own.
+
+use std::sync::Arc;
+
+use ledgerstone_digest::id::Id;
+
+use super::{COMMENT_BYTES_MAX, DdlOutcome, change_index, no_such_column, no_such_table, put_table, table_name};
+use crate::ast::{Comment, Commented, Name, TableName};
+use crate::catalogue::virtual_tables::{Relation, relation_named};
+use crate::catalogue::{Table, system_tables};
+use crate::error::{QueryError, Result, SqlState};
+use crate::transaction::Transaction;
+
+const TAG: &str = "COMMENT";
+
+pub(super) fn comment(tx: &mut Transaction, said: &Comment) -> Result<DdlOutcome> {
+    let text = said.text.clone();
+    check_text(said)?;
+    match &said.on {
+        Commented::Table(name) => match relation(tx, name)? {
+            Relation::Table(table) => {
+                let id = put_table(tx, Table { comment: text, ..(*table).clone() })?;
+                Ok(DdlOutcome::done(TAG, id))
+            }
+            other => Err(another_kind(name, "a table", &other)),
+        },
+        Commented::Column { table, column } => comment_on_column(tx, table, column, text),
+        Commented::Index(name) => match relation(tx, name)? {
+            Relation::Index(table, index) => {
+                comment_on_index(tx, index.id, text)?;
+                Ok(DdlOutcome::done(TAG, table.id))
+            }
+            other => Err(another_kind(name, "an index", &other)),
+        },
+        Commented::View(name) => {
+            let found = relation(tx, name)?;
+            Err(another_kind(name, "a view", &found))
+        }
+        Commented::Database(name) => comment_on_ledger(tx, name, text),
+    }
+}
+
+/// Gives an index that there is a comment, or takes it away.
+pub(super) fn comment_on_index(tx: &mut Transaction, id: Id, text: Option<Arc<str>>) -> Result<()> {
+    let catalogue = tx.catalogue();
+    let Some((table, index)) = catalogue.index(&id) else { return Err(QueryError::internal("no such index")) };
+    let mut index = (**index).clone();
+    index.comment = text;
+    change_index(tx, table.id, index)
+}
+
+fn comment_on_column(
+    tx: &mut Transaction,
+    name: &TableName,
+    column: &Name,
+    text: Option<Arc<str>>,
+) -> Result<DdlOutcome> {
+    let table = match relation(tx, name)? {
+        Relation::Table(table) => table,
+        Relation::Virtual(_) => return Err(not_ours(name)),
+        _ => {
+            let message = format!("cannot set comment on relation \"{}\"", name.name.text);
+            return Err(QueryError::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.name.span));
+        }
+    };
+    let mut changed = (*table).clone();
+    let Some(found) = changed.columns.iter_mut().find(|c| c.name == column.text) else {
+        let error = no_such_column(&table, &column.text).at(column.span);
+        return Err(match table.is_declared() {
+            true => error,
+            false => error.hint("The table has no declared columns; say it of the table."),
+        });
+    };
+    found.comment = text;
+    Ok(DdlOutcome::done(TAG, put_table(tx, changed)?))
+}
+
+/// Of ledgers only the session's own can be written to.
+fn comment_on_ledger(tx: &mut Transaction, name: &Name, text: Option<Arc<str>>) -> Result<DdlOutcome> {
+    if name.text != *tx.database().name() {
+        return Err(QueryError::unsupported("a comment on another database than the session's")
+            .at(name.span)
+            .hint("Connect to that database first."));
+    }
+    let mut catalogue = (*tx.catalogue()).clone();
+    let ledger = tx.database().ledger().ledger_id();
+    let document = system_tables::ledger_document(ledger, &text);
+    catalogue.set_comment(text);
+    tx.define(Id::LEDGER, ledger, Some(document), catalogue, Id::LEDGER)?;
+    Ok(DdlOutcome { tag: TAG, table_id: None, notice: None })
+}
+
+fn check_text(said: &Comment) -> Result<()> {
+    let Some(text) = &said.text else { return Ok(()) };
+    if text.len() > COMMENT_BYTES_MAX {
+        let message = format!("a comment has at most {COMMENT_BYTES_MAX} bytes, not {}", text.len());
+        return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).at(said.span));
+    }
+    match text.contains('\0') {
+        true => Err(QueryError::zero_byte().at(said.span)),
+        false => Ok(()),
+    }
+}
+
+/// What a name means. That it means this is noted as read.
+fn relation(tx: &Transaction, name: &TableName) -> Result<Relation> {
+    let schema = name.schema.as_ref().map(|schema| schema.text.to_ascii_lowercase());
+    if !matches!(schema.as_deref(), Some("pg_catalog" | "information_schema")) {
+        let text = table_name(name)?;
+        if let Some(table) = tx.table(text)? {
+            return Ok(Relation::Table(table));
+        }
+        tx.read_name(text);
+    }
+    relation_named(&tx.catalogue(), schema.as_deref(), &name.name.text)
+        .ok_or_else(|| no_such_table(tx, &name.name.text).at(name.name.span))
+}
+
+fn another_kind(name: &TableName, wanted: &str, found: &Relation) -> QueryError {
+    match found {
+        Relation::Virtual(_) => not_ours(name),
+        _ => QueryError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not {wanted}", name.name.text))
+            .at(name.name.span),
+    }
+}
+
+fn not_ours(name: &TableName) -> QueryError {
+    let message = format!("\"{}\" cannot be changed by statements", name.name.text);
+    QueryError::new(SqlState::INSUFFICIENT_PRIVILEGE, message).at(name.name.span)
+}
