@@ -81,6 +81,7 @@ select grouping(id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,i
 select grouping(id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id,id) from emp group by rollup (id) order by 1 desc limit 1;
 select "grouping"(dept) from emp group by dept;
 select dept, count(*) from emp group by distinct rollup (dept), rollup (dept) order by 1, 2;
+select row(dept, name) = row(1, 'ann') from emp group by row(dept, name) order by 1;
 select tags[1], count(*) from emp group by rollup (tags[1]) order by 1, 2;
 select dept, count(*) from emp group by rollup (dept) for update;
 select max(dept) filter (where grouping(dept) = 0) from emp group by dept;

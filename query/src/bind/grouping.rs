@@ -142,7 +142,9 @@ impl Binder<'_> {
             GroupingElement::Cube(list, span) => {
                 if list.len() > CUBE_MAX {
                     let message = format!("CUBE is limited to {CUBE_MAX} elements");
-                    return Err(QueryError::new(SqlState::TOO_MANY_COLUMNS, message).at(*span));
+                    return Err(QueryError::new(SqlState::TOO_MANY_COLUMNS, message)
+                        .at(*span)
+                        .hint("Several in parentheses count as one."));
                 }
                 let mut sets = vec![GroupingSet::default()];
                 for exprs in list {
@@ -226,7 +228,8 @@ impl Binder<'_> {
             let slot = keys.clone().chain(&forms).find(|(key, slot)| key == argument || *argument == Ex::slot(*slot));
             let Some(place) = slot.and_then(|(_, slot)| keys.clone().position(|(_, s)| s == slot)) else {
                 let message = "arguments to GROUPING must be grouping expressions of the associated query level";
-                return refused(message.to_owned(), written.span);
+                let error = QueryError::new(SqlState::GROUPING_ERROR, message).at(written.span);
+                return Err(error.hint("They are written as in GROUP BY; an alias of the select list is none of them."));
             };
             places.push(place);
         }

@@ -19,14 +19,14 @@ use crate::error::{QueryError, Result};
 const EMPTY_SET: &str = "()";
 const DISTINCT: &str = "DISTINCT";
 
-/// Makes a list of sets an expression.
-type OfSets = fn(Vec<Vec<sql::Expr>>) -> sql::Expr;
+/// A node of sqlparser's tree from its elements.
+type OfElements = fn(Vec<Vec<sql::Expr>>) -> sql::Expr;
 
 /// What GROUP BY has beside expressions, if it stands here.
 pub(super) fn parse(parser: &mut Parser) -> Option<Result<sql::Expr, ParserError>> {
     let [first, second, third] = parser.peek_tokens_ref();
     let opens = |token: &TokenWithSpan| token.token == Token::LParen;
-    let (words, of): (usize, OfSets) = match keyword(first) {
+    let (words, of): (usize, OfElements) = match keyword(first) {
         Keyword::GROUPING if keyword(second) == Keyword::SETS && opens(third) => (2, sql::Expr::GroupingSets),
         Keyword::ROLLUP if opens(second) => (1, sql::Expr::Rollup),
         Keyword::CUBE if opens(second) => (1, sql::Expr::Cube),
@@ -98,7 +98,7 @@ pub(super) fn misplaced(expr: &sql::Expr) -> Option<QueryError> {
     let refused = |message: &str, span| QueryError::syntax(message, span).hint("grouping sets stand in GROUP BY only");
     match (is_empty_set(expr), expr) {
         (Some(span), _) => Some(refused("syntax error at or near \")\"", span)),
-        (_, sql::Expr::GroupingSets(_)) => Some(refused("syntax error at or near \"SETS\"", tokens::span(expr.span()))),
+        (_, sql::Expr::GroupingSets(_)) => Some(refused("GROUPING SETS has no place here", tokens::span(expr.span()))),
         _ => None,
     }
 }
