@@ -13,6 +13,7 @@ mod stream_files;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ledgerstone_digest::id::Id;
@@ -50,6 +51,8 @@ pub struct Instance {
     streams: Mutex<()>,
     exports: OnceLock<PathBuf>,
     policy: OnceLock<Arc<dyn Policy>>,
+    /// Counts what may change who needs permits: open sessions ask again when they see another number.
+    permissions: AtomicU64,
     pool: Arc<Pool>,
     sessions: Arc<Sessions>,
 }
@@ -103,6 +106,7 @@ impl Instance {
             streams: Mutex::default(),
             exports: OnceLock::new(),
             policy: OnceLock::new(),
+            permissions: AtomicU64::new(0),
             pool,
             sessions: Arc::default(),
         });
@@ -158,6 +162,16 @@ impl Instance {
     /// Lets a policy say who may do what. Said once, at the start.
     pub fn set_policy(&self, policy: Arc<dyn Policy>) {
         let _ = self.policy.set(policy);
+        self.permissions_changed();
+    }
+
+    /// A number that is another one after whatever may change the answers of [`Instance::permit`]. Read it before asking.
+    pub(crate) fn permissions_version(&self) -> u64 {
+        self.permissions.load(Ordering::Acquire)
+    }
+
+    fn permissions_changed(&self) {
+        self.permissions.fetch_add(1, Ordering::Release);
     }
 
     /// The permit whose checks statements of this user need in this ledger; `None` if they need none.

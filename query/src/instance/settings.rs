@@ -86,8 +86,10 @@ impl Instance {
         let mut settings = self.read_settings(ledger)?;
         change(&mut settings);
         settings.check()?;
-        self.write_settings(ledger, &settings)?;
-        Ok(settings)
+        let written = self.write_settings(ledger, &settings);
+        // Also if it failed: what the file holds then is not known.
+        self.permissions_changed();
+        written.map(|()| settings)
     }
 
     fn read_settings(&self, ledger: &str) -> Result<LedgerSettings> {

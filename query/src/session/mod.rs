@@ -129,6 +129,8 @@ pub struct Session {
     instance: Option<Arc<Instance>>,
     database: Arc<Database>,
     info: SessionInfo,
+    /// The instance's number when `info.permit` was asked for.
+    permissions_version: u64,
     base: Settings,
     runtime: Arc<dyn Runtime>,
     statement_ms_max: u64,
@@ -192,10 +194,23 @@ impl Session {
     /// Opens a session with a ledger; an unknown name is an error that lists what exists (3D000).
     pub fn new(instance: Arc<Instance>, ledger: &str, options: SessionOptions) -> Result<Session, QueryError> {
         let database = instance.ledger(ledger)?;
+        let version = instance.permissions_version();
         let permit = instance.permit(ledger, &options.user)?;
         let mut session = Session::open_on(database, Some(instance), options);
         session.info.permit = permit;
+        session.permissions_version = version;
         Ok(session)
+    }
+
+    /// The ledger's permissions mode may have been changed since the last statement.
+    fn follow_permissions(&mut self) -> Result<(), QueryError> {
+        let Some(instance) = &self.instance else { return Ok(()) };
+        let version = instance.permissions_version();
+        if version != self.permissions_version {
+            self.info.permit = instance.permit(&self.info.ledger, &self.info.user)?;
+            self.permissions_version = version;
+        }
+        Ok(())
     }
 
     /// Opens a session with a ledger that was opened by itself: CREATE DATABASE and DROP DATABASE have nowhere to go.
@@ -236,6 +251,7 @@ impl Session {
             instance,
             database,
             info,
+            permissions_version: 0,
             base: settings,
             runtime: options.runtime,
             statement_ms_max: options.statement_ms_max,

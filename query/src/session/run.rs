@@ -167,7 +167,10 @@ impl Session {
         if let Some(place) = &self.place {
             place.begins(self.info.statement_time_ms);
         }
-        let mut answer = self.dispatch(job, alone).await;
+        let mut answer = match self.follow_permissions() {
+            Ok(()) => self.dispatch(job, alone).await,
+            Err(error) => Err(error),
+        };
         match &answer {
             Ok(_) => answer = self.grant_wishes().and(answer),
             Err(_) => drop(self.info.wishes.take()),
@@ -488,6 +491,7 @@ impl Session {
         text: &Arc<str>,
         types: &[Option<SqlType>],
     ) -> Result<Arc<Prepared>, QueryError> {
+        self.follow_permissions()?;
         let dialect = self.info.dialect;
         let statements = self.parse(dialect, text)?;
         if statements.len() > 1 {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ledgerstone_digest::Id;
-use ledgerstone_query::error::SqlState;
+use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::{Instance, LedgerSettings, PermissionsMode};
 use ledgerstone_query::permission::{Action, Policy, Resource};
 use ledgerstone_query::session::{Dialect, Door, Inline, Session, SessionOptions};
@@ -183,6 +183,26 @@ fn a_used_client_token_does_not_spare_the_permissions_of_its_statement() {
         }
         *ledger.asked.denied.lock().unwrap() = None;
     }
+}
+
+#[test]
+fn a_change_of_the_mode_holds_from_the_next_statement_of_open_sessions_on() {
+    let ledger = Ledger::new();
+    let mode = |mode| drop(ledger.instance.change_settings("main", |settings| settings.permissions = mode).unwrap());
+    mode(PermissionsMode::AllowAll);
+    let mut session = ledger.session(Dialect::Sql);
+    let text = "SELECT n FROM t WHERE n = 1";
+    block_on(session.execute("CREATE TABLE t (n int PRIMARY KEY); INSERT INTO t VALUES (1)")).unwrap();
+    let prepared = session.prepare(text, &[]).unwrap();
+    *ledger.asked.denied.lock().unwrap() = Some(Action::Select);
+    block_on(session.run(&prepared, &[], true)).map(drop).unwrap();
+    mode(PermissionsMode::Standard);
+    let refused = |outcome: Result<(), QueryError>| outcome.unwrap_err().code == SqlState::INSUFFICIENT_PRIVILEGE;
+    assert!(refused(block_on(session.run(&prepared, &[], true)).map(drop)));
+    assert!(refused(block_on(session.execute(text)).map(drop)));
+    assert!(refused(session.prepare(text, &[]).map(drop)));
+    mode(PermissionsMode::AllowAll);
+    block_on(session.run(&prepared, &[], true)).map(drop).unwrap();
 }
 
 #[test]
