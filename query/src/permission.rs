@@ -54,6 +54,8 @@ pub enum Action {
     ListJournalExportsForLedger,
     Backup,
     RotateKey,
+    /// Says that the wall clock is right after it has jumped.
+    AcceptClock,
 }
 
 /// What it is done to.
@@ -127,14 +129,29 @@ impl Action {
             Action::ListJournalExportsForLedger => "qldb:ListJournalS3ExportsForLedger",
             Action::Backup => "ledgerstone:Backup",
             Action::RotateKey => "ledgerstone:RotateKey",
+            Action::AcceptClock => "ledgerstone:AcceptClock",
         }
     }
 }
 
 impl Permit {
+    fn allows(&self, action: Action, resource: Resource<'_>) -> bool {
+        self.policy.allows(&self.user, &self.ledger, action, resource)
+    }
+
+    /// Whether its user may know all tables by name.
+    pub(crate) fn sees_catalogue(&self) -> bool {
+        self.allows(Action::Select, Resource::Catalogue)
+    }
+
+    /// Whether its user may know of a table that nobody has named: from the catalogue, or because they may read it.
+    pub(crate) fn sees(&self, table: &Table) -> bool {
+        self.sees_catalogue() || self.allows(Action::Select, Resource::Table { id: table.id, name: &table.name })
+    }
+
     /// An error (42501) unless the policy allows it.
     pub fn check(&self, action: Action, resource: Resource<'_>) -> Result<()> {
-        if self.policy.allows(&self.user, &self.ledger, action, resource) {
+        if self.allows(action, resource) {
             return Ok(());
         }
         let what = match resource {

@@ -253,7 +253,9 @@ impl Binder<'_> {
             false => format!("{what} \"{}\" does not exist", name.text),
         };
         let error = QueryError::new(SqlState::UNDEFINED_TABLE, message).at(name.span);
-        let names: Vec<Arc<str>> = catalogue.active_tables().map(|t| t.name.clone()).collect();
+        // Only what the user may know of is named to them.
+        let seen = catalogue.active_tables().filter(|table| self.session.sees(table));
+        let names: Vec<Arc<str>> = seen.map(|table| table.name.clone()).collect();
         match super::scope::closest(&name.text, names.iter().map(|n| &**n)) {
             Some(near) => error.hint(format!("Perhaps you meant the table \"{near}\".")),
             None => error,

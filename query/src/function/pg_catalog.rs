@@ -9,13 +9,14 @@ use ledgerstone_digest::ion::Value;
 use super::ty::{ANY, INT4, INT8, NUMERIC, R_BOOL, R_TEXT, TEXT, of};
 use super::{Arg, Call, Returns, Scalar, int_at, lenient, some_bool, some_int, some_text, strict, text_at, variadic};
 use crate::bind::plan::Datum;
-use crate::catalogue::Catalogue;
 use crate::catalogue::virtual_tables::{
     INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, Relation, column_of_sequence, constraint_definition, database_oid,
     description, format_type, index_definition, procedure_oid, quoted, relation_name, relation_named, relation_with,
     role_oid, sequence_name, type_oid, type_procedures,
 };
+use crate::catalogue::{Catalogue, Column, Table};
 use crate::error::{QueryError, Result, SqlState};
+use crate::permission::Action;
 use crate::session::SessionInfo;
 use crate::types::{Reg, SqlType};
 
@@ -86,7 +87,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("pg_get_function_identity_arguments", &[ANY], R_TEXT, null),
     variadic("pg_get_partkeydef", &[ANY], R_TEXT, null),
     strict("pg_get_serial_sequence", &[TEXT, TEXT], R_TEXT, serial_sequence),
-    strict("nextval", &[TEXT], super::ty::R_INT8, |c, a| next_value(c, relation_called(c, text_at(a, 0)?)?)).volatile(),
+    strict("nextval", &[TEXT], super::ty::R_INT8, |c, a| next_value(c, relation_written(c, text_at(a, 0)?)?))
+        .volatile(),
     strict("nextval", &[OID], super::ty::R_INT8, |c, a| {
         let oid = oid_at(a, 0)?;
         let relation = relation_with(&catalogue(c), oid);
@@ -98,7 +100,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         let (table, column) = (text_at(a, 0)?, text_at(a, 1)?);
         let found = catalogue(c).table(table).cloned();
         match found.as_ref().and_then(|table| Some((table, table.column(column)?))) {
-            Some((table, column)) => some_int(c.tx.next_identity(table, column)?),
+            Some((table, column)) => next_identity(c, table, column),
             None => Err(missing(SqlState::UNDEFINED_TABLE, "relation", table)),
         }
     })
@@ -195,10 +197,15 @@ fn described(c: &Call<'_>, a: &[Datum], column: i64) -> Result<Datum> {
 
 fn indexdef(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     let column = if a.len() > 1 { usize::try_from(int_at(a, 1)?).unwrap_or(usize::MAX) } else { 0 };
-    Ok(index_definition(&catalogue(c), oid_at(a, 0)?, column).map(Value::string))
+    let (catalogue, oid) = (catalogue(c), oid_at(a, 0)?);
+    let is_seen = relation_with(&catalogue, oid).is_some_and(|relation| is_seen(c, &relation));
+    Ok(is_seen.then(|| index_definition(&catalogue, oid, column)).flatten().map(Value::string))
 }
 
 fn constraintdef(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
+    if c.session.permit.as_ref().is_some_and(|permit| !permit.sees_catalogue()) {
+        return Ok(None);
+    }
     Ok(constraint_definition(&catalogue(c), oid_at(a, 0)?).map(Value::string))
 }
 
@@ -209,10 +216,25 @@ fn regclass(c: &Call<'_>, written: &str) -> Result<Datum> {
     some_int(i64::from(relation_called(c, written)?.oid()))
 }
 
+/// A relation that the user may know of; any other is not there.
 fn relation_called(c: &Call<'_>, written: &str) -> Result<Relation> {
+    match relation_written(c, written) {
+        Ok(relation) if !is_seen(c, &relation) => Err(missing(SqlState::UNDEFINED_TABLE, "relation", written)),
+        found => found,
+    }
+}
+
+fn relation_written(c: &Call<'_>, written: &str) -> Result<Relation> {
     let (schema, name) = names(written);
     relation_named(&catalogue(c), schema.as_deref(), &name)
         .ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", written))
+}
+
+fn is_seen(c: &Call<'_>, relation: &Relation) -> bool {
+    match relation {
+        Relation::Table(table) | Relation::Index(table, _) | Relation::Sequence(table, _) => c.session.sees(table),
+        Relation::Virtual(_) => true,
+    }
 }
 
 /// `pg_get_serial_sequence(table, column)`: the table as it is written in a statement, the column as it is.
@@ -234,9 +256,17 @@ fn serial_sequence(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     }
 }
 
+/// Numbers are for rows that are to come.
+fn next_identity(c: &Call<'_>, table: &Table, column: &Column) -> Result<Datum> {
+    if let Some(permit) = &c.session.permit {
+        permit.check_table(Action::Insert, table)?;
+    }
+    some_int(c.tx.next_identity(table, column)?)
+}
+
 fn next_value(c: &Call<'_>, relation: Relation) -> Result<Datum> {
     match column_of_sequence(&relation) {
-        Some((table, column)) => some_int(c.tx.next_identity(table, column)?),
+        Some((table, column)) => next_identity(c, table, column),
         None => Err(QueryError::new(
             SqlState::WRONG_OBJECT_TYPE,
             format!("\"{}\" is not a sequence", relation_name(&catalogue(c), relation.oid()).unwrap_or_default()),
@@ -272,7 +302,13 @@ pub(crate) fn reg_name(c: &Call<'_>, reg: Reg, oid: i64) -> String {
     let Ok(number) = u32::try_from(oid) else { return oid.to_string() };
     let name = match (reg, number) {
         (_, 0) => Some("-".to_owned()),
-        (Reg::Class, _) => relation_name(&catalogue(c), number),
+        (Reg::Class, _) => {
+            let catalogue = catalogue(c);
+            let is_seen = |relation: Relation| is_seen(c, &relation);
+            // Without a permit there is nothing to look up for it.
+            let named = c.session.permit.is_none() || relation_with(&catalogue, number).is_some_and(is_seen);
+            named.then(|| relation_name(&catalogue, number)).flatten()
+        }
         (Reg::Type, _) => Some(format_type(number, None)).filter(|name| name != "???"),
         (Reg::Proc, _) => {
             let known = super::names().map(str::to_owned).chain(type_procedures());

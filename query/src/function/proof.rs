@@ -27,7 +27,10 @@ const AS_BYTES: Returns = Returns::Type(SqlType::Bytea);
 const AS_INT8: Returns = Returns::Type(SqlType::Int8);
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
-    strict("ledgerstone_digest", &[], AS_TEXT, |call, _| text(checkpoint(database(call)?)?)),
+    strict("ledgerstone_digest", &[], AS_TEXT, |call, _| {
+        permit(call, Action::GetDigest)?;
+        text(checkpoint(database(call)?)?)
+    }),
     strict("ledgerstone_vkey", &[], AS_TEXT, |call, _| text(database(call)?.ledger().vkey().to_string())),
     strict("ledgerstone_origin", &[], AS_TEXT, |call, _| text(database(call)?.ledger().origin().to_owned())),
     strict("ledgerstone_receipt", &[TEXT, TEXT], AS_BYTES, receipt),
@@ -41,6 +44,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("ledgerstone_position", &[TEXT, TEXT], AS_INT8, position),
     strict("ledgerstone_position", &[TEXT, TEXT, INT8], AS_INT8, position),
     strict("ledgerstone_leaf", &[INT8], AS_BYTES, |call, arguments| {
+        permit(call, Action::GetDigest)?;
         let leaf = database(call)?.ledger().leaf(number(arguments, 0)?).map_err(crate::database::read_error)?;
         Ok(Some(Value::blob(leaf)))
     }),
@@ -60,8 +64,9 @@ fn checkpoint_error(error: &CheckpointError) -> QueryError {
 }
 
 fn receipt(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
-    let database = database(call)?;
-    let position = find(database, arguments)?.position;
+    // Before looking: whether it is there is not for everybody either.
+    permit(call, Action::GetRevision)?;
+    let position = find(call, arguments, None)?.position;
     receipt_at(call, position)
 }
 
@@ -100,30 +105,34 @@ fn rotation(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
 /// Hashes in hexadecimal, one per line.
 fn consistency(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
     let (from, to) = (number(arguments, 0)?, number(arguments, 1)?);
+    permit(call, Action::GetDigest)?;
     let hashes = database(call)?.ledger().consistency(from, to).map_err(proof_error)?;
     let lines: Vec<String> = hashes.iter().map(ToString::to_string).collect();
     text(lines.join("\n"))
 }
 
 fn tlog_proof(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
-    let database = database(call)?;
-    let position = find(database, arguments)?.position;
-    let proof = database.ledger().proof_file(position).map_err(proof_error)?;
+    let position = find(call, arguments, Some(Action::Select))?.position;
+    let proof = database(call)?.ledger().proof_file(position).map_err(proof_error)?;
     text(proof.to_text())
 }
 
 fn position(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
-    let position = find(database(call)?, arguments)?.position;
+    let position = find(call, arguments, Some(Action::Select))?.position;
     Ok(Some(Value::int(i64::try_from(position).unwrap_or(i64::MAX))))
 }
 
-/// The committed revision that (table, document id or primary key[, version]) names; without a version the newest.
-fn find(database: &Arc<Database>, arguments: &[Datum]) -> Result<Arc<Doc>> {
+/// The committed revision that (table, document id or primary key[, version]) names; without a version the newest. Asks for
+/// `action` on the table before it looks.
+fn find(call: &Call<'_>, arguments: &[Datum], action: Option<Action>) -> Result<Arc<Doc>> {
     let (name, key) = (word(arguments, 0)?, word(arguments, 1)?);
-    let tx = Transaction::begin(database, true);
+    let tx = Transaction::begin(database(call)?, true);
     let table = tx
         .table(name)?
         .ok_or_else(|| QueryError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;
+    if let (Some(action), Some(permit)) = (action, &call.session.permit) {
+        permit.check_table(action, &table)?;
+    }
     let current = find_current(&tx, &table, key)?;
     if arguments.len() < 3 {
         return current.ok_or_else(|| missing(&table, key));
@@ -171,7 +180,7 @@ fn missing(table: &Table, key: &str) -> QueryError {
         .hint("Name it by its primary key or by its document id (22 characters).")
 }
 
-/// Receipts hold documents, of whatever table.
+/// Receipts hold documents of whatever table, and digests cover all of them.
 fn permit(call: &Call<'_>, action: Action) -> Result<()> {
     match &call.session.permit {
         Some(permit) => permit.check(action, Resource::Ledger),

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
+use crate::permission::Action;
 use crate::session::{Settings, Wish};
 use crate::types::SqlType;
 use crate::value::compare::compare;
@@ -94,6 +95,10 @@ fn accept_clock(c: &Call<'_>, _: &[Datum]) -> Result<Datum> {
     let Some(database) = &c.session.database else {
         return Err(QueryError::unsupported("ledgerstone_accept_clock() without a ledger"));
     };
+    // An operator's action: asked for in every mode, as the server's are.
+    if let Some(instance) = &c.session.instance {
+        instance.check_operator(&c.session.ledger, &c.session.user, Action::AcceptClock)?;
+    }
     database.ledger().accept_clock();
     let now_ms = database.now_ms();
     tracing::warn!(ledger = %database.name(), user = %c.session.user, now_ms, "the clock was accepted as right");

@@ -13,7 +13,7 @@ use crate::bind::plan::{Plan, ResultColumn};
 use crate::catalogue::ddl::existing_table;
 use crate::error::{QueryError, SqlState};
 use crate::exec::Row;
-use crate::permission::Action;
+use crate::permission::{Action, Resource};
 use crate::transaction::{Savepoint, Transaction, View};
 use crate::types::SqlType;
 
@@ -147,7 +147,7 @@ impl Session {
         self.join();
         let (tx, _) = self.take_tx()?;
         let outcome = tables.iter().try_for_each(|name| {
-            let table = existing_table(&tx, name)?;
+            let table = existing_table(&tx, name, &self.info)?;
             if let Some(permit) = &self.info.permit {
                 permit.check_table(Action::Select, &table)?;
             }
@@ -167,7 +167,7 @@ impl Session {
         }
         let idle = matches!(self.work, Work::Idle);
         let tx = if idle { self.begin_transaction(true)? } else { self.take_tx()?.0 };
-        let outcome = tables.iter().try_for_each(|name| existing_table(&tx, name).map(|_| ()));
+        let outcome = tables.iter().try_for_each(|name| existing_table(&tx, name, &self.info).map(|_| ()));
         if let Some(open) = self.open() {
             open.tx = Some(tx);
         }
@@ -251,7 +251,12 @@ impl Session {
         match name {
             "ledgerstone.ledger" => Ok(self.info.ledger.to_string()),
             "ledgerstone.snapshot" => Ok(self.database.snapshot().to_string()),
-            "ledgerstone.checkpoint" => crate::function::proof::checkpoint(&self.database),
+            "ledgerstone.checkpoint" => {
+                if let Some(permit) = &self.info.permit {
+                    permit.check(Action::GetDigest, Resource::Ledger)?;
+                }
+                crate::function::proof::checkpoint(&self.database)
+            }
             "ledgerstone.vkey" => Ok(self.database.ledger().vkey().to_string()),
             "ledgerstone.origin" => Ok(self.database.ledger().origin().to_owned()),
             _ => Err(refused(SettingError::Unknown(name.to_owned())).hint(

@@ -51,6 +51,7 @@ use crate::bind::plan::{Plan, ResultColumn};
 use crate::database::Database;
 use crate::error::{QueryError, SqlState};
 use crate::instance::Instance;
+use crate::permission::{Action, Resource};
 use crate::transaction::{Savepoint, Transaction};
 use crate::types::SqlType;
 
@@ -191,11 +192,15 @@ struct Mark {
 }
 
 impl Session {
-    /// Opens a session with a ledger; an unknown name is an error that lists what exists (3D000).
+    /// Opens a session with a ledger; an unknown name is an error that lists what exists (3D000). Who comes in through a
+    /// door needs the permission for that (42501).
     pub fn new(instance: Arc<Instance>, ledger: &str, options: SessionOptions) -> Result<Session, QueryError> {
         let database = instance.ledger(ledger)?;
         let version = instance.permissions_version();
         let permit = instance.permit(ledger, &options.user)?;
+        if let Some(permit) = permit.as_ref().filter(|_| options.door != Door::Embedded) {
+            permit.check(Action::SendCommand, Resource::Ledger)?;
+        }
         let mut session = Session::open_on(database, Some(instance), options);
         session.info.permit = permit;
         session.permissions_version = version;

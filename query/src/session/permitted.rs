@@ -9,6 +9,11 @@ use crate::permission::{Action, Resource};
 use crate::transaction::Transaction;
 
 impl SessionInfo {
+    /// Whether a table may be named to the user who has not named it.
+    pub(crate) fn sees(&self, table: &Table) -> bool {
+        self.permit.as_ref().is_none_or(|permit| permit.sees(table))
+    }
+
     /// A bound query or change: each table it reads or changes, in every way it does.
     pub(crate) fn permit_plan(&self, plan: &Plan) -> Result<(), QueryError> {
         self.permit_uses(plan, |_| true)

@@ -27,7 +27,7 @@ pub(super) fn alter(
     action: &AlterTable,
     info: &SessionInfo,
 ) -> Result<DdlOutcome> {
-    let mut table = match existing_table(tx, name) {
+    let mut table = match existing_table(tx, name, info) {
         Err(error) if if_exists && error.code == SqlState::UNDEFINED_TABLE => {
             let notice = Some(format!("relation \"{}\" does not exist, skipping", name.name.text));
             return Ok(DdlOutcome { tag: "ALTER TABLE", table_id: None, notice });

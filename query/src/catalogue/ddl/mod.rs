@@ -58,10 +58,10 @@ pub fn apply(tx: &mut Transaction, statement: &Statement, dialect: Dialect, info
     }
     match statement {
         Statement::CreateTable(create) => table::create(tx, create, dialect, info),
-        Statement::DropTable { names, if_exists } => table::drop_tables(tx, names, *if_exists),
+        Statement::DropTable { names, if_exists } => table::drop_tables(tx, names, *if_exists, info),
         Statement::UndropTable { table_id } => table::undrop(tx, table_id),
-        Statement::CreateIndex(create) => create_index(tx, create),
-        Statement::DropIndex { names, on, if_exists } => drop_indexes(tx, names, on.as_ref(), *if_exists),
+        Statement::CreateIndex(create) => create_index(tx, create, info),
+        Statement::DropIndex { names, on, if_exists } => drop_indexes(tx, names, on.as_ref(), *if_exists, info),
         Statement::AlterTable { table, if_exists, action } => alter::alter(tx, table, *if_exists, action, info),
         Statement::Comment(said) => comment::comment(tx, said),
         _ => Err(QueryError::unsupported("this statement as a definition")),
@@ -91,18 +91,20 @@ pub fn table_name(name: &TableName) -> Result<&Arc<str>> {
 }
 
 /// The active table of this name, or 42P01 with a hint at names that differ only in case.
-pub fn existing_table(tx: &Transaction, name: &TableName) -> Result<Arc<Table>> {
+pub(crate) fn existing_table(tx: &Transaction, name: &TableName, info: &SessionInfo) -> Result<Arc<Table>> {
     let text = table_name(name)?;
     match tx.table(text)? {
         Some(table) => Ok(table),
-        None => Err(no_such_table(tx, text).at(name.name.span)),
+        None => Err(no_such_table(tx, text, info).at(name.name.span)),
     }
 }
 
 /// The 42P01 for a name.
-pub fn no_such_table(tx: &Transaction, name: &str) -> QueryError {
+fn no_such_table(tx: &Transaction, name: &str, info: &SessionInfo) -> QueryError {
     let error = QueryError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
-    match tx.catalogue().similar(name) {
+    let catalogue = tx.catalogue();
+    let is_seen = |other: &&Arc<str>| catalogue.table(other).is_some_and(|table| info.sees(table));
+    match catalogue.similar(name).filter(is_seen) {
         Some(other) => {
             error.hint(format!("There is a table named \"{other}\": put names with capitals in double quotes."))
         }
@@ -283,8 +285,8 @@ fn free_name(tx: &Transaction, table: &Table, new: &NewIndex) -> Arc<str> {
     std::iter::once(first).chain(more).find(|name| !tx.relation_exists(name)).unwrap_or(stem).into()
 }
 
-fn create_index(tx: &mut Transaction, create: &CreateIndex) -> Result<DdlOutcome> {
-    let table = existing_table(tx, &create.table)?;
+fn create_index(tx: &mut Transaction, create: &CreateIndex, info: &SessionInfo) -> Result<DdlOutcome> {
+    let table = existing_table(tx, &create.table, info)?;
     if let Some(name) = &create.name
         && create.if_not_exists
         && tx.relation_exists(&name.text)
@@ -339,12 +341,18 @@ fn join_paths(paths: &[Vec<PathStep>]) -> String {
     paths.iter().map(|p| path_text(p)).collect::<Vec<_>>().join(", ")
 }
 
-fn drop_indexes(tx: &mut Transaction, names: &[Name], on: Option<&TableName>, if_exists: bool) -> Result<DdlOutcome> {
+fn drop_indexes(
+    tx: &mut Transaction,
+    names: &[Name],
+    on: Option<&TableName>,
+    if_exists: bool,
+    info: &SessionInfo,
+) -> Result<DdlOutcome> {
     let mut outcome = DdlOutcome { tag: "DROP INDEX", table_id: None, notice: None };
     for name in names {
         let found = match on {
             Some(table) => {
-                let table = existing_table(tx, table)?;
+                let table = existing_table(tx, table, info)?;
                 let index = table.indexes.iter().find(|i| i.id.to_string() == *name.text || i.name == name.text);
                 index.map(|i| (table.clone(), i.clone()))
             }

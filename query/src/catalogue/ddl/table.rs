@@ -77,7 +77,12 @@ pub fn create_table(tx: &mut Transaction, name: Arc<str>, columns: Vec<Column>, 
     )
 }
 
-pub(super) fn drop_tables(tx: &mut Transaction, names: &[TableName], if_exists: bool) -> Result<DdlOutcome> {
+pub(super) fn drop_tables(
+    tx: &mut Transaction,
+    names: &[TableName],
+    if_exists: bool,
+    info: &SessionInfo,
+) -> Result<DdlOutcome> {
     let mut outcome = DdlOutcome { tag: "DROP TABLE", table_id: None, notice: None };
     for name in names {
         let text = table_name(name)?;
@@ -85,7 +90,7 @@ pub(super) fn drop_tables(tx: &mut Transaction, names: &[TableName], if_exists: 
             outcome.notice = Some(format!("table \"{text}\" does not exist, skipping"));
             continue;
         }
-        let table = existing_table(tx, name)?;
+        let table = existing_table(tx, name, info)?;
         outcome.table_id = Some(put_table(tx, Table { status: TableStatus::Inactive, ..(*table).clone() })?);
     }
     Ok(outcome)
