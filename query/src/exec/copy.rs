@@ -59,6 +59,8 @@ impl CopyTarget {
             fields.push(field);
         }
         let insert = bind::insert_documents(ctx, table)?;
+        // What a default reads that was defined when it still could read other tables.
+        ctx.session.permit_plan(&insert)?;
         Ok(CopyTarget { table: table.clone(), columns: fields, insert })
     }
 

@@ -3,12 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use ledgerstone_digest::Id;
+use ledgerstone_query::ast::Statement;
+use ledgerstone_query::catalogue::ddl;
 use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::instance::{Instance, LedgerSettings, PermissionsMode};
 use ledgerstone_query::permission::{Action, Policy, Resource};
-use ledgerstone_query::session::{Dialect, Door, Inline, Session, SessionOptions};
+use ledgerstone_query::session::{Dialect, Door, Inline, Session, SessionInfo, SessionOptions};
+use ledgerstone_query::transaction::Transaction;
 
-use crate::support::{block_on, open_instance, told};
+use crate::support::{block_on, create_table, open_instance, told};
 
 /// Remembers what was asked, and allows all but one action.
 #[derive(Default)]
@@ -159,6 +162,23 @@ fn a_plan_of_somebody_who_may_is_not_lent_to_somebody_who_may_not() {
     *ledger.asked.denied.lock().unwrap() = Some(Action::Select);
     let refused = block_on(session.execute("SELECT * FROM t")).err().unwrap();
     assert_eq!(refused.code, SqlState::INSUFFICIENT_PRIVILEGE);
+}
+
+#[test]
+fn a_copy_asks_for_what_a_default_from_before_reads() {
+    let ledger = Ledger::new();
+    block_on(ledger.session(Dialect::Sql).execute("CREATE TABLE secret (k int)")).unwrap();
+    let mut create = create_table("t", &[("id", "int4", "p"), ("n", "int4", "")]);
+    if let Statement::CreateTable(create) = &mut create {
+        create.columns[1].default_text = Some("(SELECT max(k) FROM secret)".into());
+    }
+    let mut tx = Transaction::begin(&ledger.instance.ledger("main").unwrap(), false);
+    ddl::apply(&mut tx, &create, Dialect::Sql, &SessionInfo::embedded("main", Dialect::Sql)).unwrap();
+    tx.commit_blocking().unwrap();
+    let copy = || block_on(ledger.session(Dialect::Sql).execute("COPY t (id) FROM STDIN")).map(drop);
+    copy().unwrap();
+    *ledger.asked.denied.lock().unwrap() = Some(Action::Select);
+    assert_eq!(copy().unwrap_err().code, SqlState::INSUFFICIENT_PRIVILEGE);
 }
 
 #[test]
