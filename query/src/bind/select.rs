@@ -123,6 +123,7 @@ impl Binder<'_> {
     fn projection(&mut self, projection: &Projection) -> Result<Vec<OutputItem>> {
         match projection {
             Projection::Items(items) => {
+                self.check_columns(items)?;
                 let mut out = Vec::new();
                 for item in items {
                     self.select_item(item, &mut out)?;
@@ -312,17 +313,17 @@ impl Binder<'_> {
             plan.output.push(ex);
             columns.push((item.name, ty));
         }
-        if columns.len() > super::COLUMNS_MAX {
-            return Err(QueryError::new(
-                SqlState::TOO_MANY_COLUMNS,
-                format!("a select list can have at most {} entries", super::COLUMNS_MAX),
-            ));
-        }
-        Ok(columns)
+        if columns.len() > super::COLUMNS_MAX { Err(too_many_columns()) } else { Ok(columns) }
+    }
+
+    /// Whether the items may be columns, before each of them is bound. PartiQL's are the fields of one value.
+    fn check_columns(&self, items: &[SelectItem]) -> Result<()> {
+        if self.partiql || items.len() <= super::COLUMNS_MAX { Ok(()) } else { Err(too_many_columns()) }
     }
 
     /// RETURNING: expressions and their columns over the level being bound.
     pub(super) fn returned_items(&mut self, items: &[SelectItem]) -> Result<(Vec<Ex>, Vec<OutputColumn>)> {
+        self.check_columns(items)?;
         let mut out = Vec::new();
         for item in items {
             self.select_item(item, &mut out)?;
@@ -339,6 +340,11 @@ impl Binder<'_> {
         }
         Ok((exprs, columns))
     }
+}
+
+fn too_many_columns() -> QueryError {
+    let message = format!("a select list can have at most {} entries", super::COLUMNS_MAX);
+    QueryError::new(SqlState::TOO_MANY_COLUMNS, message).hint("Make an array or a jsonb object of them.")
 }
 
 fn sorted_expression(key: &mut SortKey) -> Option<&mut Ex> {

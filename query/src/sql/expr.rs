@@ -28,7 +28,12 @@ impl Converter {
     }
 
     pub(super) fn exprs(&mut self, exprs: Vec<sql::Expr>) -> Result<Vec<Expr>> {
-        exprs.into_iter().map(|e| self.expr(e)).collect()
+        // Not collected: that would keep the memory of what they are made from, which is several times as large.
+        let mut converted = Vec::with_capacity(exprs.len());
+        for e in exprs {
+            converted.push(self.expr(e)?);
+        }
+        Ok(converted)
     }
 
     pub(super) fn boxed(&mut self, expr: sql::Expr) -> Result<Box<Expr>> {

@@ -11,6 +11,7 @@ mod dialect;
 mod dml;
 mod expr;
 mod grouping;
+mod long;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -73,6 +74,19 @@ fn statement_of(
         }
         None => tokens,
     };
+    match long::Rows::of(tokens) {
+        Some(rows) => rows.statement(dialect, converter, text),
+        None => whole_statement(dialect, converter, tokens, text),
+    }
+}
+
+/// What sqlparser makes of all tokens at once.
+fn whole_statement(
+    dialect: &LedgerstoneDialect,
+    converter: &mut Converter,
+    tokens: &[TokenWithSpan],
+    text: &str,
+) -> Result<Statement> {
     let parsed = with_parser(dialect, tokens, text, |parser| {
         // sqlparser reads `TABLE t` as a query but not as a statement.
         if matches!(&parser.peek_token_ref().token, Token::Word(w) if w.keyword == Keyword::TABLE) {

@@ -5,6 +5,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::LedgerstoneDialect;
+use super::long;
 use crate::ast::{DEPTH_MAX, Overriding, Span};
 use crate::error::{QueryError, Result, SqlState};
 
@@ -22,34 +23,43 @@ pub(super) struct StatementTokens {
 
 /// The statements of a text. Every token's span holds byte offsets: line 1 and the offset plus one as the column.
 pub(super) fn statements(dialect: &LedgerstoneDialect, text: &str) -> Result<Vec<StatementTokens>> {
-    let mut raw = Vec::new();
+    let mut tokens = Vec::with_capacity(long::check_text(text)?);
     let mut positions = Positions::new(text);
-    if let Err(e) = Tokenizer::new(dialect, text).tokenize_with_location_into_buf(&mut raw) {
-        let start = raw.last().map_or(e.location, |t| t.span.end.max(e.location));
+    if let Err(e) = Tokenizer::new(dialect, text).tokenize_with_location_into_buf(&mut tokens) {
+        let start = tokens.last().map_or(e.location, |t| t.span.end.max(e.location));
         return Err(tokenizer_error(&e.message, positions.offset(start), text));
     }
-    let mut all = Vec::new();
-    let mut current: Vec<TokenWithSpan> = Vec::new();
-    for mut token in raw {
+    keep_words(&mut tokens, &mut positions, text)?;
+    // From the end, so that the first statement, which mostly is the only one, keeps the place that all had.
+    let mut parts = Vec::new();
+    while let Some(at) = tokens.iter().rposition(|token| token.token == Token::SemiColon) {
+        parts.push(tokens.split_off(at + 1));
+        tokens.truncate(at);
+    }
+    parts.push(tokens);
+    parts.into_iter().rev().filter_map(|part| statement(part).transpose()).collect()
+}
+
+/// Takes out spaces and comments, and puts strings together that go on; in place, for there may be many.
+fn keep_words(tokens: &mut Vec<TokenWithSpan>, positions: &mut Positions<'_>, text: &str) -> Result<()> {
+    let mut kept = 0;
+    for at in 0..tokens.len() {
+        let mut token = std::mem::replace(&mut tokens[at], TokenWithSpan::new_eof());
         if matches!(token.token, Token::Whitespace(_) | Token::EOF) {
             continue;
         }
         token.span.start = location(positions.offset(token.span.start));
         token.span.end = location(positions.offset(token.span.end));
         no_junk(&token, text)?;
-        if let Some(before) = current.last_mut()
-            && goes_on(before, &token, text)
-        {
+        if kept > 0 && goes_on(&mut tokens[kept - 1], &token, text) {
             continue;
         }
-        if token.token == Token::SemiColon {
-            all.extend(statement(std::mem::take(&mut current))?);
-        } else {
-            current.push(token);
-        }
+        tokens[kept] = token;
+        kept += 1;
     }
-    all.extend(statement(current)?);
-    Ok(all)
+    tokens.truncate(kept);
+    tokens.shrink_to_fit();
+    Ok(())
 }
 
 /// The place of a node in bytes, from sqlparser's span; unknown if it has none.
@@ -70,6 +80,7 @@ fn statement(mut tokens: Vec<TokenWithSpan>) -> Result<Option<StatementTokens>> 
     let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return Ok(None) };
     let span = span(first.span).to(span_of(last));
     let heavy = is_heavy(&tokens)?;
+    long::check_statement(&tokens)?;
     versions(&mut tokens);
     Ok(Some(StatementTokens { tokens, span, heavy }))
 }

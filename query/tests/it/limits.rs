@@ -264,3 +264,33 @@ fn scroll_cursors_of_a_session_are_bounded_together() {
         assert_eq!(answer(&mut s, &text), shown, "{text}");
     }
 }
+
+#[test]
+fn too_many_columns_are_refused_before_any_is_bound() {
+    let memory = Memory::new(10);
+    let mut s = memory.session();
+    told(&mut s, "CREATE TABLE t (id int)").unwrap();
+    let many = |first: &str| format!("{first}{}", ", 1".repeat(1_664));
+    for (text, code) in [
+        (format!("SELECT {}", many("no_such_column")), "54011"),
+        (format!("INSERT INTO t VALUES (1) RETURNING {}", many("no_such_column")), "54011"),
+        (format!("SELECT no_such_column{}", ", 1".repeat(1_663)), "42703"),
+    ] {
+        assert_eq!(answer(&mut s, &text), code);
+    }
+}
+
+#[test]
+fn an_insert_of_thousands_of_rows_is_one_statement() {
+    let memory = Memory::new(11);
+    let mut s = memory.session();
+    told(&mut s, "CREATE TABLE t (id int PRIMARY KEY, v text, n numeric DEFAULT 7)").unwrap();
+    let rows: Vec<String> = (0..5_000).map(|n| format!("({n}, 'v(,{n}', DEFAULT)")).collect();
+    let insert = format!("INSERT INTO t (id, v, n) VALUES {} ON CONFLICT (id) DO NOTHING", rows.join(", "));
+    assert_eq!(answer(&mut s, &insert), "INSERT 0 5000");
+    assert_eq!(
+        answer(&mut s, "SELECT count(*), sum(id), sum(n), max(v) FROM t"),
+        "5000|12497500|35000|v(,999 SELECT 1"
+    );
+    assert_eq!(answer(&mut s, &format!("SELECT {}1", "1,".repeat(1 << 19))), "54000");
+}
