@@ -14,6 +14,7 @@ pub(crate) mod size;
 mod statistics;
 mod system;
 pub mod table;
+mod template;
 mod text;
 pub mod time;
 mod time_pattern;
@@ -216,11 +217,12 @@ pub(crate) mod ty {
     pub const R_JSONB: Returns = Returns::Type(SqlType::Jsonb);
 }
 
-fn families() -> [&'static [Scalar]; 12] {
+fn families() -> [&'static [Scalar]; 13] {
     [
         text::FUNCTIONS,
         math::FUNCTIONS,
         time::FUNCTIONS,
+        template::FUNCTIONS,
         json::FUNCTIONS,
         array::FUNCTIONS,
         pattern::FUNCTIONS,

@@ -52,10 +52,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
                 .hint("Timestamps look like 2020-05-04T03:02:01.500Z.")),
         }
     }),
-    strict("to_timestamp", &[TEXT, TEXT], R_ION, |_, a| {
-        let t = time_pattern::parse(text_at(a, 0)?, text_at(a, 1)?)?;
-        Ok(Some(Value::Timestamp(t)))
-    }),
+    // The one with a pattern stands beside PostgreSQL's of that name, in `template`.
     strict("date_add", &[TEXT, INT8, ANY], R_ION, |_, a| date_add(a)),
     strict("date_diff", &[TEXT, ANY, ANY], of(SqlType::Int8), |_, a| date_diff(a)),
     strict("ledgerstone_extract", &[TEXT, ANY], R_ION, |_, a| extract(a)),

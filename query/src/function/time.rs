@@ -85,7 +85,6 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("ledgerstone_time_minus", &[TIME, INTERVAL], R_TIME, |_, a| {
         some_text(time_of_day::format(of_day(time_at(a, 0)?.saturating_sub(interval(a, 1)?.micros))))
     }),
-    strict("to_char", &[TIME, TEXT], R_TEXT, |_, a| to_char_time(time_at(a, 0)?, text_at(a, 1)?)),
     strict("date_trunc", &[TEXT, TIMESTAMPTZ, TEXT], R_TIMESTAMPTZ, |_, a| {
         // Judges the zone, of which only UTC keeps the meaning of a day.
         if zone(&[a.get(2).cloned().flatten(), a.get(1).cloned().flatten()], true)?
@@ -128,8 +127,6 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         }
         Ok(Some(Value::Timestamp(datetime::from_micros(micros as i64, true)?)))
     }),
-    strict("to_char", &[TIMESTAMPTZ, TEXT], R_TEXT, |_, a| to_char_time(micros_at(a, 0)?, text_at(a, 1)?)),
-    strict("to_char", &[TIMESTAMP, TEXT], R_TEXT, |_, a| to_char_time(micros_at(a, 0)?, text_at(a, 1)?)),
     strict("to_char", &[NUMERIC, TEXT], R_TEXT, |_, a| {
         to_char_number(&Num::from_value(value_at(a, 0)?)?, text_at(a, 1)?)
     }),
@@ -304,71 +301,7 @@ pub(super) const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-
-/// The patterns people use most; a letter that is none is copied.
-fn to_char_time(micros: i64, pattern: &str) -> Result<Datum> {
-    let days = micros.div_euclid(datetime::MICROS_PER_DAY);
-    let of_day = micros.rem_euclid(datetime::MICROS_PER_DAY);
-    let (year, month, day) = datetime::civil_from_days(days);
-    let (hour, minute, second) = (of_day / 3_600_000_000, of_day / 60_000_000 % 60, of_day / 1_000_000 % 60);
-    let month_name = MONTHS[(month - 1).clamp(0, 11) as usize];
-    let day_name = DAYS[(days + 4).rem_euclid(7) as usize];
-    let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
-    let (mut out, mut rest) = (String::new(), pattern);
-    'next: while let Some(c) = rest.chars().next() {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let (inside, after) = quoted.split_once('"').unwrap_or((quoted, ""));
-            out.push_str(inside);
-            rest = after;
-            continue;
-        }
-        let known: [(&str, String); 32] = [
-            ("YYYY", format!("{year:04}")),
-            ("yyyy", format!("{year:04}")),
-            ("HH24", format!("{hour:02}")),
-            ("hh24", format!("{hour:02}")),
-            ("HH12", format!("{twelve:02}")),
-            ("Month", format!("{month_name:<9}")),
-            ("MONTH", format!("{:<9}", month_name.to_uppercase())),
-            ("month", format!("{:<9}", month_name.to_lowercase())),
-            ("WW", format!("{:02}", (days - datetime::days_from_civil(year, 1, 1)) / 7 + 1)),
-            ("Q", ((month - 1) / 3 + 1).to_string()),
-            ("Day", format!("{day_name:<9}")),
-            ("DAY", format!("{:<9}", day_name.to_uppercase())),
-            ("DDD", format!("{:03}", days - datetime::days_from_civil(year, 1, 1) + 1)),
-            ("Mon", month_name[..3].to_owned()),
-            ("MON", month_name[..3].to_uppercase()),
-            ("mon", month_name[..3].to_lowercase()),
-            ("Dy", day_name[..3].to_owned()),
-            ("DY", day_name[..3].to_uppercase()),
-            ("YY", format!("{:02}", year % 100)),
-            ("MM", format!("{month:02}")),
-            ("mm", format!("{month:02}")),
-            ("DD", format!("{day:02}")),
-            ("dd", format!("{day:02}")),
-            ("HH", format!("{twelve:02}")),
-            ("MI", format!("{minute:02}")),
-            ("mi", format!("{minute:02}")),
-            ("SS", format!("{second:02}")),
-            ("ss", format!("{second:02}")),
-            ("MS", format!("{:03}", of_day / 1000 % 1000)),
-            ("US", format!("{:06}", of_day % 1_000_000)),
-            ("AM", if hour < 12 { "AM" } else { "PM" }.to_owned()),
-            ("Q", ((month - 1) / 3 + 1).to_string()),
-        ];
-        for (name, text) in &known {
-            if let Some(after) = rest.strip_prefix(name) {
-                out.push_str(text);
-                rest = after;
-                continue 'next;
-            }
-        }
-        out.push(c);
-        rest = &rest[c.len_utf8()..];
-    }
-    some_text(out)
-}
+pub(super) const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// Digits (`9`, `0`), point, groups (`,`) and `FM`; anything else is refused rather than shown wrong.
 fn to_char_number(n: &Num, pattern: &str) -> Result<Datum> {

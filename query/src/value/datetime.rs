@@ -181,6 +181,15 @@ pub fn from_micros(micros: i64, zoned: bool) -> Result<Timestamp> {
     Ok(t)
 }
 
+/// Rounded to so many digits of a second, as PostgreSQL does it: away from the beginning of 2000.
+pub fn round_to_digits(micros: i64, digits: u8) -> i64 {
+    const BEGINNING: i64 = 946_684_800_000_000;
+    let unit = 10_i64.pow(6 - u32::from(digits.min(6)));
+    let from = micros.saturating_sub(BEGINNING);
+    let rounded = (from.saturating_abs().saturating_add(unit / 2)) / unit * unit;
+    BEGINNING.saturating_add(if from < 0 { -rounded } else { rounded })
+}
+
 /// Milliseconds since 1970 as `timestamptz`, three digits kept (metadata's txTime).
 pub fn from_millis(ms: i64) -> Result<Timestamp> {
     let mut t = from_micros(ms.saturating_mul(1000), true)?;

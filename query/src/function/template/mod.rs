@@ -1,0 +1,109 @@
+//! Formatting by template patterns: `to_char`, `to_date` and `to_timestamp` (PostgreSQL 15 manual, 9.8
+//! "Data Type Formatting Functions").
+
+mod date_in;
+mod date_out;
+mod date_pattern;
+mod julian;
+#[cfg(test)]
+mod tests;
+
+use ledgerstone_digest::ion::Value;
+
+use self::date_out::Moment;
+use self::date_pattern::Case;
+use super::ty::{INTERVAL, R_TEXT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of};
+use super::{Scalar, TEXT_BYTES_MAX, micros_at, some_text, strict, text_at, time_pattern, too_long, value_at, wrong};
+use crate::bind::plan::Datum;
+use crate::error::{QueryError, Result, SqlState};
+use crate::types::SqlType;
+use crate::value::datetime::{self, Interval};
+use crate::value::time_of_day;
+
+pub(super) static FUNCTIONS: &[Scalar] = &[
+    strict("to_char", &[TIMESTAMPTZ, TEXT], R_TEXT, |_, a| moment(&Moment::of_timestamp(micros_at(a, 0)?, true), a)),
+    strict("to_char", &[TIMESTAMP, TEXT], R_TEXT, |_, a| moment(&Moment::of_timestamp(micros_at(a, 0)?, false), a)),
+    strict("to_char", &[INTERVAL, TEXT], R_TEXT, |_, a| {
+        let interval = Interval::from_value(value_at(a, 0)?).ok_or_else(|| wrong(0, "an interval"))?;
+        moment(&Moment::of_interval(interval), a)
+    }),
+    strict("to_char", &[TIME, TEXT], R_TEXT, |_, a| {
+        let micros = time_of_day::micros_of(text_at(a, 0)?)?;
+        moment(&Moment::of_interval(Interval { micros, ..Interval::default() }), a)
+    }),
+    strict("to_date", &[TEXT, TEXT], of(SqlType::Date), |_, a| {
+        let read = date_in::read(text_at(a, 0)?, text_at(a, 1)?)?;
+        Ok(Some(Value::Timestamp(datetime::date_from_days(read.days())?)))
+    }),
+    // In PartiQL it is QLDB's, whose patterns are others.
+    strict("to_timestamp", &[TEXT, TEXT], of(SqlType::TimestampTz), |c, a| {
+        if c.partiql {
+            return Ok(Some(Value::Timestamp(time_pattern::parse(text_at(a, 0)?, text_at(a, 1)?)?)));
+        }
+        let read = date_in::read(text_at(a, 0)?, text_at(a, 1)?)?;
+        Ok(Some(Value::Timestamp(datetime::from_micros(read.timestamp()?, true)?)))
+    }),
+];
+
+fn moment(moment: &Moment, a: &[Datum]) -> Result<Datum> {
+    match text_at(a, 1)? {
+        "" => Ok(None),
+        pattern => some_text(moment.format(pattern)?),
+    }
+}
+
+/// What has been formatted so far. A part of it may be a pattern's length of digits, at most.
+struct Output(String);
+
+impl Output {
+    fn new() -> Output {
+        Output(String::new())
+    }
+
+    fn push(&mut self, c: char) {
+        self.0.push(c);
+    }
+
+    fn push_str(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.0.len() > TEXT_BYTES_MAX { Err(too_long()) } else { Ok(()) }
+    }
+
+    fn into_text(self) -> String {
+        self.0
+    }
+}
+
+/// `st`, `nd`, `rd` or `th`, as the number ends.
+fn ordinal(number: &str, case: Case) -> Result<&'static str> {
+    let mut last = number.bytes().rev();
+    let (ones, tens) = (last.next(), last.next());
+    let (lower, upper) = match ones {
+        // What did not fit, and what is no number at all.
+        None => ("", ""),
+        Some(b) if !b.is_ascii_digit() => {
+            let message = format!("\"{number}\" is not a number");
+            return Err(QueryError::new(SqlState::INVALID_TEXT_REPRESENTATION, message)
+                .hint("Give the pattern a 9 for each digit."));
+        }
+        _ if tens == Some(b'1') => ("th", "TH"),
+        Some(b'1') => ("st", "ST"),
+        Some(b'2') => ("nd", "ND"),
+        Some(b'3') => ("rd", "RD"),
+        _ => ("th", "TH"),
+    };
+    Ok(if case == Case::Upper { upper } else { lower })
+}
+
+/// Bytes of the character that begins with this one.
+fn character_width(first: Option<u8>) -> usize {
+    match first {
+        Some(0xc0..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..=0xf7) => 4,
+        _ => 1,
+    }
+}
