@@ -44,16 +44,37 @@ select 40000::int2;
 select 1::text, 1.50::text, 1e20::float8::text, 1e-7::float8::text, 123456789012345678::float8::text;
 select 1.0::float4, 16777217::float4, 3.4e38::float4, 1e-45::float4;
 select to_char(1234.5, '9,999.99'), to_char(-1234.5, '9999.9'), to_char(12, '0000'), to_char(0.5, '0.99');
--- differs: patterns of 9, 0, comma, point and FM alone are known; others are refused
 select to_char(1234567, '9G999G999');
 select to_char(12, 'FM999');
 select to_char(12.5, 'FM990.00');
--- differs: patterns of 9, 0, comma, point and FM alone are known; others are refused
 select to_char(-5, 'S99'), to_char(5, 'MI99'), to_char(12, '99th'), to_char(123, 'RN');
--- differs: patterns of 9, 0, comma, point and FM alone are known; others are refused
 select to_char(485, '"Good number:"999'), to_char(-12, '99PR'), to_char(12345, '99');
--- differs: the function is missing
 select to_number('12,454.8-', '99G999D9S'), to_number('1,234.5', '9,999.9'), to_number('-12', '99');
+select to_char(-485, '9999'), to_char(-485, 'FM9999'), to_char(-485, '9999S'), to_char(485, '9999S'), to_char(-485, 'SG999'), to_char(485, 'PL999'), to_char(-485, '999MI'), to_char(485, 'FM999MI'), to_char(-485, 'FM999PR');
+select to_char(0.1, '0.9'), to_char(-0.1, '99.99'), to_char(-0.1, 'FM9.99'), to_char(-0.1, 'FM90.99'), to_char(12, '9990999.9'), to_char(12, 'FM9990999.9'), to_char(148.5, '999D999'), to_char(148.5, 'FM999.990'), to_char(0, 'FM9.9');
+select to_char(1485, '9,999'), to_char(1485, '9G999'), to_char(3148.5, '9G999D999'), to_char(148.5, 'L999'), to_char(123456, '9,9,9,9,9,9');
+select to_char(485, 'RN'), to_char(5.2, 'FMRN'), to_char(0, 'RN'), to_char(4000, 'FMrn'), to_char(1994, 'FMrn'), to_char(482, '999th'), to_char(1, 'FM9TH'), to_char(-1, '9th');
+select to_char(12, '99V999'), to_char(12.4, '99V999'), to_char(12.45, '99V9'), to_char(0.0004859, '9.99EEEE'), to_char(-1234567, '9.999EEEE'), to_char(1e300::float8, '9.9EEEE');
+select to_char(485.8, '"Pre:"999" Post:" .999'), to_char(12, '9\"9'), to_char(12, '"\"9"99'), to_char(1, ''), to_char(12, 'x99é');
+select to_char('NaN'::float8, '999.99'), to_char('Infinity'::float8, '9999999999'), to_char('-Infinity'::float8, '99.9EEEE'), to_char(0.1::float4, '9.99999999'), to_char(123456789012345678::int8, '999G999G999G999G999G999');
+select to_char(1.5::float8, '9'), to_char(2.5::float8, '9'), to_char(2.5, '9'), to_char(-0.4, '9'), to_char(-0.4::float8, '9'), to_char(99.996, '99.99'), to_char(1000, '999'), to_char(-1000, 'FM999');
+select to_char(5::int2, '9'), to_char(7, '00'), to_char(7, 'FM00'), to_char(1234.5678, 'FM9999.99'), to_char(1234.5, 'FM9999.00'), to_char(1234, 'FM9999.99');
+select to_char(1, '9.9.9');
+select to_char(1, 'S9S');
+select to_char(1, '9PR9');
+select to_char(1, '9EEEE9');
+select to_char(1, 'FM9EEEE');
+select to_char(1, '9V9.9');
+-- differs: an integer that does not fit is refused, as PostgreSQL refuses it for bigint; for integer it answers -10
+select to_char(2147483647, '9V9');
+select to_char(3000000000, 'RN');
+select to_number('-34,338,492', '99G999G999'), to_number('<564646.654564>', '999999.999999PR'), to_number('0.00001-', '9.999999S'), to_number('5.01-', 'FM9.999999MI'), to_number(' 34 ', '99'), to_number('123456', '999G999');
+select to_number('$1,234.56', 'L9,999.99'), to_number('1234.56', 'L9,999.99'), to_number('42nd', '99th'), to_number('4 5', '9 9'), to_number('15', '9V9'), to_number('12.3', '99'), to_number('', '9') is null as e;
+select to_number('12', ''), to_number(null, '9');
+select to_number('x', '9');
+select to_number('1234', '99');
+select to_number('12', '9EEEE');
+select to_number('XII', 'RN');
 select width_bucket(5.35, 0.024, 10.06, 5);
 select scale(1.50), min_scale(1.50), trim_scale(1.50);
 select numeric '1e-3';

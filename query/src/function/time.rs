@@ -3,9 +3,7 @@
 use ledgerstone_digest::ion::{Precision, Value};
 use num_bigint::BigInt;
 
-use super::ty::{
-    ANY, DATE, FLOAT8, INT4, INTERVAL, NUMERIC, R_FLOAT8, R_NUMERIC, R_TEXT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of,
-};
+use super::ty::{ANY, DATE, FLOAT8, INT4, INTERVAL, R_FLOAT8, R_NUMERIC, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of};
 use super::{Call, Returns, Scalar, float_at, int_at, lenient, micros_at, some_text, strict, text_at, value_at, wrong};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
@@ -127,10 +125,6 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         }
         Ok(Some(Value::Timestamp(datetime::from_micros(micros as i64, true)?)))
     }),
-    strict("to_char", &[NUMERIC, TEXT], R_TEXT, |_, a| {
-        to_char_number(&Num::from_value(value_at(a, 0)?)?, text_at(a, 1)?)
-    }),
-    strict("to_char", &[FLOAT8, TEXT], R_TEXT, |_, a| to_char_number(&Num::from_f64(float_at(a, 0)?)?, text_at(a, 1)?)),
     strict("timezone", &[TEXT, TIMESTAMPTZ], R_TIMESTAMP, |_, a| zone(a, true)),
     strict("timezone", &[TEXT, TIMESTAMP], R_TIMESTAMPTZ, |_, a| zone(a, false)),
     strict("justify_days", &[INTERVAL], R_INTERVAL, |_, a| {
@@ -302,60 +296,3 @@ pub(super) const MONTHS: [&str; 12] = [
     "December",
 ];
 pub(super) const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-
-/// Digits (`9`, `0`), point, groups (`,`) and `FM`; anything else is refused rather than shown wrong.
-fn to_char_number(n: &Num, pattern: &str) -> Result<Datum> {
-    let (fill, body) = match pattern.strip_prefix("FM") {
-        Some(body) => (false, body),
-        None => (true, pattern),
-    };
-    let (whole, fraction) = body.split_once('.').unwrap_or((body, ""));
-    let point = body.contains('.');
-    if !whole.chars().all(|c| matches!(c, '9' | '0' | ',')) || !fraction.chars().all(|c| matches!(c, '9' | '0')) {
-        return Err(QueryError::unsupported("this pattern of to_char()")
-            .hint("Patterns of 9, 0, comma, point and FM are known."));
-    }
-    let rounded = n.round(fraction.len() as u32)?;
-    let text = rounded.coefficient.magnitude().to_string();
-    let text = format!("{text:0>width$}", width = fraction.len() + 1);
-    let (digits, decimals) = text.split_at(text.len() - fraction.len());
-    let digits = if digits == "0" && !whole.contains('0') && fraction.is_empty() {
-        "0"
-    } else if digits == "0" {
-        ""
-    } else {
-        digits
-    };
-    let places = whole.chars().filter(|c| *c != ',').count();
-    if digits.len() > places {
-        return some_text(body.replace(['9', '0'], "#"));
-    }
-    let mut out: Vec<char> = Vec::new();
-    let mut left = digits.chars().rev();
-    let first_zero = whole.find('0');
-    for (at, c) in whole.char_indices().rev() {
-        match (c, left.clone().next()) {
-            (',', Some(_)) => out.push(','),
-            (',', None) => out.push(if first_zero.is_some_and(|z| z < at) { ',' } else { ' ' }),
-            (_, Some(_)) => out.extend(left.next()),
-            (_, None) => out.push(if first_zero.is_some_and(|z| z <= at) { '0' } else { ' ' }),
-        }
-    }
-    let mut shown: String = out.into_iter().rev().collect();
-    if point {
-        shown.push('.');
-        shown.push_str(decimals);
-    }
-    let trimmed = shown.trim_start().to_owned();
-    let sign = if rounded.is_negative() { "-" } else { "" };
-    if !fill {
-        // Zeros at the end go where the pattern has a 9.
-        let most = fraction.len() - fraction.trim_end_matches('9').len();
-        let zeros = trimmed.len() - trimmed.trim_end_matches('0').len();
-        let gone = if point { zeros.min(most) } else { 0 };
-        let text = trimmed.get(..trimmed.len() - gone).unwrap_or_default();
-        return some_text(format!("{sign}{text}"));
-    }
-    let width = shown.chars().count() + 1;
-    some_text(format!("{:>width$}", format!("{sign}{trimmed}")))
-}

@@ -1,10 +1,13 @@
-//! Formatting by template patterns: `to_char`, `to_date` and `to_timestamp` (PostgreSQL 15 manual, 9.8
+//! Formatting by template patterns: `to_char`, `to_date`, `to_timestamp` and `to_number` (PostgreSQL 15 manual, 9.8
 //! "Data Type Formatting Functions").
 
 mod date_in;
 mod date_out;
 mod date_pattern;
 mod julian;
+mod number_in;
+mod number_out;
+mod number_pattern;
 #[cfg(test)]
 mod tests;
 
@@ -12,13 +15,20 @@ use ledgerstone_digest::ion::Value;
 
 use self::date_out::Moment;
 use self::date_pattern::Case;
-use super::ty::{INTERVAL, R_TEXT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of};
-use super::{Scalar, TEXT_BYTES_MAX, micros_at, some_text, strict, text_at, time_pattern, too_long, value_at, wrong};
+use self::number_out::Number;
+use super::ty::{FLOAT8, INT4, INT8, INTERVAL, NUMERIC, R_NUMERIC, R_TEXT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of};
+use super::{
+    Arg, Scalar, TEXT_BYTES_MAX, float_at, int_at, micros_at, some_text, strict, text_at, time_pattern, too_long,
+    value_at, wrong,
+};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
 use crate::value::datetime::{self, Interval};
+use crate::value::numeric::Num;
 use crate::value::time_of_day;
+
+const FLOAT4: Arg = Arg::Type(SqlType::Float4);
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("to_char", &[TIMESTAMPTZ, TEXT], R_TEXT, |_, a| moment(&Moment::of_timestamp(micros_at(a, 0)?, true), a)),
@@ -30,6 +40,18 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("to_char", &[TIME, TEXT], R_TEXT, |_, a| {
         let micros = time_of_day::micros_of(text_at(a, 0)?)?;
         moment(&Moment::of_interval(Interval { micros, ..Interval::default() }), a)
+    }),
+    strict("to_char", &[INT4, TEXT], R_TEXT, |_, a| match i32::try_from(int_at(a, 0)?) {
+        Ok(i) => number(&Number::Int4(i), a),
+        Err(_) => number(&Number::Int8(int_at(a, 0)?), a),
+    }),
+    strict("to_char", &[INT8, TEXT], R_TEXT, |_, a| number(&Number::Int8(int_at(a, 0)?), a)),
+    strict("to_char", &[NUMERIC, TEXT], R_TEXT, |_, a| number(&Number::Numeric(Num::from_value(value_at(a, 0)?)?), a)),
+    strict("to_char", &[FLOAT8, TEXT], R_TEXT, |_, a| number(&Number::Float(float_at(a, 0)?, 15), a)),
+    strict("to_char", &[FLOAT4, TEXT], R_TEXT, |_, a| number(&Number::Float(float_at(a, 0)?, 6), a)),
+    strict("to_number", &[TEXT, TEXT], R_NUMERIC, |_, a| match text_at(a, 1)? {
+        "" => Ok(None),
+        pattern => Ok(Some(number_in::read(text_at(a, 0)?, pattern)?.to_value())),
     }),
     strict("to_date", &[TEXT, TEXT], of(SqlType::Date), |_, a| {
         let read = date_in::read(text_at(a, 0)?, text_at(a, 1)?)?;
@@ -50,6 +72,10 @@ fn moment(moment: &Moment, a: &[Datum]) -> Result<Datum> {
         "" => Ok(None),
         pattern => some_text(moment.format(pattern)?),
     }
+}
+
+fn number(number: &Number, a: &[Datum]) -> Result<Datum> {
+    some_text(number_out::format(number, text_at(a, 1)?)?)
 }
 
 /// What has been formatted so far. A part of it may be a pattern's length of digits, at most.

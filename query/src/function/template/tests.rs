@@ -88,6 +88,40 @@ const DATE_WORDS: &[&str] = &[
     "9",
 ];
 
+const NUMBER_WORDS: &[&str] = &[
+    "9",
+    "9",
+    "9",
+    "0",
+    "0",
+    ".",
+    "D",
+    ",",
+    "G",
+    "S",
+    "MI",
+    "PL",
+    "SG",
+    "PR",
+    "RN",
+    "rn",
+    "TH",
+    "th",
+    "V",
+    "EEEE",
+    "FM",
+    "L",
+    "B",
+    "C",
+    "\"",
+    "\\",
+    " ",
+    "x",
+    "é",
+    "日本",
+    "\u{1F600}",
+];
+
 const TEXTS: &[&str] = &[
     "2020",
     "1",
@@ -135,6 +169,7 @@ fn any_pattern_and_any_value_have_an_answer_or_a_typed_error() {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let pattern = random.join(DATE_WORDS, 8);
         let text = random.join(TEXTS, 9);
+        let numeric_pattern = random.join(NUMBER_WORDS, 10);
         let edge = [i64::MIN, i64::MAX, -62_135_596_800_000_000, 253_402_300_799_999_999, 0, random.0 as i64];
         let micros = edge[random.below(edge.len())];
         let interval = Interval {
@@ -142,12 +177,24 @@ fn any_pattern_and_any_value_have_an_answer_or_a_typed_error() {
             days: [i32::MIN, i32::MAX, 0, 5][random.below(4)],
             micros,
         };
-        let shown = format!("{pattern:?} {text:?} {micros} {interval:?}");
+        let shown = format!("{pattern:?} {numeric_pattern:?} {text:?} {micros} {interval:?}");
         typed(seed, &shown, Moment::of_interval(interval).format(&pattern).map(drop));
         typed(seed, &shown, Moment::of_timestamp(micros, true).format(&pattern).map(drop));
         let date = date_in::read(&text, &pattern)
             .and_then(|read| datetime::date_from_days(read.days()).and_then(|_| read.timestamp()));
         typed(seed, &shown, date.map(drop));
+        typed(seed, &shown, number_in::read(&text, &numeric_pattern).map(drop));
+        let float = [f64::NAN, f64::INFINITY, f64::MIN, 5e-324, -0.0, f64::from_bits(random.0)][random.below(6)];
+        let large = Num::new(num_bigint::BigInt::from(random.0 as i64), random.below(30) as u32);
+        for number in [
+            Number::Int4(random.0 as i32),
+            Number::Int8(micros),
+            Number::Float(float, 15),
+            Number::Float(float, 6),
+            Number::Numeric(large),
+        ] {
+            typed(seed, &shown, number_out::format(&number, &numeric_pattern).map(drop));
+        }
     }
 }
 
@@ -157,6 +204,12 @@ fn long_patterns_make_long_answers_up_to_a_limit() {
     assert_eq!(moment.format(&"J".repeat(100_000)).unwrap().len(), 700_000);
     let too_long = moment.format(&"J".repeat(3_000_000)).unwrap_err();
     assert_eq!(too_long.code, SqlState::PROGRAM_LIMIT_EXCEEDED);
+    for pattern in ["9".repeat(1 << 17), format!("9V{}", "9".repeat(1 << 17)), format!("9.{}EEEE", "9".repeat(1 << 17))]
+    {
+        for number in [Number::Int4(1), Number::Float(1.5, 15), Number::Numeric(Num::from_i64(1))] {
+            typed(0, "long", number_out::format(&number, &pattern).map(drop));
+        }
+    }
 }
 
 #[test]
@@ -234,5 +287,52 @@ fn texts_that_a_pattern_cannot_read_say_why() {
         ("2020 UTC", "YYYY TZ", "0A000"),
     ] {
         assert_eq!(date_in::read(text, pattern).err().map(|e| e.code.as_str()), Some(code), "{text} by {pattern}");
+    }
+}
+
+#[test]
+fn numbers_are_shown_as_postgresql_shows_them() {
+    for (number, pattern, expected) in [
+        ("1485", "9G999D99", " 1,485.00"),
+        ("-0.1", "99.99", "  -.10"),
+        ("-0.1", "FM9.99", "-.1"),
+        ("0", "FM9.9", "0."),
+        ("12", "FM9990999.9", "0012."),
+        ("-485", "9999S", " 485-"),
+        ("-485", "999PR", "<485>"),
+        ("485", "\"Good number:\"999", "Good number: 485"),
+        ("485", "RN", "        CDLXXXV"),
+        ("482", "999th", " 482nd"),
+        ("12.45", "99V9", " 125"),
+        ("0.0004859", "9.99EEEE", " 4.86e-04"),
+        ("9.96", "9.9EEEE", " 10.0e+00"),
+        ("1000", "9,99", " #,##"),
+        ("1485", "L9999", "  1485"),
+    ] {
+        let n = Number::Numeric(crate::value::numeric::parse(number).unwrap());
+        assert_eq!(number_out::format(&n, pattern).unwrap(), expected, "{number} as {pattern}");
+    }
+    for pattern in ["9.9.9", "S9S", "9PR9", "9EEEE9", "FM9EEEE", "9V9.9", "MI9S"] {
+        let error = number_out::format(&Number::Int4(1), pattern).unwrap_err();
+        assert!(error.code == SqlState::SYNTAX_ERROR && error.hint.is_some(), "{pattern}");
+    }
+}
+
+#[test]
+fn texts_are_read_as_numbers_by_patterns() {
+    for (text, pattern, expected) in [
+        ("12,454.8-", "99G999D9S", "-12454.8"),
+        ("<564646.654564>", "999999.999999PR", "-564646.654564"),
+        ("5.01-", "FM9.999999MI", "-5.01"),
+        ("$1,234.56", "L9,999.99", "1234.56"),
+        ("42nd", "99th", "42"),
+        ("1234", "99", "12"),
+        ("15", "9V9", "1.5000000000000000"),
+        ("\u{e9}12", "x99", "12"),
+    ] {
+        assert_eq!(number_in::read(text, pattern).unwrap().to_string(), expected, "{text} by {pattern}");
+    }
+    for (text, pattern, code) in [("x", "9", "22P02"), ("XII", "RN", "0A000")] {
+        assert_eq!(number_in::read(text, pattern).err().map(|e| e.code.as_str()), Some(code), "{text} by {pattern}");
     }
 }
