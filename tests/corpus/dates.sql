@@ -89,10 +89,15 @@ select sum(i), avg(i) from (values (interval '1 hour'), (interval '2 hours')) t(
 select date '2020-01-01' < timestamp '2020-01-01 00:00:01', date '2020-01-01' = timestamp '2020-01-01';
 select '2020-01-01'::timestamp::date, '2020-01-01 10:00'::timestamp::text, '2020-01-01'::date::timestamptz;
 select timestamp 'epoch', date '1970-01-01' - 1, '19990108'::date;
--- differs: names of months are not read
 select 'January 8, 1999'::date;
--- differs: names of months are not read
 select '1999-Jan-08'::date;
+select '08-Jan-1999'::date, 'Jan-08-99'::date, '8 january 1999'::date, '1999 Jan 8'::date, 'Mon Jan 8 1999'::date, '1/8/1999'::date, '1/8/70'::date, '8Jan1999'::date;
+select timestamp 'Mon Jan 8 04:05:06.789 1999', timestamptz 'Jan 8, 1999 4:05 PM +02', timestamp '1999-01-08 12:30 am', timestamp 'Friday, 8 Jan 99 04:05', timestamp '1999-01-08 04:05+02', time '04:05 PM';
+select 'January 8'::date;
+select 'Januar 8, 1999'::date;
+select 'January 32, 1999'::date;
+select '13/13/1999'::date;
+select timestamp '1/8/1999 13:00 PM';
 -- differs: there is no infinite timestamp
 select 'infinity'::timestamp;
 select 'today'::date = current_date, 'now'::timestamp is not null;

@@ -330,20 +330,52 @@ pub struct Parsed {
     /// Microseconds since 1970 in UTC if an offset was given, otherwise local.
     pub micros: i64,
     pub zoned: bool,
+    /// Seconds east of UTC that the text has said.
+    pub offset_seconds: i64,
 }
 
-/// Date, or date and time, as PostgreSQL reads ISO texts; `now_micros` is for `now`, `today` and the like.
+impl Parsed {
+    fn at(micros: i64) -> Parsed {
+        Parsed { micros, zoned: true, offset_seconds: 0 }
+    }
+
+    /// Microseconds since 1970 of what the text says, whatever its offset.
+    pub fn local_micros(&self) -> i64 {
+        self.micros.saturating_add(self.offset_seconds * MICROS_PER_SECOND)
+    }
+
+    /// The same in whole days.
+    pub fn local_days(&self) -> i64 {
+        self.local_micros().div_euclid(MICROS_PER_DAY)
+    }
+}
+
+/// Date, or date and time, as PostgreSQL reads texts; `now_micros` is for `now`, `today` and the like.
 pub fn parse(text: &str, now_micros: i64) -> Result<Parsed, ParseError> {
     let text = text.trim();
     let today = now_micros - now_micros.rem_euclid(MICROS_PER_DAY);
     match text.to_ascii_lowercase().as_str() {
-        "now" => return Ok(Parsed { micros: now_micros, zoned: true }),
-        "today" => return Ok(Parsed { micros: today, zoned: true }),
-        "tomorrow" => return Ok(Parsed { micros: today + MICROS_PER_DAY, zoned: true }),
-        "yesterday" => return Ok(Parsed { micros: today - MICROS_PER_DAY, zoned: true }),
-        "epoch" => return Ok(Parsed { micros: 0, zoned: true }),
+        "now" => return Ok(Parsed::at(now_micros)),
+        "today" => return Ok(Parsed::at(today)),
+        "tomorrow" => return Ok(Parsed::at(today + MICROS_PER_DAY)),
+        "yesterday" => return Ok(Parsed::at(today - MICROS_PER_DAY)),
+        "epoch" => return Ok(Parsed::at(0)),
         _ => {}
     }
+    match parse_iso(text) {
+        Err(ParseError::Syntax) => super::date_words::parse(text),
+        answer => answer,
+    }
+}
+
+/// A time of the day, as far as the text goes.
+pub(super) fn parse_time(text: &str) -> Result<i64, ParseError> {
+    let mut cursor = Cursor { bytes: text.as_bytes(), at: 0 };
+    let micros = cursor.time()?;
+    if cursor.at == cursor.bytes.len() { Ok(micros) } else { Err(ParseError::Syntax) }
+}
+
+fn parse_iso(text: &str) -> Result<Parsed, ParseError> {
     let mut cursor = Cursor { bytes: text.as_bytes(), at: 0 };
     let (year, width) = cursor.number().ok_or(ParseError::Syntax)?;
     let (year, month, day) = if width == 8 {
@@ -363,21 +395,21 @@ pub fn parse(text: &str, now_micros: i64) -> Result<Parsed, ParseError> {
         return Err(ParseError::Field);
     }
     let mut micros = days_from_civil(year, month, day) * MICROS_PER_DAY;
-    let mut zoned = false;
+    let (mut zoned, mut offset_seconds) = (false, 0);
     let gap = cursor.eat(b'T') | cursor.eat(b't') | cursor.spaces();
     if gap && cursor.peek().is_some_and(|b| b.is_ascii_digit()) {
         micros += cursor.time()?;
         cursor.spaces();
     }
     if let Some(offset) = cursor.offset()? {
-        zoned = true;
+        (zoned, offset_seconds) = (true, offset);
         micros -= offset * MICROS_PER_SECOND;
     }
     cursor.spaces();
     if cursor.at != cursor.bytes.len() {
         return Err(ParseError::Syntax);
     }
-    Ok(Parsed { micros, zoned })
+    Ok(Parsed { micros, zoned, offset_seconds })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

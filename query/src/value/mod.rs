@@ -2,6 +2,7 @@
 
 pub mod cast;
 pub mod compare;
+mod date_words;
 pub mod datetime;
 mod datetime_text;
 pub mod json;

@@ -278,12 +278,12 @@ pub fn parse(text: &str, ty: &SqlType, now_micros: i64) -> Result<Value> {
         SqlType::Date => {
             let parsed = datetime::parse(text, now_micros).map_err(|e| e.into_query_error("date", text))?;
             // A date is what the text says, whatever its offset.
-            let local = datetime::parse(text.get(..10).unwrap_or(text), now_micros).unwrap_or(parsed);
-            Value::Timestamp(datetime::date_from_days(local.micros.div_euclid(datetime::MICROS_PER_DAY))?)
+            Value::Timestamp(datetime::date_from_days(parsed.local_days())?)
         }
         SqlType::Timestamp => {
             let parsed = datetime::parse(text, now_micros).map_err(|e| e.into_query_error("timestamp", text))?;
-            Value::Timestamp(datetime::from_micros(parsed.micros, false)?)
+            // It has no zone; one in the text is passed over, as in PostgreSQL.
+            Value::Timestamp(datetime::from_micros(parsed.local_micros(), false)?)
         }
         SqlType::TimestampTz => {
             let parsed =
