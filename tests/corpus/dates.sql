@@ -108,3 +108,4 @@ select timestamp(0) '2020-01-01 00:00:00.6', '2020-01-01 00:00:00.123456'::times
 select interval '3 hours' > time '02:00';
 select now() - interval '1 hour' < now(), pg_sleep(0);
 select timezone('UTC', timestamp '2020-01-01 12:00'), date_part('epoch', timestamp '1970-01-02');
+select count(*) from (values (timestamp '2024-01-02 03:04')) t(v) where v = '2024-01-02 03:04+02';

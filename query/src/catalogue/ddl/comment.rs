@@ -9,23 +9,24 @@ use crate::ast::{Comment, Commented, Name, TableName};
 use crate::catalogue::virtual_tables::{Relation, relation_named};
 use crate::catalogue::{Table, system_tables};
 use crate::error::{QueryError, Result, SqlState};
+use crate::session::SessionInfo;
 use crate::transaction::Transaction;
 
 const TAG: &str = "COMMENT";
 
-pub(super) fn comment(tx: &mut Transaction, said: &Comment) -> Result<DdlOutcome> {
+pub(super) fn comment(tx: &mut Transaction, said: &Comment, info: &SessionInfo) -> Result<DdlOutcome> {
     let text = said.text.clone();
     check_text(said)?;
     match &said.on {
-        Commented::Table(name) => match relation(tx, name)? {
+        Commented::Table(name) => match relation(tx, name, info)? {
             Relation::Table(table) => {
                 let id = put_table(tx, Table { comment: text, ..(*table).clone() })?;
                 Ok(DdlOutcome::done(TAG, id))
             }
             other => Err(another_kind(name, "a table", &other)),
         },
-        Commented::Column { table, column } => comment_on_column(tx, table, column, text),
-        Commented::Index(name) => match relation(tx, name)? {
+        Commented::Column { table, column } => comment_on_column(tx, table, column, text, info),
+        Commented::Index(name) => match relation(tx, name, info)? {
             Relation::Index(table, index) => {
                 comment_on_index(tx, index.id, text)?;
                 Ok(DdlOutcome::done(TAG, table.id))
@@ -33,7 +34,7 @@ pub(super) fn comment(tx: &mut Transaction, said: &Comment) -> Result<DdlOutcome
             other => Err(another_kind(name, "an index", &other)),
         },
         Commented::View(name) => {
-            let found = relation(tx, name)?;
+            let found = relation(tx, name, info)?;
             Err(another_kind(name, "a view", &found))
         }
         Commented::Database(name) => comment_on_ledger(tx, name, text),
@@ -54,8 +55,9 @@ fn comment_on_column(
     name: &TableName,
     column: &Name,
     text: Option<Arc<str>>,
+    info: &SessionInfo,
 ) -> Result<DdlOutcome> {
-    let table = match relation(tx, name)? {
+    let table = match relation(tx, name, info)? {
         Relation::Table(table) => table,
         Relation::Virtual(_) => return Err(not_ours(name)),
         _ => {
@@ -103,7 +105,7 @@ fn check_text(said: &Comment) -> Result<()> {
 }
 
 /// What a name means. That it means this is noted as read.
-fn relation(tx: &Transaction, name: &TableName) -> Result<Relation> {
+fn relation(tx: &Transaction, name: &TableName, info: &SessionInfo) -> Result<Relation> {
     let schema = name.schema.as_ref().map(|schema| schema.text.to_ascii_lowercase());
     if !matches!(schema.as_deref(), Some("pg_catalog" | "information_schema")) {
         let text = table_name(name)?;
@@ -113,7 +115,7 @@ fn relation(tx: &Transaction, name: &TableName) -> Result<Relation> {
         tx.read_name(text);
     }
     relation_named(&tx.catalogue(), schema.as_deref(), &name.name.text)
-        .ok_or_else(|| no_such_table(tx, &name.name.text).at(name.name.span))
+        .ok_or_else(|| no_such_table(tx, &name.name.text, info).at(name.name.span))
 }
 
 fn another_kind(name: &TableName, wanted: &str, found: &Relation) -> QueryError {

@@ -63,7 +63,7 @@ pub fn apply(tx: &mut Transaction, statement: &Statement, dialect: Dialect, info
         Statement::CreateIndex(create) => create_index(tx, create, info),
         Statement::DropIndex { names, on, if_exists } => drop_indexes(tx, names, on.as_ref(), *if_exists, info),
         Statement::AlterTable { table, if_exists, action } => alter::alter(tx, table, *if_exists, action, info),
-        Statement::Comment(said) => comment::comment(tx, said),
+        Statement::Comment(said) => comment::comment(tx, said, info),
         _ => Err(QueryError::unsupported("this statement as a definition")),
     }
 }

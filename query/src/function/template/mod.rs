@@ -18,8 +18,7 @@ use self::date_pattern::Case;
 use self::number_out::Number;
 use super::ty::{FLOAT8, INT4, INT8, INTERVAL, NUMERIC, R_NUMERIC, R_TEXT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of};
 use super::{
-    Arg, Scalar, TEXT_BYTES_MAX, float_at, int_at, micros_at, some_text, strict, text_at, time_pattern, too_long,
-    value_at, wrong,
+    Arg, Scalar, float_at, int_at, micros_at, size, some_text, strict, text_at, time_pattern, value_at, wrong,
 };
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
@@ -95,7 +94,7 @@ impl Output {
     }
 
     fn check(&self) -> Result<()> {
-        if self.0.len() > TEXT_BYTES_MAX { Err(too_long()) } else { Ok(()) }
+        size::check_bytes(self.0.len())
     }
 
     fn into_text(self) -> String {
