@@ -14,10 +14,14 @@ select '{{1,2},{3,4}}'::int[];
 -- differs: the column of a cast to an array has another name
 select ('{10,20,30}'::int[])[2];
 select (array['a','b'])[1], (array['a','b'])[5];
--- differs: slices of arrays are refused
 select (array[1,2,3,4])[2:3];
--- differs: one subscript is read
 select (array[[1,2],[3,4]])[2][1];
+select (array[1,2,3,4])[2:], (array[1,2,3,4])[:2], (array[1,2,3,4])[:], (array[1,2,3])[2:9], (array[1,2,3])[-5:1], (array[1,2,3])[3:2], (array[1,2,3])[5:6];
+select (array[1,2,3])[null:2], (null::int[])[1:2] as n, (array[1,2,3])[1:2][1:1];
+select (array[[1,2,3],[4,5,6]])[1:2][2:3], (array[[1,2,3],[4,5,6]])[2:2], (array[[1,2,3],[4,5,6]])[:1][:2], (array[[1,2],[3,4]])[1:1][5:6], (array[[1,2],[3,4]])[2][1:1];
+select (array[[1,2],[3,4]])[3][1], (array[[1,2],[3,4]])[1][0], (array[1,2])[1][1], (array[[[1,2],[3,4]],[[5,6],[7,8]]])[2][1][2], (array[['a','b'],['c',null]])[2][2];
+select x[2:3] from (values (array['a','b','c'])) t(x);
+select x[1:2][1], x[1][2] from (values (array[array[1,2],array[3,4]])) t(x);
 select array[1,2] || array[3];
 select array[1,2] || 3;
 select 0 || array[1,2];
@@ -30,10 +34,9 @@ select array_positions(array[1,2,1], 1);
 select array_remove(array[1,2,1], 1), array_replace(array[1,2,1], 1, 5);
 select array_to_string(array[1,2,null,3], ','), array_to_string(array[1,null], ',', '*');
 select string_to_array('a,b,,c', ',');
--- differs: the function is missing with three arguments
 select string_to_array('a,b,,c', ',', '');
--- differs: without a delimiter the answer is NULL
 select string_to_array('abc', null);
+select string_to_array('a,b', ''), string_to_array('', ','), string_to_array(null, ','), string_to_array('a,x,b', ',', 'x'), string_to_array('axb', null, 'x'), string_to_array('éa', null), string_to_array('a', ',', null);
 -- differs: the column has the name of the function that the operator or form stands for
 select array[1,2,3] @> array[2], array[1] <@ array[1,2], array[1,2] && array[2,5];
 select array[1,2] = array[1,2], array[1,2] < array[1,3], array[1] <> array[2];

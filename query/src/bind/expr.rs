@@ -185,6 +185,12 @@ impl Binder<'_> {
             Some(SqlType::Array(of)) => Some((**of).clone()),
             _ => None,
         };
+        if let Some(of) = &array_of
+            && rest.len() > 1
+            && rest.iter().all(|step| matches!(step, PathStep::Index(_)))
+        {
+            return self.array_element(bound, of.clone(), rest, base.span);
+        }
         if let Some(of) = array_of
             && let [PathStep::Index(index)] = rest
         {
@@ -224,6 +230,20 @@ impl Binder<'_> {
         bound.ty = Some(SqlType::Ion);
         bound.ex = path_of(bound.ex, steps);
         Ok(bound)
+    }
+
+    /// `a[2][1]`: a place in each dimension of an array.
+    fn array_element(&mut self, array: Typed, of: SqlType, places: &[PathStep], span: Span) -> Result<Typed> {
+        let mut arguments = vec![array.ex];
+        for place in places {
+            if let PathStep::Index(place) = place {
+                let place = self.expr(place)?;
+                arguments.push(self.coerce(place, &SqlType::Int4, CastContext::Assignment, span)?);
+            }
+        }
+        let function = crate::function::named("ledgerstone_array_element").next();
+        let function = function.ok_or_else(|| QueryError::internal("no elements of arrays"))?;
+        Ok(Typed::new(Ex::Call { function, arguments }, of))
     }
 
     /// The longest beginning of a path that is a source or column, and the steps left.

@@ -60,6 +60,10 @@ fn figure(e: &Expr) -> Option<(Arc<str>, bool)> {
             });
             field.or_else(|| figure(base))
         }
+        // A slice is called what its array is.
+        ExprKind::Function(call) if &*call.name.name.text == crate::sql::ARRAY_SLICE => {
+            call.arguments.first().and_then(figure)
+        }
         ExprKind::Function(call) => Some((call.name.name.text.clone(), true)),
         ExprKind::Cast { expr, ty } => match figure(expr) {
             Some((name, true)) => Some((name, true)),

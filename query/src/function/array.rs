@@ -9,6 +9,7 @@ use super::text::joined;
 use super::ty::{ANY, ARRAY, INT4, R_BOOL, R_INT4, R_TEXT, TEXT};
 use super::{
     Call, Returns, Scalar, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at, value_at,
+    variadic,
 };
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
@@ -108,6 +109,28 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         };
         Ok(Some(Value::List(items.iter().take(left).cloned().collect())))
     }),
+    variadic("ledgerstone_array_slice", &[ARRAY, INT4], Returns::Same(0), |_, a| {
+        if a.iter().any(Option::is_none) {
+            return Ok(None);
+        }
+        let bounds: Vec<i64> = (1..a.len()).map(|i| int_at(a, i)).collect::<Result<_>>()?;
+        Ok(Some(Value::List(slice(list_at(a, 0)?, &bounds))))
+    }),
+    variadic("ledgerstone_array_element", &[ARRAY, INT4], Returns::Element(0), |_, a| {
+        if a.iter().any(Option::is_none) {
+            return Ok(None);
+        }
+        let mut found = value_at(a, 0)?;
+        for i in 1..a.len() {
+            let place = usize::try_from(int_at(a, i)? - 1).ok();
+            match (found, place) {
+                (Value::List(items), Some(place)) if let Some(item) = items.get(place) => found = item,
+                _ => return Ok(None),
+            }
+        }
+        // Fewer places than dimensions say no element.
+        Ok(Some(found.clone()).filter(|v| !v.is_null() && !matches!(v, Value::List(_))))
+    }),
     strict("ledgerstone_array_overlap", &[ARRAY, ARRAY], R_BOOL, |_, a| {
         let all = Elements::of(list_at(a, 0)?, list_at(a, 1)?.len());
         some_bool(list_at(a, 1)?.iter().any(|v| all.has(v)))
@@ -161,6 +184,31 @@ fn dimensions(items: &[Value]) -> Vec<usize> {
         }
     }
     lengths
+}
+
+/// The elements between two bounds in each dimension; all of those dimensions for which there are none. A slice that goes
+/// beyond the array in one of them has no elements, in no dimension.
+fn slice(items: &[Value], bounds: &[i64]) -> Vec<Value> {
+    let [low, high, rest @ ..] = bounds else { return items.to_vec() };
+    let skip = usize::try_from(low.saturating_sub(1).max(0)).unwrap_or(usize::MAX);
+    let end = usize::try_from((*high).max(0)).unwrap_or(usize::MAX).min(items.len());
+    let kept = items.get(skip..end).unwrap_or_default();
+    if rest.is_empty() {
+        return kept.to_vec();
+    }
+    let mut all = Vec::with_capacity(kept.len());
+    for item in kept {
+        let inner = match item {
+            Value::List(inner) => slice(inner, rest),
+            // More bounds than dimensions.
+            _ => Vec::new(),
+        };
+        if inner.is_empty() {
+            return Vec::new();
+        }
+        all.push(Value::List(inner));
+    }
+    all
 }
 
 fn positions(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
@@ -218,5 +266,31 @@ mod tests {
         {
             assert_eq!((few.has(&wanted), many.has(&wanted)), (found, found), "{wanted:?}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_keep_what_is_between_their_bounds_in_each_dimension() {
+        let list = |items: &[i64]| Value::List(items.iter().map(|i| Value::int(*i)).collect());
+        let flat: Vec<Value> = (1..=4).map(Value::int).collect();
+        for (bounds, expected) in [
+            ([2, 3], &[2, 3][..]),
+            ([i64::from(i32::MIN), 2], &[1, 2]),
+            ([3, i64::from(i32::MAX)], &[3, 4]),
+            ([-5, 1], &[1]),
+            ([3, 2], &[]),
+            ([9, 12], &[]),
+        ] {
+            assert_eq!(Value::List(slice(&flat, &bounds)), list(expected), "{bounds:?}");
+        }
+        let table = [list(&[1, 2, 3]), list(&[4, 5, 6])];
+        assert_eq!(slice(&table, &[2, 2, 2, 3]), [list(&[5, 6])]);
+        assert_eq!(slice(&table, &[1, 1]), [list(&[1, 2, 3])]);
+        // Beyond the array in one dimension, or in one that it does not have, there is nothing.
+        assert!(slice(&table, &[1, 2, 7, 9]).is_empty() && slice(&flat, &[1, 2, 1, 1]).is_empty());
     }
 }

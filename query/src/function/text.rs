@@ -133,20 +133,30 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("overlay", &[TEXT, TEXT, INT4], R_TEXT, |_, a| overlay(a, None)),
     strict("overlay", &[TEXT, TEXT, INT4, INT4], R_TEXT, |_, a| overlay(a, Some(int_at(a, 3)?))),
-    strict("string_to_array", &[TEXT, TEXT], Returns::TextArray, |_, a| {
-        let (text, by) = (text_at(a, 0)?, text_at(a, 1)?);
-        match (text.is_empty(), by.is_empty()) {
-            (true, _) => Ok(Some(Value::List(Vec::new()))),
-            (_, true) => Ok(Some(Value::List(vec![Value::string(text)]))),
-            _ => size::list(text.split(by).map(|part| Ok(Value::string(part)))),
-        }
-    }),
+    lenient("string_to_array", &[TEXT, TEXT], Returns::TextArray, |_, a| string_to_array(a)),
+    lenient("string_to_array", &[TEXT, TEXT, TEXT], Returns::TextArray, |_, a| string_to_array(a)),
     strict("hashtext", &[TEXT], R_INT8, |_, a| {
         let hash =
             md5(text_at(a, 0)?.as_bytes()).iter().fold(0_i32, |h, b| h.wrapping_mul(31).wrapping_add(i32::from(*b)));
         some_int(i64::from(hash))
     }),
 ];
+
+/// The parts of a text: without a delimiter its characters; those that are the third argument are NULL.
+fn string_to_array(a: &[Datum]) -> Result<Datum> {
+    let given = |i: usize| match a.get(i) {
+        Some(Some(_)) => text_at(a, i).map(Some),
+        _ => Ok(None),
+    };
+    let (Some(text), by, null) = (given(0)?, given(1)?, given(2)?) else { return Ok(None) };
+    let part = |part: &str| Ok(if Some(part) == null { Value::NULL } else { Value::string(part) });
+    match by {
+        _ if text.is_empty() => Ok(Some(Value::List(Vec::new()))),
+        None => size::list(text.chars().map(|c| part(c.encode_utf8(&mut [0; 4])))),
+        Some("") => size::list(std::iter::once(part(text))),
+        Some(by) => size::list(text.split(by).map(part)),
+    }
+}
 
 fn bytes_at(a: &[Datum], i: usize) -> Result<&[u8]> {
     match value_at(a, i)? {

@@ -14,6 +14,9 @@ use crate::partiql::balanced;
 /// The highest parameter the protocol can carry.
 const PARAMETERS_MAX: u32 = 65_535;
 
+/// The function that slices are calls of.
+pub(crate) const ARRAY_SLICE: &str = "ledgerstone_array_slice";
+
 /// Names that are calls without parentheses.
 const BARE_CALLS: [&str; 6] = ["current_schema", "localtime", "current_role", "current_user", "session_user", "user"];
 
@@ -111,31 +114,68 @@ impl Converter {
     }
 
     fn field_access(&mut self, root: sql::Expr, chain: Vec<sql::AccessExpr>) -> Result<Expr> {
-        let base = self.expr(root)?;
+        let mut base = self.expr(root)?;
         let mut span = base.span;
         let mut steps = Vec::with_capacity(chain.len());
-        for access in chain {
-            steps.push(match access {
+        let mut chain = chain.into_iter().peekable();
+        while let Some(access) = chain.next() {
+            let subscript = match access {
                 sql::AccessExpr::Dot(sql::Expr::Identifier(ident)) => {
                     let name = name(ident);
                     span = span.to(name.span);
-                    PathStep::Field(name)
-                }
-                sql::AccessExpr::Subscript(sql::Subscript::Index { index }) => {
-                    let index = self.expr(index)?;
-                    span = span.to(index.span);
-                    PathStep::Index(index)
-                }
-                sql::AccessExpr::Subscript(sql::Subscript::Slice { .. }) => {
-                    return Err(QueryError::unsupported("a slice of an array").at(span));
+                    steps.push(PathStep::Field(name));
+                    continue;
                 }
                 sql::AccessExpr::Dot(other) => {
                     let inner = self.expr(other)?;
                     return Err(QueryError::syntax("expected a field name after the point", inner.span));
                 }
-            });
+                sql::AccessExpr::Subscript(subscript) => subscript,
+            };
+            let mut subscripts = vec![subscript];
+            while let Some(sql::AccessExpr::Subscript(next)) =
+                chain.next_if(|next| matches!(next, sql::AccessExpr::Subscript(_)))
+            {
+                subscripts.push(next);
+            }
+            if subscripts.iter().any(|s| matches!(s, sql::Subscript::Slice { .. })) {
+                base = self.slice(extend(base, std::mem::take(&mut steps), span), subscripts)?;
+                span = base.span;
+                continue;
+            }
+            for subscript in subscripts {
+                if let sql::Subscript::Index { index } = subscript {
+                    let index = self.expr(index)?;
+                    span = span.to(index.span);
+                    steps.push(PathStep::Index(index));
+                }
+            }
         }
         Ok(extend(base, steps, span))
+    }
+
+    /// `a[2:3][:2]`: a call with the bounds of each dimension. A bound that is left out is beyond every array, and a
+    /// place without a colon beside slices is one that begins at 1, as in PostgreSQL.
+    fn slice(&mut self, base: Expr, subscripts: Vec<sql::Subscript>) -> Result<Expr> {
+        let mut span = base.span;
+        let bound = |n: i32| Expr { kind: ExprKind::Literal(Value::int(i64::from(n))), span: base.span };
+        let (least, first, most) = (bound(i32::MIN), bound(1), bound(i32::MAX));
+        let mut arguments = vec![base];
+        for subscript in subscripts {
+            let (low, high) = match subscript {
+                sql::Subscript::Index { index } => (first.clone(), self.expr(index)?),
+                sql::Subscript::Slice { stride: Some(_), .. } => {
+                    return Err(QueryError::syntax("a slice has two bounds", span).hint("Write a[2:3]."));
+                }
+                sql::Subscript::Slice { lower_bound, upper_bound, stride: None } => (
+                    self.optional(lower_bound)?.unwrap_or_else(|| least.clone()),
+                    self.optional(upper_bound)?.unwrap_or_else(|| most.clone()),
+                ),
+            };
+            span = span.to(low.span).to(high.span);
+            arguments.extend([low, high]);
+        }
+        Ok(function(ARRAY_SLICE, arguments, span))
     }
 
     // ---- operators ------------------------------------------------------------------------------------------------

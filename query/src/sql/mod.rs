@@ -29,6 +29,7 @@ use crate::literal;
 use crate::{Noted, Parsed};
 
 use dialect::LedgerstoneDialect;
+pub(crate) use expr::ARRAY_SLICE;
 use tokens::StatementTokens;
 
 /// The stack for statements that may need much of it: several kilobytes for each operator of the longest row. It is

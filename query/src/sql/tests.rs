@@ -469,7 +469,6 @@ fn what_is_not_done_is_an_error() {
         "SELECT * FROM t TABLESAMPLE SYSTEM (10)",
         "SELECT a FROM t GROUP BY ALL",
         "SELECT f(a => 1)",
-        "SELECT a[1:2] FROM t",
         "SELECT X'1F'",
         "SELECT a COLLATE \"de_DE\" FROM t",
         "SELECT first_value(a) IGNORE NULLS OVER () FROM t",
