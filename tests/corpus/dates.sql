@@ -30,8 +30,10 @@ select date_trunc('day', timestamptz '2020-05-06 07:08:09+00', 'UTC');
 select date_bin('15 minutes', timestamp '2020-02-11 15:44:17', timestamp '2001-01-01');
 select age(timestamp '2020-03-01', timestamp '2019-01-15'), age(date '2020-01-01', date '2019-12-31');
 select make_date(2020, 2, 29), make_timestamp(2020, 1, 2, 3, 4, 5.5), make_time(8, 15, 23.5);
--- differs: names of arguments are refused
 select make_interval(days => 10);
+select make_interval(secs => 1.5, years => 2), make_interval(1, 2, hours => 3), make_interval(weeks => 1, mins => -5);
+select make_interval(dys => 10);
+select make_interval(1, years => 10);
 select make_date(2020, 2, 30);
 select make_interval(1, 2, 0, 3, 4, 5, 6);
 select to_char(timestamp '2020-05-06 17:08:09.123', 'YYYY-MM-DD HH24:MI:SS.MS'), to_char(timestamp '2020-05-06 17:08:09', 'Dy, DD Mon YYYY HH12:MI AM');
@@ -75,8 +77,10 @@ select to_date('2020/05 06', 'FXYYYY-MM-DD'), to_date('2020  05', 'FXYYYY MM');
 select to_date('0044-03-15 BC', 'YYYY-MM-DD BC'), to_date('20000-01-01', 'YYYY-MM-DD');
 select isfinite(date '2020-01-01'), justify_days(interval '35 days'), justify_hours(interval '27 hours'), justify_interval(interval '1 month -1 hour');
 select timestamp '2020-01-01 12:00' at time zone 'UTC', timestamptz '2020-01-01 12:00+00' at time zone 'UTC';
--- differs: the operator is missing
 select (date '2020-01-01', date '2020-06-01') overlaps (date '2020-05-01', date '2020-12-01');
+select (date '2020-01-01', interval '10 days') overlaps (date '2020-01-11', interval '1 day') as a, (date '2020-01-01', interval '10 days') overlaps (date '2020-01-10', date '2020-01-10') as b, (timestamp '2020-01-01', timestamp '2020-01-03') overlaps (timestamp '2020-01-02', interval '-5 days') as c;
+select (time '10:00', time '12:00') overlaps (time '11:00', time '13:00') as a, (date '2020-06-01', date '2020-01-01') overlaps (date '2020-05-01', date '2020-05-01') as b, (date '2020-01-01', date '2020-01-02') overlaps (date '2020-01-02', date '2020-01-03') as c, (date '2020-01-01', date '2020-01-01') overlaps (date '2020-01-01', date '2020-01-01') as d;
+select (date '2020-01-01', null::date) overlaps (date '2020-01-01', date '2020-01-03') as a, (date '2020-01-02', null::date) overlaps (date '2020-01-01', date '2020-01-03') as b, (date '2020-01-01', date '2020-01-05') overlaps (null::date, date '2020-01-03') as c, (null::date, null::date) overlaps (date '2020-01-01', date '2020-01-03') as d;
 select generate_series(date '2020-01-01', date '2020-01-03', interval '1 day');
 select generate_series(timestamp '2020-01-01', timestamp '2020-01-02', '12 hours');
 -- differs: pg_typeof() answers with text

@@ -92,8 +92,9 @@ select bit_and(v), bit_or(v), bit_xor(v) from (values (7),(5)) t(v);
 select bool_and(v), bool_or(v), every(v) from (values (true),(false)) t(v);
 select random() >= 0 and random() < 1;
 select 5 between 1 and 10, 5 not between 1 and 3;
--- differs: not known to the parser
 select 5 between symmetric 10 and 1;
+select 5 not between symmetric 10 and 1, 11 between symmetric 10 and 1, 5 between symmetric 1 and 10 and true, 5 between symmetric null and 1, 0 between symmetric null and 1;
+select 5 between symmetric case when true and true then 10 else 0 end and (select 1), 1 between symmetric 3 + 4 and 2 - 1 or false;
 select -2 ^ 2, 2 ^ 3 ^ 2, - - 1, +1;
 select 1 = 1.0, 1::float8 = 1, 1 <> 2, 1 != 1;
 select num_nulls(1, null, 2), num_nonnulls(1, null, 2);

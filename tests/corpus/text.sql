@@ -9,8 +9,8 @@ select left('hello', 2), left('hello', -2), right('hello', 2), right('hello', -2
 -- differs: the column has the name of the function that the operator or form stands for
 select position('l' in 'hello'), strpos('hello', 'z');
 select trim('  x '), ltrim('xxa', 'x'), rtrim('axx', 'x'), btrim('xax', 'x'), trim(both 'x' from 'xax');
--- differs: not known to the parser
 select trim(leading from '  a');
+select trim(trailing from 'a  ') || '|', trim(both from ' a ') || '|', trim(from ' a ') || '|', trim(leading 'x' from 'xxa'), trim(leading from upper(' a') || ' ') || '|';
 select lpad('7', 3, '0'), rpad('7', 3), lpad('hello', 2), lpad('x', 5, 'ab');
 select replace('banana', 'an', 'AN'), translate('12345', '143', 'ax'), reverse('abc'), repeat('ab', 3);
 select split_part('a,b,c', ',', 2), split_part('a,b,c', ',', -1), split_part('a,b', ',', 9);
@@ -20,10 +20,15 @@ select md5('abc');
 select sha256('abc');
 select encode('abc'::bytea, 'hex'), encode('abc'::bytea, 'base64'), decode('616263', 'hex'), encode('\x00ff'::bytea, 'escape');
 select quote_literal('it''s'), quote_ident('Foo'), quote_ident('foo'), quote_nullable(null);
--- differs: positions in format() are refused
 select format('%s-%I-%L', 'a', 'B c', 'd''e'), format('%%'), format('%2$s %1$s', 'a', 'b');
--- differs: widths in format() are refused
 select format('%5s|%-5s|', 'a', 'b');
+select format('%3$s %s', 'a', 'b', 'c', 'd'), format('[%*s|%-*s|%*s]', 4, 'a', 4, 'b', -4, 'c'), format('%1$-*2$s|%1$s', 'a', 3), format('%5L|%-8I|%L', 'a', 'B c', null), format('%s|%3s', null, null);
+select format('%s %s', 'a');
+select format('%0$s', 'a');
+select format('%x', 'a');
+select format('%', 'a');
+select format('%I', null);
+select format('%1$s', 1.5), format('%s', array[1,2]), format('%s %s', true, date '2020-01-01'), format(null, 1);
 -- differs: the column has the name of the function that the operator or form stands for
 select starts_with('hello', 'he'), 'hello' ^@ 'hex';
 select 'hello' like 'h%', 'hello' like '_ello', 'h%' like 'h\%', 'HELLO' ilike 'h%', 'hello' not like 'x%';

@@ -16,6 +16,7 @@ mod system;
 pub mod table;
 mod template;
 mod text;
+mod text_format;
 pub mod time;
 mod time_pattern;
 mod volatile;

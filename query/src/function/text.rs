@@ -8,7 +8,7 @@ use ledgerstone_digest::ion::Value;
 use sha2::Digest as _;
 
 use super::size::{self, TextBuilder};
-use super::ty::{ANY, BYTEA, INT4, INT8, R_INT4, R_INT8, R_TEXT, SHOWN, TEXT, of};
+use super::ty::{BYTEA, INT4, INT8, R_INT4, R_INT8, R_TEXT, SHOWN, TEXT, of};
 use super::{
     Call, Returns, Scalar, int_at, lenient, some_bool, some_int, some_text, strict, text_at, value_at, variadic,
 };
@@ -90,7 +90,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         let Some(Some(_)) = a.first() else { return Ok(None) };
         joined(a.iter().skip(1).flatten(), text_at(a, 0)?)
     }),
-    variadic("format", &[TEXT, ANY], R_TEXT, format),
+    variadic("format", &[TEXT, SHOWN], R_TEXT, |_, a| super::text_format::format(a)),
     strict("md5", &[TEXT], R_TEXT, |_, a| some_text(hex(&md5(text_at(a, 0)?.as_bytes())))),
     strict("md5", &[BYTEA], R_TEXT, |_, a| some_text(hex(&md5(bytes_at(a, 0)?)))),
     strict("sha256", &[BYTEA], of(SqlType::Bytea), |_, a| {
@@ -304,46 +304,13 @@ fn overlay(a: &[Datum], length: Option<i64>) -> Result<Datum> {
     whole.finish()
 }
 
-/// `format('%s %I %L', …)`.
-fn format(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
-    let Some(Some(_)) = a.first() else { return Ok(None) };
-    let invalid = |why: &str| QueryError::new(SqlState::INVALID_PARAMETER_VALUE, why);
-    let mut arguments = a.iter().skip(1);
-    let mut out = TextBuilder::default();
-    let mut chars = text_at(a, 0)?.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c)?;
-            continue;
-        }
-        let kind = chars.next();
-        if kind == Some('%') {
-            out.push('%')?;
-            continue;
-        }
-        let value = arguments.next().ok_or_else(|| invalid("too few arguments for format()"))?;
-        match (kind, value) {
-            (Some('s'), Some(v)) => out.push_value(v)?,
-            (Some('s'), None) => {}
-            (Some('I'), Some(v)) => out.push_str(&quote_ident(&format_untyped(v)))?,
-            (Some('L'), Some(v)) => out.push_str(&quote_literal(&format_untyped(v)))?,
-            (Some('L'), None) => out.push_str("NULL")?,
-            (Some('I'), None) => return Err(invalid("null values cannot be formatted as an SQL identifier")),
-            _ => {
-                return Err(QueryError::unsupported("this conversion of format()").hint("%s, %I, %L and %% are known."));
-            }
-        }
-    }
-    out.finish()
-}
-
-fn quote_ident(name: &str) -> String {
+pub(super) fn quote_ident(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-fn quote_literal(text: &str) -> String {
+pub(super) fn quote_literal(text: &str) -> String {
     let body = text.replace('\'', "''");
     if body.contains('\\') { format!(" E'{}'", body.replace('\\', "\\\\")) } else { format!("'{body}'") }
 }

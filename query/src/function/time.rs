@@ -3,7 +3,9 @@
 use ledgerstone_digest::ion::{Precision, Value};
 use num_bigint::BigInt;
 
-use super::ty::{ANY, DATE, FLOAT8, INT4, INTERVAL, R_FLOAT8, R_NUMERIC, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of};
+use super::ty::{
+    ANY, DATE, FLOAT8, INT4, INTERVAL, R_BOOL, R_FLOAT8, R_NUMERIC, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of,
+};
 use super::{Call, Returns, Scalar, float_at, int_at, lenient, micros_at, some_text, strict, text_at, value_at, wrong};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
@@ -132,9 +134,16 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         let months = i.months.saturating_add(i.days / 30);
         Ok(Some(Interval { months, days: i.days % 30, micros: i.micros }.to_value()))
     }),
-    lenient("isfinite", &[ANY], super::ty::R_BOOL, |_, a| {
-        Ok(a.first().and_then(Option::as_ref).map(|_| Value::Bool(true)))
-    }),
+    lenient("overlaps", &[TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ], R_BOOL, |_, a| overlaps(a)),
+    lenient("overlaps", &[TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, INTERVAL], R_BOOL, |_, a| overlaps(a)),
+    lenient("overlaps", &[TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ, INTERVAL], R_BOOL, |_, a| overlaps(a)),
+    lenient("overlaps", &[TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, TIMESTAMPTZ], R_BOOL, |_, a| overlaps(a)),
+    lenient("overlaps", &[TIMESTAMP, TIMESTAMP, TIMESTAMP, TIMESTAMP], R_BOOL, |_, a| overlaps(a)),
+    lenient("overlaps", &[TIMESTAMP, INTERVAL, TIMESTAMP, INTERVAL], R_BOOL, |_, a| overlaps(a)),
+    lenient("overlaps", &[TIMESTAMP, TIMESTAMP, TIMESTAMP, INTERVAL], R_BOOL, |_, a| overlaps(a)),
+    lenient("overlaps", &[TIMESTAMP, INTERVAL, TIMESTAMP, TIMESTAMP], R_BOOL, |_, a| overlaps(a)),
+    lenient("overlaps", &[TIME, TIME, TIME, TIME], R_BOOL, |_, a| overlaps(a)),
+    lenient("isfinite", &[ANY], R_BOOL, |_, a| Ok(a.first().and_then(Option::as_ref).map(|_| Value::Bool(true)))),
 ];
 
 fn now(c: &Call<'_>, _: &[Datum]) -> Result<Datum> {
@@ -167,6 +176,48 @@ fn time_at(a: &[Datum], i: usize) -> Result<i64> {
 
 fn of_day(micros: i64) -> i64 {
     micros.rem_euclid(datetime::MICROS_PER_DAY)
+}
+
+/// `(start, end) OVERLAPS (start, end)`; an end may be an interval behind its start. Without an end, or a start, what is
+/// there may still decide it.
+fn overlaps(a: &[Datum]) -> Result<Datum> {
+    let (one, other) = (period(a, 0)?, period(a, 2)?);
+    let (Some((one, one_end)), Some((other, other_end))) = (one, other) else { return Ok(None) };
+    let (end, later, later_end) = match one.cmp(&other) {
+        std::cmp::Ordering::Greater => (other_end, one, one_end),
+        std::cmp::Ordering::Less => (one_end, other, other_end),
+        std::cmp::Ordering::Equal => return Ok(one_end.and(other_end).map(|_| Value::Bool(true))),
+    };
+    Ok(match (end, later_end) {
+        (Some(end), _) if later < end => Some(Value::Bool(true)),
+        (Some(_), Some(_)) => Some(Value::Bool(false)),
+        _ => None,
+    })
+}
+
+/// The earlier and the later of two times; only one of them is the start.
+fn period(a: &[Datum], at: usize) -> Result<Option<(i64, Option<i64>)>> {
+    let time = |i: usize| match a.get(i) {
+        Some(Some(Value::String(_))) => time_at(a, i).map(Some),
+        Some(Some(Value::Timestamp(_))) => micros_at(a, i).map(Some),
+        Some(Some(_)) => match time_or_null(a, at)? {
+            Some(start) => datetime::add_interval(start, interval(a, i)?).map(Some),
+            None => Ok(None),
+        },
+        _ => Ok(None),
+    };
+    Ok(match (time(at)?, time(at + 1)?) {
+        (Some(start), Some(end)) => Some((start.min(end), Some(start.max(end)))),
+        (Some(only), None) | (None, Some(only)) => Some((only, None)),
+        (None, None) => None,
+    })
+}
+
+fn time_or_null(a: &[Datum], i: usize) -> Result<Option<i64>> {
+    match a.get(i) {
+        Some(Some(_)) => micros_at(a, i).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn narrow(n: i64) -> Result<i32> {

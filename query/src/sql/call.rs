@@ -70,10 +70,20 @@ impl Converter {
             }
         }
         let alone = args.len() == 1;
+        let mut places = Places::of(call, start);
         for argument in args {
             match argument {
                 sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(e)) => call.arguments.push(self.expr(e)?),
                 sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Wildcard) if alone => call.star = true,
+                sql::FunctionArg::Named { name, arg: sql::FunctionArgExpr::Expr(e), .. }
+                | sql::FunctionArg::ExprNamed {
+                    name: sql::Expr::Identifier(name),
+                    arg: sql::FunctionArgExpr::Expr(e),
+                    ..
+                } if places.known() => {
+                    let value = self.expr(e)?;
+                    places.put(&name.value, tokens::span(name.span), value, call)?;
+                }
                 sql::FunctionArg::Named { name, .. } => {
                     return Err(QueryError::unsupported("a named argument")
                         .at(tokens::span(name.span))
@@ -197,6 +207,51 @@ impl Converter {
         let plain = field == sql::CeilFloorKind::DateTimeField(sql::DateTimeField::NoDateTime);
         refuse(!plain, "a second argument of ceil and floor", argument.span)?;
         Ok(with_span(name, vec![argument]))
+    }
+}
+
+/// What the arguments of `make_interval` are called, in their order; the one function whose arguments may be named.
+const INTERVAL_PARTS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+
+/// Named arguments, each put into its place.
+struct Places {
+    names: &'static [&'static str],
+    given: Vec<usize>,
+    span: Span,
+}
+
+impl Places {
+    fn of(call: &FunctionCall, span: Span) -> Places {
+        let names: &[&str] = if &*call.name.name.text == "make_interval" { &INTERVAL_PARTS } else { &[] };
+        Places { names, given: Vec::new(), span }
+    }
+
+    fn known(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    /// Arguments that are left out are 0.
+    fn put(&mut self, name: &str, span: Span, value: Expr, call: &mut FunctionCall) -> Result<()> {
+        let place = self.names.iter().position(|known| known.eq_ignore_ascii_case(name));
+        let positional = if self.given.is_empty() { call.arguments.len() } else { 0 };
+        let Some(place) = place.filter(|place| *place >= positional && !self.given.contains(place)) else {
+            let message = format!("function make_interval({name} => …) does not exist, or has it twice");
+            return Err(QueryError::new(SqlState::UNDEFINED_FUNCTION, message)
+                .at(span)
+                .hint("Its arguments are years, months, weeks, days, hours, mins and secs."));
+        };
+        if self.given.is_empty() {
+            self.given.extend(0..positional);
+        }
+        while call.arguments.len() <= place {
+            let zero = ledgerstone_digest::ion::Value::int(0);
+            call.arguments.push(Expr { kind: ExprKind::Literal(zero), span: self.span });
+        }
+        if let Some(at) = call.arguments.get_mut(place) {
+            *at = value;
+        }
+        self.given.push(place);
+        Ok(())
     }
 }
 

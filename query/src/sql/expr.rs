@@ -288,6 +288,9 @@ impl Converter {
                 let collection = Box::new(Expr { kind: ExprKind::Subquery(Box::new(query)), span });
                 ExprKind::InExpr { expr, collection, negated }
             }
+            sql::Expr::Between { expr, negated, low, high } if tokens::is_symmetric(&low) => {
+                return self.between_symmetric(*expr, *low, *high, negated);
+            }
             sql::Expr::Between { expr, negated, low, high } => ExprKind::Between {
                 expr: self.boxed(*expr)?,
                 low: self.boxed(*low)?,
@@ -332,6 +335,26 @@ impl Converter {
         let arguments = self.exprs(arguments.into_iter().flatten().collect())?;
         let span = span_over(&arguments);
         Ok(function(name, arguments, span))
+    }
+
+    /// `x BETWEEN SYMMETRIC a AND b`: between the two in one order or in the other.
+    fn between_symmetric(&mut self, expr: sql::Expr, low: sql::Expr, high: sql::Expr, negated: bool) -> Result<Expr> {
+        self.wrapped(2)?;
+        let (expr, high) = (self.boxed(expr)?, self.boxed(high)?);
+        // The marker around the first bound is a call of it alone.
+        let low = match self.expr(low)?.kind {
+            ExprKind::Function(mut call) if call.arguments.len() == 1 => call.arguments.pop(),
+            _ => None,
+        };
+        let low = Box::new(low.ok_or_else(|| QueryError::internal("BETWEEN SYMMETRIC without a bound"))?);
+        let span = expr.span.to(high.span);
+        let between = |low: &Expr, high: &Expr| {
+            let (low, high) = (Box::new(low.clone()), Box::new(high.clone()));
+            Box::new(Expr { kind: ExprKind::Between { expr: expr.clone(), low, high, negated }, span })
+        };
+        let (left, right) = (between(&low, &high), between(&high, &low));
+        let op = if negated { BinaryOp::And } else { BinaryOp::Or };
+        Ok(Expr { kind: ExprKind::Binary { op, left, right }, span })
     }
 
     fn is_bool(&mut self, expr: sql::Expr, value: Option<bool>, negated: bool) -> Result<ExprKind> {
@@ -564,6 +587,9 @@ fn binary(op: sql::BinaryOperator, left: Expr, right: Expr) -> Result<Expr> {
         let kind = ExprKind::Like { expr: left, pattern: right, escape: None, case_insensitive, negated };
         return Ok(Expr { kind, span });
     }
+    if op == sql::BinaryOperator::Overlaps {
+        return overlaps(*left, *right, span);
+    }
     let named = match op {
         sql::BinaryOperator::PGOverlap => "ledgerstone_array_overlap",
         sql::BinaryOperator::QuestionPipe => "jsonb_exists_any",
@@ -577,6 +603,17 @@ fn binary(op: sql::BinaryOperator, left: Expr, right: Expr) -> Result<Expr> {
     }
     let op = operator(&op, span)?;
     Ok(Expr { kind: ExprKind::Binary { op, left, right }, span })
+}
+
+/// `(start, end) OVERLAPS (start, end)`
+fn overlaps(left: Expr, right: Expr, span: Span) -> Result<Expr> {
+    match (left.kind, right.kind) {
+        (ExprKind::Row(one), ExprKind::Row(other)) if one.len() == 2 && other.len() == 2 => {
+            Ok(function("overlaps", one.into_iter().chain(other).collect(), span))
+        }
+        _ => Err(QueryError::syntax("wrong number of parameters on a side of OVERLAPS", span)
+            .hint("Write (start, end) OVERLAPS (start, end).")),
+    }
 }
 
 fn operator(op: &sql::BinaryOperator, span: Span) -> Result<BinaryOp> {

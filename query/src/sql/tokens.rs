@@ -118,6 +118,8 @@ fn versions(tokens: &mut Vec<TokenWithSpan>) {
                 tokens.remove(at + 1);
             }
         }
+        trim_of_blanks(tokens, at);
+        symmetric(tokens, at);
         at += 1;
     }
 }
@@ -165,6 +167,68 @@ pub(super) fn without_overriding(
     let mut rest = tokens.to_vec();
     rest.drain(at..at + 3);
     Ok(Some((overriding, rest)))
+}
+
+/// `trim(leading from x)`, which sqlparser reads with characters only, is `ltrim(x)`.
+fn trim_of_blanks(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let Some([trim, open, rest @ ..]) = tokens.get(at..) else { return };
+    if !is_word(trim, "TRIM") || open.token != Token::LParen {
+        return;
+    }
+    let sides = [("LEADING", "ltrim"), ("TRAILING", "rtrim"), ("BOTH", "btrim")];
+    let side = rest.first().and_then(|word| sides.iter().find(|(name, _)| is_word(word, name)));
+    let words = usize::from(side.is_some());
+    if !rest.get(words).is_some_and(|word| is_word(word, "FROM")) {
+        return;
+    }
+    let name = side.map_or("btrim", |(_, name)| *name);
+    if let Some(trim) = tokens.get_mut(at) {
+        trim.token = Token::make_word(name, None);
+    }
+    tokens.drain(at + 2..at + 3 + words);
+}
+
+/// What stands around the first bound of `BETWEEN SYMMETRIC a AND b`, a word that sqlparser does not know.
+const SYMMETRIC: &str = "ledgerstone_symmetric";
+
+/// Puts a call around the first bound, which ends at the AND that is not inside of anything.
+fn symmetric(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let Some([between, word, rest @ ..]) = tokens.get(at..) else { return };
+    if !is_word(between, "BETWEEN") || !is_word(word, "SYMMETRIC") {
+        return;
+    }
+    let mut depth = 0_usize;
+    let mut end = None;
+    for (i, token) in rest.iter().enumerate() {
+        match &token.token {
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket if depth == 0 => return,
+            Token::RParen | Token::RBracket => depth -= 1,
+            _ if is_word(token, "CASE") => depth += 1,
+            _ if is_word(token, "END") => depth = depth.saturating_sub(1),
+            _ if depth == 0 && is_word(token, "AND") => {
+                end = Some(at + 2 + i);
+                break;
+            }
+            _ => {}
+        }
+    }
+    let (Some(end), span) = (end, word.span) else { return };
+    let token = |token: Token| TokenWithSpan { token, span };
+    tokens.insert(end, token(Token::RParen));
+    tokens.splice(at + 1..at + 2, [token(Token::make_word(SYMMETRIC, None)), token(Token::LParen)]);
+}
+
+/// Whether [`symmetric`] has put its call around this.
+pub(super) fn is_symmetric(low: &sqlparser::ast::Expr) -> bool {
+    use sqlparser::ast::{Expr, ObjectNamePart};
+    match low {
+        Expr::Function(call) => match call.name.0.as_slice() {
+            [ObjectNamePart::Identifier(name)] => name.value == SYMMETRIC && name.quote_style.is_none(),
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 fn is_word(token: &TokenWithSpan, word: &str) -> bool {

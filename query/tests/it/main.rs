@@ -14,6 +14,7 @@ mod columns_race;
 #[cfg(feature = "analytics")]
 mod columns_streamed;
 mod comments;
+mod everyday_forms;
 mod exec_fixtures;
 #[cfg(feature = "analytics")]
 mod export;
