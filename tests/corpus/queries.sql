@@ -21,9 +21,9 @@ select e.name, x.m from emp e left join lateral (select max(id) m from dept d wh
 select dept, count(*), sum(salary), avg(salary) from emp group by dept order by dept nulls first;
 select dept, count(*) from emp group by 1 having count(*) > 1;
 select d.name, count(e.id) from dept d left join emp e on e.dept = d.id group by d.id order by d.id;
-select dept, hired, count(*) from emp group by rollup (dept, hired) order by 1, 2;
+select dept, hired, count(*) from emp group by rollup (dept, hired) order by 1, 2, 3;
 select dept, hired, count(*) from emp group by cube (dept, hired) order by 1, 2, 3;
-select dept, name, sum(salary) from emp group by grouping sets ((dept), (name), ()) order by 1, 2;
+select dept, name, sum(salary) from emp group by grouping sets ((dept), (name), ()) order by 1, 2, 3;
 select dept, grouping(dept), count(*) from emp group by rollup (dept) order by 2, 1;
 select dept, name, grouping(dept, name), count(*) from emp group by cube (dept, name) having count(*) > 1 order by 1, 2, 3;
 select dept, extract(year from hired) y, count(*) from emp group by dept, rollup (extract(year from hired)) order by 1, 2, 3;

@@ -267,11 +267,6 @@ mod tests {
             assert_eq!((few.has(&wanted), many.has(&wanted)), (found, found), "{wanted:?}");
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn slices_keep_what_is_between_their_bounds_in_each_dimension() {

@@ -15,7 +15,7 @@ use super::{
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
-use crate::value::text::{format_untyped, from_hex};
+use crate::value::text::from_hex;
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("lower", &[TEXT], R_TEXT, |c, a| {

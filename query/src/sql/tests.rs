@@ -682,6 +682,16 @@ fn deep_texts_are_refused_quickly() {
 }
 
 #[test]
+fn what_is_rewritten_word_by_word_is_bounded() {
+    let ranges = |count: usize| format!("SELECT {} a", "a BETWEEN SYMMETRIC 1 AND 2, ".repeat(count));
+    assert!(parse(&ranges(900)).is_ok());
+    // Each would be looked for to the end of the text, and each moves the rest of it.
+    for text in [ranges(1_001), format!("SELECT a {}", "BETWEEN SYMMETRIC ".repeat(60_000))] {
+        assert_eq!(parse(&text).unwrap_err().code.0, "54000");
+    }
+}
+
+#[test]
 fn a_million_parentheses_are_refused() {
     let text = format!("SELECT {}1", "(".repeat(1_000_000));
     assert!(parse(&text).is_err());

@@ -81,7 +81,7 @@ fn statement(mut tokens: Vec<TokenWithSpan>) -> Result<Option<StatementTokens>> 
     let span = span(first.span).to(span_of(last));
     let heavy = is_heavy(&tokens)?;
     long::check_statement(&tokens)?;
-    versions(&mut tokens);
+    rewrite(&mut tokens)?;
     Ok(Some(StatementTokens { tokens, span, heavy }))
 }
 
@@ -89,11 +89,15 @@ fn span_of(token: &TokenWithSpan) -> Span {
     span(token.span)
 }
 
+/// What a statement may have of that which is rewritten.
+const REWRITES_MAX: usize = 1_000;
+
 /// Rewrites `t AS OF TIMESTAMP x` to `t TIMESTAMP AS OF x` and `t AS OF BLOCK n` to `t FOR SYSTEM_TIME AS OF n`,
 /// which are the two forms sqlparser has for a table's version; and more of what it cannot read.
-fn versions(tokens: &mut Vec<TokenWithSpan>) {
-    let mut at = 0;
+fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
+    let (mut at, mut rewritten) = (0, 0);
     while at + 2 < tokens.len() {
+        let before = tokens.len();
         if is_word(&tokens[at], "AS") && is_word(&tokens[at + 1], "OF") {
             if is_word(&tokens[at + 2], "TIMESTAMP") {
                 tokens[at..=at + 2].rotate_right(1);
@@ -119,9 +123,19 @@ fn versions(tokens: &mut Vec<TokenWithSpan>) {
             }
         }
         trim_of_blanks(tokens, at);
-        symmetric(tokens, at);
+        let looked = symmetric(tokens, at);
+        // Each moves all that stands behind it, or looks at it.
+        if looked || tokens.len() != before {
+            rewritten += 1;
+        }
+        if rewritten > REWRITES_MAX {
+            let message = format!("a statement may have {REWRITES_MAX} of AS OF BLOCK, BETWEEN SYMMETRIC and the like");
+            let place = tokens.get(at).map(span_of).unwrap_or_default();
+            return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).at(place));
+        }
         at += 1;
     }
+    Ok(())
 }
 
 /// An INSERT without `OVERRIDING SYSTEM VALUE` or `OVERRIDING USER VALUE`, which sqlparser cannot read; nothing if it has
@@ -192,17 +206,18 @@ fn trim_of_blanks(tokens: &mut Vec<TokenWithSpan>, at: usize) {
 const SYMMETRIC: &str = "ledgerstone_symmetric";
 
 /// Puts a call around the first bound, which ends at the AND that is not inside of anything.
-fn symmetric(tokens: &mut Vec<TokenWithSpan>, at: usize) {
-    let Some([between, word, rest @ ..]) = tokens.get(at..) else { return };
+/// Whether there is one.
+fn symmetric(tokens: &mut Vec<TokenWithSpan>, at: usize) -> bool {
+    let Some([between, word, rest @ ..]) = tokens.get(at..) else { return false };
     if !is_word(between, "BETWEEN") || !is_word(word, "SYMMETRIC") {
-        return;
+        return false;
     }
     let mut depth = 0_usize;
     let mut end = None;
     for (i, token) in rest.iter().enumerate() {
         match &token.token {
             Token::LParen | Token::LBracket => depth += 1,
-            Token::RParen | Token::RBracket if depth == 0 => return,
+            Token::RParen | Token::RBracket if depth == 0 => return true,
             Token::RParen | Token::RBracket => depth -= 1,
             _ if is_word(token, "CASE") => depth += 1,
             _ if is_word(token, "END") => depth = depth.saturating_sub(1),
@@ -213,10 +228,11 @@ fn symmetric(tokens: &mut Vec<TokenWithSpan>, at: usize) {
             _ => {}
         }
     }
-    let (Some(end), span) = (end, word.span) else { return };
+    let (Some(end), span) = (end, word.span) else { return true };
     let token = |token: Token| TokenWithSpan { token, span };
     tokens.insert(end, token(Token::RParen));
     tokens.splice(at + 1..at + 2, [token(Token::make_word(SYMMETRIC, None)), token(Token::LParen)]);
+    true
 }
 
 /// Whether [`symmetric`] has put its call around this.
