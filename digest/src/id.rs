@@ -39,7 +39,7 @@ impl Id {
     /// The system table of principals.
     pub const PRINCIPALS: Id = Id::system(5);
     /// The system table of what is said of the ledger as a whole.
-    pub const LEDGER: Id = Id::system(6);
+    pub const LEDGER: Id = Id::system(16);
 
     /// The id of a system table: 15 zero bytes, then `n`.
     pub const fn system(n: u8) -> Id {
