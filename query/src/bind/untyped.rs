@@ -3,8 +3,9 @@
 
 use ledgerstone_digest::ion::Value;
 
+use super::names::sql_name;
 use super::types::unsized_type;
-use crate::ast::{Distinct, Expr, ExprKind, Projection, SelectItem, SetExpr, Span, TypeName};
+use crate::ast::{Distinct, Expr, ExprKind, Name, Projection, SelectItem, SetExpr, Span, TypeName};
 use crate::types::SqlType;
 
 /// The places in the SELECT list whose type nothing says yet.
@@ -36,7 +37,9 @@ pub(super) fn typed_as(body: &SetExpr, untyped: &[usize], types: &[SqlType]) -> 
     let mut typed = (**select).clone();
     let Projection::Items(items) = &mut typed.projection else { return None };
     for &at in untyped {
-        if let (Some(SelectItem::Expr { expr, .. }), Some(ty)) = (items.get_mut(at), types.get(at)) {
+        if let (Some(SelectItem::Expr { expr, alias }), Some(ty)) = (items.get_mut(at), types.get(at)) {
+            // A column is named after what was written.
+            alias.get_or_insert_with(|| Name::exact(sql_name(expr), true, expr.span));
             let ty = type_name(&unsized_type(ty), expr.span);
             let inner = std::mem::replace(expr, Expr { kind: ExprKind::Missing, span: expr.span });
             *expr = Expr { span: inner.span, kind: ExprKind::Cast { expr: Box::new(inner), ty } };

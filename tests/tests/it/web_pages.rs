@@ -96,12 +96,13 @@ fn one_connection_too_many_is_closed_and_the_others_go_on() {
     let server = Server::start_with(&["--limit", "http_connections=2"]);
     let get = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut streams: Vec<TcpStream> = Vec::new();
-    for _ in 0..2 {
+    // The connection that asked whether the server is there may take a place for a moment more.
+    while streams.len() < 2 {
         let mut stream = TcpStream::connect(server.http).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream.write_all(get).unwrap();
-        assert!(matches!(stream.read(&mut [0; 1024]), Ok(1..)));
-        streams.push(stream);
+        if stream.write_all(get).is_ok() && matches!(stream.read(&mut [0; 1024]), Ok(1..)) {
+            streams.push(stream);
+        }
     }
     assert_eq!(said(&server, get), "");
     streams[0].write_all(get).unwrap();
