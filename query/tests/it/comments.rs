@@ -3,7 +3,7 @@
 use ledgerstone_query::catalogue::ddl::COMMENT_BYTES_MAX;
 use ledgerstone_query::session::Session;
 
-use crate::support::{Memory, told};
+use crate::support::{Memory, say, says, told};
 
 fn ledger() -> (Memory, Session) {
     let memory = Memory::new(41);
@@ -13,19 +13,6 @@ fn ledger() -> (Memory, Session) {
                 COMMENT ON INDEX t_n IS 'an index'; COMMENT ON DATABASE main IS 'a ledger'";
     told(&mut session, text).unwrap();
     (memory, session)
-}
-
-fn say(session: &mut Session, text: &str) -> String {
-    match told(session, text) {
-        Ok(lines) => lines.join(" "),
-        Err(error) => format!("{} {}", error.code, error.message),
-    }
-}
-
-fn says(session: &mut Session, dialogue: &[(&str, &str)]) {
-    for (text, answer) in dialogue {
-        assert_eq!(say(session, text), *answer, "{text}");
-    }
 }
 
 const ALL: &str = "SELECT objoid::regclass, objsubid, description FROM pg_description \

@@ -6,14 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ledgerstone_query::session::{Dialect, Door, Inline, Pause, Runtime, Session, SessionOptions};
 
-use crate::support::{Memory, told};
-
-fn answer(session: &mut Session, text: &str) -> String {
-    match told(session, text) {
-        Ok(lines) => lines.join(" "),
-        Err(error) => error.code.to_string(),
-    }
-}
+use crate::support::{Memory, told, told_or_code};
 
 #[test]
 fn a_value_larger_than_a_document_is_refused_before_it_is_made() {
@@ -41,7 +34,7 @@ fn a_value_larger_than_a_document_is_refused_before_it_is_made() {
         "jsonb_build_array(repeat('a', 9000000), repeat('a', 9000000))",
         "length(jsonb_pretty((repeat('[', 100) || repeat('1,', 50000) || '1' || repeat(']', 100))::jsonb))",
     ] {
-        assert_eq!(answer(&mut s, &format!("SELECT {expression}")), "54000", "{expression}");
+        assert_eq!(told_or_code(&mut s, &format!("SELECT {expression}")), "54000", "{expression}");
     }
     // Below the limit all of them answer.
     for (expression, value) in [
@@ -51,7 +44,7 @@ fn a_value_larger_than_a_document_is_refused_before_it_is_made() {
         ("length(repeat('a', 8000000) || repeat('a', 8000000))", "16000000"),
         ("length(quote_literal(repeat('''', 8000000)))", "16000002"),
     ] {
-        assert_eq!(answer(&mut s, &format!("SELECT {expression}")), format!("{value} SELECT 1"), "{expression}");
+        assert_eq!(told_or_code(&mut s, &format!("SELECT {expression}")), format!("{value} SELECT 1"), "{expression}");
     }
 }
 
@@ -72,7 +65,7 @@ fn replacements_and_joined_arrays_are_postgresqls() {
         ("concat_ws('-', 1, NULL, 'x')", "1-x"),
         ("split_part('a,b,c', ',', 2) || split_part('a,b,c', ',', -1) || split_part('a,b', ',', 9)", "bc"),
     ] {
-        assert_eq!(answer(&mut s, &format!("SELECT {expression}")), format!("{value} SELECT 1"), "{expression}");
+        assert_eq!(told_or_code(&mut s, &format!("SELECT {expression}")), format!("{value} SELECT 1"), "{expression}");
     }
 }
 
@@ -84,8 +77,8 @@ fn numbers_do_not_grow_without_bound() {
         format!("WITH s0 AS (SELECT {from} AS v){steps} SELECT v > 0 AS v FROM s{times}")
     };
     let mut s = memory.session();
-    assert_eq!(answer(&mut s, &squares("3::numeric", 22)), "22003");
-    assert_eq!(answer(&mut s, &squares("3::numeric", 17)), "t SELECT 1");
+    assert_eq!(told_or_code(&mut s, &squares("3::numeric", 22)), "22003");
+    assert_eq!(told_or_code(&mut s, &squares("3::numeric", 17)), "t SELECT 1");
     let mut s = memory.session_of(Dialect::PartiQl);
     let nested = (0..30).fold("t".to_owned(), |inner, _| format!("(SELECT VALUE v * v FROM {inner} AS v)"));
     let refused = told(&mut s, &nested.replace("FROM t AS", "FROM [3] AS")).unwrap_err();
@@ -105,7 +98,7 @@ fn a_statement_that_compares_for_hours_ends_with_its_timeout() {
         // Each match reads the text to its end.
         "regexp_count(repeat('a', 30000), '.*b|a')",
     ] {
-        assert_eq!(answer(&mut s, &format!("SELECT {expression}")), "57014", "{expression}");
+        assert_eq!(told_or_code(&mut s, &format!("SELECT {expression}")), "57014", "{expression}");
     }
     told(&mut s, "SET statement_timeout = 0").unwrap();
     // What would compare as often, and looks into a set instead.
@@ -118,7 +111,7 @@ fn a_statement_that_compares_for_hours_ends_with_its_timeout() {
         ("translate('abcabc', 'aba', 'xyz')", "xycxyc"),
         ("translate('abcabc', 'ab', 'x')", "xcxc"),
     ] {
-        assert_eq!(answer(&mut s, &format!("SELECT {expression}")), format!("{value} SELECT 1"), "{expression}");
+        assert_eq!(told_or_code(&mut s, &format!("SELECT {expression}")), format!("{value} SELECT 1"), "{expression}");
     }
 }
 
@@ -138,7 +131,7 @@ fn a_regular_expression_too_large_for_its_text_is_refused() {
         ("(SELECT count(*) FROM regexp_split_to_table('a,b,c', ','))", "3 SELECT 1"),
         ("(SELECT count(*) FROM regexp_matches('a1b2', '([a-z])(\\d)', 'g'))", "2 SELECT 1"),
     ] {
-        assert_eq!(answer(&mut s, &format!("SELECT {expression}")), value, "{expression}");
+        assert_eq!(told_or_code(&mut s, &format!("SELECT {expression}")), value, "{expression}");
     }
 }
 
@@ -200,10 +193,10 @@ fn set_config_over_many_rows_keeps_the_last_of_each_name_and_no_more_than_settin
     let mut s = memory.session();
     let over =
         |name: &str| format!("SELECT count(set_config({name}, i::text, false)) FROM generate_series(1, 40000) i");
-    assert_eq!(answer(&mut s, &over("'a.b' || i")), "54000");
-    assert_eq!(answer(&mut s, "SELECT current_setting('a.b1', true)"), "null SELECT 1");
-    assert_eq!(answer(&mut s, &over("'a.b'")), "40000 SELECT 1");
-    assert_eq!(answer(&mut s, "SELECT current_setting('a.b')"), "40000 SELECT 1");
+    assert_eq!(told_or_code(&mut s, &over("'a.b' || i")), "54000");
+    assert_eq!(told_or_code(&mut s, "SELECT current_setting('a.b1', true)"), "null SELECT 1");
+    assert_eq!(told_or_code(&mut s, &over("'a.b'")), "40000 SELECT 1");
+    assert_eq!(told_or_code(&mut s, "SELECT current_setting('a.b')"), "40000 SELECT 1");
     let both =
         "SELECT set_config('a.b', 'here', true), set_config('a.b', 'for good', false), set_config('a.c', 'x', true)";
     for (text, shown) in [
@@ -217,7 +210,7 @@ fn set_config_over_many_rows_keeps_the_last_of_each_name_and_no_more_than_settin
         ("SHOW a.b", "for good SHOW"),
         ("SHOW a.c", "42704"),
     ] {
-        assert_eq!(answer(&mut s, text), shown, "{text}");
+        assert_eq!(told_or_code(&mut s, text), shown, "{text}");
     }
 }
 
@@ -227,7 +220,7 @@ fn savepoints_are_bounded_by_what_they_keep() {
     let mut s = memory.session();
     told(&mut s, "BEGIN").unwrap();
     for _ in 0..5_000 {
-        assert_eq!(answer(&mut s, "SAVEPOINT each_statement"), "SAVEPOINT");
+        assert_eq!(told_or_code(&mut s, "SAVEPOINT each_statement"), "SAVEPOINT");
     }
     // The settings to go back to are others each time.
     let refused = (0..1_000).find_map(|n| {
@@ -240,7 +233,7 @@ fn savepoints_are_bounded_by_what_they_keep() {
     for (text, shown) in
         [("ROLLBACK TO each_statement", "ROLLBACK"), ("SAVEPOINT s", "SAVEPOINT"), ("COMMIT", "COMMIT")]
     {
-        assert_eq!(answer(&mut s, text), shown, "{text}");
+        assert_eq!(told_or_code(&mut s, text), shown, "{text}");
     }
 }
 
@@ -261,7 +254,7 @@ fn scroll_cursors_of_a_session_are_bounded_together() {
         (declare("c"), "DECLARE CURSOR"),
         ("MOVE ALL IN c".into(), "54000"),
     ] {
-        assert_eq!(answer(&mut s, &text), shown, "{text}");
+        assert_eq!(told_or_code(&mut s, &text), shown, "{text}");
     }
 }
 
@@ -276,7 +269,7 @@ fn too_many_columns_are_refused_before_any_is_bound() {
         (format!("INSERT INTO t VALUES (1) RETURNING {}", many("no_such_column")), "54011"),
         (format!("SELECT no_such_column{}", ", 1".repeat(1_663)), "42703"),
     ] {
-        assert_eq!(answer(&mut s, &text), code);
+        assert_eq!(told_or_code(&mut s, &text), code);
     }
 }
 
@@ -287,10 +280,10 @@ fn an_insert_of_thousands_of_rows_is_one_statement() {
     told(&mut s, "CREATE TABLE t (id int PRIMARY KEY, v text, n numeric DEFAULT 7)").unwrap();
     let rows: Vec<String> = (0..5_000).map(|n| format!("({n}, 'v(,{n}', DEFAULT)")).collect();
     let insert = format!("INSERT INTO t (id, v, n) VALUES {} ON CONFLICT (id) DO NOTHING", rows.join(", "));
-    assert_eq!(answer(&mut s, &insert), "INSERT 0 5000");
+    assert_eq!(told_or_code(&mut s, &insert), "INSERT 0 5000");
     assert_eq!(
-        answer(&mut s, "SELECT count(*), sum(id), sum(n), max(v) FROM t"),
+        told_or_code(&mut s, "SELECT count(*), sum(id), sum(n), max(v) FROM t"),
         "5000|12497500|35000|v(,999 SELECT 1"
     );
-    assert_eq!(answer(&mut s, &format!("SELECT {}1", "1,".repeat(1 << 19))), "54000");
+    assert_eq!(told_or_code(&mut s, &format!("SELECT {}1", "1,".repeat(1 << 19))), "54000");
 }

@@ -4,20 +4,13 @@ use ledgerstone_digest::block::StatementText;
 use ledgerstone_digest::qldb::statement_digest;
 use ledgerstone_query::session::Session;
 
-use crate::support::{Memory, told};
+use crate::support::{Memory, told, told_or_code};
 
 fn session(memory: &Memory) -> Session {
     let mut session = memory.session();
     told(&mut session, "CREATE TABLE s (id int PRIMARY KEY, v text)").unwrap();
     told(&mut session, "INSERT INTO s SELECT g, 'r' || g FROM generate_series(1, 5) g").unwrap();
     session
-}
-
-fn say(session: &mut Session, text: &str) -> String {
-    match told(session, text) {
-        Ok(lines) => lines.join(" "),
-        Err(error) => error.code.to_string(),
-    }
 }
 
 #[test]
@@ -42,7 +35,7 @@ fn prepared_statements_are_kept_until_they_are_deallocated() {
         ("DISCARD ALL", "DISCARD ALL"),
         ("EXECUTE ins(11, 'x')", "26000"),
     ] {
-        assert_eq!(say(&mut s, text), answer, "{text}");
+        assert_eq!(told_or_code(&mut s, text), answer, "{text}");
     }
 }
 
@@ -61,17 +54,17 @@ fn what_a_session_keeps_by_name_is_bounded_in_bytes() {
         ("RESET app.one".to_owned(), "RESET"),
         (format!("SET app.three = '{long}'"), "SET"),
     ] {
-        assert_eq!(say(&mut s, &text), answer, "{}", &text[..20]);
+        assert_eq!(told_or_code(&mut s, &text), answer, "{}", &text[..20]);
     }
     let long = "x".repeat(3 << 20);
     for number in 0..21 {
-        assert_eq!(say(&mut s, &format!("PREPARE p{number} AS SELECT '{long}'")), "PREPARE", "{number}");
+        assert_eq!(told_or_code(&mut s, &format!("PREPARE p{number} AS SELECT '{long}'")), "PREPARE", "{number}");
     }
-    assert_eq!(say(&mut s, &format!("PREPARE q AS SELECT '{long}'")), "54000");
-    assert_eq!(say(&mut s, "DEALLOCATE p2"), "DEALLOCATE");
-    assert_eq!(say(&mut s, &format!("PREPARE q AS SELECT '{long}'")), "PREPARE");
-    assert_eq!(say(&mut s, "DEALLOCATE ALL"), "DEALLOCATE ALL");
-    assert_eq!(say(&mut s, &format!("PREPARE q AS SELECT '{long}'")), "PREPARE");
+    assert_eq!(told_or_code(&mut s, &format!("PREPARE q AS SELECT '{long}'")), "54000");
+    assert_eq!(told_or_code(&mut s, "DEALLOCATE p2"), "DEALLOCATE");
+    assert_eq!(told_or_code(&mut s, &format!("PREPARE q AS SELECT '{long}'")), "PREPARE");
+    assert_eq!(told_or_code(&mut s, "DEALLOCATE ALL"), "DEALLOCATE ALL");
+    assert_eq!(told_or_code(&mut s, &format!("PREPARE q AS SELECT '{long}'")), "PREPARE");
 }
 
 /// A parsed statement is kept with its text and the hash of it, for all sessions.
@@ -146,7 +139,7 @@ fn cursors_go_forward_and_with_scroll_anywhere() {
         ("COMMIT", "COMMIT"),
         ("FETCH c", "34000"),
     ] {
-        assert_eq!(say(&mut s, text), answer, "{text}");
+        assert_eq!(told_or_code(&mut s, text), answer, "{text}");
     }
 }
 
@@ -154,7 +147,7 @@ fn cursors_go_forward_and_with_scroll_anywhere() {
 fn a_cursor_without_scroll_does_not_go_back() {
     let memory = Memory::new(4);
     let mut s = session(&memory);
-    say(&mut s, "BEGIN; DECLARE c CURSOR FOR SELECT id FROM s ORDER BY id; FETCH 2 FROM c");
+    told_or_code(&mut s, "BEGIN; DECLARE c CURSOR FOR SELECT id FROM s ORDER BY id; FETCH 2 FROM c");
     let error = told(&mut s, "FETCH PRIOR FROM c").unwrap_err();
     assert_eq!(error.code.as_str(), "55000");
     assert!(error.hint.unwrap().contains("SCROLL"));
@@ -164,9 +157,9 @@ fn a_cursor_without_scroll_does_not_go_back() {
 fn a_cursor_shows_what_was_there_when_it_was_declared() {
     let memory = Memory::new(5);
     let mut s = session(&memory);
-    say(&mut s, "BEGIN; DECLARE c CURSOR FOR SELECT id FROM s ORDER BY id");
-    say(&mut s, "DELETE FROM s WHERE id < 5");
-    assert_eq!(say(&mut s, "FETCH ALL FROM c"), "1 2 3 4 5 FETCH 5");
+    told_or_code(&mut s, "BEGIN; DECLARE c CURSOR FOR SELECT id FROM s ORDER BY id");
+    told_or_code(&mut s, "DELETE FROM s WHERE id < 5");
+    assert_eq!(told_or_code(&mut s, "FETCH ALL FROM c"), "1 2 3 4 5 FETCH 5");
 }
 
 #[test]
@@ -198,7 +191,7 @@ fn cursors_end_with_their_transaction_or_savepoint_unless_they_are_held() {
         ("FETCH h", "7 FETCH 1"),
         ("CLOSE ALL", "CLOSE CURSOR ALL"),
     ] {
-        assert_eq!(say(&mut s, text), answer, "{text}");
+        assert_eq!(told_or_code(&mut s, text), answer, "{text}");
     }
 }
 
@@ -221,7 +214,7 @@ fn set_config_is_done_when_its_statement_has_succeeded() {
         ("SELECT set_config('my.own', 'x', false)", "x SELECT 1"),
         ("SELECT current_setting('my.own')", "x SELECT 1"),
     ] {
-        assert_eq!(say(&mut s, text), answer, "{text}");
+        assert_eq!(told_or_code(&mut s, text), answer, "{text}");
     }
 }
 
@@ -239,7 +232,7 @@ fn truncate_deletes_all_and_keeps_the_history() {
         ("BEGIN READ ONLY", "BEGIN"),
         ("TRUNCATE s", "25006"),
     ] {
-        assert_eq!(say(&mut s, text), answer, "{text}");
+        assert_eq!(told_or_code(&mut s, text), answer, "{text}");
     }
 }
 
@@ -248,15 +241,15 @@ fn a_locked_table_counts_as_read() {
     let memory = Memory::new(9);
     let mut one = session(&memory);
     let mut two = memory.session();
-    say(&mut one, "CREATE TABLE u (id int)");
-    assert_eq!(say(&mut one, "LOCK TABLE s"), "25P01");
-    say(&mut one, "BEGIN; LOCK TABLE s IN SHARE MODE NOWAIT; INSERT INTO u VALUES (1)");
-    say(&mut two, "UPDATE s SET v = 'x' WHERE id = 1");
-    assert_eq!(say(&mut one, "COMMIT"), "40001");
+    told_or_code(&mut one, "CREATE TABLE u (id int)");
+    assert_eq!(told_or_code(&mut one, "LOCK TABLE s"), "25P01");
+    told_or_code(&mut one, "BEGIN; LOCK TABLE s IN SHARE MODE NOWAIT; INSERT INTO u VALUES (1)");
+    told_or_code(&mut two, "UPDATE s SET v = 'x' WHERE id = 1");
+    assert_eq!(told_or_code(&mut one, "COMMIT"), "40001");
     // The same without the lock is no conflict.
-    say(&mut one, "BEGIN; INSERT INTO u VALUES (1)");
-    say(&mut two, "UPDATE s SET v = 'y' WHERE id = 1");
-    assert_eq!(say(&mut one, "COMMIT"), "COMMIT");
+    told_or_code(&mut one, "BEGIN; INSERT INTO u VALUES (1)");
+    told_or_code(&mut two, "UPDATE s SET v = 'y' WHERE id = 1");
+    assert_eq!(told_or_code(&mut one, "COMMIT"), "COMMIT");
 }
 
 #[test]
@@ -264,16 +257,16 @@ fn rows_read_for_update_count_as_read() {
     let memory = Memory::new(10);
     let mut one = session(&memory);
     let mut two = memory.session();
-    say(&mut one, "CREATE TABLE u (id int)");
+    told_or_code(&mut one, "CREATE TABLE u (id int)");
     for lock in ["FOR UPDATE", "FOR NO KEY UPDATE", "FOR SHARE SKIP LOCKED", "FOR KEY SHARE NOWAIT"] {
-        assert_eq!(say(&mut one, "BEGIN"), "BEGIN");
-        let read = say(&mut one, &format!("SELECT id FROM s WHERE id = 1 {lock}"));
+        assert_eq!(told_or_code(&mut one, "BEGIN"), "BEGIN");
+        let read = told_or_code(&mut one, &format!("SELECT id FROM s WHERE id = 1 {lock}"));
         assert_eq!(read, "1 SELECT 1", "{lock}");
-        say(&mut one, "INSERT INTO u VALUES (1)");
-        say(&mut two, "UPDATE s SET v = v || 'x' WHERE id = 1");
-        assert_eq!(say(&mut one, "COMMIT"), "40001", "{lock}");
+        told_or_code(&mut one, "INSERT INTO u VALUES (1)");
+        told_or_code(&mut two, "UPDATE s SET v = v || 'x' WHERE id = 1");
+        assert_eq!(told_or_code(&mut one, "COMMIT"), "40001", "{lock}");
     }
-    assert_eq!(say(&mut one, "SELECT DISTINCT id FROM s FOR UPDATE"), "0A000");
+    assert_eq!(told_or_code(&mut one, "SELECT DISTINCT id FROM s FOR UPDATE"), "0A000");
 }
 
 #[test]
@@ -281,11 +274,11 @@ fn maintenance_says_that_there_is_nothing_to_do() {
     let memory = Memory::new(11);
     let mut s = session(&memory);
     for text in ["ANALYZE", "ANALYZE s (id)", "VACUUM (FULL, VERBOSE) s", "VACUUM FULL ANALYZE s"] {
-        let answer = say(&mut s, text);
+        let answer = told_or_code(&mut s, text);
         assert!(text.starts_with(&answer), "{text}: {answer}");
         let notices = s.take_notices();
         assert!(notices[0].message.contains("nothing to do"), "{text}");
     }
-    assert_eq!(say(&mut s, "ANALYZE nosuch"), "42P01");
-    assert_eq!(say(&mut s, "BEGIN; VACUUM s"), "25001");
+    assert_eq!(told_or_code(&mut s, "ANALYZE nosuch"), "42P01");
+    assert_eq!(told_or_code(&mut s, "BEGIN; VACUUM s"), "25001");
 }

@@ -193,6 +193,29 @@ pub fn field(doc: &Doc, name: &str) -> Value {
     doc.data.as_deref().and_then(Value::as_struct).and_then(|s| s.get(name)).cloned().unwrap_or(Value::NULL)
 }
 
+/// The lines of what is answered, or the SQLSTATE and the message.
+pub fn say(session: &mut Session, text: &str) -> String {
+    match told(session, text) {
+        Ok(lines) => lines.join(" "),
+        Err(error) => format!("{} {}", error.code, error.message),
+    }
+}
+
+/// Each text is answered so.
+pub fn says(session: &mut Session, dialogue: &[(&str, &str)]) {
+    for (text, answer) in dialogue {
+        assert_eq!(say(session, text), *answer, "{text}");
+    }
+}
+
+/// The lines of what is answered, or the SQLSTATE alone.
+pub fn told_or_code(session: &mut Session, text: &str) -> String {
+    match told(session, text) {
+        Ok(lines) => lines.join(" "),
+        Err(error) => error.code.to_string(),
+    }
+}
+
 /// The rows of a query as one executor answers it, as texts, in a session of its own.
 pub fn rows_by(
     database: &Arc<Database>,
