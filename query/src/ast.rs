@@ -228,6 +228,20 @@ pub enum SetValue {
     Values(Vec<Value>),
 }
 
+impl Statement {
+    /// It is a query, and changes nothing.
+    pub fn only_reads(&self) -> bool {
+        matches!(self, Statement::Query(query) if !query.changes_documents())
+    }
+}
+
+impl Query {
+    /// Whether its WITH holds an INSERT, UPDATE or DELETE.
+    pub fn changes_documents(&self) -> bool {
+        self.with.iter().any(|table| matches!(table.rows, CommonRows::Change(_)))
+    }
+}
+
 /// `WITH … body ORDER BY … LIMIT … OFFSET`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
@@ -244,7 +258,15 @@ pub struct Query {
 pub struct CommonTable {
     pub name: Name,
     pub columns: Vec<Name>,
-    pub query: Query,
+    pub rows: CommonRows,
+}
+
+/// Where the rows of a common table come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CommonRows {
+    Query(Box<Query>),
+    /// An INSERT, UPDATE or DELETE, and what its RETURNING gives. Only in the WITH of a whole statement.
+    Change(Box<Statement>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -625,6 +647,24 @@ pub struct FunctionCall {
     pub order_by: Vec<OrderBy>,
     pub filter: Option<Expr>,
     pub over: Option<WindowRef>,
+    /// It is written as an operator, which gives its column no name.
+    pub is_operator: bool,
+}
+
+impl FunctionCall {
+    /// A call with arguments and nothing else.
+    pub fn new(name: TableName, arguments: Vec<Expr>) -> Self {
+        FunctionCall {
+            name,
+            arguments,
+            star: false,
+            distinct: false,
+            order_by: Vec::new(),
+            filter: None,
+            over: None,
+            is_operator: false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -235,15 +235,18 @@ fn copy(c: &Copy) -> String {
     )
 }
 
+fn common_table(c: &CommonTable) -> String {
+    let rows = match &c.rows {
+        CommonRows::Query(q) => query(q),
+        CommonRows::Change(change) => statement(change),
+    };
+    format!("({}{} {rows})", name(&c.name), group("columns", &c.columns, name))
+}
+
 pub(crate) fn query(q: &Query) -> String {
     let mut out = String::new();
     if !q.with.is_empty() {
-        let _ = write!(
-            out,
-            "(with{} {}) ",
-            flag(q.recursive, "recursive"),
-            list(&q.with, |c| format!("({}{} {})", name(&c.name), group("columns", &c.columns, name), query(&c.query)))
-        );
+        let _ = write!(out, "(with{} {}) ", flag(q.recursive, "recursive"), list(&q.with, common_table));
     }
     out.push_str(&body(&q.body));
     out.push_str(&group("order", &q.order_by, order));

@@ -202,13 +202,26 @@ select id as select from dept;
 with d as (select 2 as id) delete from dept using d where dept.id = d.id returning dept.id;
 with u as (select 1 as id, 'Z' as n) update dept set name = u.n from u where dept.id = u.id returning dept.*;
 select * from dept order by id;
--- differs: changes inside WITH are missing
 with ins as (insert into dept values (9, 'nine') returning id) select * from ins;
--- differs: changes inside WITH are missing
 with up as (update dept set name = upper(name) where id = 9 returning *) select name from up;
--- differs: changes inside WITH are missing
 with del as (delete from dept where id = 9 returning id, name) select * from del;
--- differs: changes inside WITH are missing
 with moved as (delete from emp where id = 4 returning *) insert into dept select id, name from moved returning *;
 drop table emp;
 drop table dept;
+with recursive r(i) as (select 1 union all select i + 1 from r) select i from r limit 3;
+with recursive r(i) as (select 1 union all select i + 1 from r) select a.i, b.i from r a, (select i from r limit 2) b limit 4;
+with recursive r(i) as (select 1 union all select i + 1 from r) select exists (select 1 from r where i = 50), (select i from r offset 7 limit 1);
+with recursive r(i) as (select 1 union select (i + 1) % 5 from r) select i, (select count(*) from r) from r order by i;
+with recursive r(i) as (select 1 union all select i + 1 from r where i < 4) select a.i, b.i from r a join r b on a.i = b.i + 1 order by 1;
+with recursive o(i) as (select 1 union all select x.n from o, lateral (with recursive n(n) as (select o.i + 1 union all select n + 10 from n where n < 30) select max(n) n from n) x where o.i < 60) select * from o;
+select * from unnest(array[1,2], array['a','b','c']) with ordinality u(a, b, n);
+select * from unnest(array[1], array[2], array[3,4]);
+select a from unnest(array[1,2], array['a']) u(a, b) where b is null;
+select unnest(array[1], array[2]);
+create table only_one (a int);
+insert into only_one values (1);
+select * from only only_one;
+select o.a from only only_one o join only only_one p using (a);
+update only only_one set a = 2 returning a;
+delete from only only_one returning a;
+drop table only_one;

@@ -50,7 +50,10 @@ impl Binder<'_> {
                     self.note_table(&table, Action::Update);
                     self.note_table(&table, Action::Select);
                 }
-                Some(self.conflict(&table, on)?)
+                let before = self.subqueries;
+                let conflict = self.conflict(&table, on)?;
+                self.reads_late |= self.subqueries > before;
+                Some(conflict)
             }
             None => None,
         };
@@ -313,7 +316,9 @@ impl Binder<'_> {
             return Ok((None, None));
         }
         self.level().clause = "RETURNING";
+        let before = self.subqueries;
         let (exprs, columns) = self.returned_items(items)?;
+        self.reads_late |= self.subqueries > before;
         Ok((Some(exprs), Some(columns)))
     }
 

@@ -1,8 +1,8 @@
 //! `EXPLAIN`: the executor, the operators, and the way into each table.
 
 use super::plan::{
-    Access, Body, DistinctPlan, Ex, GroupPlan, InsertRows, Node, Plan, QueryBody, QueryPlan, SelectPlan, Source,
-    TableSource, ViewPlan,
+    Access, Body, CteRows, DistinctPlan, Ex, GroupPlan, InsertRows, Node, Plan, QueryBody, QueryPlan, SelectPlan,
+    Source, TableSource, ViewPlan,
 };
 use crate::ast::{JoinKind, SetOp};
 use crate::session::{Dialect, SessionInfo};
@@ -15,35 +15,17 @@ pub(super) fn lines(plan: &Plan, tx: &Transaction, session: &SessionInfo) -> Vec
     let mut out = vec!["Executor: documents".to_owned()];
     let partiql = plan.dialect == Dialect::PartiQl;
     let mut writer = Writer { out: &mut out, tx, session, partiql, outermost: true, analytic: None };
-    match &plan.body {
-        Body::Query(query) => writer.query(query, 0),
-        Body::Insert(insert) => {
-            writer.line(0, format!("Insert into {}", insert.table.name));
-            match &insert.source {
-                InsertRows::Columns { query, .. }
-                | InsertRows::Fields { query, .. }
-                | InsertRows::DocumentQuery(query) => {
-                    writer.query(query, 1);
-                }
-                InsertRows::Defaults => writer.line(1, "Defaults"),
-                InsertRows::Documents { .. } => writer.line(1, "Documents"),
-            }
-        }
-        Body::Update(update) => {
-            writer.line(0, format!("Update {}", update.table.name));
-            writer.node(&update.from, 1);
-        }
-        Body::Delete(delete) => {
-            writer.line(0, format!("Delete from {}", delete.table.name));
-            writer.node(&delete.from, 1);
-        }
-    }
+    writer.body(&plan.body, 0);
     for cte in &plan.ctes {
-        let kind = if cte.step.is_some() { "Recursive WITH" } else { "WITH" };
+        let kind = if matches!(cte.rows, CteRows::Recursive { .. }) { "Recursive WITH" } else { "WITH" };
         writer.line(0, format!("{kind} {}", cte.name));
-        writer.query(&cte.query, 1);
-        if let Some(step) = &cte.step {
-            writer.query(step, 1);
+        match &cte.rows {
+            CteRows::Query(query) => writer.query(query, 1),
+            CteRows::Recursive { base, step, .. } => {
+                writer.query(base, 1);
+                writer.query(step, 1);
+            }
+            CteRows::Change(body) => writer.body(body, 1),
         }
     }
     if let Some(executor) = writer.analytic
@@ -68,6 +50,32 @@ struct Writer<'o> {
 impl Writer<'_> {
     fn line(&mut self, indent: usize, text: impl Into<String>) {
         self.out.push(format!("{}{}", "  ".repeat(indent), text.into()));
+    }
+
+    fn body(&mut self, body: &Body, indent: usize) {
+        match body {
+            Body::Query(query) => self.query(query, indent),
+            Body::Insert(insert) => {
+                self.line(indent, format!("Insert into {}", insert.table.name));
+                match &insert.source {
+                    InsertRows::Columns { query, .. }
+                    | InsertRows::Fields { query, .. }
+                    | InsertRows::DocumentQuery(query) => {
+                        self.query(query, indent + 1);
+                    }
+                    InsertRows::Defaults => self.line(indent + 1, "Defaults"),
+                    InsertRows::Documents { .. } => self.line(indent + 1, "Documents"),
+                }
+            }
+            Body::Update(update) => {
+                self.line(indent, format!("Update {}", update.table.name));
+                self.node(&update.from, indent + 1);
+            }
+            Body::Delete(delete) => {
+                self.line(indent, format!("Delete from {}", delete.table.name));
+                self.node(&delete.from, indent + 1);
+            }
+        }
     }
 
     fn query(&mut self, query: &QueryPlan, indent: usize) {

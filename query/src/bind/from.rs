@@ -156,6 +156,13 @@ impl Binder<'_> {
         if name.schema.is_none()
             && let Some(cte) = self.cte_names.iter().rev().find(|c| c.name == name.name.text).cloned()
         {
+            if !cte.gives_rows {
+                let message = format!("WITH query \"{}\" does not have a RETURNING clause", cte.name);
+                return Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.name.span));
+            }
+            if let Some(read) = self.ctes.get_mut(cte.id) {
+                read.is_read = true;
+            }
             let first = self.level().slots(cte.columns.len() + 1);
             let up = self.reads_outside(&cte);
             if self.working.contains(&cte.id) {
@@ -530,20 +537,19 @@ impl Binder<'_> {
             return self.changes_source(name, arguments, &*function == "diff", alias);
         }
         let (calls, columns) = if table::is_table_function(&function) {
-            let (call, columns) = self.table_call(&function, arguments, name.name.span)?;
-            let columns: Vec<(Arc<str>, SqlType)> = columns.into_iter().map(|(n, t)| (Arc::from(n), t)).collect();
-            (vec![call], columns)
+            // `unnest(a, b)`: the elements of several arrays side by side.
+            let each =
+                if &*function == "unnest" && arguments.len() > 1 && !self.partiql { 1 } else { arguments.len().max(1) };
+            let (mut calls, mut columns) = (Vec::new(), Vec::<(Arc<str>, SqlType)>::new());
+            for arguments in arguments.chunks(each).chain(arguments.is_empty().then_some(arguments)) {
+                let (call, names) = self.table_call(&function, arguments, name.name.span)?;
+                calls.push(call);
+                columns.extend(names.into_iter().map(|(name, ty)| (Arc::from(name), ty)));
+            }
+            (calls, columns)
         } else {
             // Any other function is a row of its one value.
-            let call = crate::ast::FunctionCall {
-                name: name.clone(),
-                arguments: arguments.to_vec(),
-                star: false,
-                distinct: false,
-                order_by: vec![],
-                filter: None,
-                over: None,
-            };
+            let call = crate::ast::FunctionCall::new(name.clone(), arguments.to_vec());
             let bound = self.function(&call, name.name.span)?;
             let (value, ty) = self.settle(bound, name.name.span)?;
             let call = super::plan::TableCall {

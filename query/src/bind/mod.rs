@@ -38,7 +38,7 @@ use crate::permission::Action;
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 use crate::types::SqlType;
-use plan::{Body, Cte, Plan, ResultColumn, Step};
+use plan::{Body, Cte, Plan, ResultColumn, Step, changes_in};
 use query::CteName;
 use scope::Level;
 
@@ -88,17 +88,10 @@ pub(crate) fn plan_of_definition(
 
 fn plan_with(ctx: &mut PlanContext<'_>, statement: &Statement, defines: Option<&'static str>) -> Result<Arc<Plan>> {
     let mut binder = Binder { defines, ..Binder::new(ctx) };
-    let (body, columns) = match statement {
-        Statement::Query(query) => {
-            let (plan, columns) = binder.query(query)?;
-            (Body::Query(Box::new(plan)), Some(columns))
-        }
-        Statement::Insert(insert) => binder.insert(insert)?,
-        Statement::Update(update) => binder.update(update)?,
-        Statement::Delete(delete) => binder.delete(delete)?,
-        Statement::Explain { statement, .. } => return plan_with(ctx, statement, defines),
-        _ => return Err(QueryError::internal("this statement is not planned by the binder")),
-    };
+    if let Statement::Explain { statement, .. } = statement {
+        return plan_with(ctx, statement, defines);
+    }
+    let (body, columns) = binder.statement(statement)?;
     Ok(Arc::new(binder.finish(ctx, body, columns)))
 }
 
@@ -124,6 +117,10 @@ pub(crate) struct Binder<'a> {
     working_read: Vec<usize>,
     levels: Vec<Level>,
     ids: usize,
+    /// Subqueries so far.
+    subqueries: usize,
+    /// One of them is computed row by row while documents change.
+    reads_late: bool,
     /// The query being bound has a LIMIT.
     limited: bool,
     /// Variables that range over lists: their slot, the list, and the slot of the element's number.
@@ -149,10 +146,26 @@ impl<'a> Binder<'a> {
             working_read: vec![],
             levels: vec![],
             ids: 0,
+            subqueries: 0,
+            reads_late: false,
             limited: false,
             element_places: vec![],
             costs: quick::Costs::default(),
             defines: None,
+        }
+    }
+
+    /// A query or a change of documents: the statement itself, or one inside its WITH.
+    fn statement(&mut self, statement: &Statement) -> Result<(Body, Option<Vec<query::OutputColumn>>)> {
+        match statement {
+            Statement::Query(query) => {
+                let (plan, columns) = self.query(query)?;
+                Ok((Body::Query(Box::new(plan)), Some(columns)))
+            }
+            Statement::Insert(insert) => self.insert(insert),
+            Statement::Update(update) => self.update(update),
+            Statement::Delete(delete) => self.delete(delete),
+            _ => Err(QueryError::internal("this statement is not planned by the binder")),
         }
     }
 
@@ -195,6 +208,7 @@ impl<'a> Binder<'a> {
             tables: self.tables,
             uses: self.uses,
             reads_catalogue: self.reads_catalogue,
+            holds_view: self.reads_late || changes_in(&self.ctes),
             ctes: self.ctes,
             pace: self.costs.pace(),
             point: None,

@@ -64,6 +64,7 @@ fn figure(e: &Expr) -> Option<(Arc<str>, bool)> {
         ExprKind::Function(call) if &*call.name.name.text == crate::sql::ARRAY_SLICE => {
             call.arguments.first().and_then(figure)
         }
+        ExprKind::Function(call) if call.is_operator => None,
         ExprKind::Function(call) => Some((call.name.name.text.clone(), true)),
         ExprKind::Cast { expr, ty } => match figure(expr) {
             Some((name, true)) => Some((name, true)),

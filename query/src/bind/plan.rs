@@ -64,6 +64,8 @@ pub struct Plan {
     /// It reads what is known of all tables.
     pub(crate) reads_catalogue: bool,
     pub(crate) ctes: Vec<Cte>,
+    /// It reads while it changes documents, and is to see none of its own changes.
+    pub(crate) holds_view: bool,
     /// How long its runs have taken.
     pub(crate) pace: super::quick::Pace,
     /// It asks for one document by its key.
@@ -83,7 +85,12 @@ impl Plan {
     }
 
     pub fn is_read_only(&self) -> bool {
-        matches!(self.body, Body::Query(_))
+        matches!(self.body, Body::Query(_)) && !self.changes_in_with()
+    }
+
+    /// Whether a WITH query changes documents.
+    pub(crate) fn changes_in_with(&self) -> bool {
+        changes_in(&self.ctes)
     }
 
     /// The catalogue version the names were resolved at.
@@ -107,6 +114,11 @@ impl Plan {
     }
 }
 
+/// Whether one of these WITH queries changes documents.
+pub(super) fn changes_in(ctes: &[Cte]) -> bool {
+    ctes.iter().any(|cte| matches!(cte.rows, CteRows::Change(_)))
+}
+
 #[derive(Debug)]
 pub(crate) enum Body {
     Query(Box<QueryPlan>),
@@ -119,13 +131,24 @@ pub(crate) enum Body {
 #[derive(Debug)]
 pub(crate) struct Cte {
     pub name: Arc<str>,
-    pub query: Arc<QueryPlan>,
-    /// `WITH RECURSIVE`: the step reads this CTE's id as its working table.
-    pub step: Option<Arc<QueryPlan>>,
-    /// UNION ALL between base and step.
-    pub all: bool,
+    pub rows: CteRows,
     /// It reads rows of the queries around the one it belongs to.
     pub outside: bool,
+    /// Something in the statement reads it.
+    pub is_read: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum CteRows {
+    Query(Arc<QueryPlan>),
+    /// `WITH RECURSIVE`: the step reads this CTE's id as its working table. `all`: UNION ALL between base and step.
+    Recursive {
+        base: Arc<QueryPlan>,
+        step: Arc<QueryPlan>,
+        all: bool,
+    },
+    /// A change of documents, done once and to its end, and the rows of its RETURNING.
+    Change(Body),
 }
 
 /// A query: a body, and for bodies other than SELECT its own order; then LIMIT and OFFSET.

@@ -24,6 +24,8 @@ pub(crate) struct CteName {
     pub name: Arc<str>,
     pub id: usize,
     pub columns: Vec<OutputColumn>,
+    /// It is a query, or a change with RETURNING.
+    pub gives_rows: bool,
     /// How many levels were around the query it belongs to, and which of their slots it reads.
     pub levels: usize,
     pub outer: Vec<At>,
@@ -33,6 +35,7 @@ impl Binder<'_> {
     /// A query inside a statement: its plan and columns. It becomes a level of its own.
     pub fn subquery(&mut self, query: &Query) -> Result<(QueryPlan, Vec<OutputColumn>)> {
         self.not_kept(|| "subquery".to_owned()).map_err(|error| error.at(query.span))?;
+        self.subqueries += 1;
         let read = self.working_read.len();
         let bound = self.query(query)?;
         let step = self.working_read.get(read).and_then(|id| self.ctes.get(*id)).map(|cte| cte.name.clone());

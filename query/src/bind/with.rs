@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Binder;
-use super::plan::{Cte, QueryBody};
+use super::plan::{Cte, CteRows, QueryBody};
 use super::query::{CteName, plain, renamed};
-use crate::ast::{CommonTable, ExprKind, Query, SetExpr, SetOp};
+use crate::ast::{CommonRows, CommonTable, ExprKind, Query, SetExpr, SetOp, Statement};
 use crate::error::{QueryError, Result, SqlState};
 
 impl Binder<'_> {
@@ -18,21 +18,37 @@ impl Binder<'_> {
 
     fn common_table_alone(&mut self, table: &CommonTable, recursive: bool) -> Result<CteName> {
         let name = table.name.text.clone();
+        let query = match &table.rows {
+            CommonRows::Change(change) => return self.changing_table(table, change),
+            CommonRows::Query(query) => query,
+        };
         if recursive
-            && let Query { body: SetExpr::Operation { op: SetOp::Union, all, left, right }, .. } = &table.query
+            && let SetExpr::Operation { op: SetOp::Union, all, left, right } = &query.body
             && mentions(right, &name)
         {
-            return self.recursive_table(table, *all, left, right);
+            return self.recursive_table(table, query, *all, left, right);
         }
         let read = self.working_read.len();
-        let (query, columns) = self.query(&table.query)?;
+        let (query, columns) = self.query(query)?;
         let columns = renamed(columns, &table.columns)?;
         let id = self.ctes.len();
-        let changes = self.follows_steps(id, read);
-        let cte = CteName { name: name.clone(), id, columns, levels: self.levels.len(), outer: query.outer.clone() };
-        let outside = changes || !cte.outer.is_empty();
-        self.ctes.push(Cte { name, query: Arc::new(query), step: None, all: true, outside });
+        let follows = self.follows_steps(id, read);
+        let (levels, outer) = (self.levels.len(), query.outer.clone());
+        let cte = CteName { name: name.clone(), id, columns, gives_rows: true, levels, outer };
+        let outside = follows || !cte.outer.is_empty();
+        self.ctes.push(Cte { name, rows: CteRows::Query(Arc::new(query)), outside, is_read: false });
         Ok(cte)
+    }
+
+    /// An INSERT, UPDATE or DELETE, and the rows of its RETURNING.
+    fn changing_table(&mut self, table: &CommonTable, change: &Statement) -> Result<CteName> {
+        let (body, columns) = self.statement(change)?;
+        let name = table.name.text.clone();
+        let gives_rows = columns.is_some();
+        let columns = renamed(columns.unwrap_or_default(), &table.columns)?;
+        let id = self.ctes.len();
+        self.ctes.push(Cte { name: name.clone(), rows: CteRows::Change(body), outside: false, is_read: false });
+        Ok(CteName { name, id, columns, gives_rows, levels: self.levels.len(), outer: vec![] })
     }
 
     /// Whether a common table reads one that changes from step to step, so that it changes as well: what was read since then.
@@ -42,18 +58,27 @@ impl Binder<'_> {
         follows
     }
 
-    fn recursive_table(&mut self, table: &CommonTable, all: bool, left: &SetExpr, right: &SetExpr) -> Result<CteName> {
+    fn recursive_table(
+        &mut self,
+        table: &CommonTable,
+        query: &Query,
+        all: bool,
+        left: &SetExpr,
+        right: &SetExpr,
+    ) -> Result<CteName> {
         let name = table.name.text.clone();
         let read = self.working_read.len();
-        if !table.query.order_by.is_empty() || table.query.limit.is_some() {
-            return Err(QueryError::unsupported("ORDER BY or LIMIT in a recursive query").at(table.query.span));
+        if !query.order_by.is_empty() || query.limit.is_some() {
+            return Err(QueryError::unsupported("ORDER BY or LIMIT in a recursive query").at(query.span));
         }
         let (base, columns) = self.set_expr(left)?;
         let columns = renamed(columns, &table.columns)?;
         let id = self.ctes.len();
         let (levels, mut outer) = (self.levels.len(), base.outer.clone());
-        self.ctes.push(Cte { name: name.clone(), query: Arc::new(base), step: None, all, outside: false });
-        let mut cte = CteName { name: name.clone(), id, columns: columns.clone(), levels, outer: vec![] };
+        let rows = CteRows::Query(Arc::new(base));
+        self.ctes.push(Cte { name: name.clone(), rows, outside: false, is_read: true });
+        let gives_rows = true;
+        let mut cte = CteName { name: name.clone(), id, columns: columns.clone(), gives_rows, levels, outer: vec![] };
         self.cte_names.push(cte.clone());
         let working = self.working.len();
         self.working.push(id);
@@ -62,7 +87,7 @@ impl Binder<'_> {
         self.cte_names.pop();
         // Inside another recursive term: what it reads of that one's tables, which are all older than its own.
         self.working_read.retain(|at| *at < id);
-        let changes = self.follows_steps(id, read);
+        let follows = self.follows_steps(id, read);
         let (mut step, step_columns) = step?;
         let read_outside = step.outer.clone();
         if step_columns.len() != columns.len() {
@@ -103,9 +128,11 @@ impl Binder<'_> {
             );
         }
         super::query::merge_outer(&mut outer, read_outside);
-        if let Some(cte) = self.ctes.get_mut(id) {
-            cte.step = Some(Arc::new(step));
-            cte.outside = changes || !outer.is_empty();
+        if let Some(cte) = self.ctes.get_mut(id)
+            && let CteRows::Query(base) = &cte.rows
+        {
+            cte.rows = CteRows::Recursive { base: Arc::clone(base), step: Arc::new(step), all };
+            cte.outside = follows || !outer.is_empty();
         }
         cte.outer = outer;
         Ok(cte)
@@ -125,7 +152,8 @@ fn mentions(body: &SetExpr, name: &str) -> bool {
     }
     /// A common table of its own may read it, or take its name.
     fn within(query: &Query, name: &str) -> bool {
-        query.with.iter().any(|table| within(&table.query, name))
+        let reads = |table: &CommonTable| matches!(&table.rows, CommonRows::Query(query) if within(query, name));
+        query.with.iter().any(reads)
             || !query.with.iter().any(|table| &*table.name.text == name) && mentions(&query.body, name)
     }
     match body {

@@ -1,6 +1,8 @@
-//! INSERT, UPDATE and DELETE. What is to change is found first, on the state before the statement; then it is changed.
+//! INSERT, UPDATE and DELETE, and those inside WITH. What is to change is found first, on the state before the statement;
+//! then it is changed.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
@@ -8,26 +10,35 @@ use ledgerstone_digest::ion::{Struct, Symbol, Value};
 use ledgerstone_journal::spread::spread_owned;
 
 use super::Outcome;
-use super::eval::{field, storable};
+use super::change::{Changed, changed, order_fields, removes_an_element};
+use super::eval::storable;
+use super::result::{Collector, ResultRows};
 use super::run::{Env, Flow, Row, Run, Slot, Tuple};
+use super::with::CteMemory;
 use crate::bind::plan::{
-    Body, ChangePlan, ConflictPlan, Datum, DeletePlan, Ex, InsertPlan, InsertRows, Node, Plan, Step, TableChecks,
+    Body, ConflictPlan, CteRows, Datum, DeletePlan, Ex, InsertPlan, InsertRows, Node, Plan, QueryPlan, TableChecks,
     UpdatePlan,
 };
 use crate::catalogue::Table;
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
 use crate::transaction::bulk::ReadyDocument;
-use crate::transaction::{Doc, Transaction, View};
+use crate::transaction::{Doc, Transaction};
+use crate::work::{Memory, Workspace};
 
 pub(super) fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &SessionInfo) -> Result<Outcome> {
+    let workspace = Arc::clone(tx.database().workspace());
+    let memory = workspace.memory();
     let work = Work { plan, params, session };
-    match &plan.body {
-        Body::Insert(insert) => work.insert(insert, tx),
-        Body::Update(update) => work.update(update, tx),
-        Body::Delete(delete) => work.delete(delete, tx),
-        Body::Query(_) => Err(QueryError::internal("a query is not run here")),
+    let changes = Changes { work, ctes: CteMemory::default(), memory: &memory, workspace: &workspace };
+    if !plan.holds_view {
+        return changes.made(&plan.body, true, tx);
     }
+    // Its parts read what was there before it, whichever of them comes first.
+    tx.hold_view();
+    let outcome = changes.with_those_inside(tx);
+    tx.release_view();
+    outcome
 }
 
 /// Fewer documents are added one by one.
@@ -55,27 +66,41 @@ pub(super) fn load<T: Send>(
     }
 }
 
+/// A statement that runs: what making one document ready needs of it, on any thread.
+#[derive(Clone, Copy)]
 struct Work<'a> {
     plan: &'a Plan,
     params: &'a [Datum],
     session: &'a SessionInfo,
 }
 
-/// What a statement has done so far.
-struct Done {
+/// The changes that a statement makes.
+struct Changes<'a> {
+    work: Work<'a>,
+    /// Of all its queries.
+    ctes: CteMemory,
+    /// Where rows of RETURNING are kept.
+    memory: &'a Memory<'a>,
+    workspace: &'a Arc<Workspace>,
+}
+
+/// What one INSERT, UPDATE or DELETE has done so far.
+struct Done<'a> {
     command: &'static str,
     count: u64,
-    returning: Option<Vec<Row>>,
+    returning: Option<Collector<'a>>,
+    /// Its rows go to the client.
+    is_answer: bool,
     ids: Vec<Id>,
 }
 
-impl Done {
-    fn outcome(self, document_ids: bool) -> Outcome {
+impl Done<'_> {
+    fn outcome(self, document_ids: bool) -> Result<Outcome> {
         let returning = match document_ids {
-            true => Some(self.ids.iter().map(|id| vec![Some(document_id_row(*id))]).collect()),
-            false => self.returning,
+            true => Some(ResultRows::of(self.ids.iter().map(|id| vec![Some(document_id_row(*id))]).collect())),
+            false => self.returning.map(Collector::finish).transpose()?,
         };
-        Outcome::Affected { command: self.command, count: self.count, returning, document_ids: self.ids }
+        Ok(Outcome::Affected { command: self.command, count: self.count, returning, document_ids: self.ids })
     }
 }
 
@@ -108,48 +133,14 @@ fn document_id_row(id: Id) -> Value {
 }
 
 impl Work<'_> {
-    fn runner<'r>(&'r self, tx: &'r Transaction) -> Run<'r> {
-        Run::new(self.plan, tx, self.params, self.session)
-    }
-
     /// For defaults and checks, which are SQL, whatever the statement is.
     fn judge<'r>(&'r self, tx: &'r Transaction) -> Run<'r> {
-        self.runner(tx).in_sql()
-    }
-
-    // INSERT
-
-    fn insert(&self, plan: &InsertPlan, tx: &mut Transaction) -> Result<Outcome> {
-        let table = &plan.table;
-        let documents = self.new_documents(plan, tx)?;
-        if documents.len() >= LOAD_MIN && plan.conflict.is_none() && plan.returning.is_none() && tx.takes_loads(table) {
-            let ids = self.load(plan, documents, &|document, _| Ok(document), tx)?;
-            let done = Done { command: "INSERT", count: ids.len() as u64, returning: None, ids };
-            return Ok(done.outcome(plan.document_ids));
-        }
-        let returning = plan.returning.as_ref().map(|_| Vec::new());
-        let mut done = Done { command: "INSERT", count: 0, returning, ids: Vec::new() };
-        let mut touched: HashSet<Id> = HashSet::new();
-        for document in documents {
-            let document = self.complete(&self.judge(tx), table, &plan.checks, document)?;
-            if let Some(conflict) = &plan.conflict
-                && let Some(found) = conflicting(conflict, table, &document, tx)?
-            {
-                if let Some(doc) = self.resolve_conflict(plan, conflict, found, document, &mut touched, tx)? {
-                    self.returned(&mut done, plan.returning.as_deref(), plan.width, &doc, tx)?;
-                }
-                continue;
-            }
-            let doc = tx.insert(table, document)?;
-            touched.insert(doc.id);
-            self.returned(&mut done, plan.returning.as_deref(), plan.width, &doc, tx)?;
-        }
-        Ok(done.outcome(plan.document_ids))
+        Run::new(self.plan, tx, self.params, self.session).in_sql()
     }
 
     /// Adds many documents, each made of an item and its number. On several threads, unless that would give defaults and
     /// identities in another order than the rows'. The error is that of the first row that has one.
-    pub(super) fn load<T: Send>(
+    fn load<T: Send>(
         &self,
         plan: &InsertPlan,
         items: Vec<T>,
@@ -178,61 +169,6 @@ impl Work<'_> {
             ids.append(&mut tx.load(table, part?)?);
         }
         Ok(ids)
-    }
-
-    /// Documents as the statement gives them: defaults and checks are still to come.
-    fn new_documents(&self, plan: &InsertPlan, tx: &Transaction) -> Result<Vec<Struct>> {
-        let run = self.runner(tx);
-        let table = &plan.table;
-        let env = Env { row: &[], outer: None };
-        let mut out: Vec<Struct> = Vec::new();
-        let mut collect = |value: Value| -> Result<()> {
-            let document = as_document(value)?;
-            if !plan.gives_identities {
-                no_identities_given(table, &document)?;
-            }
-            out.push(document);
-            Ok(())
-        };
-        match &plan.source {
-            InsertRows::Defaults => out.push(Struct::default()),
-            InsertRows::Columns { columns, query } => run.query(query, None, None, &mut |row| {
-                run.charge_row(&row)?;
-                let mut fields = Vec::with_capacity(row.len());
-                for (at, value) in columns.iter().zip(row) {
-                    let Some(column) = at.and_then(|at| table.columns.get(at)) else { continue };
-                    // An explicit NULL is no reason for a default: it is kept until the defaults are filled in.
-                    let value = value.map_or(Value::NULL, |v| storable(v, &column.ty));
-                    fields.push((Symbol::new(column.name.clone()), value));
-                }
-                out.push(Struct { fields });
-                Ok(Flow::More)
-            })?,
-            InsertRows::Fields { names, query } => run.query(query, None, None, &mut |row| {
-                run.charge_row(&row)?;
-                let fields = names.iter().zip(row).filter_map(|(n, v)| Some((Symbol::new(n.clone()), v?)));
-                out.push(Struct { fields: fields.collect() });
-                Ok(Flow::More)
-            })?,
-            InsertRows::DocumentQuery(query) => run.query(query, None, None, &mut |row| {
-                run.charge_row(&row)?;
-                if let Some(Some(value)) = row.into_iter().next() {
-                    collect(value)?;
-                }
-                Ok(Flow::More)
-            })?,
-            InsertRows::Documents { expr, single } => match run.eval(expr, &env)? {
-                Some(Value::List(items)) if !single => items.into_iter().try_for_each(&mut collect)?,
-                Some(value) => collect(value)?,
-                None => {
-                    return Err(QueryError::new(
-                        SqlState::DATATYPE_MISMATCH,
-                        "a document must be a struct, not MISSING",
-                    ));
-                }
-            },
-        }
-        Ok(out)
     }
 
     /// Defaults, types, not-null and check constraints.
@@ -291,6 +227,144 @@ impl Work<'_> {
             _ => Err(QueryError::internal("the document went missing")),
         }
     }
+}
+
+impl Changes<'_> {
+    fn runner<'r>(&'r self, tx: &'r Transaction) -> Run<'r> {
+        Run::new(self.work.plan, tx, self.work.params, self.work.session).with_ctes(&self.ctes)
+    }
+
+    /// The statement's body and the changes in its WITH, each of which is done once and to its end. Those that are read come
+    /// before what reads them, the others last, as PostgreSQL has it.
+    fn with_those_inside(&self, tx: &mut Transaction) -> Result<Outcome> {
+        self.inside(true, tx)?;
+        let outcome = self.made(&self.work.plan.body, true, tx)?;
+        self.inside(false, tx)?;
+        Ok(outcome)
+    }
+
+    fn inside(&self, read: bool, tx: &mut Transaction) -> Result<()> {
+        for (id, cte) in self.work.plan.ctes.iter().enumerate() {
+            if let CteRows::Change(body) = &cte.rows
+                && cte.is_read == read
+                && let Outcome::Affected { returning: Some(rows), .. } = self.made(body, false, tx)?
+            {
+                self.ctes.set(id, Rc::new(rows));
+            }
+        }
+        Ok(())
+    }
+
+    /// One change, or the query that the changes of its WITH belong to. `is_answer`: its rows go to the client.
+    fn made(&self, body: &Body, is_answer: bool, tx: &mut Transaction) -> Result<Outcome> {
+        match body {
+            Body::Insert(insert) => self.insert(insert, is_answer, tx),
+            Body::Update(update) => self.update(update, is_answer, tx),
+            Body::Delete(delete) => self.delete(delete, is_answer, tx),
+            Body::Query(query) => self.query(query, tx),
+        }
+    }
+
+    fn begun(&self, command: &'static str, returns: bool, is_answer: bool) -> Done<'_> {
+        let returning = returns.then(|| Collector::new(self.memory, self.workspace));
+        Done { command, count: 0, returning, is_answer, ids: Vec::new() }
+    }
+
+    fn query(&self, query: &QueryPlan, tx: &Transaction) -> Result<Outcome> {
+        let mut done = self.begun("SELECT", true, true);
+        let run = self.runner(tx);
+        run.query(query, None, None, &mut |row| {
+            run.tick()?;
+            done.count += 1;
+            self.kept(&mut done, row, &run)?;
+            Ok(Flow::More)
+        })?;
+        done.outcome(false)
+    }
+
+    // INSERT
+
+    fn insert(&self, plan: &InsertPlan, is_answer: bool, tx: &mut Transaction) -> Result<Outcome> {
+        let table = &plan.table;
+        let documents = self.new_documents(plan, tx)?;
+        if documents.len() >= LOAD_MIN && plan.conflict.is_none() && plan.returning.is_none() && tx.takes_loads(table) {
+            let ids = self.work.load(plan, documents, &|document, _| Ok(document), tx)?;
+            let done = Done { count: ids.len() as u64, ids, ..self.begun("INSERT", false, is_answer) };
+            return done.outcome(plan.document_ids);
+        }
+        let mut done = self.begun("INSERT", plan.returning.is_some(), is_answer);
+        let mut touched: HashSet<Id> = HashSet::new();
+        for document in documents {
+            let document = self.work.complete(&self.work.judge(tx), table, &plan.checks, document)?;
+            if let Some(conflict) = &plan.conflict
+                && let Some(found) = conflicting(conflict, table, &document, tx)?
+            {
+                if let Some(doc) = self.resolve_conflict(plan, conflict, found, document, &mut touched, tx)? {
+                    self.returned(&mut done, plan.returning.as_deref(), plan.width, &doc, tx)?;
+                }
+                continue;
+            }
+            let doc = tx.insert(table, document)?;
+            touched.insert(doc.id);
+            self.returned(&mut done, plan.returning.as_deref(), plan.width, &doc, tx)?;
+        }
+        done.outcome(plan.document_ids)
+    }
+
+    /// Documents as the statement gives them: defaults and checks are still to come.
+    fn new_documents(&self, plan: &InsertPlan, tx: &Transaction) -> Result<Vec<Struct>> {
+        let run = self.runner(tx);
+        let table = &plan.table;
+        let env = Env { row: &[], outer: None };
+        let mut out: Vec<Struct> = Vec::new();
+        let mut collect = |value: Value| -> Result<()> {
+            let document = as_document(value)?;
+            if !plan.gives_identities {
+                no_identities_given(table, &document)?;
+            }
+            out.push(document);
+            Ok(())
+        };
+        match &plan.source {
+            InsertRows::Defaults => out.push(Struct::default()),
+            InsertRows::Columns { columns, query } => run.query(query, None, None, &mut |row| {
+                run.charge_row(&row)?;
+                let mut fields = Vec::with_capacity(row.len());
+                for (at, value) in columns.iter().zip(row) {
+                    let Some(column) = at.and_then(|at| table.columns.get(at)) else { continue };
+                    // An explicit NULL is no reason for a default: it is kept until the defaults are filled in.
+                    let value = value.map_or(Value::NULL, |v| storable(v, &column.ty));
+                    fields.push((Symbol::new(column.name.clone()), value));
+                }
+                out.push(Struct { fields });
+                Ok(Flow::More)
+            })?,
+            InsertRows::Fields { names, query } => run.query(query, None, None, &mut |row| {
+                run.charge_row(&row)?;
+                let fields = names.iter().zip(row).filter_map(|(n, v)| Some((Symbol::new(n.clone()), v?)));
+                out.push(Struct { fields: fields.collect() });
+                Ok(Flow::More)
+            })?,
+            InsertRows::DocumentQuery(query) => run.query(query, None, None, &mut |row| {
+                run.charge_row(&row)?;
+                if let Some(Some(value)) = row.into_iter().next() {
+                    collect(value)?;
+                }
+                Ok(Flow::More)
+            })?,
+            InsertRows::Documents { expr, single } => match run.eval(expr, &env)? {
+                Some(Value::List(items)) if !single => items.into_iter().try_for_each(&mut collect)?,
+                Some(value) => collect(value)?,
+                None => {
+                    return Err(QueryError::new(
+                        SqlState::DATATYPE_MISMATCH,
+                        "a document must be a struct, not MISSING",
+                    ));
+                }
+            },
+        }
+        Ok(out)
+    }
 
     fn resolve_conflict(
         &self,
@@ -317,12 +391,12 @@ impl Work<'_> {
             {
                 return Ok(None);
             }
-            if !touched.insert(found.id) {
+            if !touched.insert(found.id) || tx.has_changed(plan.table.id, found.id) {
                 return Err(second_time());
             }
             match changed(&run, &plan.table, changes, &found, &env, &mut HashSet::new())? {
                 Changed::Document(document) => {
-                    self.constrained(&self.judge(tx), &plan.table, &plan.checks, document)?
+                    self.work.constrained(&self.work.judge(tx), &plan.table, &plan.checks, document)?
                 }
                 Changed::Deleted => return Err(QueryError::internal("a conflict cannot delete")),
             }
@@ -332,13 +406,12 @@ impl Work<'_> {
 
     // UPDATE and DELETE
 
-    fn update(&self, plan: &UpdatePlan, tx: &mut Transaction) -> Result<Outcome> {
+    fn update(&self, plan: &UpdatePlan, is_answer: bool, tx: &mut Transaction) -> Result<Outcome> {
         let targets = self.targets(&plan.from, &plan.filter, plan.slot, plan.width, tx)?;
-        let returning = plan.returning.as_ref().map(|_| Vec::new());
-        let mut done = Done { command: "UPDATE", count: 0, returning, ids: Vec::new() };
+        let mut done = self.begun("UPDATE", plan.returning.is_some(), is_answer);
         let mut work: Vec<(Arc<Doc>, Option<Value>, Tuple)> = Vec::with_capacity(targets.len());
         {
-            let (run, judge) = (self.runner(tx), self.judge(tx));
+            let (run, judge) = (self.runner(tx), self.work.judge(tx));
             // An element that goes takes the place of none before it, so the last goes first.
             let backwards = plan.changes.iter().any(removes_an_element);
             for target in targets {
@@ -373,13 +446,16 @@ impl Work<'_> {
                     last = tuple;
                 }
                 let value = match new {
-                    Some(document) => Some(self.constrained(&judge, &plan.table, &plan.checks, document)?),
+                    Some(document) => Some(self.work.constrained(&judge, &plan.table, &plan.checks, document)?),
                     None => None,
                 };
                 work.push((doc, value, last));
             }
         }
         for (doc, value, mut tuple) in work {
+            if tx.has_changed(plan.table.id, doc.id) {
+                continue;
+            }
             match value {
                 Some(value) => {
                     let new = tx.replace(&plan.table, &doc, value)?;
@@ -395,19 +471,21 @@ impl Work<'_> {
                 }
             }
         }
-        Ok(done.outcome(plan.document_ids))
+        done.outcome(plan.document_ids)
     }
 
-    fn delete(&self, plan: &DeletePlan, tx: &mut Transaction) -> Result<Outcome> {
+    fn delete(&self, plan: &DeletePlan, is_answer: bool, tx: &mut Transaction) -> Result<Outcome> {
         let targets = self.targets(&plan.from, &plan.filter, plan.slot, plan.width, tx)?;
-        let returning = plan.returning.as_ref().map(|_| Vec::new());
-        let mut done = Done { command: "DELETE", count: 0, returning, ids: Vec::new() };
+        let mut done = self.begun("DELETE", plan.returning.is_some(), is_answer);
         for target in targets {
+            if tx.has_changed(plan.table.id, target.doc.id) {
+                continue;
+            }
             let tuple = target.tuples.into_iter().next().unwrap_or_default();
             self.returned_tuple(&mut done, plan.returning.as_deref(), &tuple, target.doc.id, tx)?;
             tx.delete(&plan.table, &target.doc)?;
         }
-        Ok(done.outcome(plan.document_ids))
+        done.outcome(plan.document_ids)
     }
 
     /// The documents to change, each once, in the order they were found, with the rows that named them.
@@ -442,7 +520,7 @@ impl Work<'_> {
 
     fn returned(
         &self,
-        done: &mut Done,
+        done: &mut Done<'_>,
         returning: Option<&[Ex]>,
         width: usize,
         doc: &Doc,
@@ -457,7 +535,7 @@ impl Work<'_> {
 
     fn returned_tuple(
         &self,
-        done: &mut Done,
+        done: &mut Done<'_>,
         returning: Option<&[Ex]>,
         tuple: &Tuple,
         id: Id,
@@ -465,13 +543,21 @@ impl Work<'_> {
     ) -> Result<()> {
         done.count += 1;
         done.ids.push(id);
-        if let (Some(exprs), Some(rows)) = (returning, &mut done.returning) {
+        if let Some(exprs) = returning {
             let run = self.runner(tx);
             let env = Env { row: tuple, outer: None };
             let row: Result<Row> = exprs.iter().map(|e| run.eval(e, &env)).collect();
-            rows.push(row?);
+            self.kept(done, row?, &run)?;
         }
         Ok(())
+    }
+
+    /// Keeps a row that RETURNING, or the query behind the changes of WITH, gives.
+    fn kept(&self, done: &mut Done<'_>, mut row: Row, run: &Run<'_>) -> Result<()> {
+        if done.is_answer {
+            super::name_oids(self.work.plan, &run.call, &mut row);
+        }
+        done.returning.as_mut().map_or(Ok(()), |rows| rows.push(row))
     }
 }
 
@@ -491,7 +577,7 @@ fn set_doc(tuple: &mut Tuple, slot: u32, doc: Arc<Doc>) {
     }
 }
 
-/// The current document that holds one of the new document's unique keys.
+/// The document that holds one of the new document's unique keys, as the statement has left it so far.
 fn conflicting(
     conflict: &ConflictPlan,
     table: &Arc<Table>,
@@ -502,261 +588,9 @@ fn conflicting(
         if !index.key_is_complete(document) {
             continue;
         }
-        if let Some(doc) = tx.lookup(table, index, &index.key_of(document), View::Current)?.into_iter().next() {
+        if let Some(doc) = tx.lookup_written(table, index, &index.key_of(document))?.into_iter().next() {
             return Ok(Some(doc));
         }
     }
     Ok(None)
-}
-
-/// Fields of declared columns in the columns' order.
-fn order_fields(table: &Table, document: &mut Struct) {
-    let place = |name: &Symbol| table.columns.iter().position(|c| Some(&*c.name) == name.text()).unwrap_or(usize::MAX);
-    if !document.fields.is_sorted_by_key(|(name, _)| place(name)) {
-        document.fields.sort_by_key(|(name, _)| place(name));
-    }
-}
-
-enum Changed {
-    Document(Struct),
-    Deleted,
-}
-
-fn removes_an_element(change: &ChangePlan) -> bool {
-    matches!(change, ChangePlan::Remove { path } if path.iter().any(|step| matches!(step, Step::Index(_))))
-}
-
-/// The document after an UPDATE's changes. All values are computed over the row before. `removed`: what is gone already, when
-/// the document is met again.
-fn changed(
-    run: &Run<'_>,
-    table: &Table,
-    changes: &[ChangePlan],
-    doc: &Doc,
-    env: &Env<'_>,
-    removed: &mut HashSet<Vec<Place>>,
-) -> Result<Changed> {
-    let mut value = match doc.data.as_deref() {
-        Some(data) => data.clone(),
-        None => Value::Struct(Struct::default()),
-    };
-    let mut ready = Vec::with_capacity(changes.len());
-    for change in changes {
-        ready.push(match change {
-            ChangePlan::Set { path, value, column } => {
-                let new = run.eval(value, env)?;
-                let new = match column.and_then(|c| table.columns.get(c)) {
-                    Some(column) => new.map(|v| storable(v, &column.ty)),
-                    None => new,
-                };
-                Ready::Set(run.judged_places(table, path, env)?, new)
-            }
-            ChangePlan::InsertInto { path, value, at } => {
-                let new = run.eval(value, env)?;
-                let at = at.as_ref().map(|a| run.eval(a, env)).transpose()?.flatten();
-                Ready::Insert(run.judged_places(table, path, env)?, new, at)
-            }
-            ChangePlan::Remove { path } => Ready::Remove(run.judged_places(table, path, env)?),
-            ChangePlan::Delete => return Ok(Changed::Deleted),
-        });
-    }
-    for change in ready {
-        match change {
-            Ready::Set(path, new) => set_at(&mut value, &path, new)?,
-            Ready::Insert(path, Some(new), at) => insert_at(&mut value, &path, new, at)?,
-            Ready::Insert(_, None, _) => {}
-            Ready::Remove(path) => {
-                if removed.insert(path.clone()) {
-                    set_at(&mut value, &path, None)?;
-                }
-            }
-        }
-    }
-    match value {
-        Value::Struct(mut document) => {
-            if table.is_declared() {
-                order_fields(table, &mut document);
-            }
-            Ok(Changed::Document(document))
-        }
-        _ => Err(QueryError::new(SqlState::DATATYPE_MISMATCH, "a document must stay a struct")),
-    }
-}
-
-enum Ready {
-    Set(Vec<Place>, Datum),
-    Insert(Vec<Place>, Datum, Datum),
-    Remove(Vec<Place>),
-}
-
-/// A step of a target path with its index computed.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Place {
-    Field(Arc<str>, bool),
-    At(i64),
-}
-
-impl Run<'_> {
-    /// A target's places. A column that is GENERATED ALWAYS was looked for in the path when it was bound, so that only a name
-    /// that is computed is left to be judged.
-    fn judged_places(&self, table: &Table, path: &[Step], env: &Env<'_>) -> Result<Vec<Place>> {
-        let places = self.places(path, env)?;
-        if !matches!(path.first(), Some(Step::Field { .. }))
-            && let Some(Place::Field(name, _)) = places.first()
-            && let Some(column) = table.column(name).filter(|column| column.is_always_identity())
-        {
-            return Err(column.only_default());
-        }
-        Ok(places)
-    }
-
-    fn places(&self, path: &[Step], env: &Env<'_>) -> Result<Vec<Place>> {
-        path.iter()
-            .map(|step| match step {
-                Step::Field { name, any_case } => Ok(Place::Field(name.clone(), *any_case)),
-                Step::Index(ex) | Step::Json(ex) => match self.eval(ex, env)? {
-                    Some(Value::String(name)) => Ok(Place::Field(name, false)),
-                    Some(v) if v.as_i64().is_some() => Ok(Place::At(v.as_i64().unwrap_or_default())),
-                    _ => Err(QueryError::new(
-                        SqlState::ARRAY_SUBSCRIPT_ERROR,
-                        "a place in a list is named by an integer, a field by a string",
-                    )),
-                },
-                Step::AllElements | Step::AllFields => Err(QueryError::unsupported("changing all elements at once")
-                    .hint("Range over the list: FROM t AS a, a.list AS b SET b.field = …")),
-            })
-            .collect()
-    }
-}
-
-/// Sets (or, without a value, removes) what a path names. Missing structs on the way are made.
-fn set_at(value: &mut Value, path: &[Place], new: Datum) -> Result<()> {
-    let Some((place, rest)) = path.split_first() else {
-        if let Some(new) = new {
-            *value = new;
-        }
-        return Ok(());
-    };
-    if let Value::Annotated(inner) = value {
-        return set_at(&mut inner.value, path, new);
-    }
-    match (place, value) {
-        (Place::Field(name, any_case), Value::Struct(s)) => {
-            let at = place_of(s, name, *any_case);
-            match (at, rest.is_empty(), new) {
-                (Some(at), true, None) => {
-                    s.fields.remove(at);
-                }
-                (Some(at), _, new) => {
-                    if let Some((_, inner)) = s.fields.get_mut(at) {
-                        set_at(inner, rest, new)?;
-                    }
-                }
-                (None, _, None) => {}
-                (None, _, Some(new)) => {
-                    let mut inner = Value::Struct(Struct::default());
-                    set_at(&mut inner, rest, Some(new))?;
-                    s.fields.push((Symbol::new(name.clone()), inner));
-                }
-            }
-            Ok(())
-        }
-        (Place::At(i), Value::List(items) | Value::Sexp(items)) => {
-            let length = items.len();
-            let at = usize::try_from(if *i < 0 { i + length as i64 } else { *i }).unwrap_or(usize::MAX);
-            match (at.cmp(&length), rest.is_empty(), new) {
-                (std::cmp::Ordering::Less, true, None) => {
-                    items.remove(at);
-                    Ok(())
-                }
-                (std::cmp::Ordering::Less, _, new) => items.get_mut(at).map_or(Ok(()), |item| set_at(item, rest, new)),
-                (_, _, None) => Ok(()),
-                (std::cmp::Ordering::Equal, true, Some(new)) => {
-                    items.push(new);
-                    Ok(())
-                }
-                _ => Err(QueryError::new(
-                    SqlState::ARRAY_SUBSCRIPT_ERROR,
-                    format!("the list has {length} elements, there is no place {i}"),
-                )),
-            }
-        }
-        (_, _) if new.is_none() => Ok(()),
-        // A null on the way becomes what the path needs.
-        (Place::Field(..), value @ Value::Null(_)) => {
-            *value = Value::Struct(Struct::default());
-            set_at(value, path, new)
-        }
-        (Place::Field(name, _), other) => Err(QueryError::new(
-            SqlState::DATATYPE_MISMATCH,
-            format!("cannot set field \"{name}\" of {}", crate::value::ion_type_name(other)),
-        )),
-        (Place::At(i), other) => Err(QueryError::new(
-            SqlState::DATATYPE_MISMATCH,
-            format!("cannot set element {i} of {}", crate::value::ion_type_name(other)),
-        )),
-    }
-}
-
-fn place_of(s: &Struct, name: &str, any_case: bool) -> Option<usize> {
-    s.fields.iter().position(|(n, _)| n.text() == Some(name)).or_else(|| {
-        let same = |n: &Symbol| n.text().is_some_and(|t| t.eq_ignore_ascii_case(name));
-        any_case.then(|| s.fields.iter().position(|(n, _)| same(n))).flatten()
-    })
-}
-
-/// PartiQL's `INSERT INTO path VALUE v [AT k]`: into a list (at the end, or at k), or a field of a struct.
-fn insert_at(value: &mut Value, path: &[Place], new: Value, at: Datum) -> Result<()> {
-    if let Some((place, rest)) = path.split_first() {
-        let inner = match (place, value) {
-            (Place::Field(name, any_case), Value::Struct(s)) => match place_of(s, name, *any_case) {
-                Some(at) => s.fields.get_mut(at).map(|(_, v)| v),
-                None if rest.is_empty() => {
-                    // INSERT INTO t.list VALUE v where there is no list yet begins one.
-                    s.fields.push((Symbol::new(name.clone()), Value::List(Vec::new())));
-                    s.fields.last_mut().map(|(_, v)| v)
-                }
-                None => None,
-            },
-            (Place::At(i), Value::List(items)) => usize::try_from(*i).ok().and_then(|i| items.get_mut(i)),
-            _ => None,
-        };
-        return match inner {
-            Some(inner) => insert_at(inner, rest, new, at),
-            None => Err(QueryError::new(SqlState::DATATYPE_MISMATCH, "there is nothing at this path to insert into")),
-        };
-    }
-    match (value, at) {
-        (Value::List(items) | Value::Sexp(items), None) => items.push(new),
-        (Value::List(items) | Value::Sexp(items), Some(at)) => {
-            let length = items.len();
-            let place = at.as_i64().and_then(|i| usize::try_from(i).ok()).filter(|i| *i <= length);
-            match place {
-                Some(place) => items.insert(place, new),
-                None => {
-                    return Err(QueryError::new(
-                        SqlState::ARRAY_SUBSCRIPT_ERROR,
-                        format!("the list has {length} elements; AT must name a place from 0 to {length}"),
-                    ));
-                }
-            }
-        }
-        (Value::Struct(s), Some(name)) => {
-            let Some(name) = name.as_text() else {
-                return Err(QueryError::new(SqlState::DATATYPE_MISMATCH, "AT must name a field of the struct"));
-            };
-            if field(&Value::Struct(s.clone()), name, false).is_some() {
-                return Err(QueryError::new(SqlState::UNIQUE_VIOLATION, format!("field \"{name}\" is there already")));
-            }
-            s.fields.push((Symbol::new(name), new));
-        }
-        (value @ Value::Null(_), None) => *value = Value::List(vec![new]),
-        (other, _) => {
-            return Err(QueryError::new(
-                SqlState::DATATYPE_MISMATCH,
-                format!("cannot insert into {}", crate::value::ion_type_name(other)),
-            ));
-        }
-    }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 //! it is what every other executor is measured against.
 
 mod arithmetic;
+mod change;
 mod changes;
 pub mod copy;
 mod distinct;
@@ -15,6 +16,7 @@ mod run;
 mod sort;
 mod source;
 mod window;
+mod with;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
@@ -48,11 +50,11 @@ pub enum Outcome {
         rows: ResultRows,
     },
     Affected {
-        /// `INSERT`, `UPDATE` or `DELETE`.
+        /// `INSERT`, `UPDATE` or `DELETE`; `SELECT` of a query whose WITH changes documents.
         command: &'static str,
         count: u64,
-        /// Rows of RETURNING, or QLDB's `{documentId}` rows.
-        returning: Option<Vec<Row>>,
+        /// Rows of RETURNING, of that query, or QLDB's `{documentId}` rows.
+        returning: Option<ResultRows>,
         document_ids: Vec<Id>,
     },
 }
@@ -60,15 +62,13 @@ pub enum Outcome {
 /// Runs a plan with these parameters, cast to [`Plan::parameter_types`] already by the door or here.
 pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &SessionInfo) -> Result<Outcome> {
     match &plan.body {
-        Body::Query(query) => Ok(Outcome::Rows { rows: run_query(plan, query, tx, params, session)? }),
+        Body::Query(query) if plan.is_read_only() => {
+            Ok(Outcome::Rows { rows: run_query(plan, query, tx, params, session)? })
+        }
         _ => {
             check_run(plan, tx, params)?;
-            let mut outcome = dml::run(plan, tx, params, session)?;
+            let outcome = dml::run(plan, tx, params, session)?;
             tx.check_unique()?;
-            if let Outcome::Affected { returning: Some(rows), .. } = &mut outcome {
-                let call = Run::new(plan, tx, params, session).call;
-                rows.iter_mut().for_each(|row| name_oids(plan, &call, row));
-            }
             Ok(outcome)
         }
     }
@@ -84,7 +84,7 @@ fn run_query(
     check_run(plan, tx, params)?;
     let run = Run::new(plan, tx, params, session);
     run.check_cancelled()?;
-    let mut rows = Collector::new(&run);
+    let mut rows = Collector::of_run(&run);
     run.query(query, None, None, &mut |mut row| {
         name_oids(plan, &run.call, &mut row);
         run.tick()?;

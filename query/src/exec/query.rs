@@ -3,21 +3,20 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
 
 use ledgerstone_digest::ion::Value;
 
 use super::distinct::{Distinct, Seen};
 use super::result::{Collector, ResultRows};
-use super::run::{Env, Flow, RECURSION_ROWS_MAX, Row, Run, Slot, Tuple, bytes_of_tuple};
+use super::run::{Env, Flow, Row, Run, Slot, Tuple, bytes_of_tuple};
 use super::sort::Sorter;
 use crate::ast::SetOp;
-use crate::bind::plan::{Cte, Datum, DistinctPlan, Ex, QueryBody, QueryPlan, SelectPlan, SortExpr, SortKey};
+use crate::bind::plan::{Datum, DistinctPlan, Ex, QueryBody, QueryPlan, SelectPlan, SortExpr, SortKey};
 use crate::bind::walk::is_same_for_every_row;
 use crate::error::{QueryError, Result, SqlState};
 use crate::function::table;
 use crate::index::Key;
-use crate::value::{cast, compare, json};
+use crate::value::{cast, compare};
 
 /// Takes result rows.
 pub(crate) type RowSink<'s> = &'s mut dyn FnMut(Row) -> Result<Flow>;
@@ -98,7 +97,7 @@ impl Run<'_> {
 
     /// All rows of a query, to be gone through as often as need be.
     pub fn spooled(&self, query: &QueryPlan, outer: Option<&Env<'_>>) -> Result<ResultRows> {
-        let mut rows = Collector::new(self);
+        let mut rows = Collector::of_run(self);
         self.query(query, outer, None, &mut |row| {
             rows.push(row)?;
             Ok(Flow::More)
@@ -489,50 +488,6 @@ impl Run<'_> {
             }
         }
         Ordering::Equal
-    }
-
-    /// A CTE's rows, computed on first use; each time anew if it reads the rows of the queries `outside`.
-    pub(super) fn cte(&self, id: usize, outside: Option<&Env<'_>>) -> Result<Rc<ResultRows>> {
-        if let Some(rows) = self.cte_rows(id) {
-            return Ok(rows);
-        }
-        let cte = self.plan.ctes.get(id).ok_or_else(|| QueryError::internal("unknown WITH query"))?;
-        let rows = match &cte.step {
-            None => self.spooled(&cte.query, outside)?,
-            Some(step) => ResultRows::of(self.recursive(id, cte, step, outside)?),
-        };
-        let rows = Rc::new(rows);
-        match cte.outside {
-            true => self.forget_cte(id),
-            false => self.set_cte(id, rows.clone()),
-        }
-        Ok(rows)
-    }
-
-    fn recursive(&self, id: usize, cte: &Cte, step: &QueryPlan, outside: Option<&Env<'_>>) -> Result<Vec<Row>> {
-        let mut seen: HashSet<Key> = HashSet::new();
-        let mut fresh = |row: &Row| cte.all || seen.insert(row_key(row));
-        let mut all: Vec<Row> = Vec::new();
-        let mut working: Vec<Row> = self.query_rows(&cte.query, outside)?.into_iter().filter(|r| fresh(r)).collect();
-        while !working.is_empty() {
-            self.check_cancelled()?;
-            if all.len() + working.len() > RECURSION_ROWS_MAX {
-                return Err(QueryError::new(
-                    SqlState::PROGRAM_LIMIT_EXCEEDED,
-                    format!("WITH RECURSIVE \"{}\" makes more than {RECURSION_ROWS_MAX} rows", cte.name),
-                ));
-            }
-            let shared = Rc::new(ResultRows::of(working));
-            self.set_cte(id, shared.clone());
-            working = self.query_rows(step, outside)?.into_iter().filter(|r| fresh(r)).collect();
-            // Each round may put what it was given into something: what is made of that in the end must not be too deep
-            // for the stack.
-            if working.iter().flatten().flatten().any(|value| json::is_deeper(value, json::DEPTH_MAX)) {
-                return Err(json::too_deep());
-            }
-            all.extend(shared.first().cloned());
-        }
-        Ok(all)
     }
 }
 

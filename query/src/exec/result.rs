@@ -2,10 +2,11 @@
 //! ones in memory, what goes beyond a share of the statement's on the disk.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::run::{Flow, Row, Run, bytes_of_row};
 use crate::error::{QueryError, Result};
-use crate::work::{Cursor, Held, SpillFile, is_short, pack, unpack};
+use crate::work::{Cursor, Held, Memory, SpillFile, Workspace, is_short, pack, unpack};
 
 /// What part of the statement's memory they may take: operators may still hold the rest when they come.
 const SHARE: usize = 4;
@@ -53,9 +54,9 @@ impl ResultRows {
         ResultRows { first: rows.into(), ..ResultRows::default() }
     }
 
-    /// Those in memory.
-    pub(super) fn first(&self) -> impl Iterator<Item = &Row> {
-        self.first.iter()
+    /// Every row, if none is on the disk.
+    pub fn in_memory(&self) -> Option<impl Iterator<Item = &Row>> {
+        self.rest.is_none().then(|| self.first.iter())
     }
 
     /// Copies of all of them, which stay.
@@ -89,26 +90,31 @@ impl ResultRows {
 }
 
 /// Takes the rows of an answer as they are made.
-pub(super) struct Collector<'r, 'a> {
-    run: &'r Run<'a>,
+pub(super) struct Collector<'r> {
+    memory: &'r Memory<'r>,
+    workspace: &'r Arc<Workspace>,
     rows: VecDeque<Row>,
     bytes: usize,
     rest: Option<(SpillFile, usize)>,
 }
 
-impl<'r, 'a> Collector<'r, 'a> {
-    pub fn new(run: &'r Run<'a>) -> Self {
-        Collector { run, rows: VecDeque::new(), bytes: 0, rest: None }
+impl<'r> Collector<'r> {
+    pub fn new(memory: &'r Memory<'r>, workspace: &'r Arc<Workspace>) -> Self {
+        Collector { memory, workspace, rows: VecDeque::new(), bytes: 0, rest: None }
+    }
+
+    /// In the memory of a run.
+    pub fn of_run(run: &'r Run<'r>) -> Self {
+        Collector::new(&run.memory, run.tx.database().workspace())
     }
 
     pub fn push(&mut self, row: Row) -> Result<()> {
         if let Some((file, _)) = &mut self.rest {
             return file.push(&pack(row));
         }
-        let memory = &self.run.memory;
         let bytes = bytes_of_row(&row);
-        if self.bytes + bytes <= memory.limit() / SHARE {
-            match memory.charge(bytes) {
+        if self.bytes + bytes <= self.memory.limit() / SHARE {
+            match self.memory.charge(bytes) {
                 Ok(()) => {
                     self.bytes += bytes;
                     self.rows.push_back(row);
@@ -118,7 +124,7 @@ impl<'r, 'a> Collector<'r, 'a> {
                 Err(error) => return Err(error),
             }
         }
-        let (mut file, arity) = (self.run.spill_file()?, row.len());
+        let (mut file, arity) = (self.workspace.file()?, row.len());
         file.push(&pack(row))?;
         self.rest = Some((file, arity));
         Ok(())
@@ -126,7 +132,7 @@ impl<'r, 'a> Collector<'r, 'a> {
 
     /// Rows that outlive the statement, and keep their memory until they are handed out.
     pub fn finish(self) -> Result<ResultRows> {
-        let (memory, bytes) = (&self.run.memory, self.bytes);
+        let (memory, bytes) = (self.memory, self.bytes);
         let rows = self.finish_kept()?;
         Ok(ResultRows { _held: memory.hold(bytes), ..rows })
     }

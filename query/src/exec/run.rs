@@ -16,6 +16,7 @@ use crate::transaction::{Doc, Transaction};
 use crate::work::{Memory, Share, SpillFile};
 
 use super::result::ResultRows;
+use super::with::CteMemory;
 
 /// A row of a result.
 pub type Row = Vec<Datum>;
@@ -81,7 +82,7 @@ pub(crate) struct Kept {
 }
 
 /// What is remembered under one number from row to row.
-type Remembered<T> = RefCell<Vec<Option<Rc<T>>>>;
+pub(super) type Remembered<T> = RefCell<Vec<Option<Rc<T>>>>;
 
 pub(crate) struct Run<'a> {
     pub tx: &'a Transaction,
@@ -94,7 +95,7 @@ pub(crate) struct Run<'a> {
     kept: Remembered<Kept>,
     /// Rows of uncorrelated subqueries in FROM.
     sources: Remembered<ResultRows>,
-    ctes: Remembered<ResultRows>,
+    pub(super) ctes: CteMemory,
 }
 
 impl<'a> Run<'a> {
@@ -110,13 +111,19 @@ impl<'a> Run<'a> {
             ticks: Cell::new(0),
             kept: RefCell::new(Vec::new()),
             sources: RefCell::new(Vec::new()),
-            ctes: RefCell::new(Vec::new()),
+            ctes: CteMemory::default(),
         }
     }
 
     /// In SQL, whatever the statement's dialect is.
     pub fn in_sql(mut self) -> Self {
         (self.partiql, self.call.partiql) = (false, false);
+        self
+    }
+
+    /// With what other runs of the statement know of its WITH queries, each of which is computed once.
+    pub(super) fn with_ctes(mut self, ctes: &CteMemory) -> Self {
+        self.ctes = ctes.clone();
         self
     }
 
@@ -198,28 +205,13 @@ impl<'a> Run<'a> {
     pub fn keep_source(&self, id: usize, rows: Rc<ResultRows>) {
         remember(&self.sources, id, rows);
     }
-
-    pub fn cte_rows(&self, id: usize) -> Option<Rc<ResultRows>> {
-        recall(&self.ctes, id)
-    }
-
-    /// Sets a CTE's rows; recursion sets its working table so.
-    pub fn set_cte(&self, id: usize, rows: Rc<ResultRows>) {
-        remember(&self.ctes, id, rows);
-    }
-
-    pub fn forget_cte(&self, id: usize) {
-        if let Some(rows) = self.ctes.borrow_mut().get_mut(id) {
-            *rows = None;
-        }
-    }
 }
 
-fn recall<T>(all: &Remembered<T>, id: usize) -> Option<Rc<T>> {
+pub(super) fn recall<T>(all: &Remembered<T>, id: usize) -> Option<Rc<T>> {
     all.borrow().get(id).cloned().flatten()
 }
 
-fn remember<T>(all: &Remembered<T>, id: usize, what: Rc<T>) {
+pub(super) fn remember<T>(all: &Remembered<T>, id: usize, what: Rc<T>) {
     let mut all = all.borrow_mut();
     if all.len() <= id {
         all.resize_with(id + 1, || None);

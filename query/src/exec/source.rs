@@ -95,8 +95,7 @@ impl Run<'_> {
             }
             Source::Cte { id, first, up, .. } => {
                 let outside = (1..*up).fold(outer, |env, _| env.and_then(|env| env.outer));
-                let rows = self.cte(*id, outside)?;
-                rows.each(&mut |row| {
+                self.each_of_cte(*id, outside, &mut |row| {
                     place(tuple, *first, row);
                     sink(tuple)
                 })

@@ -527,15 +527,7 @@ impl Parser<'_> {
     }
 
     fn function(&self, start: Span, name: &str, arguments: Vec<Expr>) -> Expr {
-        let call = FunctionCall {
-            name: TableName::plain(Name::folded(name, start)),
-            arguments,
-            star: false,
-            distinct: false,
-            order_by: Vec::new(),
-            filter: None,
-            over: None,
-        };
+        let call = FunctionCall::new(TableName::plain(Name::folded(name, start)), arguments);
         self.expr_to(start, ExprKind::Function(Box::new(call)))
     }
 
@@ -548,15 +540,7 @@ impl Parser<'_> {
             schema: name.schema,
             name: if name.name.quoted { name.name } else { Name::folded(name.name.written, name.name.span) },
         };
-        let mut call = FunctionCall {
-            name,
-            arguments: Vec::new(),
-            star: false,
-            distinct: false,
-            order_by: Vec::new(),
-            filter: None,
-            over: None,
-        };
+        let mut call = FunctionCall::new(name, Vec::new());
         if self.is_sign("*") && self.is_sign_ahead(1, ")") {
             self.at += 2;
             call.star = true;

@@ -5,8 +5,8 @@ use std::mem;
 use super::lexer::Kind;
 use super::{Parser, is_reserved};
 use crate::ast::{
-    Alias, AsOf, CommonTable, Distinct, Expr, ExprKind, From, GroupingElement, JoinKind, JoinOn, Name, OrderBy,
-    PathStep, Projection, Query, Select, SelectItem, SetExpr, SetOp, TableName,
+    Alias, AsOf, CommonRows, CommonTable, Distinct, Expr, ExprKind, From, GroupingElement, JoinKind, JoinOn, Name,
+    OrderBy, PathStep, Projection, Query, Select, SelectItem, SetExpr, SetOp, TableName,
 };
 use crate::error::Result;
 
@@ -56,7 +56,7 @@ impl Parser<'_> {
         self.expect_sign("(")?;
         let query = self.query()?;
         self.expect_sign(")")?;
-        Ok(CommonTable { name, columns, query })
+        Ok(CommonTable { name, columns, rows: CommonRows::Query(Box::new(query)) })
     }
 
     /// `(a, b)` if a parenthesis is next.

@@ -112,7 +112,7 @@ impl Replay {
 impl Session {
     /// A statement that is a transaction of its own, if its token has committed before: the first answer.
     pub(super) fn repeated_alone(&mut self, job: &Job<'_>) -> Result<Option<Response>, QueryError> {
-        if matches!(job.parsed.statement, Statement::Query(_) | Statement::Explain { .. }) {
+        if job.parsed.statement.only_reads() || matches!(job.parsed.statement, Statement::Explain { .. }) {
             return Ok(None);
         }
         let Some(token) = self.info.settings.client_token() else { return Ok(None) };
@@ -135,7 +135,7 @@ impl Session {
             return Ok(None);
         }
         self.permit_repetition(job)?;
-        if matches!(job.parsed.statement, Statement::Query(_)) {
+        if job.parsed.statement.only_reads() {
             let Some(mut tx) = self.repeated_snapshot(&job)? else { return Ok(None) };
             let plan = self.plan(&mut tx, job, true)?;
             return self.run_plan(&mut tx, job, &plan).map(Some);
@@ -218,13 +218,13 @@ impl Session {
         let Outcome::Affected { command, count, returning, .. } = outcome else { return };
         let left = ANSWER_BYTES_MAX.saturating_sub(self.open().map_or(0, |open| open.answer_bytes));
         let mut bytes = 0;
-        let rows = returning.as_ref().zip(plan.columns()).filter(|(rows, _)| {
-            rows.iter().all(|row| {
+        let rows = returning.as_ref().and_then(|rows| {
+            let fits = rows.in_memory()?.all(|row| {
                 bytes += row_bytes(row);
                 bytes <= left
-            })
+            });
+            Some((Arc::clone(plan.columns()?), rows.in_memory().filter(|_| fits)?.cloned().collect()))
         });
-        let rows = rows.map(|(rows, columns)| (Arc::clone(columns), rows.clone().into()));
         if let (Some(_), Work::Explicit(open) | Work::Implicit(open)) = (&rows, &mut self.work) {
             open.answer_bytes += bytes;
         }
@@ -234,6 +234,7 @@ impl Session {
 
 fn command_of(statement: &Statement) -> Option<&'static str> {
     match statement {
+        Statement::Query(_) => Some("SELECT"),
         Statement::Insert(_) => Some("INSERT"),
         Statement::Update(_) => Some("UPDATE"),
         Statement::Delete(_) => Some("DELETE"),

@@ -248,7 +248,7 @@ impl Session {
     /// A statement that is a transaction of its own. After a conflict it is run again: only explicit transactions ever
     /// see 40001, or a statement that has lost two hundred times.
     async fn autocommit(&mut self, job: Job<'_>) -> Result<Response, QueryError> {
-        let read_only = matches!(job.parsed.statement, Statement::Query(_)) && self.info.door != Door::Qldb
+        let read_only = job.parsed.statement.only_reads() && self.info.door != Door::Qldb
             || self.info.settings.is_on("default_transaction_read_only");
         let mut attempt = 0;
         loop {
@@ -702,7 +702,7 @@ fn respond(plan: &Plan, outcome: Outcome) -> Response {
         }
         Outcome::Affected { command, count, returning, .. } => match (returning, plan.columns()) {
             (Some(rows), Some(columns)) => {
-                Response::Rows { columns: Arc::clone(columns), rows: RowStream::of(rows, command) }
+                Response::Rows { columns: Arc::clone(columns), rows: RowStream::of_query(rows, command) }
             }
             _ => Response::Done { tag: command_tag(command, count) },
         },

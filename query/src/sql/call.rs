@@ -34,12 +34,12 @@ impl Converter {
                     return Ok(Expr { kind: ExprKind::ArraySubquery(Box::new(query)), span });
                 }
                 let argument = Expr { span: query.span, kind: ExprKind::Subquery(Box::new(query)) };
-                let call = FunctionCall { arguments: vec![argument], ..empty_call(name) };
+                let call = FunctionCall::new(name, vec![argument]);
                 return Ok(Expr { kind: ExprKind::Function(Box::new(call)), span });
             }
             sql::FunctionArguments::List(list) => list,
         };
-        let mut call = empty_call(name);
+        let mut call = FunctionCall::new(name, Vec::new());
         self.arguments(list, &mut call, start)?;
         if ordered {
             call.order_by = self.order_items(within_group)?;
@@ -57,7 +57,7 @@ impl Converter {
 
     /// `current_date` and its kin, written without parentheses.
     fn without_arguments(&self, name: crate::ast::TableName, span: Span) -> Expr {
-        Expr { kind: ExprKind::Function(Box::new(empty_call(name))), span }
+        Expr { kind: ExprKind::Function(Box::new(FunctionCall::new(name, Vec::new()))), span }
     }
 
     fn arguments(&mut self, list: sql::FunctionArgumentList, call: &mut FunctionCall, start: Span) -> Result<()> {
@@ -258,16 +258,4 @@ impl Places {
 fn with_span(name: &str, arguments: Vec<Expr>) -> Expr {
     let span = span_over(&arguments);
     function(name, arguments, span)
-}
-
-fn empty_call(name: crate::ast::TableName) -> FunctionCall {
-    FunctionCall {
-        name,
-        arguments: Vec::new(),
-        star: false,
-        distinct: false,
-        order_by: Vec::new(),
-        filter: None,
-        over: None,
-    }
 }

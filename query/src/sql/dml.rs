@@ -74,7 +74,7 @@ impl Converter {
             table: table_name(table)?,
             alias: table_alias.map(|a| name(a.alias)),
             columns: columns.into_iter().map(|c| plain_name(c, "a column")).collect::<Result<_>>()?,
-            overriding: self.overriding.take(),
+            overriding: self.overridings.iter().find(|(place, _)| *place == span).map(|(_, overriding)| *overriding),
             source,
             on_conflict: on.map(|on| self.on_conflict(on, span)).transpose()?,
             returning: self.returning(returning)?,

@@ -255,7 +255,7 @@ impl Converter {
             let ty = TypeName { name: "float8".into(), arguments: Vec::new(), array_depth: 0, span };
             operand = Expr { kind: ExprKind::Cast { expr: Box::new(operand), ty }, span };
         }
-        Ok(function(name, vec![operand], span))
+        Ok(operator_function(name, vec![operand], span))
     }
 
     fn not(&mut self, operand: sql::Expr) -> Result<Expr> {
@@ -313,7 +313,7 @@ impl Converter {
                 if let Some(escape) = escape_char {
                     arguments.push(self.expr(sql::Expr::Value(escape))?);
                 }
-                let similar = function("ledgerstone_similar", arguments, span);
+                let similar = operator_function("ledgerstone_similar", arguments, span);
                 if !negated {
                     return Ok(similar);
                 }
@@ -544,16 +544,14 @@ pub(super) fn function(text: &str, arguments: Vec<Expr>, span: Span) -> Expr {
     function_named(Name::folded(text, span), arguments, span)
 }
 
+/// The function that does what an operator asks for.
+fn operator_function(text: &str, arguments: Vec<Expr>, span: Span) -> Expr {
+    let call = FunctionCall::new(TableName::plain(Name::folded(text, span)), arguments);
+    Expr { kind: ExprKind::Function(Box::new(FunctionCall { is_operator: true, ..call })), span }
+}
+
 fn function_named(name: Name, arguments: Vec<Expr>, span: Span) -> Expr {
-    let call = FunctionCall {
-        name: TableName::plain(name),
-        arguments,
-        star: false,
-        distinct: false,
-        order_by: Vec::new(),
-        filter: None,
-        over: None,
-    };
+    let call = FunctionCall::new(TableName::plain(name), arguments);
     Expr { kind: ExprKind::Function(Box::new(call)), span }
 }
 
@@ -599,7 +597,7 @@ fn binary(op: sql::BinaryOperator, left: Expr, right: Expr) -> Result<Expr> {
         _ => "",
     };
     if !named.is_empty() {
-        return Ok(function(named, vec![*left, *right], span));
+        return Ok(operator_function(named, vec![*left, *right], span));
     }
     let op = operator(&op, span)?;
     Ok(Expr { kind: ExprKind::Binary { op, left, right }, span })

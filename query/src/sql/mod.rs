@@ -23,7 +23,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::ast::{DEPTH_MAX, Expr, ExprKind, Name, Overriding, Span, Statement, TableName};
+use crate::ast::{DEPTH_MAX, Expr, ExprKind, Name, Span, Statement, TableName};
 use crate::error::{QueryError, Result, SqlState};
 use crate::literal;
 use crate::{Noted, Parsed};
@@ -69,8 +69,8 @@ fn statement_of(
     }
     let without = tokens::without_overriding(tokens, text)?;
     let tokens = match &without {
-        Some((overriding, rest)) => {
-            converter.overriding = Some(*overriding);
+        Some((overridings, rest)) => {
+            converter.overridings.clone_from(overridings);
             rest
         }
         None => tokens,
@@ -234,13 +234,15 @@ pub(super) struct Converter {
     parameters: u32,
     depth: usize,
     deepest: usize,
-    /// What the INSERT to be converted says of identity columns: sqlparser's tree has no place for it.
-    overriding: Option<Overriding>,
+    /// What INSERTs say of identity columns: sqlparser's tree has no place for it.
+    overridings: tokens::Overridings,
+    /// How many common tables are around what is being converted.
+    within: usize,
 }
 
 impl Converter {
     fn new() -> Self {
-        Converter { parameters: 0, depth: 0, deepest: 0, overriding: None }
+        Converter { parameters: 0, depth: 0, deepest: 0, overridings: Vec::new(), within: 0 }
     }
 
     /// Runs `inside` one level deeper, or refuses to.

@@ -8,8 +8,8 @@ use sqlparser::ast::Spanned;
 use super::expr::{path_of_object, span_over};
 use super::{Converter, name, name_expr, names, plain_name, refuse, table_name, tokens};
 use crate::ast::{
-    Alias, AsOf, CommonTable, Delete, Distinct, ExprKind, From, Insert, InsertSource, JoinKind, JoinOn, Name,
-    Projection, Query, Select, SelectItem, SetExpr, SetOp, Span, Statement, TableName, Update,
+    Alias, AsOf, CommonRows, CommonTable, Delete, Distinct, ExprKind, From, Insert, InsertSource, JoinKind, JoinOn,
+    Name, Projection, Query, Select, SelectItem, SetExpr, SetOp, Span, Statement, TableName, Update,
 };
 use crate::error::{QueryError, Result, SqlState};
 
@@ -20,7 +20,7 @@ impl Converter {
         match body {
             sql::SetExpr::Insert(sql::Statement::Insert(insert)) => {
                 let with = query.with.take();
-                let (tables, recursive) = self.with(with)?;
+                let (tables, recursive) = self.with(with, true)?;
                 let mut insert: Insert = self.insert(insert)?;
                 match &mut insert.source {
                     InsertSource::Query(source) if source.with.is_empty() => {
@@ -37,22 +37,32 @@ impl Converter {
                 Ok(Statement::Insert(Box::new(insert)))
             }
             sql::SetExpr::Update(sql::Statement::Update(update)) => {
-                let (with, recursive) = self.with(query.with.take())?;
+                let (with, recursive) = self.with(query.with.take(), true)?;
                 Ok(Statement::Update(Box::new(Update { with, recursive, ..self.update(update)? })))
             }
             sql::SetExpr::Delete(sql::Statement::Delete(delete)) => {
-                let (with, recursive) = self.with(query.with.take())?;
+                let (with, recursive) = self.with(query.with.take(), true)?;
                 Ok(Statement::Delete(Box::new(Delete { with, recursive, ..self.delete(delete)? })))
             }
             sql::SetExpr::Merge(_) => Err(QueryError::unsupported("MERGE").hint("use INSERT … ON CONFLICT DO UPDATE")),
             body => {
                 *query.body = body;
-                Ok(Statement::Query(Box::new(self.query(query)?)))
+                Ok(Statement::Query(Box::new(self.whole_query(query)?)))
             }
         }
     }
 
+    /// The query that is a statement, or that one inserts from: its WITH may change documents, unless it is in one itself.
+    pub(super) fn whole_query(&mut self, query: sql::Query) -> Result<Query> {
+        self.query_of(query, true)
+    }
+
+    /// A query inside of something.
     pub(super) fn query(&mut self, query: sql::Query) -> Result<Query> {
+        self.query_of(query, false)
+    }
+
+    fn query_of(&mut self, query: sql::Query, whole: bool) -> Result<Query> {
         self.deeper(|c| {
             let sql::Query {
                 with,
@@ -69,7 +79,7 @@ impl Converter {
             let start = with.as_ref().map_or(Span::default(), |w| tokens::span(w.with_token.0.span));
             // What a transaction has read is validated when it commits, locked or not, and nobody waits.
             let lockable = if locks.is_empty() { Ok(()) } else { locked_rows(&body) };
-            let (with, recursive) = c.with(with)?;
+            let (with, recursive) = c.with(with, whole)?;
             let (body, span) = c.set_expr(*body)?;
             lockable.map_err(|error| error.at(span))?;
             let span = start.to(span);
@@ -88,27 +98,35 @@ impl Converter {
         })
     }
 
-    pub(super) fn with(&mut self, with: Option<sql::With>) -> Result<(Vec<CommonTable>, bool)> {
+    /// Common tables, of a whole statement or of a query inside of one.
+    fn with(&mut self, with: Option<sql::With>, whole: bool) -> Result<(Vec<CommonTable>, bool)> {
         let Some(sql::With { with_token: _, recursive, cte_tables }) = with else { return Ok((Vec::new(), false)) };
-        let tables = cte_tables.into_iter().map(|t| self.common_table(t)).collect::<Result<_>>()?;
-        Ok((tables, recursive))
+        let may_change = whole && self.within == 0;
+        self.within += 1;
+        let tables = cte_tables.into_iter().map(|t| self.common_table(t, may_change)).collect::<Result<_>>();
+        self.within -= 1;
+        Ok((tables?, recursive))
     }
 
-    fn common_table(&mut self, table: sql::Cte) -> Result<CommonTable> {
+    fn common_table(&mut self, table: sql::Cte, may_change: bool) -> Result<CommonTable> {
         // MATERIALIZED is advice on how, not on what.
         let sql::Cte { alias, query, from, materialized: _, closing_paren_token: _ } = table;
         let alias = self.alias(Some(alias))?;
         let name = alias.name.ok_or_else(|| QueryError::internal("a common table without a name"))?;
         refuse(from.is_some(), "FROM after a common table", name.span)?;
-        if matches!(
+        let changes = matches!(
             *query.body,
             sql::SetExpr::Insert(_) | sql::SetExpr::Update(_) | sql::SetExpr::Delete(_) | sql::SetExpr::Merge(_)
-        ) {
-            return Err(QueryError::unsupported("a change of data inside WITH")
-                .at(name.span)
-                .hint("run it as a statement of its own in the same transaction"));
+        );
+        if changes && !may_change {
+            let message = "WITH clause containing a data-modifying statement must be at the top level";
+            return Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.span));
         }
-        Ok(CommonTable { name, columns: alias.columns, query: self.query(*query)? })
+        let rows = match changes {
+            true => CommonRows::Change(Box::new(self.deeper(|c| c.query_statement(*query))?)),
+            false => CommonRows::Query(Box::new(self.query(*query)?)),
+        };
+        Ok(CommonTable { name, columns: alias.columns, rows })
     }
 
     fn order_by(&mut self, order_by: Option<sql::OrderBy>, span: Span) -> Result<Vec<crate::ast::OrderBy>> {

@@ -272,6 +272,10 @@ fn trees_of_changes() {
             "(insert t (columns a) (with (x (select 1))) (select * (from x)))",
         ),
         ("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x", "(insert t (with (x (select 1))) (select * (from x)))"),
+        (
+            "WITH x AS (DELETE FROM t RETURNING *), y (a) AS (INSERT INTO u OVERRIDING USER VALUE SELECT * FROM x) SELECT 1",
+            "(with (x (delete t (returning *))) (y (columns a) (insert u overriding-user (select * (from x))))) (select 1)",
+        ),
         ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING", "(insert t (values (1)) (conflict nothing))"),
         (
             "INSERT INTO t VALUES (1) ON CONFLICT (a, b) DO UPDATE SET c = excluded.c, d = t.d + 1 WHERE t.e RETURNING *",
@@ -473,7 +477,7 @@ fn what_is_not_done_is_an_error() {
         "SELECT a COLLATE \"de_DE\" FROM t",
         "SELECT first_value(a) IGNORE NULLS OVER () FROM t",
         "SELECT * FROM t FETCH FIRST 5 ROWS WITH TIES",
-        "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x",
+        "SELECT * FROM (WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x) y",
         "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE",
         "CREATE VIEW v AS SELECT 1",
         "CREATE MATERIALIZED VIEW v AS SELECT 1",

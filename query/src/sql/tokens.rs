@@ -123,6 +123,7 @@ fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
             }
         }
         trim_of_blanks(tokens, at);
+        only(tokens, at);
         let looked = symmetric(tokens, at);
         // Each moves all that stands behind it, or looks at it.
         if looked || tokens.len() != before {
@@ -138,27 +139,45 @@ fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
     Ok(())
 }
 
-/// An INSERT without `OVERRIDING SYSTEM VALUE` or `OVERRIDING USER VALUE`, which sqlparser cannot read; nothing if it has
-/// neither. It stands behind the table, its alias and the columns: elsewhere the word may be any name.
+/// What an INSERT, known by the place of its first word, says of identity columns.
+pub(super) type Overridings = Vec<(Span, Overriding)>;
+
+/// A statement without `OVERRIDING SYSTEM VALUE` and `OVERRIDING USER VALUE`, which sqlparser cannot read; nothing if it
+/// has neither. They stand in INSERTs, of which a WITH may hold several.
 pub(super) fn without_overriding(
     tokens: &[TokenWithSpan],
     text: &str,
-) -> Result<Option<(Overriding, Vec<TokenWithSpan>)>> {
-    let word = |at: usize, word: &str| tokens.get(at).is_some_and(|t| is_word(t, word));
-    if !word(0, "INSERT") && !word(0, "WITH") {
+) -> Result<Option<(Overridings, Vec<TokenWithSpan>)>> {
+    if !tokens.first().is_some_and(|t| is_word(t, "INSERT") || is_word(t, "WITH")) {
         return Ok(None);
     }
-    let mut open = 0usize;
-    let begins = tokens.iter().enumerate().position(|(at, token)| {
-        match token.token {
-            Token::LParen => open += 1,
-            Token::RParen => open = open.saturating_sub(1),
-            _ => {}
+    let (mut found, mut rest, mut kept) = (Vec::new(), Vec::new(), 0);
+    for (at, insert) in tokens.iter().enumerate() {
+        // Elsewhere the two words may be names.
+        let before = at.checked_sub(1).and_then(|before| tokens.get(before)).map(|t| &t.token);
+        let begins = matches!(before, None | Some(Token::LParen | Token::RParen)) && is_word(insert, "INSERT");
+        if begins && let Some((overriding, place)) = overriding_behind(tokens, at, text)? {
+            found.push((span_of(insert), overriding));
+            rest.extend_from_slice(tokens.get(kept..place).unwrap_or_default());
+            kept = place + 3;
         }
-        open == 0 && word(at, "INSERT") && word(at + 1, "INTO")
-    });
-    let Some(mut at) = begins.map(|begins| begins + 3) else { return Ok(None) };
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    rest.extend_from_slice(tokens.get(kept..).unwrap_or_default());
+    Ok(Some((found, rest)))
+}
+
+/// The three words of OVERRIDING in the INSERT that begins here, and where they are: behind the table, its alias and the
+/// columns.
+fn overriding_behind(tokens: &[TokenWithSpan], begins: usize, text: &str) -> Result<Option<(Overriding, usize)>> {
+    let word = |at: usize, word: &str| tokens.get(at).is_some_and(|t| is_word(t, word));
     let sign = |at: usize, sign: &Token| tokens.get(at).is_some_and(|t| t.token == *sign);
+    if !word(begins + 1, "INTO") {
+        return Ok(None);
+    }
+    let mut at = begins + 3;
     while sign(at, &Token::Period) {
         at += 2;
     }
@@ -166,8 +185,8 @@ pub(super) fn without_overriding(
         at += 2;
     }
     if sign(at, &Token::LParen) {
-        let rest = tokens.iter().skip(at);
-        at += rest.take_while(|t| t.token != Token::RParen).count() + 1;
+        let names = |t: &&TokenWithSpan| matches!(t.token, Token::Word(_) | Token::Comma | Token::Period);
+        at += tokens.iter().skip(at + 1).take_while(names).count() + 2;
     }
     let overriding = match (word(at, "OVERRIDING"), word(at + 2, "VALUE")) {
         (true, true) if word(at + 1, "SYSTEM") => Overriding::System,
@@ -178,9 +197,16 @@ pub(super) fn without_overriding(
     if let Some(token) = tokens.get(at + 3).filter(|token| is_word(token, "DEFAULT")) {
         return Err(super::near(span_of(token), text).hint("expected VALUES or a query"));
     }
-    let mut rest = tokens.to_vec();
-    rest.drain(at..at + 3);
-    Ok(Some((overriding, rest)))
+    Ok(Some((overriding, at)))
+}
+
+/// `FROM ONLY t`: no table has others that inherit from it.
+fn only(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let Some([before, word, table, ..]) = tokens.get(at..) else { return };
+    let reads = ["FROM", "JOIN", "UPDATE"].iter().any(|word| is_word(before, word));
+    if reads && is_word(word, "ONLY") && matches!(table.token, Token::Word(_)) {
+        tokens.remove(at + 1);
+    }
 }
 
 /// `trim(leading from x)`, which sqlparser reads with characters only, is `ltrim(x)`.

@@ -37,7 +37,7 @@ use crate::database::state::OpenSnapshot;
 use crate::database::{Database, TOKEN_BYTES_MAX};
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::{IndexError, Key, Rows};
-use overlay::Overlay;
+use overlay::{Overlay, OverlayView};
 pub(crate) use payload::Again;
 use read_set::ReadSet;
 use rules::{check_document_rules, check_keys};
@@ -90,6 +90,8 @@ pub struct Transaction {
     strict: Option<Strict>,
     /// Where the running statement's writes begin.
     statement_mark: usize,
+    /// Own writes as the running statement is to read them, if not as they are.
+    held: Option<OverlayView>,
     /// What the sequencer does if it meets a conflict.
     again: Option<Again>,
 }
@@ -189,6 +191,7 @@ impl Transaction {
             redaction: None,
             strict: None,
             statement_mark: 0,
+            held: None,
             again: None,
         }
     }
@@ -320,6 +323,31 @@ impl Transaction {
     /// The documents with this key, or beginning with it, in order of key and document id.
     pub fn lookup(&self, table: &Table, index: &Index, key: &Key, view: View) -> Result<Vec<Arc<Doc>>> {
         self.reader(view)?.lookup(table, index, key)
+    }
+
+    /// The same of current documents, with everything that was written so far, whatever view is held.
+    pub(crate) fn lookup_written(&self, table: &Table, index: &Index, key: &Key) -> Result<Vec<Arc<Doc>>> {
+        read::Reader::of_everything_written(self).lookup(table, index, key)
+    }
+
+    /// From here on own writes are read as they are now: the parts of a statement do not see each other's changes. Until
+    /// [`Transaction::release_view`].
+    pub(crate) fn hold_view(&mut self) {
+        self.held = Some(self.overlay.view());
+    }
+
+    pub(crate) fn release_view(&mut self) {
+        self.held = None;
+    }
+
+    /// Whether a document is another one than in the view that is held.
+    pub(crate) fn has_changed(&self, table: Id, id: Id) -> bool {
+        let Some(held) = &self.held else { return false };
+        let before = held.table(&table).and_then(|own| own.documents.get(&id));
+        match (before, self.overlay.get(&table, &id)) {
+            (Some(before), Some(now)) => !Arc::ptr_eq(before, now),
+            (before, now) => before.is_some() != now.is_some(),
+        }
     }
 
     /// The document that has this key, whole, in a unique index.

@@ -51,6 +51,16 @@ pub struct Own {
     keys: Vec<(Id, Key)>,
 }
 
+/// Own writes as they were at one moment.
+#[derive(Debug)]
+pub struct OverlayView(HashMap<Id, Arc<TableOverlay>>);
+
+impl OverlayView {
+    pub fn table(&self, table: &Id) -> Option<&Arc<TableOverlay>> {
+        self.0.get(table)
+    }
+}
+
 #[derive(Debug)]
 struct Undo {
     table: Id,
@@ -91,6 +101,11 @@ impl Overlay {
 
     pub fn tables(&self) -> impl Iterator<Item = (&Id, &Arc<TableOverlay>)> {
         self.tables.iter()
+    }
+
+    /// All of it as it is now. A table's entries are copied when it is next written to.
+    pub fn view(&self) -> OverlayView {
+        OverlayView(self.tables.clone())
     }
 
     pub fn get(&self, table: &Id, id: &Id) -> Option<&Arc<Own>> {

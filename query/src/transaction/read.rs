@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
 
-use super::overlay::{Own, TableOverlay};
+use super::overlay::{OverlayView, Own, TableOverlay};
 use super::read_set::RangeRead;
 use super::{Doc, Shared, Transaction, View};
 use crate::catalogue::{Index, Table};
@@ -50,13 +50,15 @@ pub(super) struct Reader<'a> {
     tx: &'a Transaction,
     at: u64,
     current: bool,
+    /// Own writes as they were at one moment, not as they are.
+    held: Option<&'a OverlayView>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(tx: &'a Transaction, view: View) -> Result<Reader<'a>> {
         match view {
-            View::Current => Ok(Reader { tx, at: tx.snapshot(), current: true }),
-            View::AsOf(at) if at <= tx.snapshot() => Ok(Reader { tx, at, current: false }),
+            View::Current => Ok(Reader { held: tx.held.as_ref(), ..Reader::of_everything_written(tx) }),
+            View::AsOf(at) if at <= tx.snapshot() => Ok(Reader { tx, at, current: false, held: None }),
             View::AsOf(at) => Err(QueryError::new(
                 SqlState::INVALID_PARAMETER_VALUE,
                 format!("position {at} lies after the transaction's snapshot, {}", tx.snapshot()),
@@ -64,9 +66,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The current view with all own writes, whatever the statement is to read of them.
+    pub fn of_everything_written(tx: &'a Transaction) -> Reader<'a> {
+        Reader { tx, at: tx.snapshot(), current: true, held: None }
+    }
+
     /// Own writes count, unless the past is being read. The past never changes, so reading it records nothing.
     fn overlay(&self, table: &Table) -> Option<&'a Arc<TableOverlay>> {
-        if self.current { self.tx.overlay.table(&table.id) } else { None }
+        match self.held {
+            Some(held) => held.table(&table.id),
+            None if self.current => self.tx.overlay.table(&table.id),
+            None => None,
+        }
     }
 
     pub fn get(&self, table: &Table, id: Id) -> Result<Option<Arc<Doc>>> {

@@ -135,7 +135,11 @@ fn run(tx: &mut Transaction, statement: &str, dialect: Dialect, executor: &str) 
                     Outcome::Rows { rows } => rows.all()?,
                     Outcome::Affected { returning, .. } => {
                         tx.check_unique()?;
-                        if dialect == Dialect::PartiQl { Vec::new() } else { returning.unwrap_or_default() }
+                        if dialect == Dialect::PartiQl {
+                            Vec::new()
+                        } else {
+                            returning.unwrap_or_default().all().unwrap()
+                        }
                     }
                 };
                 out.extend(rows.iter().map(|r| show(r, &types, dialect)));

@@ -55,3 +55,4 @@ mod strict;
 mod support;
 mod tools;
 mod virtual_tables;
+mod with_changes;

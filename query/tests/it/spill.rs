@@ -107,6 +107,21 @@ fn partiql_goes_beyond_its_memory_too() {
 }
 
 #[test]
+fn rows_of_returning_beyond_the_memory_of_a_statement_go_to_the_disk() {
+    let little = open(&filled(), LITTLE);
+    let rows = "UPDATE t SET g = g WHERE k <= 100 RETURNING k, repeat('x', 5000)";
+    let within = format!("WITH u AS ({rows}) SELECT * FROM u ORDER BY k");
+    for text in [rows, &within] {
+        let before = little.pool().spilled();
+        let answer = rows_by(&little, Dialect::Sql, "auto", text).unwrap();
+        assert_eq!(answer.len(), 100, "{text}");
+        assert!(answer.iter().all(|row| row.len() > 5000), "{text}");
+        assert!(little.pool().spilled() > before, "nothing went to the disk: {text}");
+        assert_eq!((little.pool().memory(), little.pool().disk()), (0, 0), "{text}");
+    }
+}
+
+#[test]
 fn what_can_not_go_to_the_disk_is_refused_by_the_name_of_the_limit() {
     let little = open(&filled(), LITTLE);
     for text in [

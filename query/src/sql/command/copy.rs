@@ -99,7 +99,7 @@ fn copy_target(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut 
         return Ok(CopyTarget::Table { table, columns });
     };
     match statement_of(dialect, converter, inside, c.text)? {
-        Statement::Query(query) => Ok(CopyTarget::Query(query)),
+        Statement::Query(query) if !query.changes_documents() => Ok(CopyTarget::Query(query)),
         _ => {
             c.at = start;
             Err(c.unsupported("COPY of anything but a table or a query", "run the change first"))

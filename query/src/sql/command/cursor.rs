@@ -6,7 +6,7 @@ use super::super::dialect::LedgerstoneDialect;
 use super::super::{Converter, near, statement_of, tokens, with_parser};
 use super::Cursor;
 use crate::ast::{DeclareCursor, FetchDirection, Span, Statement, TypeName};
-use crate::error::{QueryError, Result};
+use crate::error::{QueryError, Result, SqlState};
 
 pub(super) fn parse(
     dialect: &LedgerstoneDialect,
@@ -99,6 +99,10 @@ fn declare(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut Curs
     let Statement::Query(query) = statement else {
         return Err(QueryError::syntax("a cursor is declared for a query", here));
     };
+    if query.changes_documents() {
+        let message = "DECLARE CURSOR must not contain data-modifying statements in WITH";
+        return Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(here));
+    }
     c.at = c.tokens.len();
     Ok(Statement::DeclareCursor(Box::new(DeclareCursor { name, scroll, hold, query: *query })))
 }
