@@ -9,7 +9,7 @@ use ledgerstone_digest::ion::{Int, Precision, Value};
 
 use crate::ast::TypeName;
 use crate::error::{QueryError, SqlState};
-use crate::value::{datetime, json, numeric, text, time_of_day};
+use crate::value::{datetime, decimal, json, text, time_of_day};
 
 /// A type of SQL. `Ion` is any document value: what schemaless tables and PartiQL work with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -260,8 +260,8 @@ impl SqlType {
                 // A negative scale is rounded before the point, and the zeros are kept.
                 let scale = scale.unwrap_or_default();
                 let digits = precision.map(|p| u32::from(p) + u32::from((-scale).max(0).unsigned_abs()));
-                digits.is_none_or(|n| d.exponent() == -i32::from(scale.max(0)) && numeric::has_at_most(d, n))
-                    && numeric::has_room_for(d)
+                digits.is_none_or(|n| d.exponent() == -i32::from(scale.max(0)) && decimal::has_at_most(d, n))
+                    && decimal::has_room_for(d)
             }
             (SqlType::Text | SqlType::Name | SqlType::Varchar(_) | SqlType::Char(_), Value::String(s)) => {
                 let longest = match self {

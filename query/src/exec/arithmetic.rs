@@ -1,6 +1,6 @@
 //! Operators on numbers, dates and intervals, by the kind the binder chose.
 
-use ledgerstone_digest::ion::{Decimal, Int, Value};
+use ledgerstone_digest::ion::{Decimal, Int, Precision, Value};
 
 use crate::ast::BinaryOp;
 use crate::bind::plan::{Arithmetic, Datum};
@@ -8,6 +8,7 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::function::power;
 use crate::types::SqlType;
 use crate::value::datetime::{self, Interval};
+use crate::value::decimal;
 use crate::value::numeric::{self, Num};
 use crate::value::{cast, ion_type_name};
 
@@ -83,10 +84,10 @@ fn shift_left(x: i64, by: i64, ty: &SqlType) -> i64 {
 fn numerics(op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
     let (x, y) = (decimal(a)?, decimal(b)?);
     Ok(match op {
-        BinaryOp::Add => Value::Decimal(numeric::add_decimals(&x, &y)?),
-        BinaryOp::Subtract => Value::Decimal(numeric::sub_decimals(&x, &y)?),
-        BinaryOp::Multiply => Value::Decimal(numeric::mul_decimals(&x, &y)?),
-        BinaryOp::Divide => Value::Decimal(numeric::div_decimals(&x, &y)?),
+        BinaryOp::Add => Value::Decimal(decimal::add(&x, &y)?),
+        BinaryOp::Subtract => Value::Decimal(decimal::sub(&x, &y)?),
+        BinaryOp::Multiply => Value::Decimal(decimal::mul(&x, &y)?),
+        BinaryOp::Divide => Value::Decimal(decimal::div(&x, &y)?),
         _ => {
             let (x, y) = (Num::from_decimal(&x)?, Num::from_decimal(&y)?);
             match op {
@@ -132,24 +133,66 @@ fn dynamic(op: BinaryOp, a: Value, b: Value, partiql: bool) -> Result<Datum> {
     if a.is_null() || b.is_null() {
         return Ok(partiql.then_some(Value::NULL));
     }
+    if is_of_bits(op) {
+        return match (&a, &b) {
+            (Value::Int(Int::Small(_)), Value::Int(Int::Small(_))) => ints(op, &a, &b, &SqlType::Int8).map(Some),
+            _ if partiql => Ok(None),
+            (Value::Int(_), Value::Int(_)) => Err(cast::int_out_of_range(&SqlType::Int8)),
+            _ => Err(no_operator(op, &a, &b)),
+        };
+    }
     let value = match (&a, &b) {
         (Value::Int(x), Value::Int(y)) => big_ints(op, x, y)?,
         (Value::Float(_), Value::Float(_) | Value::Int(_) | Value::Decimal(_))
         | (Value::Int(_) | Value::Decimal(_), Value::Float(_)) => floats(op, &a, &b, false)?,
         (Value::Int(_) | Value::Decimal(_), Value::Int(_) | Value::Decimal(_)) => numerics(op, &a, &b)?,
-        (Value::Timestamp(t), _) if !partiql && Interval::from_value(&b).is_some() => {
-            return apply(op, Arithmetic::TimestampInterval { zoned: t.offset_minutes.is_some() }, Some(a), Some(b));
-        }
         // PartiQL is permissive: what cannot be computed is MISSING.
         _ if partiql => return Ok(None),
         _ => {
-            return Err(QueryError::new(
-                SqlState::UNDEFINED_FUNCTION,
-                format!("operator does not exist: {} {} {}", ion_type_name(&a), symbol(op), ion_type_name(&b)),
-            ));
+            let (kind, swapped) = kind_of_times(op, &a, &b).ok_or_else(|| no_operator(op, &a, &b))?;
+            let (a, b) = if swapped { (b, a) } else { (a, b) };
+            return apply(op, kind, Some(a), Some(b));
         }
     };
     Ok(Some(value))
+}
+
+fn is_of_bits(op: BinaryOp) -> bool {
+    use BinaryOp::{BitAnd, BitOr, BitXor, ShiftLeft, ShiftRight};
+    matches!(op, BitAnd | BitOr | BitXor | ShiftLeft | ShiftRight)
+}
+
+/// What an operator means to these dates, times and intervals, and whether it wants them the other way round.
+fn kind_of_times(op: BinaryOp, a: &Value, b: &Value) -> Option<(Arithmetic, bool)> {
+    let is_date = |value: &Value| matches!(value, Value::Timestamp(t) if t.precision == Precision::Day);
+    let is_interval = |value: &Value| Interval::from_value(value).is_some();
+    let is_number = |value: &Value| matches!(value, Value::Int(_) | Value::Decimal(_) | Value::Float(_));
+    let is_sum = matches!(op, BinaryOp::Add | BinaryOp::Subtract);
+    Some(match (a, b) {
+        (Value::Timestamp(t), _) if is_sum && is_interval(b) => {
+            (Arithmetic::TimestampInterval { zoned: t.offset_minutes.is_some() }, false)
+        }
+        (_, Value::Timestamp(t)) if op == BinaryOp::Add && is_interval(a) => {
+            (Arithmetic::TimestampInterval { zoned: t.offset_minutes.is_some() }, true)
+        }
+        (Value::Timestamp(_), Value::Int(_)) if is_sum && is_date(a) => (Arithmetic::DatePlusDays, false),
+        (Value::Int(_), Value::Timestamp(_)) if op == BinaryOp::Add && is_date(b) => (Arithmetic::DatePlusDays, true),
+        (Value::Timestamp(_), Value::Timestamp(_)) if op == BinaryOp::Subtract => match is_date(a) && is_date(b) {
+            true => (Arithmetic::DateMinusDate, false),
+            false => (Arithmetic::TimestampMinusTimestamp, false),
+        },
+        _ if is_sum && is_interval(a) && is_interval(b) => (Arithmetic::Interval, false),
+        _ if matches!(op, BinaryOp::Multiply | BinaryOp::Divide) && is_interval(a) && is_number(b) => {
+            (Arithmetic::IntervalScale, false)
+        }
+        _ if op == BinaryOp::Multiply && is_number(a) && is_interval(b) => (Arithmetic::IntervalScale, true),
+        _ => return None,
+    })
+}
+
+fn no_operator(op: BinaryOp, a: &Value, b: &Value) -> QueryError {
+    let message = format!("operator does not exist: {} {} {}", ion_type_name(a), symbol(op), ion_type_name(b));
+    QueryError::new(SqlState::UNDEFINED_FUNCTION, message)
 }
 
 /// Integers of any size; division truncates.
@@ -162,9 +205,6 @@ fn big_ints(op: BinaryOp, x: &Int, y: &Int) -> Result<Value> {
             BinaryOp::Divide | BinaryOp::Modulo if *b == 0 => return Err(numeric::division_by_zero()),
             BinaryOp::Divide => a.checked_div(*b),
             BinaryOp::Modulo => a.checked_rem(*b),
-            BinaryOp::BitAnd => Some(a & b),
-            BinaryOp::BitOr => Some(a | b),
-            BinaryOp::BitXor => Some(a ^ b),
             _ => None,
         };
         if let Some(i) = small {

@@ -86,6 +86,8 @@ impl Steps<'_> {
 pub enum Arg {
     /// This type, or what converts to it implicitly.
     Type(SqlType),
+    /// A field of a document without a type, and nothing that has one.
+    Untyped,
     /// Any number type, unchanged.
     Number,
     /// Anything; an untyped literal becomes text.
@@ -201,6 +203,7 @@ pub(crate) mod ty {
     pub const BYTEA: Arg = Arg::Type(SqlType::Bytea);
     pub const JSONB: Arg = Arg::Type(SqlType::Jsonb);
     pub const BOOL: Arg = Arg::Type(SqlType::Bool);
+    pub const UNTYPED: Arg = Arg::Untyped;
     pub const ANY: Arg = Arg::Any;
     pub const SHOWN: Arg = Arg::Shown;
     pub const NUMBER: Arg = Arg::Number;
@@ -291,6 +294,7 @@ fn argument_cost(parameter: &Arg, ty: Option<&SqlType>) -> Option<u32> {
         (Arg::AnyArray, Some(SqlType::Ion) | None) => 5,
         (Arg::Type(SqlType::Text), None) => 1,
         (Arg::Type(_), None) => 2,
+        (Arg::Untyped, Some(SqlType::Ion)) => 0,
         (Arg::Type(_), Some(SqlType::Ion)) => 5,
         (Arg::Type(to), Some(from)) => implicit_cost(from, to)?,
         _ => return None,
@@ -357,7 +361,7 @@ pub fn permissive(parameter: &Arg, value: Value) -> Option<Value> {
         other => other,
     };
     let fits = match parameter {
-        Arg::Any | Arg::Shown => true,
+        Arg::Any | Arg::Shown | Arg::Untyped => true,
         Arg::Number => matches!(value, Value::Int(_) | Value::Decimal(_) | Value::Float(_)),
         Arg::AnyArray => matches!(value, Value::List(_)),
         Arg::Type(ty) => match ty {

@@ -8,7 +8,7 @@ use ledgerstone_digest::ion::Value;
 use sha2::Digest as _;
 
 use super::size::{self, TextBuilder};
-use super::ty::{BYTEA, INT4, INT8, R_INT4, R_INT8, R_TEXT, SHOWN, TEXT, of};
+use super::ty::{BYTEA, INT4, INT8, R_INT4, R_INT8, R_TEXT, SHOWN, TEXT, UNTYPED, of};
 use super::{
     Call, Returns, Scalar, int_at, lenient, some_bool, some_int, some_text, strict, text_at, value_at, variadic,
 };
@@ -125,6 +125,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("to_hex", &[INT4], R_TEXT, |_, a| some_text(format!("{:x}", int_at(a, 0)? as i32))),
     strict("to_hex", &[INT8], R_TEXT, |_, a| some_text(format!("{:x}", int_at(a, 0)?))),
+    strict("to_hex", &[UNTYPED], R_TEXT, |_, a| some_text(format!("{:x}", int_at(a, 0)?))),
     strict("quote_ident", &[TEXT], R_TEXT, |_, a| some_text(quote_ident(text_at(a, 0)?))),
     strict("quote_literal", &[TEXT], R_TEXT, |_, a| some_text(quote_literal(text_at(a, 0)?))),
     lenient("quote_nullable", &[TEXT], R_TEXT, |_, a| match a.first() {
@@ -304,9 +305,23 @@ fn overlay(a: &[Datum], length: Option<i64>) -> Result<Datum> {
     whole.finish()
 }
 
+/// Words that PostgreSQL 15 does not take for any name without quotes (`pg_get_keywords()`, all but category U), in order.
+const KEYWORDS: &str = "all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case \
+     cast char character check coalesce collate collation column concurrently constraint create cross \
+     current_catalog current_date current_role current_schema current_time current_timestamp current_user dec \
+     decimal default deferrable desc distinct do else end except exists extract false fetch float for foreign \
+     freeze from full grant greatest group grouping having ilike in initially inner inout int integer intersect \
+     interval into is isnull join lateral leading least left like limit localtime localtimestamp national natural \
+     nchar none normalize not notnull null nullif numeric offset on only or order out outer overlaps overlay \
+     placing position precision primary real references returning right row select session_user setof similar \
+     smallint some substring symmetric table tablesample then time timestamp to trailing treat trim true union \
+     unique user using values varchar variadic verbose when where window with xmlattributes xmlconcat xmlelement \
+     xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable";
+
 pub(super) fn quote_ident(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let plain = plain && !KEYWORDS.split(' ').any(|word| word == name);
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 

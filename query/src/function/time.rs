@@ -4,7 +4,7 @@ use ledgerstone_digest::ion::{Precision, Value};
 use num_bigint::BigInt;
 
 use super::ty::{
-    ANY, DATE, FLOAT8, INT4, INTERVAL, R_BOOL, R_FLOAT8, R_NUMERIC, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of,
+    ANY, DATE, FLOAT8, INT4, INTERVAL, R_BOOL, R_FLOAT8, R_NUMERIC, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, UNTYPED, of,
 };
 use super::{Call, Returns, Scalar, float_at, int_at, lenient, micros_at, some_text, strict, text_at, value_at, wrong};
 use crate::bind::plan::Datum;
@@ -13,6 +13,7 @@ use crate::types::SqlType;
 use crate::value::datetime::{self, Interval};
 use crate::value::numeric::Num;
 use crate::value::time_of_day;
+use crate::value::time_unit::Unit;
 
 const R_TIMESTAMPTZ: Returns = of(SqlType::TimestampTz);
 const R_TIMESTAMP: Returns = of(SqlType::Timestamp);
@@ -34,16 +35,21 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("date_trunc", &[TEXT, TIMESTAMPTZ], R_TIMESTAMPTZ, |_, a| truncate(a, true)),
     strict("date_trunc", &[TEXT, TIMESTAMP], R_TIMESTAMP, |_, a| truncate(a, false)),
-    strict("extract", &[TEXT, DATE], R_NUMERIC, extract),
-    strict("extract", &[TEXT, TIMESTAMPTZ], R_NUMERIC, extract),
-    strict("extract", &[TEXT, TIMESTAMP], R_NUMERIC, extract),
-    strict("extract", &[TEXT, INTERVAL], R_NUMERIC, extract),
-    strict("date_part", &[TEXT, TIMESTAMPTZ], R_FLOAT8, date_part),
-    strict("date_part", &[TEXT, TIMESTAMP], R_FLOAT8, date_part),
-    strict("date_part", &[TEXT, DATE], R_FLOAT8, date_part),
-    strict("date_part", &[TEXT, INTERVAL], R_FLOAT8, date_part),
-    strict("extract", &[TEXT, TIME], R_NUMERIC, extract),
-    strict("date_part", &[TEXT, TIME], R_FLOAT8, date_part),
+    strict("date_trunc", &[TEXT, INTERVAL], R_INTERVAL, |_, a| truncate_interval(a)),
+    strict("extract", &[TEXT, DATE], R_NUMERIC, |_, a| extract(a, &SqlType::Date)),
+    strict("extract", &[TEXT, TIMESTAMPTZ], R_NUMERIC, |_, a| extract(a, &SqlType::TimestampTz)),
+    strict("extract", &[TEXT, TIMESTAMP], R_NUMERIC, |_, a| extract(a, &SqlType::Timestamp)),
+    strict("extract", &[TEXT, INTERVAL], R_NUMERIC, |_, a| extract(a, &SqlType::Interval)),
+    strict("date_part", &[TEXT, TIMESTAMPTZ], R_FLOAT8, |_, a| date_part(a, &SqlType::TimestampTz)),
+    strict("date_part", &[TEXT, TIMESTAMP], R_FLOAT8, |_, a| date_part(a, &SqlType::Timestamp)),
+    // Of a date it is the part of its midnight.
+    strict("date_part", &[TEXT, DATE], R_FLOAT8, |_, a| date_part(a, &SqlType::Timestamp)),
+    strict("date_part", &[TEXT, INTERVAL], R_FLOAT8, |_, a| date_part(a, &SqlType::Interval)),
+    strict("extract", &[TEXT, TIME], R_NUMERIC, |_, a| extract(a, &SqlType::Time)),
+    strict("date_part", &[TEXT, TIME], R_FLOAT8, |_, a| date_part(a, &SqlType::Time)),
+    // Of a field without a type it depends on the value.
+    strict("extract", &[TEXT, UNTYPED], R_NUMERIC, |c, a| Ok(Some(part_of_untyped(c, a)?.to_value()))),
+    strict("date_part", &[TEXT, UNTYPED], R_FLOAT8, |c, a| Ok(Some(Value::Float(part_of_untyped(c, a)?.to_f64())))),
     strict("localtime", &[], R_TIME, |c, _| some_text(time_of_day::format(of_day(c.now_micros())))),
     strict("make_time", &[INT4, INT4, FLOAT8], R_TIME, |_, a| {
         let (hour, minute, seconds) = (int_at(a, 0)?, int_at(a, 1)?, float_at(a, 2)?);
@@ -158,15 +164,35 @@ fn interval(a: &[Datum], i: usize) -> Result<Interval> {
     Interval::from_value(value_at(a, i)?).ok_or_else(|| wrong(i, "an interval"))
 }
 
-fn unknown_field(field: &str) -> QueryError {
-    QueryError::new(SqlState::INVALID_PARAMETER_VALUE, format!("unit \"{field}\" not recognized"))
+/// The unit of a name, for values of a type.
+fn unit_of(name: &str, of: &SqlType) -> Result<Unit> {
+    Unit::named(name).ok_or_else(|| unknown_unit(name, of))
+}
+
+fn unknown_unit(name: &str, of: &SqlType) -> QueryError {
+    let name = crate::literal::shorten(name);
+    QueryError::new(SqlState::INVALID_PARAMETER_VALUE, format!("unit \"{name}\" not recognized for type {of}"))
         .hint("Units are year, quarter, month, week, day, hour, minute, second, epoch and their kin.")
 }
 
+/// The type has none of the unit.
+fn no_such_part(name: &str, of: &SqlType) -> QueryError {
+    let name = name.to_ascii_lowercase();
+    QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("unit \"{name}\" not supported for type {of}"))
+}
+
 fn truncate(a: &[Datum], zoned: bool) -> Result<Datum> {
-    let field = text_at(a, 0)?;
-    let micros = datetime::truncate(field, micros_at(a, 1)?).ok_or_else(|| unknown_field(field))?;
+    let (name, of) = (text_at(a, 0)?, if zoned { SqlType::TimestampTz } else { SqlType::Timestamp });
+    let unit = Unit::named(name).filter(|unit| unit.is_span()).ok_or_else(|| unknown_unit(name, &of))?;
+    let micros = unit.truncate(micros_at(a, 1)?).ok_or_else(|| no_such_part(name, &of))?;
     Ok(Some(Value::Timestamp(datetime::from_micros(micros, zoned)?)))
+}
+
+fn truncate_interval(a: &[Datum]) -> Result<Datum> {
+    let (name, of) = (text_at(a, 0)?, SqlType::Interval);
+    let unit = Unit::named(name).filter(|unit| unit.is_span()).ok_or_else(|| unknown_unit(name, &of))?;
+    let interval = unit.truncate_interval(interval(a, 1)?).ok_or_else(|| no_such_part(name, &of))?;
+    Ok(Some(interval.to_value()))
 }
 
 /// A `time` as microseconds after midnight.
@@ -280,32 +306,54 @@ fn bin(a: &[Datum], zoned: bool) -> Result<Datum> {
     Ok(Some(Value::Timestamp(datetime::from_micros(micros, zoned)?)))
 }
 
-fn field_of(a: &[Datum]) -> Result<Num> {
-    let field = text_at(a, 0)?;
-    let found = match value_at(a, 1)? {
-        Value::String(time) => {
-            let of_time = ["hour", "minute", "second", "milliseconds", "microseconds", "epoch"];
-            let known = of_time.contains(&field.to_ascii_lowercase().as_str());
-            let micros = time_of_day::micros_of(time)?;
-            known.then(|| datetime::extract(field, micros)).flatten()
+/// The part of a time or an interval that a unit names.
+fn part_of(a: &[Datum], of: &SqlType) -> Result<Num> {
+    let name = text_at(a, 0)?;
+    let unit = unit_of(name, of)?;
+    let part = match of {
+        SqlType::Time if unit.is_of_day() || unit == Unit::Epoch => Some(unit.extract(time_at(a, 1)?)),
+        SqlType::Time => None,
+        SqlType::Interval => unit.extract_interval(interval(a, 1)?),
+        // PostgreSQL gives whole numbers for the epoch of a date.
+        SqlType::Date if unit == Unit::Epoch => {
+            Some((i128::from(micros_at(a, 1)?.div_euclid(datetime::MICROS_PER_DAY)) * 86_400, 0))
         }
-        Value::Timestamp(t) => match (t.precision, field.to_ascii_lowercase().as_str()) {
-            // PostgreSQL gives whole numbers for the epoch of a date.
-            (Precision::Day, "epoch") => Some((i128::from(datetime::to_days(t)) * 86_400, 0)),
-            _ => datetime::extract(field, datetime::to_micros(t)),
-        },
-        _ => datetime::extract_interval(field, interval(a, 1)?),
+        SqlType::Date if unit.is_of_day() => None,
+        SqlType::Date | SqlType::Timestamp if unit == Unit::Timezone => None,
+        _ => Some(unit.extract(micros_at(a, 1)?)),
     };
-    let (coefficient, scale) = found.ok_or_else(|| unknown_field(field))?;
+    let (coefficient, scale) = part.ok_or_else(|| no_such_part(name, of))?;
     Ok(Num::new(BigInt::from(coefficient), scale))
 }
 
-fn extract(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
-    Ok(Some(field_of(a)?.to_value()))
+/// The part of a field without a type. Hours may be asked of a date as well.
+fn part_of_untyped(c: &Call<'_>, a: &[Datum]) -> Result<Num> {
+    let is_epoch = Unit::named(text_at(a, 0)?) == Some(Unit::Epoch);
+    let value = time_in(c, value_at(a, 1)?)?;
+    let of = match &value {
+        Value::String(_) => SqlType::Time,
+        Value::Timestamp(t) if t.precision == Precision::Day && is_epoch => SqlType::Date,
+        Value::Timestamp(_) => SqlType::TimestampTz,
+        _ => SqlType::Interval,
+    };
+    part_of(&[Some(Value::string(text_at(a, 0)?)), Some(value)], &of)
 }
 
-fn date_part(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
-    Ok(Some(Value::Float(field_of(a)?.to_f64())))
+/// A text of a document as the point in time that it names; the text if it is the time of a day. Other values as they are.
+pub(super) fn time_in(c: &Call<'_>, value: &Value) -> Result<Value> {
+    let Value::String(text) = value else { return Ok(value.clone()) };
+    match crate::value::text::parse(text, &SqlType::TimestampTz, c.now_micros()) {
+        Err(_) if time_of_day::micros_of(text).is_ok() => Ok(value.clone()),
+        parsed => parsed,
+    }
+}
+
+fn extract(a: &[Datum], of: &SqlType) -> Result<Datum> {
+    Ok(Some(part_of(a, of)?.to_value()))
+}
+
+fn date_part(a: &[Datum], of: &SqlType) -> Result<Datum> {
+    Ok(Some(Value::Float(part_of(a, of)?.to_f64())))
 }
 
 /// `t AT TIME ZONE z`: UTC, GMT and fixed offsets. PostgreSQL's POSIX rule: a sign in the zone's name points west.

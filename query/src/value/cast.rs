@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ledgerstone_digest::ion::{Decimal, Int, IonType, Precision, Symbol, Value};
 
 use super::datetime::{self, Interval};
+use super::decimal;
 use super::numeric::{self, Num};
 use super::{ion_type_name, json, text};
 use crate::bind::plan::Datum;
@@ -210,7 +211,7 @@ fn to_float(value: Value, to: &SqlType) -> Result<Value> {
 fn to_numeric(value: &Value, to: &SqlType) -> Result<Value> {
     if let SqlType::Numeric { precision: Some(precision), scale } = to
         && let Ok(scale) = u32::try_from(scale.unwrap_or(0))
-        && let Some(fitted) = numeric::fit_small(value, u32::from(*precision), scale)
+        && let Some(fitted) = decimal::fit_in_words(value, u32::from(*precision), scale)
     {
         return Ok(Value::Decimal(fitted));
     }

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use ledgerstone_digest::ion::{Int, IonType, Value};
 
 use super::datetime::{self, Interval};
-use super::numeric;
+use super::decimal;
 use crate::index::key;
 
 /// The total order ORDER BY, GROUP BY and typed comparisons use; nulls come last.
@@ -14,7 +14,7 @@ pub fn compare(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Int(Int::Small(x)), Value::Int(Int::Small(y))) => x.cmp(y),
         (Value::String(x), Value::String(y)) => x.as_bytes().cmp(y.as_bytes()),
-        (Value::Decimal(x), Value::Decimal(y)) => numeric::cmp_decimals(x, y),
+        (Value::Decimal(x), Value::Decimal(y)) => decimal::cmp(x, y),
         (Value::Float(x), Value::Float(y)) => compare_floats(*x, *y),
         (Value::Bool(x), Value::Bool(y)) => x.cmp(y),
         (Value::Timestamp(x), Value::Timestamp(y)) if x.fraction.digits() <= 6 && y.fraction.digits() <= 6 => {

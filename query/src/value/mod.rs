@@ -5,10 +5,12 @@ pub mod compare;
 mod date_words;
 pub mod datetime;
 mod datetime_text;
+pub mod decimal;
 pub mod json;
 pub mod numeric;
 pub mod text;
 pub mod time_of_day;
+pub mod time_unit;
 mod transcendental;
 
 use ledgerstone_digest::ion::{IonType, Value};

@@ -54,5 +54,6 @@ mod store_model;
 mod strict;
 mod support;
 mod tools;
+mod untyped_fields;
 mod virtual_tables;
 mod with_changes;

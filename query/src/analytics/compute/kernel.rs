@@ -10,6 +10,7 @@ use crate::ast::BinaryOp;
 use crate::bind::plan::Comparison;
 use crate::columns::{COEFFICIENT_MAX, DIGITS, unscaled};
 use crate::types::SqlType;
+use crate::value::time_unit::Unit;
 use crate::value::{cast, compare as values, datetime};
 
 pub(super) fn and(a: &BooleanArray, b: &BooleanArray) -> BooleanArray {
@@ -198,7 +199,8 @@ fn exact(vector: &Vector) -> Option<(Int64Array, u8)> {
 
 /// `date_trunc` of microseconds. Neighbouring times mostly fall in one unit, so its ends are remembered.
 pub(super) fn truncate(unit: &str, times: &Int64Array) -> Option<Int64Array> {
-    let longest = longest_micros(unit);
+    let unit = Unit::named(unit)?;
+    let longest = unit.longest_micros();
     let (mut low, mut high) = (1, 0);
     let mut out = Vec::with_capacity(times.len());
     for time in times {
@@ -207,9 +209,9 @@ pub(super) fn truncate(unit: &str, times: &Int64Array) -> Option<Int64Array> {
             continue;
         };
         if !(low..high).contains(&time) {
-            low = datetime::truncate(unit, time)?;
+            low = unit.truncate(time)?;
             high = match longest {
-                Some(longest) => datetime::truncate(unit, low.checked_add(longest)?)?,
+                Some(longest) => unit.truncate(low.checked_add(longest)?)?,
                 None => time.checked_add(1)?,
             };
         }
@@ -218,24 +220,11 @@ pub(super) fn truncate(unit: &str, times: &Int64Array) -> Option<Int64Array> {
     Some(out.into())
 }
 
-/// The longest that a unit lasts; so much after the start of one lies in the next.
-fn longest_micros(unit: &str) -> Option<i64> {
-    const DAY: i64 = datetime::MICROS_PER_DAY;
-    Some(match unit.to_ascii_lowercase().as_str() {
-        "hour" | "hours" => DAY / 24,
-        "day" | "days" => DAY,
-        "week" | "weeks" => 7 * DAY,
-        "month" | "months" => 31 * DAY,
-        "quarter" => 92 * DAY,
-        "year" | "years" => 366 * DAY,
-        _ => return None,
-    })
-}
-
 /// `extract(unit from time)`.
 pub(super) fn extract(unit: &str, times: &Int64Array, written: u8) -> Option<Vector> {
-    // Of a date, the epoch is a whole number.
-    if written == shape::DAY && unit.eq_ignore_ascii_case("epoch") {
+    let unit = Unit::named(unit)?;
+    // Of a date, the epoch is a whole number, and there are no hours; of some times there is no zone.
+    if unit == Unit::Timezone || written == shape::DAY && (unit == Unit::Epoch || unit.is_of_day()) {
         return None;
     }
     let mut scale = None;
@@ -249,7 +238,7 @@ pub(super) fn extract(unit: &str, times: &Int64Array, written: u8) -> Option<Vec
         let found = match last {
             Some((before, found)) if before == time => found,
             _ => {
-                let (found, digits) = datetime::extract(unit, time)?;
+                let (found, digits) = unit.extract(time);
                 if *scale.get_or_insert(digits) != digits {
                     return None;
                 }

@@ -11,12 +11,15 @@ mod number_pattern;
 #[cfg(test)]
 mod tests;
 
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::ion::{Int, Value};
 
 use self::date_out::Moment;
 use self::date_pattern::Case;
 use self::number_out::Number;
-use super::ty::{FLOAT8, INT4, INT8, INTERVAL, NUMERIC, R_NUMERIC, R_TEXT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, of};
+use super::time::time_in;
+use super::ty::{
+    FLOAT8, INT4, INT8, INTERVAL, NUMERIC, R_NUMERIC, R_TEXT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, UNTYPED, of,
+};
 use super::{
     Arg, Scalar, float_at, int_at, micros_at, size, some_text, strict, text_at, time_pattern, value_at, wrong,
 };
@@ -32,14 +35,8 @@ const FLOAT4: Arg = Arg::Type(SqlType::Float4);
 pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("to_char", &[TIMESTAMPTZ, TEXT], R_TEXT, |_, a| moment(&Moment::of_timestamp(micros_at(a, 0)?, true), a)),
     strict("to_char", &[TIMESTAMP, TEXT], R_TEXT, |_, a| moment(&Moment::of_timestamp(micros_at(a, 0)?, false), a)),
-    strict("to_char", &[INTERVAL, TEXT], R_TEXT, |_, a| {
-        let interval = Interval::from_value(value_at(a, 0)?).ok_or_else(|| wrong(0, "an interval"))?;
-        moment(&Moment::of_interval(interval), a)
-    }),
-    strict("to_char", &[TIME, TEXT], R_TEXT, |_, a| {
-        let micros = time_of_day::micros_of(text_at(a, 0)?)?;
-        moment(&Moment::of_interval(Interval { micros, ..Interval::default() }), a)
-    }),
+    strict("to_char", &[INTERVAL, TEXT], R_TEXT, |_, a| of_interval(a)),
+    strict("to_char", &[TIME, TEXT], R_TEXT, |_, a| of_time(a)),
     strict("to_char", &[INT4, TEXT], R_TEXT, |_, a| match i32::try_from(int_at(a, 0)?) {
         Ok(i) => number(&Number::Int4(i), a),
         Err(_) => number(&Number::Int8(int_at(a, 0)?), a),
@@ -48,6 +45,15 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("to_char", &[NUMERIC, TEXT], R_TEXT, |_, a| number(&Number::Numeric(Num::from_value(value_at(a, 0)?)?), a)),
     strict("to_char", &[FLOAT8, TEXT], R_TEXT, |_, a| number(&Number::Float(float_at(a, 0)?, 15), a)),
     strict("to_char", &[FLOAT4, TEXT], R_TEXT, |_, a| number(&Number::Float(float_at(a, 0)?, 6), a)),
+    // Of a field without a type it depends on the value.
+    strict("to_char", &[UNTYPED, TEXT], R_TEXT, |c, a| match time_in(c, value_at(a, 0)?)? {
+        Value::Timestamp(t) => moment(&Moment::of_timestamp(datetime::to_micros(&t), t.offset_minutes.is_some()), a),
+        Value::Int(Int::Small(i)) => number(&Number::Int8(i), a),
+        value @ (Value::Int(_) | Value::Decimal(_)) => number(&Number::Numeric(Num::from_value(&value)?), a),
+        Value::Float(f) => number(&Number::Float(f, 15), a),
+        Value::String(_) => of_time(a),
+        _ => of_interval(a),
+    }),
     strict("to_number", &[TEXT, TEXT], R_NUMERIC, |_, a| match text_at(a, 1)? {
         "" => Ok(None),
         pattern => Ok(Some(number_in::read(text_at(a, 0)?, pattern)?.to_value())),
@@ -65,6 +71,16 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         Ok(Some(Value::Timestamp(datetime::from_micros(read.timestamp()?, true)?)))
     }),
 ];
+
+fn of_interval(a: &[Datum]) -> Result<Datum> {
+    let interval = Interval::from_value(value_at(a, 0)?).ok_or_else(|| wrong(0, "an interval"))?;
+    moment(&Moment::of_interval(interval), a)
+}
+
+fn of_time(a: &[Datum]) -> Result<Datum> {
+    let micros = time_of_day::micros_of(text_at(a, 0)?)?;
+    moment(&Moment::of_interval(Interval { micros, ..Interval::default() }), a)
+}
 
 fn moment(moment: &Moment, a: &[Datum]) -> Result<Datum> {
     match text_at(a, 1)? {
