@@ -706,6 +706,8 @@ pub enum FrameBound {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Insert {
+    pub with: Vec<CommonTable>,
+    pub recursive: bool,
     pub table: TableName,
     pub alias: Option<Name>,
     pub columns: Vec<Name>,

@@ -123,10 +123,11 @@ fn insert(i: &Insert) -> String {
         Some(Overriding::User) => " overriding-user",
     };
     format!(
-        "(insert {}{}{}{overriding} {source}{conflict}{})",
+        "(insert {}{}{}{overriding} {}{source}{conflict}{})",
         table(&i.table),
         i.alias.as_ref().map_or(String::new(), |a| format!(" as {}", name(a))),
         group("columns", &i.columns, name),
+        with(&i.with, i.recursive),
         returning(&i.returning)
     )
 }
@@ -210,6 +211,9 @@ fn alter(a: &AlterTable) -> String {
             format!("(set-default {} {} '{text}')", name(n), expr(default))
         }
         AlterTable::DropDefault(n) => format!("(drop-default {})", name(n)),
+        AlterTable::SetType { name: n, ty, using } => {
+            format!("(set-type {} {}{})", name(n), type_name(ty), optional("using", using.as_ref()))
+        }
         AlterTable::Several(actions) => list(actions, alter),
     }
 }
@@ -235,6 +239,13 @@ fn copy(c: &Copy) -> String {
     )
 }
 
+fn with(tables: &[CommonTable], recursive: bool) -> String {
+    match tables {
+        [] => String::new(),
+        _ => format!("(with{} {}) ", flag(recursive, "recursive"), list(tables, common_table)),
+    }
+}
+
 fn common_table(c: &CommonTable) -> String {
     let rows = match &c.rows {
         CommonRows::Query(q) => query(q),
@@ -244,10 +255,7 @@ fn common_table(c: &CommonTable) -> String {
 }
 
 pub(crate) fn query(q: &Query) -> String {
-    let mut out = String::new();
-    if !q.with.is_empty() {
-        let _ = write!(out, "(with{} {}) ", flag(q.recursive, "recursive"), list(&q.with, common_table));
-    }
+    let mut out = with(&q.with, q.recursive);
     out.push_str(&body(&q.body));
     out.push_str(&group("order", &q.order_by, order));
     out.push_str(&optional("limit", q.limit.as_ref()));

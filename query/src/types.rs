@@ -87,6 +87,14 @@ impl Reg {
     }
 }
 
+/// Which values of one type are values of another as they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suits {
+    All,
+    /// Those that are not too long.
+    Short,
+}
+
 /// The most digits a `numeric(p, s)` may declare, as in PostgreSQL.
 pub const NUMERIC_PRECISION_MAX: i64 = 1000;
 /// The most characters a `varchar(n)` or `char(n)` may declare, as in PostgreSQL.
@@ -234,6 +242,27 @@ impl SqlType {
 
     pub fn is_text(&self) -> bool {
         matches!(self, SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name)
+    }
+
+    /// How the values of a column of this type suit another type; `None`: some stand in documents in another way.
+    pub fn suits(&self, to: &SqlType) -> Option<Suits> {
+        use SqlType::{Array, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Varchar};
+        let digits = |precision: &Option<u16>| precision.unwrap_or(u16::MAX);
+        match (self, to) {
+            (from, to) if from == to => Some(Suits::All),
+            (Int2, Int4 | Int8) | (Int4, Int8) | (Float4, Float8) => Some(Suits::All),
+            (Numeric { .. }, Numeric { precision: None, .. }) => Some(Suits::All),
+            (Numeric { precision: Some(p), scale: a }, Numeric { precision: q, scale: b })
+                if a.unwrap_or(0) == b.unwrap_or(0) && *p <= digits(q) =>
+            {
+                Some(Suits::All)
+            }
+            (Text | Varchar(_), Text | Varchar(None)) => Some(Suits::All),
+            (Varchar(Some(from)), Varchar(Some(to))) if from <= to => Some(Suits::All),
+            (Text | Varchar(_), Varchar(Some(_))) => Some(Suits::Short),
+            (Array(from), Array(to)) => from.suits(to),
+            _ => None,
+        }
     }
 
     pub fn is_date_or_time(&self) -> bool {

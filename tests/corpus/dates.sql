@@ -136,3 +136,6 @@ select date_trunc('dow', timestamptz '2020-01-01Z');
 select date_trunc('day', interval '1 mon 2 days 03:04:05.678'), date_trunc('hour', interval '1 mon 2 days 03:04:05.678'), date_trunc('ms', interval '03:04:05.67891'), date_trunc('year', interval '25 mons'), date_trunc('qtr', interval '5 mons 7 days'), date_trunc('decade', interval '-25 years 3 mons'), date_trunc('mil', interval '2225 years');
 select date_trunc('week', interval '1 day');
 select date_trunc('epoch', interval '1 day');
+select extract(mils from timestamp '2025-03-04'), extract(decs from date '2025-03-04'), date_trunc('decs', timestamp '2025-03-04');
+select extract(julian from timestamptz '2001-02-03 04:05:06.789Z'), extract(j from timestamp '2001-02-03 12:00'), extract(jd from date '2001-02-03');
+select date_part('julian', timestamp '2001-02-03 12:00');

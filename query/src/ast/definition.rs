@@ -66,16 +66,38 @@ pub struct CreateIndex {
 /// A change of a table; `Several` are made one after another.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AlterTable {
-    AddColumn { column: ColumnDefinition, if_not_exists: bool },
-    DropColumn { name: Name, if_exists: bool },
+    AddColumn {
+        column: ColumnDefinition,
+        if_not_exists: bool,
+    },
+    DropColumn {
+        name: Name,
+        if_exists: bool,
+    },
     RenameTo(Name),
-    RenameColumn { from: Name, to: Name },
+    RenameColumn {
+        from: Name,
+        to: Name,
+    },
     AddConstraint(TableConstraint),
-    DropConstraint { name: Name, if_exists: bool },
+    DropConstraint {
+        name: Name,
+        if_exists: bool,
+    },
     SetNotNull(Name),
     DropNotNull(Name),
-    SetDefault { name: Name, default: Expr, text: Arc<str> },
+    SetDefault {
+        name: Name,
+        default: Expr,
+        text: Arc<str>,
+    },
     DropDefault(Name),
+    /// `ALTER COLUMN … TYPE … [USING …]`
+    SetType {
+        name: Name,
+        ty: TypeName,
+        using: Option<Expr>,
+    },
     Several(Vec<AlterTable>),
 }
 

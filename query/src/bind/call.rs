@@ -11,7 +11,7 @@ use super::plan::{
 use super::types::{CastContext, Typed};
 use super::walk::own_slots;
 use super::{Binder, quick};
-use crate::ast::{Expr, Frame, FrameBound, FrameUnit, FunctionCall, OrderBy, Span, WindowRef, WindowSpec};
+use crate::ast::{BinaryOp, Expr, Frame, FrameBound, FrameUnit, FunctionCall, OrderBy, Span, WindowRef, WindowSpec};
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::default_frame;
 use crate::function::aggregate::{self, AggregateKind};
@@ -160,6 +160,15 @@ impl Binder<'_> {
                 let (parts, ty) = self.unified(parts, name)?;
                 let function = function::named(name).next().ok_or_else(|| QueryError::internal("no greatest"))?;
                 Typed::new(Ex::Call { function, arguments: parts }, ty)
+            }
+            // A field without a type may hold a fraction.
+            ("mod", [x, y]) if !self.partiql => {
+                let (a, b) = (self.expr(x)?, self.expr(y)?);
+                let arguments = vec![(a.clone(), x.span), (b.clone(), y.span)];
+                match [&a.ty, &b.ty].contains(&&Some(SqlType::Ion)) {
+                    true => self.operator(BinaryOp::Modulo, a, b, (x.span, y.span))?,
+                    false => self.named_call("mod", arguments, span)?,
+                }
             }
             ("pg_typeof", [e]) => {
                 self.expr(e)?;

@@ -27,7 +27,12 @@ type Bound = (Body, Option<Vec<OutputColumn>>);
 
 impl Binder<'_> {
     pub(super) fn insert(&mut self, insert: &Insert) -> Result<Bound> {
+        self.within_with(&insert.with, insert.recursive, |binder| binder.insert_without_with(insert))
+    }
+
+    fn insert_without_with(&mut self, insert: &Insert) -> Result<Bound> {
         let table = self.writable(&insert.table)?;
+        self.changed.push(table.id);
         let source = match &insert.source {
             InsertSource::DefaultValues => InsertRows::Defaults,
             InsertSource::Document { expr, single } => {
@@ -50,10 +55,7 @@ impl Binder<'_> {
                     self.note_table(&table, Action::Update);
                     self.note_table(&table, Action::Select);
                 }
-                let before = self.subqueries;
-                let conflict = self.conflict(&table, on)?;
-                self.reads_late |= self.subqueries > before;
-                Some(conflict)
+                Some(self.late(|binder| binder.conflict(&table, on))?)
             }
             None => None,
         };
@@ -90,6 +92,7 @@ impl Binder<'_> {
     }
 
     fn writable(&mut self, name: &TableName) -> Result<Arc<Table>> {
+        self.not_itself(&name.name)?;
         if crate::catalogue::virtual_table(
             name.schema.as_ref().map(|s| s.text.to_ascii_lowercase()).as_deref(),
             &name.name.text.to_ascii_lowercase(),
@@ -316,22 +319,24 @@ impl Binder<'_> {
             return Ok((None, None));
         }
         self.level().clause = "RETURNING";
-        let before = self.subqueries;
-        let (exprs, columns) = self.returned_items(items)?;
-        self.reads_late |= self.subqueries > before;
+        let (exprs, columns) = self.late(|binder| binder.returned_items(items))?;
         Ok((Some(exprs), Some(columns)))
+    }
+
+    /// What is computed row by row while documents change.
+    fn late<T>(&mut self, bind: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let (subqueries, read) = (self.subqueries, self.read.len());
+        let bound = bind(self)?;
+        if self.subqueries > subqueries {
+            self.reads_late.get_or_insert(read);
+        }
+        Ok(bound)
     }
 
     // UPDATE and DELETE
 
     pub(super) fn update(&mut self, update: &Update) -> Result<Bound> {
-        let named = self.cte_names.len();
-        for table in &update.with {
-            self.common_table(table, update.recursive)?;
-        }
-        let bound = self.update_without_with(update);
-        self.cte_names.truncate(named);
-        bound
+        self.within_with(&update.with, update.recursive, |binder| binder.update_without_with(update))
     }
 
     fn update_without_with(&mut self, update: &Update) -> Result<Bound> {
@@ -364,13 +369,7 @@ impl Binder<'_> {
     }
 
     pub(super) fn delete(&mut self, delete: &Delete) -> Result<Bound> {
-        let named = self.cte_names.len();
-        for table in &delete.with {
-            self.common_table(table, delete.recursive)?;
-        }
-        let bound = self.delete_without_with(delete);
-        self.cte_names.truncate(named);
-        bound
+        self.within_with(&delete.with, delete.recursive, |binder| binder.delete_without_with(delete))
     }
 
     fn delete_without_with(&mut self, delete: &Delete) -> Result<Bound> {
@@ -390,13 +389,17 @@ impl Binder<'_> {
 
     /// The table that changes, its slot, and all sources.
     fn target(&mut self, from: &[From]) -> Result<(Arc<Table>, u32, Vec<Tree>)> {
-        let trees = self.bind_from(from)?;
+        self.is_target = true;
+        let trees = self.bind_from(from);
+        self.is_target = false;
+        let trees = trees?;
         if let Some(Tree::Leaf(leaf)) = trees.first()
             && let Source::Table(source) = &leaf.source
             && matches!(source.view, super::plan::ViewPlan::Current)
         {
             let is_committed = self.level().items.first().is_some_and(|i| matches!(i.whole, Some(Ex::Doc { .. })));
             if !is_committed {
+                self.changed.push(source.table.id);
                 return Ok((source.table.clone(), source.slot, trees));
             }
         }

@@ -668,6 +668,11 @@ impl Binder<'_> {
                     return Ok(Typed::new(Ex::Const(Some(negative)), ty));
                 }
                 let zero = match &bound.ty {
+                    // It may be an interval, from which no number can be taken away.
+                    Some(SqlType::Ion) if !self.partiql => {
+                        let minus = Typed::new(Ex::Const(Some(Value::int(-1))), SqlType::Int4);
+                        return self.operator(BinaryOp::Multiply, minus, bound, (expr.span, expr.span));
+                    }
                     Some(SqlType::Interval) => {
                         let zero = crate::value::datetime::Interval::default().to_value();
                         Typed::new(Ex::Const(Some(zero)), SqlType::Interval)

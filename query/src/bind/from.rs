@@ -153,7 +153,12 @@ impl Binder<'_> {
     }
 
     fn named_source(&mut self, name: &TableName, as_of: Option<&AsOf>, alias: &Alias, span: Span) -> Result<Tree> {
+        let is_target = std::mem::take(&mut self.is_target);
+        if name.schema.is_none() {
+            self.not_itself(&name.name)?;
+        }
         if name.schema.is_none()
+            && !is_target
             && let Some(cte) = self.cte_names.iter().rev().find(|c| c.name == name.name.text).cloned()
         {
             if !cte.gives_rows {
@@ -161,7 +166,7 @@ impl Binder<'_> {
                 return Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.name.span));
             }
             if let Some(read) = self.ctes.get_mut(cte.id) {
-                read.is_read = true;
+                read.reads += 1;
             }
             let first = self.level().slots(cte.columns.len() + 1);
             let up = self.reads_outside(&cte);
@@ -283,6 +288,7 @@ impl Binder<'_> {
         name: Arc<str>,
         span: Span,
     ) -> Result<Tree> {
+        self.read.push(table.id);
         let slot = self.level().slot();
         let mut needs = Vec::new();
         match &view {

@@ -31,6 +31,8 @@ mod with;
 
 use std::sync::Arc;
 
+use ledgerstone_digest::id::Id;
+
 use crate::ast::{Name, Statement};
 use crate::catalogue::Table;
 use crate::error::{QueryError, Result, SqlState};
@@ -117,10 +119,17 @@ pub(crate) struct Binder<'a> {
     working_read: Vec<usize>,
     levels: Vec<Level>,
     ids: usize,
+    /// Tables that were named so far to be read, and to be changed.
+    read: Vec<Id>,
+    changed: Vec<Id>,
     /// Subqueries so far.
     subqueries: usize,
-    /// One of them is computed row by row while documents change.
-    reads_late: bool,
+    /// Some of them are computed while documents change: where in `read` the first one's tables begin.
+    reads_late: Option<usize>,
+    /// Names of changes in WITH RECURSIVE that are being bound, which may not read themselves.
+    changing: Vec<Arc<str>>,
+    /// The next source is the table to change, whatever WITH queries are called.
+    is_target: bool,
     /// The query being bound has a LIMIT.
     limited: bool,
     /// Variables that range over lists: their slot, the list, and the slot of the element's number.
@@ -146,8 +155,12 @@ impl<'a> Binder<'a> {
             working_read: vec![],
             levels: vec![],
             ids: 0,
+            read: vec![],
+            changed: vec![],
             subqueries: 0,
-            reads_late: false,
+            reads_late: None,
+            changing: vec![],
+            is_target: false,
             limited: false,
             element_places: vec![],
             costs: quick::Costs::default(),
@@ -186,6 +199,22 @@ impl<'a> Binder<'a> {
         self.ids - 1
     }
 
+    /// The tables that the statement changes and reads meanwhile.
+    fn held(&self) -> Vec<Id> {
+        let from = match self.reads_late {
+            _ if changes_in(&self.ctes) => 0,
+            // A WITH query is computed when it is first read.
+            Some(_) if !self.ctes.is_empty() => 0,
+            Some(late) => late,
+            None => return Vec::new(),
+        };
+        let mut held: Vec<Id> = self.read.get(from..).unwrap_or_default().to_vec();
+        held.retain(|table| self.changed.contains(table));
+        held.sort_unstable();
+        held.dedup();
+        held
+    }
+
     fn finish(self, ctx: &PlanContext<'_>, body: Body, columns: Option<Vec<query::OutputColumn>>) -> Plan {
         // What is an oid inside the statement leaves it as a name.
         let reg = |(at, (_, ty)): (usize, &query::OutputColumn)| match ty {
@@ -193,6 +222,7 @@ impl<'a> Binder<'a> {
             _ => None,
         };
         let shown = |ty| if matches!(ty, SqlType::Reg(_)) { SqlType::Text } else { ty };
+        let held = self.held();
         let mut plan = Plan {
             reg_columns: columns.iter().flatten().enumerate().filter_map(reg).collect(),
             columns: columns.map(|c| {
@@ -208,7 +238,7 @@ impl<'a> Binder<'a> {
             tables: self.tables,
             uses: self.uses,
             reads_catalogue: self.reads_catalogue,
-            holds_view: self.reads_late || changes_in(&self.ctes),
+            held,
             ctes: self.ctes,
             pace: self.costs.pace(),
             point: None,

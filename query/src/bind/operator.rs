@@ -302,7 +302,7 @@ impl Binder<'_> {
     /// A call of one of our functions by name.
     pub(super) fn named_call(&mut self, name: &str, arguments: Vec<(Typed, Span)>, span: Span) -> Result<Typed> {
         let types: Vec<Option<SqlType>> = arguments.iter().map(|(a, _)| a.ty.clone()).collect();
-        match function::resolve(name, &types) {
+        match function::resolve(name, &types, self.partiql) {
             Some(function) => self.call(function, arguments),
             None => Err(self.no_function(name, &types, span)),
         }

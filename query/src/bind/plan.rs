@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
 use super::grouping::GroupingSet;
@@ -64,8 +65,8 @@ pub struct Plan {
     /// It reads what is known of all tables.
     pub(crate) reads_catalogue: bool,
     pub(crate) ctes: Vec<Cte>,
-    /// It reads while it changes documents, and is to see none of its own changes.
-    pub(crate) holds_view: bool,
+    /// Tables that it reads while it changes them, and is to see none of its own changes in.
+    pub(crate) held: Vec<Id>,
     /// How long its runs have taken.
     pub(crate) pace: super::quick::Pace,
     /// It asks for one document by its key.
@@ -134,8 +135,8 @@ pub(crate) struct Cte {
     pub rows: CteRows,
     /// It reads rows of the queries around the one it belongs to.
     pub outside: bool,
-    /// Something in the statement reads it.
-    pub is_read: bool,
+    /// In how many places it is read.
+    pub reads: usize,
 }
 
 #[derive(Debug)]

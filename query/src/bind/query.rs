@@ -52,13 +52,7 @@ impl Binder<'_> {
     }
 
     pub fn query(&mut self, query: &Query) -> Result<(QueryPlan, Vec<OutputColumn>)> {
-        let named = self.cte_names.len();
-        for table in &query.with {
-            self.common_table(table, query.recursive)?;
-        }
-        let bound = self.query_without_with(query);
-        self.cte_names.truncate(named);
-        bound
+        self.within_with(&query.with, query.recursive, |binder| binder.query_without_with(query))
     }
 
     fn query_without_with(&mut self, query: &Query) -> Result<(QueryPlan, Vec<OutputColumn>)> {

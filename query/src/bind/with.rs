@@ -5,11 +5,42 @@ use std::sync::Arc;
 use super::Binder;
 use super::plan::{Cte, CteRows, QueryBody};
 use super::query::{CteName, plain, renamed};
-use crate::ast::{CommonRows, CommonTable, ExprKind, Query, SetExpr, SetOp, Statement};
+use crate::ast::{CommonRows, CommonTable, ExprKind, Name, Query, SetExpr, SetOp, Statement};
 use crate::error::{QueryError, Result, SqlState};
 
 impl Binder<'_> {
-    pub(super) fn common_table(&mut self, table: &CommonTable, recursive: bool) -> Result<()> {
+    /// Binds what stands behind a WITH, which knows its names.
+    pub(super) fn within_with<T>(
+        &mut self,
+        with: &[CommonTable],
+        recursive: bool,
+        bind: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let named = self.cte_names.len();
+        for (at, table) in with.iter().enumerate() {
+            if with.iter().take(at).any(|other| other.name.text == table.name.text) {
+                let message = format!("WITH query name \"{}\" specified more than once", table.name.text);
+                return Err(QueryError::new(SqlState::DUPLICATE_ALIAS, message).at(table.name.span));
+            }
+            self.common_table(table, recursive)?;
+        }
+        let bound = bind(self);
+        self.cte_names.truncate(named);
+        bound
+    }
+
+    /// Refuses the name of a change in WITH RECURSIVE inside of it.
+    pub(super) fn not_itself(&self, name: &Name) -> Result<()> {
+        match self.changing.contains(&name.text) {
+            true => {
+                let message = format!("recursive query \"{}\" must not contain data-modifying statements", name.text);
+                Err(QueryError::new(SqlState::INVALID_RECURSION, message).at(name.span))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn common_table(&mut self, table: &CommonTable, recursive: bool) -> Result<()> {
         // Of the query it belongs to it sees nothing, of those around that one all: their levels are there already.
         let name = self.common_table_alone(table, recursive)?;
         self.cte_names.push(name);
@@ -19,7 +50,7 @@ impl Binder<'_> {
     fn common_table_alone(&mut self, table: &CommonTable, recursive: bool) -> Result<CteName> {
         let name = table.name.text.clone();
         let query = match &table.rows {
-            CommonRows::Change(change) => return self.changing_table(table, change),
+            CommonRows::Change(change) => return self.changing_table(table, recursive, change),
             CommonRows::Query(query) => query,
         };
         if recursive
@@ -36,18 +67,20 @@ impl Binder<'_> {
         let (levels, outer) = (self.levels.len(), query.outer.clone());
         let cte = CteName { name: name.clone(), id, columns, gives_rows: true, levels, outer };
         let outside = follows || !cte.outer.is_empty();
-        self.ctes.push(Cte { name, rows: CteRows::Query(Arc::new(query)), outside, is_read: false });
+        self.ctes.push(Cte { name, rows: CteRows::Query(Arc::new(query)), outside, reads: 0 });
         Ok(cte)
     }
 
     /// An INSERT, UPDATE or DELETE, and the rows of its RETURNING.
-    fn changing_table(&mut self, table: &CommonTable, change: &Statement) -> Result<CteName> {
+    fn changing_table(&mut self, table: &CommonTable, recursive: bool, change: &Statement) -> Result<CteName> {
+        self.changing.extend(recursive.then(|| table.name.text.clone()));
         let (body, columns) = self.statement(change)?;
+        self.changing.clear();
         let name = table.name.text.clone();
         let gives_rows = columns.is_some();
         let columns = renamed(columns.unwrap_or_default(), &table.columns)?;
         let id = self.ctes.len();
-        self.ctes.push(Cte { name: name.clone(), rows: CteRows::Change(body), outside: false, is_read: false });
+        self.ctes.push(Cte { name: name.clone(), rows: CteRows::Change(body), outside: false, reads: 0 });
         Ok(CteName { name, id, columns, gives_rows, levels: self.levels.len(), outer: vec![] })
     }
 
@@ -76,7 +109,7 @@ impl Binder<'_> {
         let id = self.ctes.len();
         let (levels, mut outer) = (self.levels.len(), base.outer.clone());
         let rows = CteRows::Query(Arc::new(base));
-        self.ctes.push(Cte { name: name.clone(), rows, outside: false, is_read: true });
+        self.ctes.push(Cte { name: name.clone(), rows, outside: false, reads: 0 });
         let gives_rows = true;
         let mut cte = CteName { name: name.clone(), id, columns: columns.clone(), gives_rows, levels, outer: vec![] };
         self.cte_names.push(cte.clone());

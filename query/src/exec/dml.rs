@@ -1,6 +1,7 @@
 //! INSERT, UPDATE and DELETE, and those inside WITH. What is to change is found first, on the state before the statement;
 //! then it is changed.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use ledgerstone_journal::spread::spread_owned;
 use super::Outcome;
 use super::change::{Changed, changed, order_fields, removes_an_element};
 use super::eval::storable;
+use super::known::Known;
 use super::result::{Collector, ResultRows};
 use super::run::{Env, Flow, Row, Run, Slot, Tuple};
-use super::with::CteMemory;
 use crate::bind::plan::{
     Body, ConflictPlan, CteRows, Datum, DeletePlan, Ex, InsertPlan, InsertRows, Node, Plan, QueryPlan, TableChecks,
     UpdatePlan,
@@ -30,12 +31,12 @@ pub(super) fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: 
     let workspace = Arc::clone(tx.database().workspace());
     let memory = workspace.memory();
     let work = Work { plan, params, session };
-    let changes = Changes { work, ctes: CteMemory::default(), memory: &memory, workspace: &workspace };
-    if !plan.holds_view {
-        return changes.made(&plan.body, true, tx);
-    }
+    let known = Known::of_several_runs();
+    let changes = Changes { work, known, changed: RefCell::default(), memory: &memory, workspace: &workspace };
     // Its parts read what was there before it, whichever of them comes first.
-    tx.hold_view();
+    if !plan.held.is_empty() {
+        tx.hold_view(&plan.held);
+    }
     let outcome = changes.with_those_inside(tx);
     tx.release_view();
     outcome
@@ -77,8 +78,9 @@ struct Work<'a> {
 /// The changes that a statement makes.
 struct Changes<'a> {
     work: Work<'a>,
-    /// Of all its queries.
-    ctes: CteMemory,
+    known: Rc<Known>,
+    /// Documents that parts which are done have changed.
+    changed: RefCell<HashSet<Id>>,
     /// Where rows of RETURNING are kept.
     memory: &'a Memory<'a>,
     workspace: &'a Arc<Workspace>,
@@ -231,28 +233,42 @@ impl Work<'_> {
 
 impl Changes<'_> {
     fn runner<'r>(&'r self, tx: &'r Transaction) -> Run<'r> {
-        Run::new(self.work.plan, tx, self.work.params, self.work.session).with_ctes(&self.ctes)
+        Run::new(self.work.plan, tx, self.work.params, self.work.session).knowing(&self.known)
     }
 
     /// The statement's body and the changes in its WITH, each of which is done once and to its end. Those that are read come
-    /// before what reads them, the others last, as PostgreSQL has it.
+    /// before what reads them, the others behind the statement, the last one first, as PostgreSQL has it.
     fn with_those_inside(&self, tx: &mut Transaction) -> Result<Outcome> {
-        self.inside(true, tx)?;
-        let outcome = self.made(&self.work.plan.body, true, tx)?;
-        self.inside(false, tx)?;
+        let inside = self.work.plan.ctes.iter().enumerate();
+        for (id, cte) in inside.clone().filter(|(_, cte)| cte.reads > 0) {
+            if let CteRows::Change(body) = &cte.rows
+                && let Outcome::Affected { returning: Some(rows), .. } = self.part(body, false, tx)?
+            {
+                self.known.ctes.set(id, Rc::new(rows));
+            }
+        }
+        let outcome = self.part(&self.work.plan.body, true, tx)?;
+        for (_, cte) in inside.rev().filter(|(_, cte)| cte.reads == 0) {
+            if let CteRows::Change(body) = &cte.rows {
+                self.part(body, false, tx)?;
+            }
+        }
         Ok(outcome)
     }
 
-    fn inside(&self, read: bool, tx: &mut Transaction) -> Result<()> {
-        for (id, cte) in self.work.plan.ctes.iter().enumerate() {
-            if let CteRows::Change(body) = &cte.rows
-                && cte.is_read == read
-                && let Outcome::Affected { returning: Some(rows), .. } = self.made(body, false, tx)?
-            {
-                self.ctes.set(id, Rc::new(rows));
-            }
+    fn part(&self, body: &Body, is_answer: bool, tx: &mut Transaction) -> Result<Outcome> {
+        let outcome = self.made(body, is_answer, tx)?;
+        if let Outcome::Affected { document_ids, .. } = &outcome
+            && self.work.plan.changes_in_with()
+        {
+            self.changed.borrow_mut().extend(document_ids);
         }
-        Ok(())
+        Ok(outcome)
+    }
+
+    /// Whether a part before has changed a document, so that the next leaves it alone.
+    fn has_changed(&self, document: Id) -> bool {
+        self.changed.borrow().contains(&document)
     }
 
     /// One change, or the query that the changes of its WITH belong to. `is_answer`: its rows go to the client.
@@ -391,7 +407,7 @@ impl Changes<'_> {
             {
                 return Ok(None);
             }
-            if !touched.insert(found.id) || tx.has_changed(plan.table.id, found.id) {
+            if !touched.insert(found.id) || self.has_changed(found.id) {
                 return Err(second_time());
             }
             match changed(&run, &plan.table, changes, &found, &env, &mut HashSet::new())? {
@@ -453,7 +469,7 @@ impl Changes<'_> {
             }
         }
         for (doc, value, mut tuple) in work {
-            if tx.has_changed(plan.table.id, doc.id) {
+            if self.has_changed(doc.id) {
                 continue;
             }
             match value {
@@ -478,7 +494,7 @@ impl Changes<'_> {
         let targets = self.targets(&plan.from, &plan.filter, plan.slot, plan.width, tx)?;
         let mut done = self.begun("DELETE", plan.returning.is_some(), is_answer);
         for target in targets {
-            if tx.has_changed(plan.table.id, target.doc.id) {
+            if self.has_changed(target.doc.id) {
                 continue;
             }
             let tuple = target.tuples.into_iter().next().unwrap_or_default();

@@ -7,7 +7,8 @@ use ledgerstone_digest::ion::{Struct, Symbol, Value};
 use ledgerstone_digest::qldb::block_address;
 
 use super::arithmetic;
-use super::run::{Env, Kept, Row, Run, Slot};
+use super::known::Kept;
+use super::run::{Env, Row, Run, Slot, bytes_of_row};
 use crate::bind::plan::{At, Comparison, Datum, DocPart, Ex, QueryPlan, Step, Subquery, SubqueryKind};
 use crate::error::{QueryError, Result, SqlState};
 use crate::function::{self, like, size};
@@ -499,7 +500,7 @@ impl Run<'_> {
     /// Up to `most` rows; those of an uncorrelated subquery are remembered.
     fn some_rows(&self, sub: &Subquery, query: &QueryPlan, env: &Env<'_>, most: usize) -> Result<Rc<Kept>> {
         if !query.is_correlated()
-            && let Some(kept) = self.kept(sub.id)
+            && let Some(kept) = self.known.kept.get(sub.id)
         {
             return Ok(kept);
         }
@@ -516,9 +517,11 @@ impl Run<'_> {
             let has_null = rows.iter().any(|r| self.is_absent(&r.first().cloned().flatten()));
             (rows.iter().filter_map(|r| r.first()?.as_ref()).map(Key::one).collect(), has_null)
         });
-        let kept = Rc::new(Kept { rows, set });
+        let outlives = self.known.outlives_runs && !query.is_correlated();
+        let held = outlives.then(|| self.memory.hold(rows.iter().map(|row| bytes_of_row(row)).sum())).flatten();
+        let kept = Rc::new(Kept { rows, set, _held: held });
         if !query.is_correlated() {
-            self.keep(sub.id, kept.clone());
+            self.known.kept.set(sub.id, kept.clone());
         }
         Ok(kept)
     }

@@ -9,6 +9,7 @@ mod distinct;
 mod dml;
 mod eval;
 mod group;
+mod known;
 pub(crate) mod point;
 mod query;
 mod result;

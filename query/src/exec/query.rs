@@ -102,7 +102,7 @@ impl Run<'_> {
             rows.push(row)?;
             Ok(Flow::More)
         })?;
-        rows.finish_kept()
+        if self.known.outlives_runs { rows.finish() } else { rows.finish_kept() }
     }
 
     fn row_count(&self, ex: Option<&Ex>, env: &Env<'_>, clause: &str, code: SqlState) -> Result<Option<usize>> {
@@ -455,7 +455,7 @@ impl Run<'_> {
             if self.passes(&select.filter, &Env { row: tuple, outer })? { sink(tuple) } else { Ok(Flow::More) }
         };
         match &select.from {
-            Some(node) => self.node(node, select.width, outer, &mut passes).map(|_| ()),
+            Some(node) => self.level_rows(node, select.width, outer, &mut passes).map(|_| ()),
             None => passes(&mut vec![Slot::Empty; select.width]).map(|_| ()),
         }
     }

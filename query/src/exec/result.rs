@@ -130,14 +130,14 @@ impl<'r> Collector<'r> {
         Ok(())
     }
 
-    /// Rows that outlive the statement, and keep their memory until they are handed out.
+    /// Rows that outlive the run, and keep their memory until they are handed out.
     pub fn finish(self) -> Result<ResultRows> {
         let (memory, bytes) = (self.memory, self.bytes);
         let rows = self.finish_kept()?;
         Ok(ResultRows { _held: memory.hold(bytes), ..rows })
     }
 
-    /// Rows that are kept until the statement ends.
+    /// Rows that are kept until the run ends.
     pub fn finish_kept(self) -> Result<ResultRows> {
         let rest = self.rest.map(|(mut file, arity)| -> Result<Rest> {
             file.flush()?;

@@ -1,7 +1,6 @@
 //! One run of a plan: parameters, budgets, and what is remembered between rows.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,13 +9,11 @@ use ledgerstone_digest::ion::{Int, Value};
 use crate::bind::plan::{Datum, Plan};
 use crate::error::Result;
 use crate::function::Call;
-use crate::index::Key;
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::{Doc, Transaction};
 use crate::work::{Memory, Share, SpillFile};
 
-use super::result::ResultRows;
-use super::with::CteMemory;
+use super::known::Known;
 
 /// A row of a result.
 pub type Row = Vec<Datum>;
@@ -75,15 +72,6 @@ pub(crate) enum Flow {
     Stop,
 }
 
-/// Rows of an uncorrelated subquery in an expression, and for IN a set of their first columns.
-pub(crate) struct Kept {
-    pub rows: Vec<Row>,
-    pub set: Option<(HashSet<Key>, bool)>,
-}
-
-/// What is remembered under one number from row to row.
-pub(super) type Remembered<T> = RefCell<Vec<Option<Rc<T>>>>;
-
 pub(crate) struct Run<'a> {
     pub tx: &'a Transaction,
     pub plan: &'a Plan,
@@ -92,10 +80,9 @@ pub(crate) struct Run<'a> {
     pub partiql: bool,
     pub memory: Memory<'a>,
     ticks: Cell<u32>,
-    kept: Remembered<Kept>,
-    /// Rows of uncorrelated subqueries in FROM.
-    sources: Remembered<ResultRows>,
-    pub(super) ctes: CteMemory,
+    pub(super) known: Rc<Known>,
+    /// What runs now runs again and again: the step of a recursion.
+    pub(super) repeats: Cell<bool>,
 }
 
 impl<'a> Run<'a> {
@@ -109,9 +96,8 @@ impl<'a> Run<'a> {
             partiql,
             memory: tx.database().workspace().memory(),
             ticks: Cell::new(0),
-            kept: RefCell::new(Vec::new()),
-            sources: RefCell::new(Vec::new()),
-            ctes: CteMemory::default(),
+            known: Rc::default(),
+            repeats: Cell::new(false),
         }
     }
 
@@ -121,9 +107,9 @@ impl<'a> Run<'a> {
         self
     }
 
-    /// With what other runs of the statement know of its WITH queries, each of which is computed once.
-    pub(super) fn with_ctes(mut self, ctes: &CteMemory) -> Self {
-        self.ctes = ctes.clone();
+    /// With what other runs of the statement know.
+    pub(super) fn knowing(mut self, known: &Rc<Known>) -> Self {
+        self.known = Rc::clone(known);
         self
     }
 
@@ -188,36 +174,6 @@ impl<'a> Run<'a> {
 
     pub fn is_true(datum: &Datum) -> bool {
         matches!(datum, Some(Value::Bool(true)))
-    }
-
-    pub fn kept(&self, id: usize) -> Option<Rc<Kept>> {
-        recall(&self.kept, id)
-    }
-
-    pub fn keep(&self, id: usize, kept: Rc<Kept>) {
-        remember(&self.kept, id, kept);
-    }
-
-    pub fn source_rows(&self, id: usize) -> Option<Rc<ResultRows>> {
-        recall(&self.sources, id)
-    }
-
-    pub fn keep_source(&self, id: usize, rows: Rc<ResultRows>) {
-        remember(&self.sources, id, rows);
-    }
-}
-
-pub(super) fn recall<T>(all: &Remembered<T>, id: usize) -> Option<Rc<T>> {
-    all.borrow().get(id).cloned().flatten()
-}
-
-pub(super) fn remember<T>(all: &Remembered<T>, id: usize, what: Rc<T>) {
-    let mut all = all.borrow_mut();
-    if all.len() <= id {
-        all.resize_with(id + 1, || None);
-    }
-    if let Some(place) = all.get_mut(id) {
-        *place = Some(what);
     }
 }
 

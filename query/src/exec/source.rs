@@ -22,13 +22,27 @@ use crate::transaction::{Doc, Docs, View};
 use crate::value::datetime;
 
 impl Run<'_> {
+    /// Pushes the rows of a level's FROM. Where that is one source, read once by the level, its rows are handed on as they are
+    /// made, and none is made that nobody asks for; others are kept for whoever reads them again.
+    pub fn level_rows(&self, node: &Node, width: usize, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<Flow> {
+        match node {
+            Node::Source(source) if source.input.is_none() && outer.is_none() && !self.repeats.get() => {
+                self.joined_source(source, &mut vec![Slot::Empty; width], None, true, sink)
+            }
+            Node::Filter { input, filter } => self.level_rows(input, width, outer, &mut |tuple| {
+                if self.passes(filter, &Env { row: tuple, outer })? { sink(tuple) } else { Ok(Flow::More) }
+            }),
+            node => self.node(node, width, outer, sink),
+        }
+    }
+
     /// Pushes the node's rows.
     pub fn node(&self, node: &Node, width: usize, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<Flow> {
         match node {
             Node::Source(source) => match &source.input {
-                None => self.joined_source(source, &mut vec![Slot::Empty; width], outer, sink),
+                None => self.joined_source(source, &mut vec![Slot::Empty; width], outer, false, sink),
                 Some(input) => {
-                    self.node(input, width, outer, &mut |tuple| self.joined_source(source, tuple, outer, sink))
+                    self.node(input, width, outer, &mut |tuple| self.joined_source(source, tuple, outer, false, sink))
                 }
             },
             Node::Filter { input, filter } => self.node(input, width, outer, &mut |tuple| {
@@ -45,10 +59,11 @@ impl Run<'_> {
         node: &SourceNode,
         tuple: &mut Tuple,
         outer: Option<&Env<'_>>,
+        read_once: bool,
         sink: TupleSink<'_>,
     ) -> Result<Flow> {
         let mut matched = false;
-        let flow = self.source(&node.source, tuple, outer, &mut |tuple| {
+        let flow = self.source(&node.source, tuple, outer, read_once, &mut |tuple| {
             self.tick()?;
             if !self.passes(&node.filter, &Env { row: tuple, outer })? {
                 return Ok(Flow::More);
@@ -65,16 +80,32 @@ impl Run<'_> {
         Ok(flow)
     }
 
-    fn source(&self, source: &Source, tuple: &mut Tuple, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<Flow> {
+    fn source(
+        &self,
+        source: &Source,
+        tuple: &mut Tuple,
+        outer: Option<&Env<'_>>,
+        read_once: bool,
+        sink: TupleSink<'_>,
+    ) -> Result<Flow> {
         match source {
             Source::Table(table) => self.table(table, tuple, outer, sink),
+            Source::Query { query, first, cache: Some(_) } if read_once => {
+                let mut flow = Flow::More;
+                self.query(query, outer, None, &mut |row| {
+                    place(tuple, *first, row);
+                    flow = sink(tuple)?;
+                    Ok(flow)
+                })?;
+                Ok(flow)
+            }
             Source::Query { query, first, cache } => {
                 if let Some(id) = cache {
-                    let rows = match self.source_rows(*id) {
+                    let rows = match self.known.sources.get(*id) {
                         Some(rows) => rows,
                         None => {
                             let rows = Rc::new(self.spooled(query, outer)?);
-                            self.keep_source(*id, rows.clone());
+                            self.known.sources.set(*id, rows.clone());
                             rows
                         }
                     };
@@ -95,7 +126,7 @@ impl Run<'_> {
             }
             Source::Cte { id, first, up, .. } => {
                 let outside = (1..*up).fold(outer, |env, _| env.and_then(|env| env.outer));
-                self.each_of_cte(*id, outside, &mut |row| {
+                self.each_of_cte(*id, outside, read_once, &mut |row| {
                     place(tuple, *first, row);
                     sink(tuple)
                 })

@@ -7,34 +7,12 @@ use std::rc::Rc;
 
 use super::query::{RowSink, row_key};
 use super::result::ResultRows;
-use super::run::{Env, Flow, RECURSION_ROWS_MAX, Remembered, Row, Run, recall, remember};
+use super::run::{Env, Flow, RECURSION_ROWS_MAX, Row, Run, bytes_of_row};
 use crate::bind::plan::{CteRows, QueryPlan};
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::Key;
 use crate::value::json;
-
-/// What a statement knows of its WITH queries, by their ids. Shared by all of its runs.
-#[derive(Clone, Default)]
-pub(super) struct CteMemory(Rc<Known>);
-
-#[derive(Default)]
-struct Known {
-    /// All rows of a query; of a recursive one, the rows that its step is to read.
-    rows: Remembered<ResultRows>,
-    growing: Remembered<Growing>,
-}
-
-impl CteMemory {
-    pub fn set(&self, id: usize, rows: Rc<ResultRows>) {
-        remember(&self.0.rows, id, rows);
-    }
-
-    fn forget(&self, id: usize) {
-        if let Some(rows) = self.0.rows.borrow_mut().get_mut(id) {
-            *rows = None;
-        }
-    }
-}
+use crate::work::Held;
 
 /// A recursive WITH query.
 #[derive(Clone, Copy)]
@@ -49,35 +27,52 @@ struct Recursion<'p> {
 
 /// The rows of a recursive query as far as they are known.
 #[derive(Default)]
-struct Growing {
+pub(super) struct Growing {
     rows: RefCell<Vec<Row>>,
     /// Where those of the last round begin; nothing if there was none.
     last: Cell<Option<usize>>,
     /// Those there were, if the same ones are not to come again.
     seen: RefCell<HashSet<Key>>,
     complete: Cell<bool>,
+    /// Their memory, if they outlive the runs that have computed them.
+    held: RefCell<Vec<Held>>,
 }
 
 impl Run<'_> {
-    /// Hands out a WITH query's rows. They are computed anew each time if they depend on rows of the queries `outside`.
-    pub(super) fn each_of_cte(&self, id: usize, outside: Option<&Env<'_>>, sink: RowSink<'_>) -> Result<Flow> {
-        if let Some(rows) = recall(&self.ctes.0.rows, id) {
+    /// Hands out a WITH query's rows. They are computed anew each time if they depend on rows of the queries `outside`, and not
+    /// kept if this place reads them once and no other does.
+    pub(super) fn each_of_cte(
+        &self,
+        id: usize,
+        outside: Option<&Env<'_>>,
+        read_once: bool,
+        sink: RowSink<'_>,
+    ) -> Result<Flow> {
+        if let Some(rows) = self.known.ctes.get(id) {
             return rows.each(sink);
         }
         let cte = self.plan.ctes.get(id).ok_or_else(|| QueryError::internal("unknown WITH query"))?;
         match &cte.rows {
+            CteRows::Query(query) if read_once && cte.reads == 1 => {
+                let mut flow = Flow::More;
+                self.query(query, outside, None, &mut |row| {
+                    flow = sink(row)?;
+                    Ok(flow)
+                })?;
+                Ok(flow)
+            }
             CteRows::Query(query) => {
                 let rows = Rc::new(self.spooled(query, outside)?);
                 if !cte.outside {
-                    self.ctes.set(id, Rc::clone(&rows));
+                    self.known.ctes.set(id, Rc::clone(&rows));
                 }
                 rows.each(sink)
             }
             CteRows::Recursive { base, step, all } => {
-                let known = if cte.outside { None } else { recall(&self.ctes.0.growing, id) };
+                let known = if cte.outside { None } else { self.known.growing.get(id) };
                 let growing = known.unwrap_or_default();
                 if !cte.outside {
-                    remember(&self.ctes.0.growing, id, Rc::clone(&growing));
+                    self.known.growing.set(id, Rc::clone(&growing));
                 }
                 self.each_round(Recursion { id, name: &cte.name, base, step, all: *all }, &growing, outside, sink)
             }
@@ -116,9 +111,11 @@ impl Run<'_> {
             None => self.query_rows(base, outside)?,
             Some(from) => {
                 let working = growing.rows.borrow().get(from..).unwrap_or_default().to_vec();
-                self.ctes.set(id, Rc::new(ResultRows::of(working)));
+                self.known.ctes.set(id, Rc::new(ResultRows::of(working)));
+                let repeats = self.repeats.replace(true);
                 let made = self.query_rows(step, outside);
-                self.ctes.forget(id);
+                self.repeats.set(repeats);
+                self.known.ctes.forget(id);
                 let made = made?;
                 // Each round may put what it was given into something: what is made of that in the end must not be too
                 // deep for the stack.
@@ -128,6 +125,9 @@ impl Run<'_> {
                 made
             }
         };
+        if self.known.outlives_runs {
+            growing.held.borrow_mut().extend(self.memory.hold(made.iter().map(|row| bytes_of_row(row)).sum()));
+        }
         let (mut rows, mut seen) = (growing.rows.borrow_mut(), growing.seen.borrow_mut());
         let before = rows.len();
         rows.extend(made.into_iter().filter(|row| all || seen.insert(row_key(row))));

@@ -12,6 +12,7 @@ use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::Key;
 use crate::types::SqlType;
+use crate::value::datetime::Interval;
 use crate::value::numeric::Num;
 use crate::value::{cast, compare, json, numeric};
 
@@ -448,12 +449,12 @@ fn add_number(number: Number, state: State, value: &Value) -> Result<State> {
     Ok(match (number, state, value) {
         (Number::Float4 | Number::Float8, State::Float(sum), v) => State::Float(sum + number_to_f64(v)?),
         (Number::Float4 | Number::Float8, _, v) => State::Float(number_to_f64(v)?),
-        (Number::Interval, state, v) => {
-            let i = crate::value::datetime::Interval::from_value(v).unwrap_or_default();
-            State::Interval(match state {
-                State::Interval(sum) => sum.add(i)?,
-                _ => i,
-            })
+        (Number::Interval | Number::Dynamic, State::Interval(sum), v) => {
+            let i = Interval::from_value(v).ok_or_else(|| not_an_interval(v))?;
+            State::Interval(sum.add(i)?)
+        }
+        (Number::Interval | Number::Dynamic, State::None, v) if let Some(i) = Interval::from_value(v) => {
+            State::Interval(i)
         }
         (Number::Dynamic, State::Float(sum), v) => State::Float(sum + number_to_f64(v)?),
         (Number::Dynamic, State::None, Value::Float(f)) => State::Float(*f),
@@ -473,6 +474,11 @@ fn add_number(number: Number, state: State, value: &Value) -> Result<State> {
         (_, State::Num(sum), v) => State::Num(sum.add(&Num::from_value(v)?)),
         (_, _, v) => State::Num(Num::from_value(v)?),
     })
+}
+
+fn not_an_interval(value: &Value) -> QueryError {
+    let found = crate::value::ion_type_name(value);
+    QueryError::new(SqlState::DATATYPE_MISMATCH, format!("an interval is needed, not {found}"))
 }
 
 fn sum_result(number: Number, state: &State) -> Result<Datum> {

@@ -3,7 +3,7 @@
 use ledgerstone_digest::ion::Value;
 
 use super::ty::{FLOAT8, INT4, INT8, NUMBER, NUMERIC, R_FLOAT8, R_INT8, R_NUMERIC, UNTYPED};
-use super::{Call, Returns, Scalar, float_at, int_at, some_int, strict, value_at, wrong};
+use super::{Call, Returns, Scalar, float_at, int_at, int_in, some_int, strict, value_at, wrong};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::value::numeric::{Num, big_to_int, division_by_zero, int_to_big};
@@ -47,10 +47,6 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         (x, y) => some_int(x.wrapping_rem(y)),
     }),
     strict("mod", &[NUMERIC, NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.rem(&num(a, 1)?).map(some_num)),
-    // A field without a type may hold a fraction.
-    strict("mod", &[UNTYPED, UNTYPED], R_NUMERIC, |_, a| num(a, 0)?.rem(&num(a, 1)?).map(some_num)),
-    strict("mod", &[UNTYPED, NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.rem(&num(a, 1)?).map(some_num)),
-    strict("mod", &[NUMERIC, UNTYPED], R_NUMERIC, |_, a| num(a, 0)?.rem(&num(a, 1)?).map(some_num)),
     strict("div", &[NUMERIC, NUMERIC], R_NUMERIC, |_, a| {
         let (x, y) = (num(a, 0)?, num(a, 1)?);
         if y.is_zero() {
@@ -90,7 +86,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("ledgerstone_bit_not", &[INT4], super::ty::R_INT4, |_, a| some_int(!int_at(a, 0)?)),
     strict("ledgerstone_bit_not", &[INT8], R_INT8, |_, a| some_int(!int_at(a, 0)?)),
-    strict("ledgerstone_bit_not", &[UNTYPED], R_INT8, |_, a| some_int(!int_at(a, 0)?)),
+    strict("ledgerstone_bit_not", &[UNTYPED], R_INT8, |_, a| some_int(!int_in(a, 0)?)),
     strict("sqrt", &[NUMERIC], R_NUMERIC, |_, a| num(a, 0)?.sqrt().map(some_num)),
     strict("sqrt", &[FLOAT8], R_FLOAT8, |_, a| match float_at(a, 0)? {
         x if x < 0.0 => {

@@ -256,9 +256,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     families().into_iter().flatten().map(|f| f.name).chain(aggregate::NAMES.iter().copied())
 }
 
-/// The overload that takes these arguments with the least conversion. `None` as a type is an untyped literal.
-pub fn resolve(name: &str, types: &[Option<SqlType>]) -> Option<&'static Scalar> {
+/// The overload that takes these arguments with the least conversion. `None` as a type is an untyped literal. In PartiQL,
+/// where nothing has a type, those are meant that say what they take: what does not fit is MISSING.
+pub fn resolve(name: &str, types: &[Option<SqlType>], partiql: bool) -> Option<&'static Scalar> {
     named(name)
+        .filter(|f| !partiql || !f.arguments.contains(&Arg::Untyped))
         .filter_map(|f| cost(f, types).map(|c| (c, f)))
         // min_by_key keeps the first of equals, so tables list the preferred overload first.
         .min_by_key(|(c, _)| *c)
@@ -397,6 +399,15 @@ pub(crate) fn text_at(a: &[Datum], i: usize) -> Result<&str> {
 
 pub(crate) fn int_at(a: &[Datum], i: usize) -> Result<i64> {
     a.get(i).and_then(|v| v.as_ref()).and_then(Value::as_i64).ok_or_else(|| wrong(i, "an integer"))
+}
+
+/// An integer of an untyped field, which may have annotations, or be a text that reads as one.
+pub(crate) fn int_in(a: &[Datum], i: usize) -> Result<i64> {
+    let found = match value_at(a, i)?.unannotated() {
+        Value::String(text) => crate::value::text::parse(text, &SqlType::Int8, 0)?.as_i64(),
+        other => other.as_i64(),
+    };
+    found.ok_or_else(|| wrong(i, "an integer"))
 }
 
 pub(crate) fn float_at(a: &[Datum], i: usize) -> Result<f64> {

@@ -10,7 +10,7 @@ use sha2::Digest as _;
 use super::size::{self, TextBuilder};
 use super::ty::{BYTEA, INT4, INT8, R_INT4, R_INT8, R_TEXT, SHOWN, TEXT, UNTYPED, of};
 use super::{
-    Call, Returns, Scalar, int_at, lenient, some_bool, some_int, some_text, strict, text_at, value_at, variadic,
+    Call, Returns, Scalar, int_at, int_in, lenient, some_bool, some_int, some_text, strict, text_at, value_at, variadic,
 };
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
@@ -125,7 +125,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("to_hex", &[INT4], R_TEXT, |_, a| some_text(format!("{:x}", int_at(a, 0)? as i32))),
     strict("to_hex", &[INT8], R_TEXT, |_, a| some_text(format!("{:x}", int_at(a, 0)?))),
-    strict("to_hex", &[UNTYPED], R_TEXT, |_, a| some_text(format!("{:x}", int_at(a, 0)?))),
+    strict("to_hex", &[UNTYPED], R_TEXT, |_, a| some_text(format!("{:x}", int_in(a, 0)?))),
     strict("quote_ident", &[TEXT], R_TEXT, |_, a| some_text(quote_ident(text_at(a, 0)?))),
     strict("quote_literal", &[TEXT], R_TEXT, |_, a| some_text(quote_literal(text_at(a, 0)?))),
     lenient("quote_nullable", &[TEXT], R_TEXT, |_, a| match a.first() {

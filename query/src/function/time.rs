@@ -320,10 +320,18 @@ fn part_of(a: &[Datum], of: &SqlType) -> Result<Num> {
         }
         SqlType::Date if unit.is_of_day() => None,
         SqlType::Date | SqlType::Timestamp if unit == Unit::Timezone => None,
+        SqlType::Timestamp | SqlType::TimestampTz if unit == Unit::Julian => return julian(micros_at(a, 1)?),
         _ => Some(unit.extract(micros_at(a, 1)?)),
     };
     let (coefficient, scale) = part.ok_or_else(|| no_such_part(name, of))?;
     Ok(Num::new(BigInt::from(coefficient), scale))
+}
+
+/// The Julian day with the part of it that has passed.
+fn julian(micros: i64) -> Result<Num> {
+    let (day, _) = Unit::Julian.extract(micros);
+    let passed = Num::from_i64(of_day(micros)).div(&Num::from_i64(datetime::MICROS_PER_DAY))?;
+    Ok(Num::new(BigInt::from(day), 0).add(&passed))
 }
 
 /// The part of a field without a type. Hours may be asked of a date as well.
@@ -341,6 +349,7 @@ fn part_of_untyped(c: &Call<'_>, a: &[Datum]) -> Result<Num> {
 
 /// A text of a document as the point in time that it names; the text if it is the time of a day. Other values as they are.
 pub(super) fn time_in(c: &Call<'_>, value: &Value) -> Result<Value> {
+    let value = value.unannotated();
     let Value::String(text) = value else { return Ok(value.clone()) };
     match crate::value::text::parse(text, &SqlType::TimestampTz, c.now_micros()) {
         Err(_) if time_of_day::micros_of(text).is_ok() => Ok(value.clone()),

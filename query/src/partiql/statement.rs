@@ -135,6 +135,8 @@ impl Parser<'_> {
             return Err(self.expected("the end of the statement").hint(hint));
         }
         Ok(Statement::Insert(Box::new(Insert {
+            with: Vec::new(),
+            recursive: false,
             table,
             alias: None,
             columns,

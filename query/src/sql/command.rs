@@ -510,11 +510,14 @@ fn explain(dialect: &LedgerstoneDialect, converter: &mut Converter, mut c: Curso
     }
     let statement = converter.deeper(|converter| statement_of(dialect, converter, c.rest(), c.text))?;
     match statement {
-        Statement::Query(_)
-        | Statement::Insert(_)
-        | Statement::Update(_)
-        | Statement::Delete(_)
-        | Statement::CreateTable(_) => Ok(Statement::Explain { analyze, statement: Box::new(statement) }),
+        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+            Ok(Statement::Explain { analyze, statement: Box::new(statement) })
+        }
+        // Without ANALYZE nothing is made, and the plan is the query's.
+        Statement::CreateTable(create) if !analyze => match create.as_query {
+            Some(query) => Ok(Statement::Explain { analyze, statement: Box::new(Statement::Query(query)) }),
+            None => Err(QueryError::syntax("only queries and changes of data can be explained", c.here())),
+        },
         _ => Err(QueryError::syntax("only queries and changes of data can be explained", c.here())),
     }
 }

@@ -281,7 +281,7 @@ impl Converter {
         refuse(!include.is_empty(), "INCLUDE", span)?;
         refuse(nulls_distinct == Some(false), "NULLS NOT DISTINCT", span)?;
         refuse(
-            !with.is_empty() || !index_options.is_empty() || !alter_options.is_empty(),
+            !with.iter().all(is_of_storage) || !index_options.is_empty() || !alter_options.is_empty(),
             "an option of an index",
             span,
         )?;
@@ -363,10 +363,9 @@ impl Converter {
                 let text = value.to_string().into();
                 AlterTable::SetDefault { name: column, default: self.expr(value)?, text }
             }
-            A::SetDataType { .. } => {
-                return Err(QueryError::unsupported("a change of a column's type")
-                    .at(column.span)
-                    .hint("add a column of the new type and copy: what is in the journal keeps its type"));
+            A::SetDataType { data_type, using, had_set: _ } => {
+                let ty = self.type_name(data_type, column.span)?;
+                AlterTable::SetType { name: column, ty, using: self.optional(using)? }
             }
             A::AddGenerated { .. } => return Err(QueryError::unsupported("ADD GENERATED").at(column.span)),
         })
@@ -393,6 +392,13 @@ impl Converter {
                 .hint("tables, indexes and databases (ledgers) can be dropped")),
         }
     }
+}
+
+/// `fillfactor = 70` and the like: how PostgreSQL lays out the files of an index.
+fn is_of_storage(option: &sql::Expr) -> bool {
+    let sql::Expr::BinaryOp { left, op: sql::BinaryOperator::Eq, .. } = option else { return false };
+    let known = |name: &sql::Ident| ["fillfactor", "deduplicate_items"].contains(&&*name.value.to_ascii_lowercase());
+    matches!(&**left, sql::Expr::Identifier(name) if known(name))
 }
 
 fn plain_key(

@@ -71,6 +71,8 @@ impl Converter {
             Some(query) => InsertSource::Query(Box::new(self.query(*query)?)),
         };
         Ok(Insert {
+            with: Vec::new(),
+            recursive: false,
             table: table_name(table)?,
             alias: table_alias.map(|a| name(a.alias)),
             columns: columns.into_iter().map(|c| plain_name(c, "a column")).collect::<Result<_>>()?,

@@ -8,33 +8,19 @@ use sqlparser::ast::Spanned;
 use super::expr::{path_of_object, span_over};
 use super::{Converter, name, name_expr, names, plain_name, refuse, table_name, tokens};
 use crate::ast::{
-    Alias, AsOf, CommonRows, CommonTable, Delete, Distinct, ExprKind, From, Insert, InsertSource, JoinKind, JoinOn,
-    Name, Projection, Query, Select, SelectItem, SetExpr, SetOp, Span, Statement, TableName, Update,
+    Alias, AsOf, CommonRows, CommonTable, Delete, Distinct, ExprKind, From, Insert, JoinKind, JoinOn, Name, Projection,
+    Query, Select, SelectItem, SetExpr, SetOp, Span, Statement, TableName, Update,
 };
 use crate::error::{QueryError, Result, SqlState};
 
 impl Converter {
-    /// A query, or `WITH … INSERT …`, whose common tables go to the query it inserts from.
+    /// A query, or `WITH … INSERT …` and its kin.
     pub(super) fn query_statement(&mut self, mut query: sql::Query) -> Result<Statement> {
         let body = mem::replace(&mut *query.body, empty_body());
         match body {
             sql::SetExpr::Insert(sql::Statement::Insert(insert)) => {
-                let with = query.with.take();
-                let (tables, recursive) = self.with(with, true)?;
-                let mut insert: Insert = self.insert(insert)?;
-                match &mut insert.source {
-                    InsertSource::Query(source) if source.with.is_empty() => {
-                        source.with = tables;
-                        source.recursive = recursive;
-                    }
-                    _ if tables.is_empty() => {}
-                    _ => {
-                        return Err(
-                            QueryError::unsupported("WITH before this INSERT").hint("put WITH before its SELECT")
-                        );
-                    }
-                }
-                Ok(Statement::Insert(Box::new(insert)))
+                let (with, recursive) = self.with(query.with.take(), true)?;
+                Ok(Statement::Insert(Box::new(Insert { with, recursive, ..self.insert(insert)? })))
             }
             sql::SetExpr::Update(sql::Statement::Update(update)) => {
                 let (with, recursive) = self.with(query.with.take(), true)?;
@@ -52,7 +38,7 @@ impl Converter {
         }
     }
 
-    /// The query that is a statement, or that one inserts from: its WITH may change documents, unless it is in one itself.
+    /// The query that is a statement: its WITH may change documents.
     pub(super) fn whole_query(&mut self, query: sql::Query) -> Result<Query> {
         self.query_of(query, true)
     }

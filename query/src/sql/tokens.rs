@@ -203,7 +203,7 @@ fn overriding_behind(tokens: &[TokenWithSpan], begins: usize, text: &str) -> Res
 /// `FROM ONLY t`: no table has others that inherit from it.
 fn only(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     let Some([before, word, table, ..]) = tokens.get(at..) else { return };
-    let reads = ["FROM", "JOIN", "UPDATE"].iter().any(|word| is_word(before, word));
+    let reads = ["FROM", "JOIN", "USING", "TABLE", "UPDATE"].iter().any(|word| is_word(before, word));
     if reads && is_word(word, "ONLY") && matches!(table.token, Token::Word(_)) {
         tokens.remove(at + 1);
     }

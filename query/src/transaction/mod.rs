@@ -330,24 +330,14 @@ impl Transaction {
         read::Reader::of_everything_written(self).lookup(table, index, key)
     }
 
-    /// From here on own writes are read as they are now: the parts of a statement do not see each other's changes. Until
-    /// [`Transaction::release_view`].
-    pub(crate) fn hold_view(&mut self) {
-        self.held = Some(self.overlay.view());
+    /// From here on own writes to these tables are read as they are now: the parts of a statement do not see each other's
+    /// changes. Until [`Transaction::release_view`].
+    pub(crate) fn hold_view(&mut self, tables: &[Id]) {
+        self.held = Some(self.overlay.view(tables));
     }
 
     pub(crate) fn release_view(&mut self) {
         self.held = None;
-    }
-
-    /// Whether a document is another one than in the view that is held.
-    pub(crate) fn has_changed(&self, table: Id, id: Id) -> bool {
-        let Some(held) = &self.held else { return false };
-        let before = held.table(&table).and_then(|own| own.documents.get(&id));
-        match (before, self.overlay.get(&table, &id)) {
-            (Some(before), Some(now)) => !Arc::ptr_eq(before, now),
-            (before, now) => before.is_some() != now.is_some(),
-        }
     }
 
     /// The document that has this key, whole, in a unique index.

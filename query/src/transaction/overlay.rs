@@ -51,13 +51,14 @@ pub struct Own {
     keys: Vec<(Id, Key)>,
 }
 
-/// Own writes as they were at one moment.
+/// Own writes to some tables as they were at one moment.
 #[derive(Debug)]
-pub struct OverlayView(HashMap<Id, Arc<TableOverlay>>);
+pub struct OverlayView(HashMap<Id, Option<Arc<TableOverlay>>>);
 
 impl OverlayView {
-    pub fn table(&self, table: &Id) -> Option<&Arc<TableOverlay>> {
-        self.0.get(table)
+    /// `None`: it is not one of them.
+    pub fn table(&self, table: &Id) -> Option<Option<&Arc<TableOverlay>>> {
+        self.0.get(table).map(Option::as_ref)
     }
 }
 
@@ -103,9 +104,9 @@ impl Overlay {
         self.tables.iter()
     }
 
-    /// All of it as it is now. A table's entries are copied when it is next written to.
-    pub fn view(&self) -> OverlayView {
-        OverlayView(self.tables.clone())
+    /// Some tables as they are now. Their entries are copied when they are next written to.
+    pub fn view(&self, tables: &[Id]) -> OverlayView {
+        OverlayView(tables.iter().map(|table| (*table, self.tables.get(table).cloned())).collect())
     }
 
     pub fn get(&self, table: &Id, id: &Id) -> Option<&Arc<Own>> {

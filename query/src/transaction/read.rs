@@ -73,10 +73,12 @@ impl<'a> Reader<'a> {
 
     /// Own writes count, unless the past is being read. The past never changes, so reading it records nothing.
     fn overlay(&self, table: &Table) -> Option<&'a Arc<TableOverlay>> {
-        match self.held {
-            Some(held) => held.table(&table.id),
-            None if self.current => self.tx.overlay.table(&table.id),
-            None => None,
+        if !self.current {
+            return None;
+        }
+        match self.held.and_then(|held| held.table(&table.id)) {
+            Some(held) => held,
+            None => self.tx.overlay.table(&table.id),
         }
     }
 

@@ -77,6 +77,14 @@ fn operators_of_times_are_those_of_the_values() {
                 "SELECT (i + i)::interval, (i - i)::interval, (i * 2)::interval, (2 * i)::interval, (i / 2)::interval FROM c",
                 "2 days 04:06:00|00:00:00|2 days 04:06:00|2 days 04:06:00|13:01:30 SELECT 1",
             ),
+            (
+                "SELECT sum(i)::interval, avg(i)::interval, max(i)::interval FROM c",
+                "1 day 02:03:00|1 day 02:03:00|1 day 02:03:00 SELECT 1",
+            ),
+            (
+                "SELECT sum(CASE WHEN x = 1 THEN i ELSE k END) FROM c, generate_series(1, 2) x",
+                "42804 an interval is needed, not int",
+            ),
             ("SELECT t + 1 FROM c", "42883 operator does not exist: timestamp + int"),
             ("SELECT i * i FROM c", "42883 operator does not exist: sexp * sexp"),
         ],
@@ -95,4 +103,27 @@ fn bits_are_those_of_whole_numbers() {
             ("SELECT s << 1 FROM c", "42883 operator does not exist: string << int"),
         ],
     );
+}
+
+#[test]
+fn texts_and_minus_signs_are_taken_as_well() {
+    let (_memory, mut s) = ledger();
+    says(
+        &mut s,
+        &[
+            ("UPDATE c SET w = '12'", "UPDATE 1"),
+            ("SELECT to_hex(w), ~w FROM c", "c|-13 SELECT 1"),
+            ("SELECT to_hex(s) FROM c", "22P02 invalid input syntax for type bigint: \"abc\""),
+            ("SELECT (-i)::interval, -k, -n FROM c", "-1 days -02:03:00|-12|-5.5 SELECT 1"),
+            ("SELECT left('abcdef', mod(k, 5)), repeat('x', mod(k, 5)) FROM c", "ab|xx SELECT 1"),
+        ],
+    );
+}
+
+#[test]
+fn in_partiql_what_does_not_fit_is_missing() {
+    let (memory, _) = ledger();
+    let mut partiql = memory.session_of(ledgerstone_query::session::Dialect::PartiQl);
+    let text = "SELECT VALUE {'a': to_hex(c.s), 'b': to_hex(c.n), 'c': date_part('hour', c.s), 'd': 1} FROM c";
+    assert_eq!(told(&mut partiql, text).unwrap()[0], "{\"d\": 1}");
 }

@@ -29,6 +29,7 @@ mod pg_prepared;
 mod pg_sql;
 mod pg_tls;
 mod pg_transactions;
+mod pgbench;
 mod postgres;
 mod recorded;
 mod rotation;

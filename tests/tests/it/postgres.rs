@@ -94,7 +94,8 @@ impl Drop for Postgres {
     }
 }
 
-fn binaries() -> Option<PathBuf> {
+/// Where its programs are, if they are installed.
+pub fn binaries() -> Option<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|versions| versions.flatten().map(|version| version.path().join("bin")).collect())
         .unwrap_or_default();

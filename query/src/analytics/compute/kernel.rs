@@ -224,7 +224,9 @@ pub(super) fn truncate(unit: &str, times: &Int64Array) -> Option<Int64Array> {
 pub(super) fn extract(unit: &str, times: &Int64Array, written: u8) -> Option<Vector> {
     let unit = Unit::named(unit)?;
     // Of a date, the epoch is a whole number, and there are no hours; of some times there is no zone.
-    if unit == Unit::Timezone || written == shape::DAY && (unit == Unit::Epoch || unit.is_of_day()) {
+    if matches!(unit, Unit::Timezone | Unit::Julian)
+        || written == shape::DAY && (unit == Unit::Epoch || unit.is_of_day())
+    {
         return None;
     }
     let mut scale = None;

@@ -9,6 +9,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
 use super::evaluate::{default_is_sound, for_every_row, is_violated, must_take_rows};
+use super::retype::retyped;
 use super::table::{add_column_constraints, add_constraint, column_of};
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
@@ -97,6 +98,11 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
         AlterTable::DropDefault(name) => {
             not_always_identity(table, name)?;
             change_column(tx, table, name, |c| c.default_text = None)?;
+        }
+        AlterTable::SetType { name, ty, using } => {
+            let column = column(table, name)?;
+            let ty = retyped(tx, table, column, (name, ty), using.as_ref())?;
+            change_column(tx, table, name, |c| c.ty = ty)?;
         }
         AlterTable::Several(_) => return Err(QueryError::internal("a list of changes inside a list")),
     }

@@ -44,6 +44,8 @@ pub(super) fn for_every_row(
 pub(super) fn must_take_rows(tx: &mut Transaction, id: Id, info: &SessionInfo) -> Result<()> {
     let Some(table) = tx.table_by_id(id)?.filter(|table| table.is_declared()) else { return Ok(()) };
     let insert = Statement::Insert(Box::new(Insert {
+        with: Vec::new(),
+        recursive: false,
         table: TableName { schema: None, name: name(&table.name, Span::default()) },
         alias: None,
         columns: Vec::new(),
@@ -139,6 +141,8 @@ pub(super) fn create_as(
     }
     let id = table::create_table(tx, table_name(&create.name)?.clone(), columns, salted)?;
     let insert = Statement::Insert(Box::new(Insert {
+        with: Vec::new(),
+        recursive: false,
         table: create.name.clone(),
         alias: None,
         columns: Vec::new(),

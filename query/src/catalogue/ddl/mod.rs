@@ -7,6 +7,7 @@
 mod alter;
 mod comment;
 mod evaluate;
+mod retype;
 mod table;
 
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use ledgerstone_digest::ion::Value;
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, TableStatus, add_index, check_name, existing_table, put_table, table_name,
 };
-use crate::ast::{ColumnDefinition, CreateTable, Expr, Name, TableConstraint, TableName};
+use crate::ast::{ColumnDefinition, CreateTable, Expr, Name, TableConstraint, TableName, TypeName};
 use crate::catalogue::{Check, Column, PathStep};
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::{Dialect, SessionInfo};
@@ -31,8 +31,9 @@ pub(super) fn create(
         let message = format!("relation \"{name}\" already exists");
         return Err(QueryError::new(SqlState::DUPLICATE_TABLE, message).at(create.name.name.span));
     }
+    let Options { salted, notice } = options(create, dialect)?;
     if let Some(query) = &create.as_query {
-        return super::evaluate::create_as(tx, create, query, salted(create, dialect)?, info);
+        return Ok(DdlOutcome { notice, ..super::evaluate::create_as(tx, create, query, salted, info)? });
     }
     let mut columns: Vec<Column> = Vec::with_capacity(create.columns.len());
     for definition in &create.columns {
@@ -42,7 +43,7 @@ pub(super) fn create(
         }
         columns.push(column_of(definition)?);
     }
-    let id = create_table(tx, name.clone(), columns, salted(create, dialect)?)?;
+    let id = create_table(tx, name.clone(), columns, salted)?;
     for definition in &create.columns {
         add_column_constraints(tx, id, definition, info)?;
     }
@@ -50,7 +51,7 @@ pub(super) fn create(
         add_constraint(tx, id, constraint, info)?;
     }
     super::evaluate::must_take_rows(tx, id, info)?;
-    Ok(DdlOutcome::done("CREATE TABLE", id))
+    Ok(DdlOutcome { notice, ..DdlOutcome::done("CREATE TABLE", id) })
 }
 
 /// Makes a table with these columns (none: schemaless). The name must be free.
@@ -123,22 +124,7 @@ pub(super) fn undrop(tx: &mut Transaction, id: &Name) -> Result<DdlOutcome> {
 /// A column as declared, its constraints aside.
 pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
     check_name(&definition.name, "column")?;
-    let ty = SqlType::parse(&definition.ty)?;
-    if ty == SqlType::Void {
-        let message = format!("column \"{}\" cannot be of type void", definition.name.text);
-        return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(definition.ty.span));
-    }
-    if matches!(ty, SqlType::Reg(_) | SqlType::Int2Vector | SqlType::OidVector) {
-        return Err(QueryError::unsupported(format!("a column of type {ty}"))
-            .at(definition.ty.span)
-            .hint("Use text for names, or oid."));
-    }
-    if definition.identity.is_some() && !ty.is_integer() {
-        let message = "identity column type must be smallint, integer, or bigint";
-        return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message)
-            .detail(format!("Column \"{}\" is of type {ty}.", definition.name.text))
-            .at(definition.ty.span));
-    }
+    let ty = column_type(&definition.name, &definition.ty, definition.identity.is_some())?;
     Ok(Column {
         name: definition.name.text.clone(),
         ty,
@@ -147,6 +133,27 @@ pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
         identity: definition.identity,
         comment: None,
     })
+}
+
+/// The type of a column, if columns may have it.
+pub(super) fn column_type(column: &Name, ty: &TypeName, is_identity: bool) -> Result<SqlType> {
+    let parsed = SqlType::parse(ty)?;
+    if parsed == SqlType::Void {
+        let message = format!("column \"{}\" cannot be of type void", column.text);
+        return Err(QueryError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(ty.span));
+    }
+    if matches!(parsed, SqlType::Reg(_) | SqlType::Int2Vector | SqlType::OidVector) {
+        return Err(QueryError::unsupported(format!("a column of type {parsed}"))
+            .at(ty.span)
+            .hint("Use text for names, or oid."));
+    }
+    if is_identity && !parsed.is_integer() {
+        let message = "identity column type must be smallint, integer, or bigint";
+        return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message)
+            .detail(format!("Column \"{}\" is of type {parsed}.", column.text))
+            .at(ty.span));
+    }
+    Ok(parsed)
 }
 
 /// What a column's definition says beyond its type: primary key, unique, checks.
@@ -289,23 +296,39 @@ fn add_check(
     put_table(tx, changed).map(drop)
 }
 
-/// `WITH (salted = …)`: on for tables made in SQL, off for those made in PartiQL (CONTRACT section 5).
-fn salted(create: &CreateTable, dialect: Dialect) -> Result<bool> {
-    let mut salted = dialect == Dialect::Sql;
+/// What PostgreSQL may be told of how a table's files are laid out and kept up. Programs do, `pgbench -i` for one; here there is
+/// nothing that it could have an effect on.
+const STORAGE_PARAMETERS: [&str; 3] = ["fillfactor", "parallel_workers", "toast_tuple_target"];
+
+/// `WITH (…)` behind CREATE TABLE.
+struct Options {
+    /// On for tables made in SQL, off for those made in PartiQL (CONTRACT section 5).
+    salted: bool,
+    notice: Option<String>,
+}
+
+fn options(create: &CreateTable, dialect: Dialect) -> Result<Options> {
+    let mut options = Options { salted: dialect == Dialect::Sql, notice: None };
     for (name, value) in &create.options {
         match (&**name, value) {
-            ("salted", Value::Bool(on)) => salted = *on,
+            ("salted", Value::Bool(on)) => options.salted = *on,
             ("salted", _) => {
                 let message = "the option salted is true or false";
                 return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message));
             }
             // QLDB's late versions took tags with a table; they named it in AWS's billing and mean nothing here.
             ("tags", _) if dialect == Dialect::PartiQl => {}
+            (other, _)
+                if dialect == Dialect::Sql
+                    && (STORAGE_PARAMETERS.contains(&other) || other.starts_with("autovacuum_")) =>
+            {
+                options.notice = Some(format!("\"{other}\" has no effect: the server lays out its files itself"));
+            }
             (other, _) => {
                 let message = format!("unrecognized parameter \"{other}\"");
                 return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message).hint("There is one: salted."));
             }
         }
     }
-    Ok(salted)
+    Ok(options)
 }

@@ -51,8 +51,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         Value::Int(Int::Small(i)) => number(&Number::Int8(i), a),
         value @ (Value::Int(_) | Value::Decimal(_)) => number(&Number::Numeric(Num::from_value(&value)?), a),
         Value::Float(f) => number(&Number::Float(f, 15), a),
-        Value::String(_) => of_time(a),
-        _ => of_interval(a),
+        value @ Value::String(_) => of_time(&[Some(value), a.get(1).cloned().flatten()]),
+        value => of_interval(&[Some(value), a.get(1).cloned().flatten()]),
     }),
     strict("to_number", &[TEXT, TEXT], R_NUMERIC, |_, a| match text_at(a, 1)? {
         "" => Ok(None),

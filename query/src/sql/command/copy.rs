@@ -144,7 +144,10 @@ fn copy_options(c: &mut Cursor) -> Result<CopyOptions> {
             "quote" => options.quote = Some(c.character("the quote")?),
             "escape" => options.escape = Some(c.character("the escape")?),
             "encoding" => encoding(c)?,
-            "freeze" if option_is_on(c)? == Some(false) => {}
+            // How rows stand in PostgreSQL's files.
+            "freeze" => {
+                option_is_on(c)?;
+            }
             _ => {
                 return Err(QueryError::unsupported(format!("the option {} of COPY", option.written))
                     .at(place)
@@ -182,7 +185,9 @@ fn old_copy_options(c: &mut Cursor) -> Result<CopyOptions> {
             encoding(c)?;
         } else if c.words(&["BINARY"]) {
             options.format = Some(CopyFormat::Binary);
-        } else if c.is_word_ahead(0, "FORCE") || c.is_word_ahead(0, "FREEZE") {
+        } else if c.words(&["FREEZE"]) {
+            // How rows stand in PostgreSQL's files.
+        } else if c.is_word_ahead(0, "FORCE") {
             return Err(c.unsupported("this option of COPY", "leave it out"));
         } else {
             return Ok(options);
