@@ -635,6 +635,7 @@ impl Back {
         for (answer, committed) in answers {
             drop(answer.send(Ok(committed)));
         }
+        self.notary.wait_for_room(batch.leaf_hashes.len());
     }
 }
 

@@ -30,6 +30,12 @@ const DERIVING_INTERVAL: Duration = Duration::from_millis(100);
 /// Leaf hashes handed to the tree at a time.
 const LEAVES_PER_RUN: usize = 4096;
 
+/// So many leaves may be durable and not derived again yet before commits wait for the task: what is kept of them until then
+/// is 32 bytes each.
+const LEAVES_BEHIND_MAX: usize = if cfg!(test) { 1_000 } else { 1 << 20 };
+/// Whoever waits for the task looks this often whether it is still there.
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
+
 /// What the signing task reads: leaf hashes derived from the bytes of the journal's files.
 pub trait Leaves: Send + Sync {
     /// Calls `each` with the leaf hashes of `from..to`, in order. `to` is a durable block boundary.
@@ -76,6 +82,8 @@ pub struct Notary {
     expected: Mutex<Expected>,
     alarm: Mutex<Alarm>,
     rung: Condvar,
+    /// Fewer leaves are expected than before.
+    room: Condvar,
 }
 
 /// Owned by whoever signs at the moment.
@@ -109,6 +117,8 @@ struct Expected {
     hashes: VecDeque<Hash>,
     /// Nothing will be signed any more, so nothing is kept.
     closed: bool,
+    /// The last attempt to derive leaves failed, and the next one may: nobody waits for it.
+    stuck: bool,
 }
 
 #[derive(Default)]
@@ -168,9 +178,10 @@ impl Notary {
             durable: AtomicU64::new(durable),
             newest: RwLock::new(signed.clone()),
             signing: Mutex::new(Signing { file, key, failed: None }),
-            expected: Mutex::new(Expected { from: durable, hashes: VecDeque::new(), closed: false }),
+            expected: Mutex::new(Expected { from: durable, hashes: VecDeque::new(), closed: false, stuck: false }),
             alarm: Mutex::new(Alarm::default()),
             rung: Condvar::new(),
+            room: Condvar::new(),
         };
         let recorded = signed.checkpoint.size;
         notary.catch_up(recorded)?;
@@ -206,6 +217,22 @@ impl Notary {
         let idle = std::mem::take(&mut lock(&self.alarm).idle);
         if idle {
             self.rung.notify_all();
+        }
+    }
+
+    /// Waits for the background task, if it is there and so far behind that what is kept of the leaves takes much memory, until
+    /// it has derived as many leaves as were just added. Called when commits have been answered: under a load that goes on
+    /// faster than leaves are derived the next ones come later, and behind a single large one they do not.
+    pub fn wait_for_room(&self, added: usize) {
+        let runs = || lock(&self.alarm).task.as_ref().is_some_and(|task| !task.is_finished());
+        let mut expected = lock(&self.expected);
+        let enough = expected.from.saturating_add(added as u64);
+        let waits = |expected: &Expected| {
+            let is_full = expected.hashes.len() > LEAVES_BEHIND_MAX && expected.from < enough;
+            is_full && !expected.closed && !expected.stuck && runs()
+        };
+        while waits(&expected) {
+            expected = self.room.wait_timeout(expected, ROOM_PAUSE).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -299,6 +326,7 @@ impl Notary {
 
     /// What an attempt to sign, or to get ready for it, means for those to come.
     fn judge(&self, signing: &mut Signing, outcome: Option<&CheckpointError>) {
+        lock(&self.expected).stuck = outcome.is_some();
         match outcome {
             None => {}
             // The tree is derived: what could not be written, or may be lost as a sync failed, is still in memory, and the
@@ -309,7 +337,8 @@ impl Notary {
             Some(error) => {
                 tracing::error!(%error, "signing checkpoints stops until a restart");
                 signing.failed = Some(error.clone());
-                *lock(&self.expected) = Expected { from: u64::MAX, hashes: VecDeque::new(), closed: true };
+                *lock(&self.expected) =
+                    Expected { from: u64::MAX, hashes: VecDeque::new(), closed: true, stuck: false };
             }
         }
     }
@@ -483,6 +512,7 @@ impl Notary {
         *at += run.len() as u64;
         run.clear();
         lock(&self.expected).forget_before(*at);
+        self.room.notify_all();
         Ok(())
     }
 
@@ -608,6 +638,49 @@ mod tests {
         let slots = slots::inspect(&bytes, CHECKPOINT_MAGIC);
         let stored = slots::newest(&slots).map(|(sequence, _)| sequence).unwrap();
         assert!(stored <= 3 + elapsed / 100, "{stored} checkpoints in {elapsed} ms");
+    }
+
+    /// A journal that is read back only when it is told to.
+    struct Slow {
+        entries: Arc<Entries>,
+        gate: Mutex<()>,
+    }
+
+    impl Leaves for Slow {
+        fn leaf_hashes(&self, from: u64, to: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String> {
+            drop(lock(&self.gate));
+            self.entries.leaf_hashes(from, to, each)
+        }
+    }
+
+    #[test]
+    fn commits_wait_for_a_task_that_is_too_far_behind_and_for_no_other() {
+        let env = new_ledger();
+        let slow = Arc::new(Slow { entries: journal(), gate: Mutex::new(()) });
+        let open =
+            Notary::open(env.storage.clone(), Path::new(DIR), slow.clone(), recorded(&env).unwrap(), signers(), 1);
+        let notary = open.unwrap();
+        let many = 2 * LEAVES_BEHIND_MAX as u64;
+        notary.published(&hashes(1..many));
+        // Nobody would ever derive them.
+        notary.wait_for_room(1);
+        let shut = lock(&slow.gate);
+        notary.start().unwrap();
+        let waits = std::thread::spawn({
+            let notary = Arc::clone(&notary);
+            move || notary.wait_for_room(1)
+        });
+        std::thread::sleep(ROOM_PAUSE * 3);
+        assert!(!waits.is_finished());
+        drop(shut);
+        waits.join().unwrap();
+        notary.wait_for_room(usize::MAX);
+        assert!(lock(&notary.expected).hashes.len() <= LEAVES_BEHIND_MAX);
+        // One that fails stops nobody.
+        slow.entries.wrong.store(many + 5, Ordering::SeqCst);
+        notary.published(&hashes(many..2 * many));
+        assert!(notary.checkpoint().is_err());
+        notary.wait_for_room(usize::MAX);
     }
 
     #[test]
