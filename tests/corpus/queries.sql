@@ -232,3 +232,6 @@ with recursive t(n) as (select 1 union all select n + 1 from t) select m from (s
 with recursive r(n) as (select 1 union all select r.n + x.k from r, (select count(*) k from (select 1) y) x where r.n < 4) select * from r order by 1;
 with recursive r(n, k) as (select 1, 0 union all select n + 1, (select count(*)::int from (select a from (values (1), (2)) v(a)) z) from r where n < 3) select * from r order by 1;
 select s.a, (select count(*) from (select b from (values (1), (2), (3)) w(b)) q where q.b <= s.a) from (select a from (values (1), (2)) v(a)) s order by 1;
+select i from generate_series(1, 9) i order by i fetch first (1 + 1) rows only;
+select i from generate_series(1, 9) i order by i offset (3) rows fetch next ((2)) row only;
+select i from generate_series(1, 9) i order by i offset 3 fetch first (select 2) rows only;

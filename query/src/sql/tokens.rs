@@ -124,7 +124,7 @@ fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
         }
         trim_of_blanks(tokens, at);
         only(tokens, at);
-        let looked = symmetric(tokens, at);
+        let looked = symmetric(tokens, at) || computed_fetch(tokens, at);
         // Each moves all that stands behind it, or looks at it.
         if looked || tokens.len() != before {
             rewritten += 1;
@@ -207,6 +207,37 @@ fn only(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     if reads && is_word(word, "ONLY") && matches!(table.token, Token::Word(_)) {
         tokens.remove(at + 1);
     }
+}
+
+/// `FETCH FIRST (expression) ROWS ONLY`, of which sqlparser reads numbers only, is `LIMIT (expression)`. Whether there is one.
+fn computed_fetch(tokens: &mut Vec<TokenWithSpan>, at: usize) -> bool {
+    let Some([fetch, first, rest @ ..]) = tokens.get(at..) else { return false };
+    let begins = is_word(fetch, "FETCH") && (is_word(first, "FIRST") || is_word(first, "NEXT"));
+    if !begins || rest.first().is_none_or(|token| token.token != Token::LParen) {
+        return false;
+    }
+    let mut depth = 0_usize;
+    let end = rest.iter().position(|token| {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    let Some(end) = end else { return true };
+    if let Some([rows, only, ..]) = rest.get(end + 1..)
+        && (is_word(rows, "ROWS") || is_word(rows, "ROW"))
+        && is_word(only, "ONLY")
+    {
+        let end = at + 2 + end;
+        tokens.drain(end + 1..end + 3);
+        tokens.remove(at + 1);
+        if let Some(fetch) = tokens.get_mut(at) {
+            fetch.token = Token::make_keyword("LIMIT");
+        }
+    }
+    true
 }
 
 /// `trim(leading from x)`, which sqlparser reads with characters only, is `ltrim(x)`.
