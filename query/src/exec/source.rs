@@ -25,27 +25,30 @@ impl Run<'_> {
     /// Pushes the rows of a level's FROM. Where that is one source, read once by the level, its rows are handed on as they are
     /// made, and none is made that nobody asks for; others are kept for whoever reads them again.
     pub fn level_rows(&self, node: &Node, width: usize, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<Flow> {
-        match node {
-            Node::Source(source) if source.input.is_none() && outer.is_none() && !self.repeats.get() => {
-                self.joined_source(source, &mut vec![Slot::Empty; width], None, true, sink)
-            }
-            Node::Filter { input, filter } => self.level_rows(input, width, outer, &mut |tuple| {
-                if self.passes(filter, &Env { row: tuple, outer })? { sink(tuple) } else { Ok(Flow::More) }
-            }),
-            node => self.node(node, width, outer, sink),
-        }
+        self.node_rows(node, width, outer, outer.is_none() && !self.repeats.get(), sink)
     }
 
     /// Pushes the node's rows.
     pub fn node(&self, node: &Node, width: usize, outer: Option<&Env<'_>>, sink: TupleSink<'_>) -> Result<Flow> {
+        self.node_rows(node, width, outer, false, sink)
+    }
+
+    fn node_rows(
+        &self,
+        node: &Node,
+        width: usize,
+        outer: Option<&Env<'_>>,
+        read_once: bool,
+        sink: TupleSink<'_>,
+    ) -> Result<Flow> {
         match node {
             Node::Source(source) => match &source.input {
-                None => self.joined_source(source, &mut vec![Slot::Empty; width], outer, false, sink),
+                None => self.joined_source(source, &mut vec![Slot::Empty; width], outer, read_once, sink),
                 Some(input) => {
                     self.node(input, width, outer, &mut |tuple| self.joined_source(source, tuple, outer, false, sink))
                 }
             },
-            Node::Filter { input, filter } => self.node(input, width, outer, &mut |tuple| {
+            Node::Filter { input, filter } => self.node_rows(input, width, outer, read_once, &mut |tuple| {
                 if self.passes(filter, &Env { row: tuple, outer })? { sink(tuple) } else { Ok(Flow::More) }
             }),
             Node::Hash(join) => self.hash_join(join, width, outer, sink),

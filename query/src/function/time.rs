@@ -160,13 +160,18 @@ fn statement(c: &Call<'_>, _: &[Datum]) -> Result<Datum> {
     Ok(Some(Value::Timestamp(datetime::from_micros(c.session.statement_time_ms.saturating_mul(1000), true)?)))
 }
 
-fn interval(a: &[Datum], i: usize) -> Result<Interval> {
+pub(super) fn interval(a: &[Datum], i: usize) -> Result<Interval> {
     Interval::from_value(value_at(a, i)?).ok_or_else(|| wrong(i, "an interval"))
 }
 
 /// The unit of a name, for values of a type.
 fn unit_of(name: &str, of: &SqlType) -> Result<Unit> {
     Unit::named(name).ok_or_else(|| unknown_unit(name, of))
+}
+
+/// The same of one that times can be cut off behind.
+fn span_of(name: &str, of: &SqlType) -> Result<Unit> {
+    Unit::named(name).filter(|unit| unit.is_span()).ok_or_else(|| unknown_unit(name, of))
 }
 
 fn unknown_unit(name: &str, of: &SqlType) -> QueryError {
@@ -183,20 +188,20 @@ fn no_such_part(name: &str, of: &SqlType) -> QueryError {
 
 fn truncate(a: &[Datum], zoned: bool) -> Result<Datum> {
     let (name, of) = (text_at(a, 0)?, if zoned { SqlType::TimestampTz } else { SqlType::Timestamp });
-    let unit = Unit::named(name).filter(|unit| unit.is_span()).ok_or_else(|| unknown_unit(name, &of))?;
+    let unit = span_of(name, &of)?;
     let micros = unit.truncate(micros_at(a, 1)?).ok_or_else(|| no_such_part(name, &of))?;
     Ok(Some(Value::Timestamp(datetime::from_micros(micros, zoned)?)))
 }
 
 fn truncate_interval(a: &[Datum]) -> Result<Datum> {
     let (name, of) = (text_at(a, 0)?, SqlType::Interval);
-    let unit = Unit::named(name).filter(|unit| unit.is_span()).ok_or_else(|| unknown_unit(name, &of))?;
+    let unit = span_of(name, &of)?;
     let interval = unit.truncate_interval(interval(a, 1)?).ok_or_else(|| no_such_part(name, &of))?;
     Ok(Some(interval.to_value()))
 }
 
 /// A `time` as microseconds after midnight.
-fn time_at(a: &[Datum], i: usize) -> Result<i64> {
+pub(super) fn time_at(a: &[Datum], i: usize) -> Result<i64> {
     time_of_day::micros_of(text_at(a, i)?)
 }
 

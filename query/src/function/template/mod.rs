@@ -16,19 +16,16 @@ use ledgerstone_digest::ion::{Int, Value};
 use self::date_out::Moment;
 use self::date_pattern::Case;
 use self::number_out::Number;
-use super::time::time_in;
+use super::time::{interval, time_at, time_in};
 use super::ty::{
     FLOAT8, INT4, INT8, INTERVAL, NUMERIC, R_NUMERIC, R_TEXT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, UNTYPED, of,
 };
-use super::{
-    Arg, Scalar, float_at, int_at, micros_at, size, some_text, strict, text_at, time_pattern, value_at, wrong,
-};
+use super::{Arg, Scalar, float_at, int_at, micros_at, size, some_text, strict, text_at, time_pattern, value_at};
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
 use crate::value::datetime::{self, Interval};
 use crate::value::numeric::Num;
-use crate::value::time_of_day;
 
 const FLOAT4: Arg = Arg::Type(SqlType::Float4);
 
@@ -73,12 +70,11 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
 ];
 
 fn of_interval(a: &[Datum]) -> Result<Datum> {
-    let interval = Interval::from_value(value_at(a, 0)?).ok_or_else(|| wrong(0, "an interval"))?;
-    moment(&Moment::of_interval(interval), a)
+    moment(&Moment::of_interval(interval(a, 0)?), a)
 }
 
 fn of_time(a: &[Datum]) -> Result<Datum> {
-    let micros = time_of_day::micros_of(text_at(a, 0)?)?;
+    let micros = time_at(a, 0)?;
     moment(&Moment::of_interval(Interval { micros, ..Interval::default() }), a)
 }
 

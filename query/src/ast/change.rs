@@ -1,0 +1,90 @@
+//! Changes of documents in the syntax tree: INSERT, UPDATE and DELETE, PartiQL's forms among them.
+
+use super::{CommonTable, Expr, From, Name, Query, SelectItem, TableName};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Insert {
+    pub with: Vec<CommonTable>,
+    pub recursive: bool,
+    pub table: TableName,
+    pub alias: Option<Name>,
+    pub columns: Vec<Name>,
+    pub overriding: Option<Overriding>,
+    pub source: InsertSource,
+    pub on_conflict: Option<OnConflict>,
+    pub returning: Vec<SelectItem>,
+}
+
+/// What an INSERT says of the values that it gives to identity columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overriding {
+    /// `OVERRIDING SYSTEM VALUE`: they are taken, also by a column that is GENERATED ALWAYS.
+    System,
+    /// `OVERRIDING USER VALUE`: they are passed over, and the columns count on.
+    User,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum InsertSource {
+    Query(Box<Query>),
+    /// SQL's `DEFAULT VALUES`.
+    DefaultValues,
+    /// PartiQL: `INSERT INTO t VALUE e` (one document) or `INSERT INTO t e` (a document or a collection of them).
+    Document {
+        expr: Expr,
+        single: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnConflict {
+    pub target: Vec<Name>,
+    pub constraint: Option<Name>,
+    /// `None`: DO NOTHING.
+    pub update: Option<(Vec<Assignment>, Option<Expr>)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// A column or a nested path.
+    pub target: Expr,
+    pub value: Expr,
+}
+
+/// SQL's UPDATE and PartiQL's `UPDATE t …` / `FROM t … SET|INSERT INTO|REMOVE`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    pub with: Vec<CommonTable>,
+    pub recursive: bool,
+    /// The table and whatever is ranged over beside it (PartiQL `FROM t AS a, a.b AS c`, SQL `UPDATE t … FROM …`);
+    /// the first one is the table that changes.
+    pub from: Vec<From>,
+    pub changes: Vec<Change>,
+    pub filter: Option<Expr>,
+    pub returning: Vec<SelectItem>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    Set(Assignment),
+    /// `INSERT INTO path VALUE v [AT k]`.
+    Insert {
+        path: Expr,
+        value: Expr,
+        at: Option<Expr>,
+    },
+    /// `REMOVE path`; the alias of the table itself removes the document.
+    Remove {
+        path: Expr,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delete {
+    pub with: Vec<CommonTable>,
+    pub recursive: bool,
+    /// The table first, then SQL's USING.
+    pub from: Vec<From>,
+    pub filter: Option<Expr>,
+    pub returning: Vec<SelectItem>,
+}
