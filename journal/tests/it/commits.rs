@@ -1,6 +1,7 @@
 //! Group commit, failures of the disk, clocks.
 
 use std::path::Path;
+use std::time::Duration;
 
 use ledgerstone_digest::Hash;
 use ledgerstone_journal::env::ManualClock;
@@ -179,9 +180,14 @@ fn a_large_block_is_replayed_in_pieces_from_anywhere() {
 
 /// Commits until the committing thread does all the work itself, as it does once it has been alone for a while.
 fn until_alone(ledger: &Ledger, hooks: &Hooks) -> u64 {
+    until_alone_from(ledger, hooks, 0)
+}
+
+/// The same with documents from this number on.
+fn until_alone_from(ledger: &Ledger, hooks: &Hooks, first: u64) -> u64 {
     let me = std::thread::current().id();
     // Other tests may hold the one place there is for somebody alone, and a busy machine looks like a slow disk.
-    for n in 0..1_000_000 {
+    for n in first..first + 1_000_000 {
         commit(ledger, n, 10).unwrap();
         if hooks.0.lock().unwrap().publishers.last() == Some(&me) {
             return n + 1;
@@ -254,6 +260,53 @@ fn a_full_disk_refuses_somebody_alone_until_there_is_space() {
     assert_eq!(after.first_position, kept);
     ledger.close().unwrap();
     assert_eq!(hooks.0.lock().unwrap().dropped, 1);
+}
+
+#[test]
+fn a_slow_disk_sends_somebody_alone_to_the_threads_for_a_thousand_commits() {
+    let sim = Sim::new(1);
+    let (ledger, hooks) = with_threads(&sim);
+    let me = std::thread::current().id();
+    let whose = |n: u64| {
+        commit(&ledger, n, 10).unwrap();
+        *hooks.0.lock().unwrap().publishers.last().unwrap()
+    };
+    // A commit alone on a disk that is too slow; not there, if another test was alone just then.
+    let mut next = until_alone(&ledger, &hooks);
+    sim.disk.set_sync_time(Duration::from_millis(25));
+    while whose(next) != me {
+        sim.disk.set_sync_time(Duration::ZERO);
+        next = until_alone_from(&ledger, &hooks, next + 1);
+        sim.disk.set_sync_time(Duration::from_millis(25));
+    }
+    sim.disk.set_sync_time(Duration::ZERO);
+    // Fast as the disk is again, the threads do it for a while.
+    for n in next + 1..next + 1000 {
+        assert!(whose(n) != me, "commit {} after the slow one was done by who submitted it", n - next);
+    }
+    until_alone_from(&ledger, &hooks, next + 1000);
+    ledger.close().unwrap();
+}
+
+#[test]
+fn a_disk_that_is_fast_enough_leaves_somebody_alone_to_it() {
+    let sim = Sim::new(1);
+    let (ledger, hooks) = with_threads(&sim);
+    let me = std::thread::current().id();
+    let is_mine = |n: u64| {
+        commit(&ledger, n, 10).unwrap();
+        hooks.0.lock().unwrap().publishers.last() == Some(&me)
+    };
+    let mut next = 0;
+    // A busy machine, or another test that is alone, may come between two commits; the rule would do it every time.
+    let stayed = (0..100).any(|_| {
+        sim.disk.set_sync_time(Duration::ZERO);
+        next = until_alone_from(&ledger, &hooks, next) + 2;
+        sim.disk.set_sync_time(Duration::from_millis(5));
+        is_mine(next - 2) && is_mine(next - 1)
+    });
+    assert!(stayed, "a disk of 5 ms is taken for slow");
+    ledger.close().unwrap();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use super::{Counts, Fault, Noise};
 use crate::env::SeededRng;
@@ -36,6 +37,8 @@ pub(super) struct Disk {
     /// The machine has refused an operation because it was stopped.
     pub stopped: bool,
     pub noise: Noise,
+    /// How long each sync of a file takes.
+    pub sync_time: Duration,
     /// Sectors that cannot be read.
     pub bad: BTreeSet<(Inode, u64)>,
     /// Reads see the truth and nothing fails.
@@ -128,6 +131,7 @@ impl Disk {
             stopped: false,
             noise: Noise::default(),
             bad: BTreeSet::new(),
+            sync_time: Duration::ZERO,
             quiet: false,
             counts: Counts::default(),
             trace: 0,

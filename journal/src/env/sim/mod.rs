@@ -16,6 +16,7 @@ mod files;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use disk::{Contents, Disk, Left, Node};
 
@@ -169,6 +170,11 @@ impl SimDisk {
 
     pub fn set_noise(&self, noise: Noise) {
         self.disk().noise = noise;
+    }
+
+    /// Lets every sync of a file take so long, by the clock on the wall.
+    pub fn set_sync_time(&self, time: Duration) {
+        self.disk().sync_time = time;
     }
 
     /// The disk is full after this many more bytes; `None`: it never is.
