@@ -93,6 +93,7 @@ fn transaction_receipt(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
 /// The receipt of the n-th rotation of the key, from 0, under the checkpoint with which the key before handed over.
 fn rotation(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
     let number = number(arguments, 0)?;
+    permit(call, Action::GetDigest)?;
     let rotations = database(call)?.ledger().rotations(None).map_err(proof_error)?;
     let count = rotations.len();
     let found = usize::try_from(number).ok().and_then(|number| rotations.into_iter().nth(number));

@@ -192,6 +192,19 @@ impl Instance {
         self.permit_of(ledger, user).map_or(Ok(()), |permit| permit.check(action, resource))
     }
 
+    /// The names of ledgers that a user may know: all with the permission to list them, else those in which they may open a
+    /// session.
+    pub fn ledgers_known_to(&self, user: &str) -> Vec<String> {
+        let mut names: Vec<String> = self.ledgers().into_iter().map(|ledger| ledger.name).collect();
+        if self.check_operator("*", user, Action::ListLedgers).is_err() {
+            names.retain(|name| match self.permit(name, user) {
+                Ok(permit) => permit.is_none_or(|p| p.check(Action::SendCommand, Resource::Ledger).is_ok()),
+                Err(_) => false,
+            });
+        }
+        names
+    }
+
     /// `None` without a policy.
     fn permit_of(&self, ledger: &str, user: &str) -> Option<Permit> {
         let policy = Arc::clone(self.policy.get()?);
@@ -351,8 +364,9 @@ impl Instance {
     fn unknown(&self, name: &str) -> QueryError {
         let error = QueryError::new(SqlState::INVALID_CATALOG_NAME, format!("ledger \"{name}\" does not exist"));
         match self.names() {
-            Ok(names) => error.hint(format!("There is: {}.", names.join(", "))),
-            Err(_) => error,
+            // With a policy names are for those who may list them.
+            Ok(names) if self.policy.get().is_none() => error.hint(format!("There is: {}.", names.join(", "))),
+            _ => error,
         }
     }
 

@@ -22,7 +22,12 @@ struct Asked {
 
 impl Policy for Asked {
     fn allows(&self, user: &str, ledger: &str, action: Action, resource: Resource<'_>) -> bool {
-        assert_eq!((user, ledger), ("clerk", "main"));
+        // Ledgers are listed by whoever may do that to all of them, and named to whoever may come in.
+        match action {
+            Action::ListLedgers => assert_eq!((user, ledger), ("clerk", "*")),
+            Action::SendCommand => assert_eq!(user, "clerk"),
+            _ => assert_eq!((user, ledger), ("clerk", "main")),
+        }
         let what = match resource {
             Resource::Ledger => "ledger".to_owned(),
             Resource::Table { id, name } => {
@@ -35,7 +40,8 @@ impl Policy for Asked {
             Resource::Streams => "streams".to_owned(),
         };
         self.questions.lock().unwrap().push((action, what));
-        *self.denied.lock().unwrap() != Some(action)
+        // Another ledger than `main` is nobody's but the operator's.
+        *self.denied.lock().unwrap() != Some(action) && (action != Action::SendCommand || ledger == "main")
     }
 }
 
@@ -295,6 +301,38 @@ fn tables_that_a_user_may_not_see_are_not_named_to_them() {
     assert_eq!(run(&format!("SELECT {oid}::regclass")).unwrap()[0], oid);
     assert_eq!(run("SELECT to_regclass('secrets')").unwrap()[0], "null");
     assert_eq!(run("SELECT 'pg_class'::regclass").unwrap()[0], "pg_class");
+}
+
+#[test]
+fn ledgers_that_a_user_may_not_come_into_are_not_named_to_them() {
+    let ledger = Ledger::new();
+    ledger.instance.create_ledger("other", false).unwrap();
+    ledger.instance.change_settings("other", |settings| settings.permissions = PermissionsMode::Standard).unwrap();
+    let databases = || {
+        let mut session = ledger.session(Dialect::Sql);
+        told(&mut session, "SELECT datname FROM pg_database ORDER BY 1").unwrap()
+    };
+    assert_eq!(databases()[..2], ["main", "other"]);
+    *ledger.asked.denied.lock().unwrap() = Some(Action::ListLedgers);
+    assert_eq!(databases()[0], "main");
+    assert!(!databases().contains(&"other".to_owned()));
+    assert_eq!(ledger.instance.ledgers_known_to("clerk"), ["main"]);
+    let unknown = ledger.instance.ledger("nothing").map(drop).unwrap_err();
+    assert_eq!((unknown.code.as_str(), unknown.hint), ("3D000", None));
+    // One that asks nobody is everybody's.
+    ledger.instance.change_settings("other", |settings| *settings = LedgerSettings::default()).unwrap();
+    assert_eq!(databases()[..2], ["main", "other"]);
+}
+
+#[test]
+fn how_the_key_was_rotated_is_told_with_the_digest() {
+    let ledger = Ledger::new();
+    *ledger.asked.denied.lock().unwrap() = Some(Action::GetDigest);
+    let refused = block_on(ledger.session(Dialect::Sql).execute("SELECT ledgerstone_rotation(0)")).map(drop);
+    assert_eq!(refused.unwrap_err().code, SqlState::INSUFFICIENT_PRIVILEGE);
+    *ledger.asked.denied.lock().unwrap() = None;
+    let none = block_on(ledger.session(Dialect::Sql).execute("SELECT ledgerstone_rotation(0)")).map(drop);
+    assert_eq!(none.unwrap_err().code.as_str(), "02000");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::service::{Flight, unknown};
 use super::status;
 use super::types;
 use super::who::Who;
+use crate::grpc::blocking;
 
 /// `information_schema` calls a table of documents BASE TABLE, the drivers' interfaces TABLE.
 const TABLES: &str = "SELECT table_schema, table_name, CASE table_type WHEN 'BASE TABLE' THEN 'TABLE' ELSE table_type END \
@@ -83,7 +84,7 @@ impl Flight {
     /// What a command answers.
     pub async fn metadata(&self, who: Who, command: Command) -> Result<RecordBatch, Status> {
         match command {
-            Command::CommandGetCatalogs(command) => self.catalogs(command),
+            Command::CommandGetCatalogs(command) => self.catalogs(who, command).await,
             Command::CommandGetDbSchemas(command) => self.schemas(who, command).await,
             Command::CommandGetTables(command) => self.tables(who, command).await,
             Command::CommandGetTableTypes(command) => table_types(command),
@@ -105,9 +106,11 @@ impl Flight {
         }
     }
 
-    fn catalogs(&self, command: CommandGetCatalogs) -> Result<RecordBatch, Status> {
+    async fn catalogs(&self, who: Who, command: CommandGetCatalogs) -> Result<RecordBatch, Status> {
+        let instance = Arc::clone(&self.instance);
+        let names = blocking(move || Ok(instance.ledgers_known_to(&who.signed.user))).await?;
         let mut builder = command.into_builder();
-        self.instance.ledgers().into_iter().for_each(|ledger| builder.append(ledger.name));
+        names.into_iter().for_each(|name| builder.append(name));
         builder.build().map_err(broken)
     }
 

@@ -1,5 +1,5 @@
 //! The digest service: checkpoints, receipts, proofs and blocks. Nothing here has to be believed, so nothing is checked
-//! here but that it exists; clients verify.
+//! here but that it exists and that the caller may have it; clients verify.
 
 use std::sync::Arc;
 
@@ -34,30 +34,18 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Reads from a ledger's journal, on a thread for it.
+    /// Reads from a ledger's journal, on a thread for it, for who has the permission that the ledger wants for that.
     async fn read<M, T: Send + 'static>(
         &self,
         request: &Request<M>,
         ledger: &str,
-        work: impl FnOnce(&Arc<Database>) -> Result<T, Status> + Send + 'static,
-    ) -> Result<Response<T>, Status> {
-        self.read_as(request, ledger, None, work).await
-    }
-
-    /// The same of what holds documents, for which a ledger may want a permission.
-    async fn read_as<M, T: Send + 'static>(
-        &self,
-        request: &Request<M>,
-        ledger: &str,
-        action: Option<Action>,
+        action: Action,
         work: impl FnOnce(&Arc<Database>) -> Result<T, Status> + Send + 'static,
     ) -> Result<Response<T>, Status> {
         let user = self.gate.admit(request.metadata())?.user("")?;
         let instance = Arc::clone(&self.instance);
         let ledger = name_or_main(ledger).to_owned();
-        if let Some(action) = action
-            && let Some(permit) = instance.permit(&ledger, &user).map_err(status::of_error)?
-        {
+        if let Some(permit) = instance.permit(&ledger, &user).map_err(status::of_error)? {
             permit.check(action, Resource::Ledger).map_err(status::of_error)?;
         }
         let answer = blocking(move || work(&instance.ledger(&ledger).map_err(status::of_error)?)).await?;
@@ -71,7 +59,7 @@ impl DigestService for Digest {
         &self,
         request: Request<v1::GetGenesisRequest>,
     ) -> Result<Response<v1::GetGenesisResponse>, Status> {
-        self.read(&request, &request.get_ref().ledger, |database| {
+        self.read(&request, &request.get_ref().ledger, Action::GetDigest, |database| {
             let ledger = database.ledger();
             Ok(v1::GetGenesisResponse {
                 record: ledger.genesis_record().to_vec(),
@@ -87,7 +75,7 @@ impl DigestService for Digest {
         &self,
         request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
-        self.read(&request, &request.get_ref().ledger, |database| {
+        self.read(&request, &request.get_ref().ledger, Action::GetDigest, |database| {
             let signed = database.ledger().checkpoint().map_err(of_checkpoint)?;
             Ok(v1::GetCheckpointResponse { note: signed.note.to_string() })
         })
@@ -100,7 +88,9 @@ impl DigestService for Digest {
     ) -> Result<Response<v1::GetReceiptResponse>, Status> {
         let of = request.get_ref().of.clone();
         let of = of.ok_or_else(|| Status::invalid_argument("say of what: a position, a revision or a block"))?;
-        self.read_as(&request, &request.get_ref().ledger, Some(Action::GetRevision), move |database| {
+        // As in SQL: all of a transaction is a block.
+        let action = if matches!(of, Of::Block(_)) { Action::GetBlock } else { Action::GetRevision };
+        self.read(&request, &request.get_ref().ledger, action, move |database| {
             let receipt = match of {
                 Of::Position(position) => database.ledger().receipt(position),
                 Of::Revision(name) => database.ledger().receipt(find_revision(database, &name)?),
@@ -121,7 +111,7 @@ impl DigestService for Digest {
         request: Request<v1::GetConsistencyProofRequest>,
     ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
         let (from, to) = (request.get_ref().from_size, request.get_ref().to_size);
-        self.read(&request, &request.get_ref().ledger, move |database| {
+        self.read(&request, &request.get_ref().ledger, Action::GetDigest, move |database| {
             let ledger = database.ledger();
             let (to, note) = match to {
                 0 => {
@@ -141,7 +131,7 @@ impl DigestService for Digest {
         request: Request<v1::GetTlogProofRequest>,
     ) -> Result<Response<v1::GetTlogProofResponse>, Status> {
         let position = request.get_ref().position;
-        self.read(&request, &request.get_ref().ledger, move |database| {
+        self.read(&request, &request.get_ref().ledger, Action::GetDigest, move |database| {
             let proof = database.ledger().proof_file(position).map_err(status::of_receipt)?;
             Ok(v1::GetTlogProofResponse { proof: proof.to_text() })
         })
@@ -157,7 +147,7 @@ impl DigestService for Digest {
             "" => None,
             text => Some(text.parse().map_err(|error| Status::invalid_argument(format!("from_key: {error}")))?),
         };
-        self.read(&request, &request.get_ref().ledger, move |database| {
+        self.read(&request, &request.get_ref().ledger, Action::GetDigest, move |database| {
             let ledger = database.ledger();
             // The key first: rotations that come in between are then left out, not the key they lead to.
             let verifier_key = ledger.vkey().to_string();
@@ -169,7 +159,7 @@ impl DigestService for Digest {
 
     async fn get_block(&self, request: Request<v1::GetBlockRequest>) -> Result<Response<v1::GetBlockResponse>, Status> {
         let number = request.get_ref().number;
-        self.read_as(&request, &request.get_ref().ledger, Some(Action::GetBlock), move |database| {
+        self.read(&request, &request.get_ref().ledger, Action::GetBlock, move |database| {
             let stored = database.ledger().read_block(number).map_err(status::of_read)?;
             block::message(database.ledger(), &stored).map_err(status::of_read)
         })
@@ -187,9 +177,7 @@ impl DigestService for Digest {
         })?;
         let (from_position, follow) = (request.get_ref().from_position, request.get_ref().follow);
         let ledger = self
-            .read_as(&request, &request.get_ref().ledger, Some(Action::GetBlock), |database| {
-                Ok(Arc::clone(database.ledger()))
-            })
+            .read(&request, &request.get_ref().ledger, Action::GetBlock, |database| Ok(Arc::clone(database.ledger())))
             .await?
             .into_inner();
         // Position 0 is the genesis, which is not a block.

@@ -20,6 +20,7 @@ mod import;
 mod kill;
 mod load;
 mod memory;
+mod permissions;
 mod pg_copy;
 mod pg_export;
 mod pg_kept;

@@ -465,7 +465,7 @@ fn collations(_: &Facts<'_>, rows: &mut Rows<'_>) {
 /// A ledger is a database.
 fn database(facts: &Facts<'_>, rows: &mut Rows<'_>) {
     let mut names: Vec<Arc<str>> = match &facts.session.instance {
-        Some(instance) => instance.ledgers().into_iter().map(|ledger| Arc::from(ledger.name)).collect(),
+        Some(instance) => instance.ledgers_known_to(&facts.session.user).into_iter().map(Arc::from).collect(),
         None => Vec::new(),
     };
     if !names.contains(&facts.session.ledger) {
@@ -549,9 +549,15 @@ fn indexes(facts: &Facts<'_>, rows: &mut Rows<'_>) {
     }
 }
 
-/// The sessions of this server that came in through the PostgreSQL port.
+/// The sessions of this server that came in through the PostgreSQL port, in ledgers that one may know.
 fn activity(facts: &Facts<'_>, rows: &mut Rows<'_>) {
-    let sessions = facts.session.instance.as_ref().map(|instance| instance.sessions().all());
+    let sessions = facts.session.instance.as_ref().map(|instance| {
+        let known = instance.ledgers_known_to(&facts.session.user);
+        let mut sessions = instance.sessions().all();
+        sessions
+            .retain(|session| session.ledger == facts.session.ledger || known.iter().any(|k| **k == *session.ledger));
+        sessions
+    });
     let time = |ms: i64| datetime::from_micros(ms.saturating_mul(1000), true).ok().map(Value::Timestamp);
     for session in sessions.into_iter().flatten() {
         rows.push([
