@@ -48,6 +48,14 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Others than its owner may put keys into the directory, or take them away.
+    #[error("the keys directory {} can be written by others than its owner (mode {mode:04o}); run: chmod go-w {}", path.display(), path.display())]
+    DirectoryTooOpen {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// The file does not hold a signing key.
     #[error("{} is not a signing key: {reason}", path.display())]
     Malformed {
@@ -118,6 +126,11 @@ impl KeyDirectory {
         }
         if !dir.is_dir() {
             create_private_dir(dir).map_err(|source| KeyError::Io { path: dir.to_owned(), source })?;
+        }
+        let facts = fs::metadata(dir).map_err(|source| KeyError::Io { path: dir.to_owned(), source })?;
+        let mode = facts.permissions().mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(KeyError::DirectoryTooOpen { path: dir.to_owned(), mode });
         }
         Ok(KeyDirectory { dir: dir.to_owned() })
     }
@@ -310,6 +323,23 @@ mod tests {
         match keys.load(LEDGER, &origin()) {
             Err(error @ KeyError::Malformed { .. }) => assert!(!error.to_string().contains("nonsense")),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_holds_no_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let (keys, data) = (dir.path().join("keys"), dir.path().join("data"));
+        fs::create_dir(&keys).unwrap();
+        for open in [0o720, 0o702, 0o775, 0o777, 0o1777] {
+            fs::set_permissions(&keys, fs::Permissions::from_mode(open)).unwrap();
+            let error = KeyDirectory::open(&keys, &data).unwrap_err().to_string();
+            let run = format!("(mode {open:04o}); run: chmod go-w {}", keys.display());
+            assert!(error.ends_with(&run), "{error}");
+        }
+        for closed in [0o700, 0o755, 0o750] {
+            fs::set_permissions(&keys, fs::Permissions::from_mode(closed)).unwrap();
+            KeyDirectory::open(&keys, &data).unwrap();
         }
     }
 

@@ -22,6 +22,7 @@ mod s3;
 mod scrub;
 mod sessions;
 mod socket;
+mod trusted_file;
 
 fn main() -> std::process::ExitCode {
     cli::run()

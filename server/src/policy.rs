@@ -17,6 +17,7 @@ use ledgerstone_query::wildcard::{self, Token};
 use serde::Deserialize;
 
 use crate::arn::qldb_resource;
+use crate::trusted_file::{FileError, read_authority};
 
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// The user whose statements hold for all.
@@ -25,8 +26,8 @@ const EVERYBODY: &str = "*";
 /// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    #[error("the policy {0}")]
+    File(#[from] FileError),
     #[error("{}: {source}", path.display())]
     Form { path: PathBuf, source: serde_json::Error },
     #[error("{}: {what}", path.display())]
@@ -62,11 +63,7 @@ enum OneOrMore {
 
 impl Policies {
     pub fn read(path: &Path) -> Result<Policies, PolicyError> {
-        let io = |source| PolicyError::Io { path: path.to_owned(), source };
-        if std::fs::metadata(path).map_err(io)?.len() > FILE_BYTES_MAX {
-            return Err(io(std::io::Error::other("it is too long for a policy")));
-        }
-        let text = std::fs::read_to_string(path).map_err(io)?;
+        let text = read_authority(path, FILE_BYTES_MAX)?.text;
         let policies = Policies::parse(&text).map_err(|source| PolicyError::Form { path: path.to_owned(), source })?;
         policies.check().map_err(|what| PolicyError::Statement { path: path.to_owned(), what })?;
         Ok(policies)

@@ -14,6 +14,7 @@ REASONS = {
     "journal/src/checkpoint/mod.rs": ["CheckpointError"],
     "server/src/cli/serve.rs": ["ServeError"],
     "server/src/config.rs": ["ConfigError"],
+    "server/src/trusted_file.rs": ["FileError"],
 }
 # what a client's own statement is told, and no stop
 NOT_STOPS = {"CommitError::Conflict", "CommitError::Refused", "CommitError::Clock"}

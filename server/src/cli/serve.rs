@@ -28,6 +28,7 @@ use crate::pg::{self, Server, Users};
 use crate::policy::{Policies, PolicyError};
 use crate::qldb;
 use crate::scrub;
+use crate::trusted_file;
 
 /// How long requests on the HTTP port may go on once the server stops.
 const HTTP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -208,6 +209,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let tls = config.tls.as_ref().map(pg::acceptor).transpose()?;
     let kinesis = config.kinesis.as_deref().map(named_kinesis).transpose()?;
     let s3 = config.s3.as_deref().map(str::parse).transpose().map_err(ServeError::S3)?;
+    trusted_file::look_at_data(&config.data);
     let instance = Instance::open(InstanceOptions {
         env,
         data: config.data.clone(),

@@ -2,7 +2,6 @@
 //! exchange that proves a password without showing it. The exchange itself is pgwire's.
 
 use std::collections::HashMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,6 +10,8 @@ use ledgerstone_digest::Hash;
 use pgwire::api::auth::sasl::scram::{
     ScramSecret, ScramServerAuth, ScramServerAuthWaitingForClientFinal, gen_salted_password,
 };
+
+use crate::trusted_file::{FileError, Trusted, read_authority};
 
 /// Rounds of a new verifier; PostgreSQL's default.
 const ITERATIONS: usize = 4_096;
@@ -39,18 +40,14 @@ struct Verifier {
 /// Why a users file is refused. It never shows what a line contains beyond the name.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
-    #[error("cannot read the users file {path}: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("the users file {0} is larger than 16 MiB")]
-    TooLarge(PathBuf),
+    #[error("the users file {0}")]
+    File(#[from] FileError),
     #[error(
         "{path}, line {line}: {what}; a line is NAME:SCRAM-SHA-256$ROUNDS:SALT$STOREDKEY:SERVERKEY (see `ledgerstone passwd`)"
     )]
     Line { path: PathBuf, line: usize, what: &'static str },
     #[error("the users file {0} names nobody, so nobody could connect")]
     Empty(PathBuf),
-    #[error("the users file {path} can be written by anybody (mode {mode:04o}); run: chmod o-w {path}")]
-    TooOpen { path: PathBuf, mode: u32 },
 }
 
 /// An exchange that waits for the client's proof.
@@ -67,17 +64,14 @@ pub struct Refused;
 impl Users {
     /// Reads `NAME:VERIFIER` lines; empty lines and lines that start with `#` are skipped.
     pub fn read(path: &Path, mock_seed: [u8; 32]) -> Result<Users, UsersError> {
-        let read = |source| UsersError::Read { path: path.to_path_buf(), source };
-        let facts = std::fs::metadata(path).map_err(read)?;
-        if facts.len() > FILE_BYTES_MAX {
-            return Err(UsersError::TooLarge(path.to_path_buf()));
+        let Trusted { text, mode } = read_authority(path, FILE_BYTES_MAX)?;
+        if mode & 0o004 != 0 {
+            tracing::warn!(
+                path = %path.display(),
+                mode = format_args!("{mode:04o}"),
+                "everybody on this machine can read the users file, and try passwords against the verifiers in it; run: chmod o-r"
+            );
         }
-        // Who may write to it may be anybody.
-        let mode = facts.permissions().mode() & 0o7777;
-        if mode & 0o002 != 0 {
-            return Err(UsersError::TooOpen { path: path.to_path_buf(), mode });
-        }
-        let text = std::fs::read_to_string(path).map_err(read)?;
         let mut verifiers = HashMap::new();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();

@@ -8,12 +8,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
+use crate::trusted_file::{FileError, read_secret};
+
+/// No key is longer.
+const KEY_BYTES_MAX: u64 = 1 << 20;
 
 /// Why certificate and key do not make a TLS server.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("cannot read {path}: {source}")]
     Pem { path: PathBuf, source: pem::Error },
+    #[error("the TLS key {0}")]
+    Key(#[from] FileError),
     #[error("{0} holds no certificate")]
     NoCertificate(PathBuf),
     #[error("certificate {certificates} and key {key} do not work together: {source}")]
@@ -32,7 +38,8 @@ pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     if certificates.is_empty() {
         return Err(TlsError::NoCertificate(files.certificates.clone()));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(broken(&files.key))?;
+    let key = read_secret(&files.key, KEY_BYTES_MAX)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(broken(&files.key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let refused =
         |source| TlsError::Refused { certificates: files.certificates.clone(), key: files.key.clone(), source };

@@ -5,8 +5,6 @@
 //! "Create a signed AWS API request".
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,6 +16,7 @@ use ledgerstone_digest::ion::{Limits, Value, parse};
 use super::failure::Failure;
 use super::uri;
 use crate::aws::signature::{ALGORITHM, Canonical, Scope, TERMINATOR};
+use crate::trusted_file::{FileError, read_secret};
 
 const SERVICE: &str = "qldb";
 /// How far the signer's clock may be off.
@@ -29,10 +28,8 @@ const ANYONE: &str = "qldb";
 /// Why the access keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessKeyError {
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error("{} can be read by others than its owner (mode {mode:04o}); run: chmod 600 {}", path.display(), path.display())]
-    TooOpen { path: PathBuf, mode: u32 },
+    #[error("the access keys {0}")]
+    File(#[from] FileError),
     #[error("{}, line {line}: {what}", path.display())]
     Line { path: PathBuf, line: usize, what: &'static str },
 }
@@ -75,16 +72,7 @@ struct Authorization<'a> {
 
 impl AccessKeys {
     pub fn read(path: &Path) -> Result<AccessKeys, AccessKeyError> {
-        let io = |source| AccessKeyError::Io { path: path.to_owned(), source };
-        let facts = fs::metadata(path).map_err(io)?;
-        let mode = facts.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(AccessKeyError::TooOpen { path: path.to_owned(), mode });
-        }
-        if facts.len() > FILE_BYTES_MAX {
-            return Err(io(std::io::Error::other("it is too long for a file of access keys")));
-        }
-        let text = fs::read_to_string(path).map_err(io)?;
+        let text = read_secret(path, FILE_BYTES_MAX)?;
         AccessKeys::parse(&text).map_err(|(line, what)| AccessKeyError::Line { path: path.to_owned(), line, what })
     }
 

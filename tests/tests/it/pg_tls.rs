@@ -200,3 +200,53 @@ fn a_server_others_reach_refuses_plain_connections() {
     let verified = format!("host=localhost hostaddr=127.0.0.1 sslmode=verify-full sslrootcert={ca}");
     assert_eq!(said(&psql(&server, &verified, "right horse")).trim(), "ada");
 }
+
+#[test]
+fn files_that_others_can_use_are_refused_at_the_start_with_what_to_run() {
+    let Some(certificates) = Certificates::make() else { return };
+    let users = users_file(certificates.directory.path()).display().to_string();
+    let (certificate, key) = (certificates.text("server.crt"), certificates.text("server.key"));
+    let (policy, access, keys) = (certificates.text("policy"), certificates.text("access"), certificates.text("keys"));
+    std::fs::write(&policy, "{}").unwrap();
+    std::fs::write(&access, "AKIDTEST 0123456789abcdef clerk\n").unwrap();
+    std::fs::create_dir(&keys).unwrap();
+    let set_mode = |path: &str, mode: u32| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let good = [(&users, 0o640), (&key, 0o600), (&policy, 0o644), (&access, 0o600), (&keys, 0o700)];
+    good.iter().for_each(|(path, mode)| set_mode(path, *mode));
+    let serve = |data: &str| {
+        let mut command = Command::new(binary());
+        command.args(["serve", "--data", data, "--keys", &keys, "--postgres", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.args(["--users", &users, "--tls-cert", &certificate, "--tls-key", &key, "--policy", &policy]);
+        command.args(["--access-keys", &access]);
+        command
+    };
+    // Root's secrets may be read by a group.
+    let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&key).unwrap()) == 0;
+    let secret = if root { "chmod 640" } else { "chmod 600" };
+    for (path, good, bad, run) in [
+        (&key, 0o600, 0o644, secret),
+        (&key, 0o600, 0o660, secret),
+        (&access, 0o600, 0o604, secret),
+        (&users, 0o640, 0o660, "chmod go-w"),
+        (&users, 0o640, 0o646, "chmod go-w"),
+        (&policy, 0o644, 0o664, "chmod go-w"),
+        (&policy, 0o644, 0o666, "chmod go-w"),
+        (&keys, 0o700, 0o777, "chmod go-w"),
+    ] {
+        set_mode(path, bad);
+        let output = serve(&certificates.text("data")).output().unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(&format!("(mode {bad:04o}); run: {run} {path}")), "{text}");
+        set_mode(path, good);
+    }
+    // And as they should be, it starts.
+    let mut child = serve(&certificates.text("data")).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut ready = [0; 11];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(&ready, b"Ledgerstone");
+}
