@@ -185,7 +185,7 @@ impl<'t> Rows<'t> {
             // They are a part of something else, such as a UNION.
             return whole_statement(dialect, converter, self.tokens, text);
         };
-        for some in others.chunk_by(|_, next| next.end / ROW_TOKENS_AT_ONCE == next.start / ROW_TOKENS_AT_ONCE) {
+        for some in pieces(others) {
             let part = self.behind(self.values..self.values + 1, some);
             let parsed = with_parser(dialect, &part, text, |parser| parser.parse_query())?;
             let SetExpr::Values { rows: more, span: last } = converter.query(*parsed)?.body else {
@@ -197,6 +197,11 @@ impl<'t> Rows<'t> {
         query.span = query.span.to(*span);
         Ok(statement)
     }
+/// Rows that are read at once: those that begin in the same part of the tokens.
+fn pieces(rows: &[Range<usize>]) -> impl Iterator<Item = &[Range<usize>]> {
+    rows.chunk_by(|before, next| before.start / ROW_TOKENS_AT_ONCE == next.start / ROW_TOKENS_AT_ONCE)
+}
+
 }
 
 fn deeper(depth: usize, token: &Token) -> usize {
@@ -271,6 +276,21 @@ mod tests {
         let places: Vec<_> = all.iter().map(|n| long.find(&format!("'x(,{n}'")).unwrap()).collect();
         assert!(places.is_sorted());
     }
+    #[test]
+    fn few_rows_are_read_at_once_however_long_they_are() {
+        for tokens in (3..30).chain([ROW_TOKENS_AT_ONCE - 1, ROW_TOKENS_AT_ONCE, 3 * ROW_TOKENS_AT_ONCE]) {
+            for first in 4..8 {
+                let rows: Vec<_> = (0..100_000 / tokens + 9)
+                    .map(|n| first + n * (tokens + 1))
+                    .map(|start| start..start + tokens)
+                    .collect();
+                let most = ROW_TOKENS_AT_ONCE + tokens + 1;
+                assert!(pieces(&rows).all(|piece| piece[piece.len() - 1].end - piece[0].start <= most), "{tokens}");
+                assert!(pieces(&rows).flatten().eq(&rows));
+            }
+        }
+    }
+
 
     #[test]
     fn an_error_in_a_late_row_points_to_it() {
