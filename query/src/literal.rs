@@ -15,11 +15,22 @@ use crate::error::{QueryError, Result, SqlState};
 /// check that themselves.
 pub const TEXT_MAX: usize = 4 << 20;
 
+/// Words and signs of a text, each of which is kept while the text is read; in SQL spaces between them are some too. What
+/// stands between quotes is one, however long.
+pub(crate) const TEXT_TOKENS_MAX: usize = 2_000_000;
+
+/// Words and signs of a statement, but for those of the rows or documents of an INSERT: what is made of one takes a
+/// hundred bytes and more. Each of those rows and documents may have as many.
+pub(crate) const STATEMENT_TOKENS_MAX: usize = 200_000;
+
 /// The most digits of a number literal; more than any type can use.
 const DIGITS_MAX: usize = 100_000;
 
 /// The largest exponent of a literal, which is the largest scale PostgreSQL has.
 const EXPONENT_MAX: i64 = 16_383;
+
+/// Asked for the memory of what is about to be made of a text, in bytes; an error if there is none.
+pub(crate) type Charge<'a> = &'a mut dyn FnMut(usize) -> Result<()>;
 
 /// Refuses texts too long to be parsed at all.
 pub(crate) fn check_length(text: &str) -> Result<()> {
@@ -31,6 +42,13 @@ pub(crate) fn check_length(text: &str) -> Result<()> {
         format!("the statement text is {} bytes long, at most {TEXT_MAX} are read", text.len()),
     )
     .hint("send data as parameters, in several statements, or with COPY"))
+}
+
+/// There are more words and signs than are read (54000): the first beyond stands here.
+pub(crate) fn too_many_tokens(most: usize, span: Span) -> QueryError {
+    QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("the statement has more than {most} words and signs"))
+        .at(span)
+        .hint("send data as parameters, in several statements, or with COPY")
 }
 
 /// The value of a number as written: digits, at most one point, perhaps an exponent; no sign.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::ast::Span;
 use crate::error::{QueryError, Result, SqlState};
-use crate::literal::shorten;
+use crate::literal::{STATEMENT_TOKENS_MAX, TEXT_TOKENS_MAX, shorten, too_many_tokens};
 
 /// One token and its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,17 +40,77 @@ const SIGNS: [&str; 31] = [
     ",", ".", ":", ";", "@", "~", "^", "&", "|", "#",
 ];
 
-/// Every token of the text, with `End` as the last.
+/// Room for the tokens of most texts, which is made at once.
+const TOKENS_AT_ONCE: usize = 4_096;
+
+/// Every token of the text, with `End` as the last. Too many are an error (54000).
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>> {
     let mut lexer = Lexer { text, bytes: text.as_bytes(), at: 0 };
-    let mut out = Vec::with_capacity(text.len() / 5 + 1);
+    let mut out = Vec::with_capacity((text.len() / 5 + 1).min(TOKENS_AT_ONCE));
+    let mut meter = Meter::default();
     loop {
         let token = lexer.next()?;
+        meter.take(&token, text)?;
+        if out.len() >= TEXT_TOKENS_MAX {
+            return Err(too_many_tokens(TEXT_TOKENS_MAX, token.span));
+        }
         let end = token.kind == Kind::End;
         out.push(token);
         if end {
             return Ok(out);
         }
+    }
+}
+
+/// Counts the tokens of a statement, and on its own of each row or document of an INSERT.
+#[derive(Default)]
+struct Meter {
+    count: usize,
+    depth: usize,
+    is_insert: bool,
+    rows: Option<Rows>,
+}
+
+/// What of an INSERT is being read: `VALUES (1), (2)` or `<< 1, 2 >>`.
+struct Rows {
+    /// Tokens that stand before them.
+    before: usize,
+    /// How deep the commas between them stand.
+    depth: usize,
+}
+
+impl Meter {
+    fn take(&mut self, token: &Token, text: &str) -> Result<()> {
+        let is_word = |word: &str| token.kind == Kind::Word && token.span.slice(text).eq_ignore_ascii_case(word);
+        if self.count == 0 {
+            self.is_insert = is_word("INSERT");
+        }
+        self.count += 1;
+        if self.count > STATEMENT_TOKENS_MAX {
+            return Err(too_many_tokens(STATEMENT_TOKENS_MAX, token.span));
+        }
+        let begins_rows = self.is_insert && self.depth == 0 && self.rows.is_none();
+        let sign = if let Kind::Sign(sign) = token.kind { sign } else { "" };
+        if begins_rows && (sign == "<<" || is_word("VALUES")) {
+            self.rows = Some(Rows { before: self.count, depth: usize::from(sign == "<<") });
+        }
+        match sign {
+            "<<" | "(" | "[" | "{" => self.depth += 1,
+            ">>" | ")" | "]" | "}" => {
+                self.depth = self.depth.saturating_sub(1);
+                if let Some(bag) = self.rows.take_if(|rows| rows.depth > self.depth) {
+                    self.count = bag.before;
+                }
+            }
+            "," => {
+                if let Some(rows) = self.rows.as_ref().filter(|rows| rows.depth == self.depth) {
+                    self.count = rows.before;
+                }
+            }
+            ";" => *self = Meter::default(),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -345,6 +405,37 @@ mod tests {
     #[test]
     fn comments_are_space() {
         assert_eq!(kinds("a -- x\n /* y \n */ b").len(), 3);
+    }
+
+    #[test]
+    fn a_statement_of_too_many_tokens_is_refused_where_it_gets_too_long() {
+        let refused = |text: &str| tokens(text).unwrap_err();
+        let most = STATEMENT_TOKENS_MAX;
+        let error = refused(&format!("SELECT VALUE [{}1]", "1,".repeat(most)));
+        assert_eq!((error.code, error.hint.is_some()), (SqlState::PROGRAM_LIMIT_EXCEEDED, true));
+        assert_eq!(error.span.unwrap().start as usize, 13 + most - 2);
+        assert!(tokens(&format!("SELECT VALUE [{}1]", "1,".repeat(most / 2 - 3))).is_ok());
+        // Statements have it each, and so have documents of an INSERT; nothing else has.
+        let list = format!("[{}1]", "1,".repeat(most / 2 - 100));
+        assert!(tokens(&format!("SELECT VALUE {list}; SELECT VALUE {list}; INSERT INTO t VALUE {list}")).is_ok());
+        assert!(tokens(&format!("INSERT INTO t << {{'a': {list}}}, {list}, {list} >>")).is_ok());
+        assert!(tokens(&format!("INSERT INTO t << {} 1 >>", "1,".repeat(most))).is_ok());
+        assert!(tokens(&format!("INSERT INTO t (a) VALUES ({list}), ({list}), ({list})")).is_ok());
+        for text in [
+            format!("INSERT INTO t << [{list}, {list}] >>"),
+            format!("INSERT INTO t VALUE [{list}, {list}]"),
+            format!("INSERT INTO t (a) VALUES ({list}, {list})"),
+            format!("SELECT VALUE << {list}, {list} >>"),
+            format!("INSERT INTO t << 1 >> {list}, {list}"),
+            format!("INSERT INTO t (SELECT VALUE x FROM << {list}, {list} >> AS x)"),
+        ] {
+            assert_eq!(refused(&text).code, SqlState::PROGRAM_LIMIT_EXCEEDED, "{}", &text[..30]);
+        }
+        let error = refused(&format!("INSERT INTO t << {} 1 >>", "1,".repeat(TEXT_TOKENS_MAX / 2)));
+        assert!(error.message.contains("2000000"), "{error}");
+        // What is no list is bounded by its text alone.
+        assert!(tokens(&"SELECT 1;".repeat(200_000)).is_ok());
+        assert_eq!(tokens(&format!("SELECT `[{}1]`", "1,".repeat(most))).unwrap().len(), 3);
     }
 
     #[test]

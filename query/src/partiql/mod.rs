@@ -13,16 +13,25 @@ mod tests;
 
 use crate::ast::{DEPTH_MAX, Expr, ExprKind, Name, Span, TableName};
 use crate::error::{QueryError, Result, SqlState};
-use crate::literal;
+use crate::literal::{self, Charge};
 use crate::{Noted, Parsed};
 
 pub(crate) use expr::balanced;
 use lexer::{Kind, Token};
 
+/// What is made of a token, in bytes, at most.
+const TOKEN_BYTES: usize = 160;
+
 /// Parses a text of statements with semicolons between them. Parameters are numbered from 0 in each statement.
 pub fn parse(text: &str) -> Result<Vec<Parsed>, QueryError> {
+    parse_within(text, &mut |_| Ok(()))
+}
+
+/// The same, asking before memory is taken, by about how much.
+pub(crate) fn parse_within(text: &str, charge: Charge<'_>) -> Result<Vec<Parsed>, QueryError> {
     literal::check_length(text)?;
     let mut parser = Parser::new(text)?;
+    charge(parser.tokens.len() * TOKEN_BYTES)?;
     let mut statements = Vec::new();
     loop {
         while parser.sign(";") {}

@@ -20,6 +20,7 @@ use crate::exec::{self, Outcome};
 use crate::plan_cache::PlanCache;
 use crate::transaction::{Again, NotedText, Transaction};
 use crate::types::SqlType;
+use crate::work::Held;
 
 /// A text whose statements are run one after another.
 pub struct Batch {
@@ -477,9 +478,15 @@ impl Session {
         if let Some(statements) = plans.statements(dialect, text) {
             return Ok(statements);
         }
+        // While it is read. What that may take is limited by itself, not by the limit of a statement.
+        let (mut held, mut bytes) = (Held::nothing(self.database.pool()), 0_usize);
+        let mut charge = |more| {
+            bytes = bytes.saturating_add(more);
+            held.grow_to(bytes)
+        };
         let statements: Arc<[Parsed]> = match dialect {
-            Dialect::Sql => crate::sql::parse(text)?,
-            Dialect::PartiQl => crate::partiql::parse(text)?,
+            Dialect::Sql => crate::sql::parse_within(text, &mut charge)?,
+            Dialect::PartiQl => crate::partiql::parse_within(text, &mut charge)?,
         }
         .into();
         plans.keep_statements(dialect, text, &statements);

@@ -9,12 +9,9 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::dialect::LedgerstoneDialect;
 use super::{Converter, tokens, whole_statement, with_parser};
 use crate::ast::{InsertSource, SetExpr, Span, Statement};
-use crate::error::{QueryError, Result, SqlState};
+use crate::error::{QueryError, Result};
+use crate::literal::{STATEMENT_TOKENS_MAX, TEXT_TOKENS_MAX, too_many_tokens};
 
-/// Tokens of a text, spaces between them included, each of which is kept while the text is read.
-const TEXT_TOKENS_MAX: usize = 2_000_000;
-/// Tokens of a statement that are read at once: all but those of the rows of a long INSERT.
-const STATEMENT_TOKENS_MAX: usize = 200_000;
 /// Tokens of the rows of an INSERT that are read at once, but for one row that is longer.
 const ROW_TOKENS_AT_ONCE: usize = 10_000;
 
@@ -27,7 +24,7 @@ pub(super) fn check_text(text: &str) -> Result<usize> {
         count += 1;
         if count > TEXT_TOKENS_MAX {
             let start = at as u32;
-            return Err(too_many(TEXT_TOKENS_MAX, Span { start, end: start + 1 }));
+            return Err(too_many_tokens(TEXT_TOKENS_MAX, Span { start, end: start + 1 }));
         }
         at = token_end(bytes, at).max(at + 1);
     }
@@ -104,19 +101,20 @@ fn dollar_end(bytes: &[u8], at: usize) -> usize {
     bytes.len()
 }
 
-fn too_many(most: usize, span: Span) -> QueryError {
-    QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("the statement has more than {most} words and signs"))
-        .at(span)
-        .hint("send data as parameters, in several statements, or with COPY")
-}
-
 /// An error if the statement has too many tokens to be read at once (54000).
 pub(super) fn check_statement(tokens: &[TokenWithSpan]) -> Result<()> {
     let in_rows = Rows::of(tokens).map_or(0, |rows| rows.tokens());
     match tokens.get(STATEMENT_TOKENS_MAX + in_rows) {
-        Some(token) => Err(too_many(STATEMENT_TOKENS_MAX, tokens::span(token.span))),
+        Some(token) => Err(too_many_tokens(STATEMENT_TOKENS_MAX, tokens::span(token.span))),
         None => Ok(()),
     }
+}
+
+/// How many tokens of a statement are read at once, at most.
+pub(super) fn at_once(tokens: &[TokenWithSpan]) -> usize {
+    let Some(rows) = Rows::of(tokens) else { return tokens.len() };
+    let longest = rows.rows.iter().map(Range::len).max().unwrap_or(0);
+    tokens.len() - rows.tokens() + longest + ROW_TOKENS_AT_ONCE
 }
 
 /// The rows of an INSERT that has many.
@@ -197,11 +195,11 @@ impl<'t> Rows<'t> {
         query.span = query.span.to(*span);
         Ok(statement)
     }
+}
+
 /// Rows that are read at once: those that begin in the same part of the tokens.
 fn pieces(rows: &[Range<usize>]) -> impl Iterator<Item = &[Range<usize>]> {
     rows.chunk_by(|before, next| before.start / ROW_TOKENS_AT_ONCE == next.start / ROW_TOKENS_AT_ONCE)
-}
-
 }
 
 fn deeper(depth: usize, token: &Token) -> usize {
@@ -221,6 +219,7 @@ mod tests {
     use super::super::parse;
     use super::*;
     use crate::compact;
+    use crate::error::SqlState;
 
     #[test]
     fn a_text_of_a_million_tokens_is_refused_where_it_gets_too_long() {
@@ -276,6 +275,7 @@ mod tests {
         let places: Vec<_> = all.iter().map(|n| long.find(&format!("'x(,{n}'")).unwrap()).collect();
         assert!(places.is_sorted());
     }
+
     #[test]
     fn few_rows_are_read_at_once_however_long_they_are() {
         for tokens in (3..30).chain([ROW_TOKENS_AT_ONCE - 1, ROW_TOKENS_AT_ONCE, 3 * ROW_TOKENS_AT_ONCE]) {
@@ -290,7 +290,6 @@ mod tests {
             }
         }
     }
-
 
     #[test]
     fn an_error_in_a_late_row_points_to_it() {

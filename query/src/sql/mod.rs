@@ -25,7 +25,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::ast::{DEPTH_MAX, Expr, ExprKind, Name, Span, Statement, TableName};
 use crate::error::{QueryError, Result, SqlState};
-use crate::literal;
+use crate::literal::{self, Charge};
 use crate::{Noted, Parsed};
 
 use dialect::LedgerstoneDialect;
@@ -36,12 +36,29 @@ use tokens::StatementTokens;
 /// address space, not memory, until it is used.
 const HEAVY_STACK: usize = 64 << 20;
 
+/// What a token of the text takes until its statement is read, in bytes; what is made of one that is read, which is kept; and
+/// what sqlparser makes of one meanwhile, of all that are read at once.
+const TOKEN_BYTES: usize = 120;
+const NODE_BYTES: usize = 100;
+const TREE_BYTES: usize = 500;
+
 /// Parses a text of statements with semicolons between them.
 pub fn parse(text: &str) -> Result<Vec<Parsed>, QueryError> {
+    parse_within(text, &mut |_| Ok(()))
+}
+
+/// The same, asking before memory is taken, by about how much.
+pub(crate) fn parse_within(text: &str, charge: Charge<'_>) -> Result<Vec<Parsed>, QueryError> {
     literal::check_length(text)?;
+    let count = long::check_text(text)?;
+    charge(count * TOKEN_BYTES)?;
     let dialect = LedgerstoneDialect::new();
     let mut parsed = Vec::new();
-    for statement in tokens::statements(&dialect, text)? {
+    let mut largest = 0;
+    for statement in tokens::statements(&dialect, text, count)? {
+        let at_once = long::at_once(&statement.tokens);
+        charge(statement.tokens.len() * NODE_BYTES + at_once.saturating_sub(largest) * TREE_BYTES)?;
+        largest = largest.max(at_once);
         let span = statement.span;
         let heavy = statement.heavy;
         let one = || one(&dialect, statement, text);

@@ -21,9 +21,9 @@ pub(super) struct StatementTokens {
     pub heavy: bool,
 }
 
-/// The statements of a text. Every token's span holds byte offsets: line 1 and the offset plus one as the column.
-pub(super) fn statements(dialect: &LedgerstoneDialect, text: &str) -> Result<Vec<StatementTokens>> {
-    let mut tokens = Vec::with_capacity(long::check_text(text)?);
+/// The statements of a text that has about so many tokens. Every token's span holds byte offsets: line 1 and the offset plus one as the column.
+pub(super) fn statements(dialect: &LedgerstoneDialect, text: &str, count: usize) -> Result<Vec<StatementTokens>> {
+    let mut tokens = Vec::with_capacity(count);
     let mut positions = Positions::new(text);
     if let Err(e) = Tokenizer::new(dialect, text).tokenize_with_location_into_buf(&mut tokens) {
         let start = tokens.last().map_or(e.location, |t| t.span.end.max(e.location));

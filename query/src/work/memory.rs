@@ -71,6 +71,20 @@ impl Pool {
         self.memory.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// There was not as much left as was to be taken.
+    fn exhausted(&self) -> QueryError {
+        QueryError::new(
+            SqlState::OUT_OF_MEMORY,
+            format!(
+                "the statements that run now need more than {} bytes of memory together (all_statements_memory_bytes)",
+                self.limits.all_statements_memory_bytes
+            ),
+        )
+        .hint(
+            "Try again when others have ended, or start the server with a larger --limit all_statements_memory_bytes=N.",
+        )
+    }
+
     pub(crate) fn give_back(&self, bytes: usize) {
         self.memory.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -144,18 +158,7 @@ impl<'p> Memory<'p> {
         let taken = self.taken.get();
         if needed > taken {
             if !self.pool.take(needed - taken) {
-                return Err(QueryError::new(
-                    SqlState::OUT_OF_MEMORY,
-                    format!(
-                        "the statements that run now need more than {} bytes of memory together \
-                         (all_statements_memory_bytes)",
-                        self.pool.limits.all_statements_memory_bytes
-                    ),
-                )
-                .hint(
-                    "Try again when others have ended, or start the server with a larger --limit \
-                     all_statements_memory_bytes=N.",
-                ));
+                return Err(self.pool.exhausted());
             }
             self.taken.set(needed);
         }
@@ -243,11 +246,30 @@ impl Drop for Share<'_> {
     }
 }
 
-/// Memory of an answer that is on its way.
+/// Memory of an answer that is on its way, or of a text that is being read: what of it there may be has limits of its own, but
+/// it counts with that of all statements.
 #[derive(Debug)]
 pub(crate) struct Held {
     pool: Arc<Pool>,
     bytes: usize,
+}
+
+impl Held {
+    pub fn nothing(pool: &Arc<Pool>) -> Held {
+        Held { pool: Arc::clone(pool), bytes: 0 }
+    }
+
+    /// Holds so many bytes in all, or what it held before if not so many are left (53200).
+    pub fn grow_to(&mut self, bytes: usize) -> Result<()> {
+        let needed = grains(bytes);
+        if needed > self.bytes {
+            if !self.pool.take(needed - self.bytes) {
+                return Err(self.pool.exhausted());
+            }
+            self.bytes = needed;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Held {
@@ -285,6 +307,22 @@ mod tests {
         let held = b.hold(1 << 20);
         drop((a, b));
         assert_eq!(pool.memory(), 1 << 20);
+        drop(held);
+        assert_eq!(pool.memory(), 0);
+    }
+
+    #[test]
+    fn what_is_held_counts_with_all_statements_and_not_with_its_own() {
+        let pool = pool(1 << 20, 6 << 20);
+        let mut held = Held::nothing(&pool);
+        held.grow_to(FREE_BYTES).unwrap();
+        assert_eq!(pool.memory(), 0);
+        held.grow_to((4 << 20) + 1).unwrap();
+        held.grow_to(1).unwrap();
+        assert_eq!(pool.memory(), 5 << 20);
+        let refused = held.grow_to(7 << 20).unwrap_err();
+        assert!(refused.message.contains("all_statements_memory_bytes"), "{refused}");
+        assert_eq!(pool.memory(), 5 << 20);
         drop(held);
         assert_eq!(pool.memory(), 0);
     }

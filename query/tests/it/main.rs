@@ -29,6 +29,7 @@ mod index_model;
 mod index_scan;
 mod limits;
 mod occ_matrix;
+mod parse_memory;
 mod partiql_elements;
 mod permissions;
 mod point_same;

@@ -207,3 +207,23 @@ fn a_transaction_holds_no_more_bytes_than_its_limit_and_a_rollback_gives_them_ba
     let text = "SELECT count(*) FROM t WHERE s = repeat('x', 1000)";
     assert_eq!(rows_by(&database, Dialect::Sql, "auto", text).unwrap(), ["60"]);
 }
+
+#[test]
+fn a_text_that_is_read_counts_with_the_memory_of_all_statements() {
+    let little = WorkLimits { all_statements_memory_bytes: 8 << 20, ..LITTLE };
+    let database = open(&filled(), little);
+    for (dialect, long) in [
+        (Dialect::Sql, format!("SELECT 1 IN ({}1)", "1,".repeat(20_000))),
+        (Dialect::PartiQl, format!("SELECT VALUE 1 IN ({}1) FROM t", "1,".repeat(60_000))),
+    ] {
+        let mut session = Session::over(database.clone(), clerk(dialect));
+        for _ in 0..3 {
+            let refused = block_on(session.execute(&long)).map(drop).unwrap_err();
+            assert_eq!(refused.code.as_str(), "53200", "{refused}");
+            assert!(refused.message.contains("all_statements_memory_bytes"), "{refused}");
+            assert_eq!(database.pool().memory(), 0, "what was taken is given back");
+        }
+        let short = long.replace("1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,", "1,");
+        block_on(session.execute(&short)).map(drop).unwrap();
+    }
+}
