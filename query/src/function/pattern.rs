@@ -184,8 +184,10 @@ const PATTERN_BYTES_MAX: usize = 64 << 10;
 const COMPILED_BYTES_MAX: usize = 1 << 20;
 /// What a state of a compiled pattern takes of that, at least.
 const STATE_BYTES: usize = 32;
-/// A search takes a step for each state of the pattern at each character, at worst, and cannot be stopped in between: so
-/// many take a second or two.
+/// A search takes a step for each state of the pattern at each character, at worst, and cannot be stopped in between: it is
+/// one call of another library. So many steps take two seconds and a half at most (measured for patterns of every kind, with
+/// optimization), which is how late a timeout may come. Fewer would refuse ordinary patterns: one of a few dozen characters
+/// in a text of 16 MiB, the longest there is, takes just as many.
 const STEPS_MAX: usize = 1 << 29;
 /// Places that a search keeps: two for each group, for each state.
 const PLACES_MAX: usize = 4 << 20;

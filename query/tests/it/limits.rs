@@ -135,6 +135,32 @@ fn a_regular_expression_too_large_for_its_text_is_refused() {
     }
 }
 
+#[test]
+fn a_search_takes_no_more_steps_than_it_may_and_none_is_begun_after_the_time() {
+    let memory = Memory::new(13);
+    let mut s = memory.session();
+    // 8,192 states: half a billion steps are 65,535 characters. That it is found at once spares the test the search.
+    for (characters, value) in [(65_535, "t SELECT 1"), (65_536, "54000")] {
+        for found in [format!("'ab' || repeat('a', {})", characters - 2), format!("repeat('ab', {})", characters / 2)] {
+            let found = format!("rpad({found}, {characters}, 'a') ~ '(a{{1,50}}){{1,50}}b'");
+            assert_eq!(told_or_code(&mut s, &format!("SELECT {found}")), value, "{found}");
+        }
+    }
+    told(&mut s, "SET statement_timeout = '300ms'").unwrap();
+    let begun = std::time::Instant::now();
+    let over = "FROM generate_series(1, 100000) i";
+    for statement in [
+        format!("SELECT count(*) {over} WHERE repeat('a', 2000 + i % 2) ~ '(a{{1,30}}){{1,5}}b'"),
+        format!("SELECT max(regexp_replace(repeat('a', 2000 + i % 2), '(a{{1,30}}){{1,5}}b', '')) {over}"),
+        format!("SELECT count(*) {over}, regexp_matches(repeat('a', 2000 + i % 2), '(a{{1,30}}){{1,5}}b')"),
+        format!("SELECT count(*) FILTER (WHERE repeat('a', 2000 + i % 2) SIMILAR TO '(a{{1,30}}){{1,5}}b') {over}"),
+    ] {
+        assert_eq!(told_or_code(&mut s, &statement), "57014", "{statement}");
+    }
+    // All of them would take an hour.
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
 /// Notes whether anything was run away from the thread that serves the client.
 #[derive(Default)]
 struct Noting(AtomicBool);
