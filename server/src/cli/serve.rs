@@ -284,11 +284,19 @@ async fn listen(
         shutdown: stopped.clone(),
     };
     let flight = flight::Limits::of(&config.limits);
-    let state =
-        HttpState { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics), grpc, flight, qldb, anyone };
+    let silence = Duration::from_secs(config.limits.http_idle_seconds);
+    let state = HttpState {
+        instance: Arc::clone(&instance),
+        metrics: Arc::clone(&metrics),
+        grpc,
+        flight,
+        qldb,
+        silence,
+        anyone,
+    };
     let limits = http::Limits {
         connections: usize::try_from(config.limits.http_connections).unwrap_or(usize::MAX),
-        headers: Duration::from_secs(config.limits.http_idle_seconds),
+        headers: silence,
     };
     let mut http = tokio::spawn(http::serve(state, http, limits, stopped.clone()));
     let scrubbing = scrub::run(Arc::clone(&instance), Arc::clone(&metrics), config.limits, stopped.clone());

@@ -43,6 +43,9 @@ pub const KNOWN: &[(&str, &str)] = &[
     ("CloseSession", "Ends the session and all that belongs to it: CloseSessionRequest, CloseSessionResult"),
 ];
 
+/// The body of an action without a statement. What is in one may take fifty times as much decoded.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
 /// What an action answers.
 #[derive(Default)]
 pub struct Acted {
@@ -56,6 +59,11 @@ impl Flight {
     pub async fn act(&self, metadata: &MetadataMap, action: Action) -> Result<Acted, Status> {
         let who = self.who(metadata)?;
         let body = action.body;
+        if body.len() > BODY_BYTES_MAX && action.r#type != "CreatePreparedStatement" {
+            return Err(Status::resource_exhausted(format!(
+                "the body of this action has at most {BODY_BYTES_MAX} bytes"
+            )));
+        }
         let answer = match action.r#type.as_str() {
             "CreatePreparedStatement" => packed(&self.create_statement(who, unpack(&body)?).await?),
             "ClosePreparedStatement" => {

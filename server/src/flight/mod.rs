@@ -52,6 +52,12 @@ use service::Flight;
 /// Of Flight.proto.
 const SERVICE_NAME: &str = "arrow.flight.protocol.FlightService";
 
+/// A message of who has not said yet who it is: a name and a password.
+const HANDSHAKE_BYTES: usize = 64 << 10;
+
+/// A message without rows: a statement, which has half of that at most, or handles. One may take ten times as much decoded.
+const COMMAND_BYTES: usize = 8 << 20;
+
 /// What callers may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -95,9 +101,16 @@ pub fn routes(instance: Arc<Instance>, options: grpc::Options, limits: Limits) -
     let request_bytes = limits.sessions.request_bytes;
     let flight = Flight { instance, keeper, options: grpc::Options { limits: limits.sessions, ..options } };
     let admit: Arc<http::Admit> = Arc::new(flight.doorkeeper());
-    let service =
-        FlightServiceServer::new(flight).max_decoding_message_size(request_bytes).max_encoding_message_size(usize::MAX);
+    let flight = Arc::new(flight);
+    let service = |bytes: usize| {
+        let service = FlightServiceServer::from_arc(Arc::clone(&flight));
+        service.max_decoding_message_size(bytes).max_encoding_message_size(usize::MAX)
+    };
+    let (handshake, data) = (service(HANDSHAKE_BYTES), service(request_bytes));
+    let service = service(request_bytes.min(COMMAND_BYTES));
     axum::Router::new()
+        .route_service(&format!("/{SERVICE_NAME}/Handshake"), handshake)
+        .route_service(&format!("/{SERVICE_NAME}/DoPut"), data)
         .route_service(&format!("/{SERVICE_NAME}/{{*method}}"), service)
         .layer(axum::middleware::from_fn_with_state(admit, http::admit_first))
 }

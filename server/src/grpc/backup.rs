@@ -18,7 +18,7 @@ const PARTS_WAITING: usize = 4;
 /// A client that takes nothing for this long has gone: redactions wait for it.
 const TAKE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Segments that a client may say it has.
-const HELD_MAX: usize = 1 << 20;
+pub const HELD_MAX: usize = 1 << 20;
 
 /// The parts as they are read.
 pub struct Parts(Receiver<Result<v1::BackupPart, Status>>);

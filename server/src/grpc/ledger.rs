@@ -19,7 +19,7 @@ use super::sessions::Registry;
 use super::{Options, admin, backup, execute, status};
 
 /// The longest list of statement digests in one request.
-const DIGESTS_MAX: usize = 1_000_000;
+pub const DIGESTS_MAX: usize = 1_000_000;
 
 /// The ledger service.
 pub struct LedgerDoor {

@@ -12,6 +12,7 @@
 //! | `backup` | a ledger's backup as a stream |
 //! | `digest` | the digest service |
 //! | `block` | blocks as messages |
+//! | `fields` | how many fields a message may have |
 //! | `status` | errors as gRPC statuses |
 
 mod admin;
@@ -20,6 +21,7 @@ mod block;
 mod caller;
 mod digest;
 mod execute;
+mod fields;
 mod ledger;
 mod parameters;
 mod passwords;
@@ -46,6 +48,12 @@ pub use status::{HINT_KEY, SQLSTATE_KEY, of_query};
 
 /// The largest answer: a receipt of a whole transaction may come near it.
 const ANSWER_BYTES_MAX: usize = (256 << 20) + (1 << 16);
+
+/// What asks with few bytes: an auditor, and whoever opens a session or names a ledger.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+
+/// The fields of a message beside those that it has many of.
+const FIELDS_BESIDE: usize = 64;
 
 /// What the services are given beside the ledgers.
 #[derive(Clone)]
@@ -103,7 +111,7 @@ impl Limits {
 /// The routes of both services, for the router of the HTTP port. Call it inside the async runtime: it starts the task
 /// that closes idle sessions.
 pub fn routes(instance: Arc<Instance>, options: Options) -> axum::Router {
-    let request_bytes = options.limits.request_bytes;
+    let (request_bytes, parameters) = (options.limits.request_bytes, options.limits.parameters);
     let registry = Registry::new(options.limits, Arc::clone(&options.rng));
     tokio::spawn(crate::sessions::sweep(Arc::downgrade(&registry), options.shutdown.clone()));
     let gate = Arc::clone(&options.gate);
@@ -115,15 +123,26 @@ pub fn routes(instance: Arc<Instance>, options: Options) -> axum::Router {
         shutdown: options.shutdown.clone(),
     };
     let ledger = ledger::LedgerDoor { instance, registry, options };
-    let ledger = LedgerServiceServer::new(ledger)
-        .max_decoding_message_size(request_bytes)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    // An auditor asks with few bytes.
+    let ledger = Arc::new(ledger);
+    let service = |bytes: usize| {
+        LedgerServiceServer::from_arc(Arc::clone(&ledger))
+            .max_decoding_message_size(bytes)
+            .max_encoding_message_size(ANSWER_BYTES_MAX)
+    };
+    let of_ledger = |call: &str| format!("/{}/{call}", ledger_service_server::SERVICE_NAME);
+    // Those that may be long, because they have many of something.
+    let long = |call: &str, many: usize| {
+        let limit = axum::middleware::from_fn_with_state(many + FIELDS_BESIDE, fields::limit);
+        axum::Router::new().route_service(&of_ledger(call), service(request_bytes)).layer(limit)
+    };
     let digest = DigestServiceServer::new(digest)
-        .max_decoding_message_size(64 << 10)
+        .max_decoding_message_size(SMALL_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
     axum::Router::new()
-        .route_service(&format!("/{}/{{*method}}", ledger_service_server::SERVICE_NAME), ledger)
+        .merge(long("Execute", parameters))
+        .merge(long("FindCommit", ledger::DIGESTS_MAX))
+        .merge(long("Backup", backup::HELD_MAX))
+        .route_service(&of_ledger("{*method}"), service(SMALL_BYTES_MAX))
         .route_service(&format!("/{}/{{*method}}", digest_service_server::SERVICE_NAME), digest)
         .layer(axum::middleware::from_fn_with_state(admit, http::admit_first))
 }

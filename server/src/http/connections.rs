@@ -1,4 +1,4 @@
-//! Connections of the HTTP port: so many at once, and each has so long to say what it wants.
+//! Connections of the HTTP port: so many at once, and each has so long to say what it wants, and to answer for itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,22 @@ use crate::socket;
 /// After a failure to accept, such as too many open files, the next attempt waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How a connection of HTTP/2 begins (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// While only a part of that has come, it is looked for more after such a time, and then each time after twice as long, so
+/// that many who send no more cost nothing.
+const PREFACE_PAUSE: Duration = Duration::from_millis(2);
+const PREFACE_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A peer that is asked whether it is still there has so long to answer, or less if it has less time for a request.
+const PONG_PATIENCE: Duration = Duration::from_secs(20);
+
 /// What connections may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// At once; one more is closed.
     pub connections: usize,
-    /// From one answer, or from being accepted, to the end of the next request's headers (HTTP/1), or to the first byte.
+    /// From one answer, or from being accepted, to the end of the next request's headers (HTTP/1), or to the end of the
+    /// preface (HTTP/2); after as much silence a peer that speaks HTTP/2 is asked whether it is still there.
     pub headers: Duration,
 }
 
@@ -65,13 +75,16 @@ pub async fn serve(
 }
 
 async fn converse(router: Router, stream: TcpStream, headers: Duration, mut shutdown: watch::Receiver<bool>) {
-    // Which HTTP it is shows in the first bytes, for which nobody else's clock runs.
-    if !matches!(tokio::time::timeout(headers, stream.peek(&mut [0])).await, Ok(Ok(1..))) {
+    if !matches!(tokio::time::timeout(headers, has_begun(&stream)).await, Ok(Ok(true))) {
         return;
     }
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(headers);
-    builder.http2().timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(headers)
+        .keep_alive_timeout(PONG_PATIENCE.min(headers));
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -87,6 +100,22 @@ async fn converse(router: Router, stream: TcpStream, headers: Duration, mut shut
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the HTTP port ended");
+    }
+}
+
+/// Waits until the first bytes show which HTTP it is: nobody else's clock runs as long as they may be the preface of HTTP/2.
+/// False if there will be none.
+async fn has_begun(stream: &TcpStream) -> std::io::Result<bool> {
+    let (mut first, mut pause) = ([0; PREFACE.len()], PREFACE_PAUSE);
+    loop {
+        let come = stream.peek(&mut first).await?;
+        let first = first.get(..come).unwrap_or_default();
+        if come == 0 || come == PREFACE.len() || !PREFACE.starts_with(first) {
+            return Ok(come > 0);
+        }
+        // Those that have come would be there at once, however long the others take.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PREFACE_PAUSE_MAX);
     }
 }
 

@@ -1,9 +1,11 @@
-//! The HTTP port: health, metrics, gRPC, Flight SQL and QLDB's session API; tiles join them on the same listener.
+//! The HTTP port: health, metrics, gRPC, Flight SQL and QLDB's APIs.
 
 mod connections;
 mod doorway;
+mod patience;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -28,6 +30,8 @@ pub struct HttpState {
     pub grpc: grpc::Options,
     pub flight: flight::Limits,
     pub qldb: qldb::Options,
+    /// How long nothing of a request's body may come.
+    pub silence: Duration,
     /// Callers prove nothing at any door.
     pub anyone: bool,
 }
@@ -38,8 +42,9 @@ pub fn router(state: HttpState) -> Router {
     let flight = flight::routes(Arc::clone(&state.instance), state.grpc.clone(), state.flight);
     let qldb = qldb::routes(Arc::clone(&state.instance), state.qldb.clone());
     let refuse_pages = axum::middleware::from_fn_with_state(state.anyone, doorway::refuse_pages);
+    let hurry = axum::middleware::from_fn_with_state(state.silence, patience::hurry);
     let own = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(state);
-    own.merge(grpc).merge(flight).merge(qldb).layer(refuse_pages)
+    own.merge(grpc).merge(flight).merge(qldb).layer(hurry).layer(refuse_pages)
 }
 
 /// Serves until told to stop.
