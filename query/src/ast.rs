@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
 
-pub use change::{Assignment, Change, Delete, Insert, InsertSource, OnConflict, Overriding, Update};
+pub use change::{
+    Assignment, Change, Delete, Insert, InsertSource, Merge, MergeAction, MergeInsert, MergeWhen, OnConflict,
+    Overriding, Update,
+};
 pub use definition::{
     AlterTable, ColumnDefinition, Comment, Commented, CreateIndex, CreateTable, Identity, TableConstraint,
 };
@@ -89,6 +92,7 @@ pub enum Statement {
     Insert(Box<Insert>),
     Update(Box<Update>),
     Delete(Box<Delete>),
+    Merge(Box<Merge>),
     CreateTable(Box<CreateTable>),
     DropTable {
         names: Vec<TableName>,
@@ -231,6 +235,18 @@ pub enum SetValue {
 }
 
 impl Statement {
+    /// It is a query or a change of documents: what is planned, prepared, explained, and kept in the journal as it is written.
+    pub fn is_query_or_change(&self) -> bool {
+        matches!(
+            self,
+            Statement::Query(_)
+                | Statement::Insert(_)
+                | Statement::Update(_)
+                | Statement::Delete(_)
+                | Statement::Merge(_)
+        )
+    }
+
     /// It is a query, and changes nothing.
     pub fn only_reads(&self) -> bool {
         matches!(self, Statement::Query(query) if !query.changes_documents())

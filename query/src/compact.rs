@@ -18,6 +18,7 @@ pub(crate) fn statement(s: &Statement) -> String {
         Statement::Delete(d) => {
             format!("(delete {}{}{})", list(&d.from, from), filter(&d.filter), returning(&d.returning))
         }
+        Statement::Merge(m) => merge(m),
         Statement::CreateTable(c) => create_table(c),
         Statement::DropTable { names, if_exists } => {
             format!("(drop-table{} {})", flag(*if_exists, "if-exists"), list(names, table))
@@ -101,14 +102,43 @@ fn returning(items: &[SelectItem]) -> String {
     group("returning", items, item)
 }
 
-fn insert(i: &Insert) -> String {
-    let source = match &i.source {
+fn merge(m: &Merge) -> String {
+    let when = |w: &MergeWhen| {
+        let action = match &w.action {
+            MergeAction::Nothing => "nothing".into(),
+            MergeAction::Delete => "delete".into(),
+            MergeAction::Update(set) => format!("(update {})", list(set, assignment)),
+            MergeAction::Insert(i) => {
+                let columns = group("columns", &i.columns, name);
+                format!("(insert{columns}{} {})", overriding(i.overriding), insert_source(&i.source))
+            }
+        };
+        format!("({}{} {action})", if w.matched { "matched" } else { "not-matched" }, filter(&w.condition))
+    };
+    let with = with(&m.with, m.recursive);
+    format!("(merge {with}{} {} {} {})", from(&m.table), from(&m.source), expr(&m.on), list(&m.whens, when))
+}
+
+fn insert_source(source: &InsertSource) -> String {
+    match source {
         InsertSource::Query(q) => query(q),
         InsertSource::DefaultValues => "defaults".into(),
         InsertSource::Document { expr: e, single } => {
             format!("({} {})", if *single { "value" } else { "documents" }, expr(e))
         }
-    };
+    }
+}
+
+fn overriding(overriding: Option<Overriding>) -> &'static str {
+    match overriding {
+        None => "",
+        Some(Overriding::System) => " overriding-system",
+        Some(Overriding::User) => " overriding-user",
+    }
+}
+
+fn insert(i: &Insert) -> String {
+    let source = insert_source(&i.source);
     let conflict = i.on_conflict.as_ref().map_or(String::new(), |c| {
         let constraint = c.constraint.as_ref().map_or(String::new(), |n| format!(" constraint {}", name(n)));
         let action = match &c.update {
@@ -117,11 +147,7 @@ fn insert(i: &Insert) -> String {
         };
         format!(" (conflict{}{constraint} {action})", group("on", &c.target, name))
     });
-    let overriding = match i.overriding {
-        None => "",
-        Some(Overriding::System) => " overriding-system",
-        Some(Overriding::User) => " overriding-user",
-    };
+    let overriding = overriding(i.overriding);
     format!(
         "(insert {}{}{}{overriding} {}{source}{conflict}{})",
         table(&i.table),

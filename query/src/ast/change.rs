@@ -1,6 +1,6 @@
-//! Changes of documents in the syntax tree: INSERT, UPDATE and DELETE, PartiQL's forms among them.
+//! Changes of documents in the syntax tree: INSERT, UPDATE, DELETE and MERGE, PartiQL's forms among them.
 
-use super::{CommonTable, Expr, From, Name, Query, SelectItem, TableName};
+use super::{CommonTable, Expr, From, Name, Query, SelectItem, Span, TableName};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Insert {
@@ -87,4 +87,42 @@ pub struct Delete {
     pub from: Vec<From>,
     pub filter: Option<Expr>,
     pub returning: Vec<SelectItem>,
+}
+
+/// SQL's MERGE: each row of the source, with the row of the table that it meets, if any, goes the way of the first WHEN that
+/// holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Merge {
+    pub with: Vec<CommonTable>,
+    pub recursive: bool,
+    pub table: From,
+    pub source: From,
+    pub on: Expr,
+    pub whens: Vec<MergeWhen>,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergeWhen {
+    pub matched: bool,
+    pub condition: Option<Expr>,
+    pub action: MergeAction,
+    pub span: Span,
+}
+
+/// Of rows that are matched UPDATE and DELETE, of others INSERT.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MergeAction {
+    Nothing,
+    Insert(MergeInsert),
+    Update(Vec<Assignment>),
+    Delete,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergeInsert {
+    pub columns: Vec<Name>,
+    pub overriding: Option<Overriding>,
+    /// One row of VALUES, or DEFAULT VALUES.
+    pub source: InsertSource,
 }

@@ -53,7 +53,7 @@ fn of_body(body: &Body) -> bool {
         Body::Delete(delete) => {
             of_node(&delete.from) && all(&delete.filter) && delete.returning.as_deref().is_none_or(all)
         }
-        Body::Query(_) | Body::Insert(_) => false,
+        Body::Query(_) | Body::Insert(_) | Body::Merge(_) => false,
     }
 }
 

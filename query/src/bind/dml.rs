@@ -22,8 +22,8 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::permission::Action;
 use crate::types::SqlType;
 
+pub(super) type Bound = (Body, Option<Vec<OutputColumn>>);
 type Returning = (Option<Vec<Ex>>, Option<Vec<OutputColumn>>);
-type Bound = (Body, Option<Vec<OutputColumn>>);
 
 impl Binder<'_> {
     pub(super) fn insert(&mut self, insert: &Insert) -> Result<Bound> {
@@ -33,16 +33,7 @@ impl Binder<'_> {
     fn insert_without_with(&mut self, insert: &Insert) -> Result<Bound> {
         let table = self.writable(&insert.table)?;
         self.changed.push(table.id);
-        let source = match &insert.source {
-            InsertSource::DefaultValues => InsertRows::Defaults,
-            InsertSource::Document { expr, single } => {
-                self.levels.push(Level { clause: "VALUES", ..Level::default() });
-                let bound = self.any(expr);
-                self.levels.pop();
-                InsertRows::Documents { expr: bound?, single: *single }
-            }
-            InsertSource::Query(query) => self.insert_query(&table, insert, query)?,
-        };
+        let source = self.insert_rows(&table, &insert.columns, insert.overriding, &insert.source)?;
         let checks = self.table_checks(&table)?;
         // The level of ON CONFLICT and RETURNING: slot 0 the row, slot 1 what was proposed.
         self.levels.push(Level { width: 2, ..Level::default() });
@@ -71,6 +62,26 @@ impl Binder<'_> {
         let gives_identities = insert.overriding == Some(Overriding::System);
         let plan = InsertPlan { table, source, gives_identities, checks, conflict, returning, width, document_ids };
         Ok((Body::Insert(Box::new(plan)), columns))
+    }
+
+    /// What is inserted, for these columns.
+    pub(super) fn insert_rows(
+        &mut self,
+        table: &Arc<Table>,
+        columns: &[Name],
+        overriding: Option<Overriding>,
+        source: &InsertSource,
+    ) -> Result<InsertRows> {
+        match source {
+            InsertSource::DefaultValues => Ok(InsertRows::Defaults),
+            InsertSource::Document { expr, single } => {
+                self.levels.push(Level { clause: "VALUES", ..Level::default() });
+                let bound = self.any(expr);
+                self.levels.pop();
+                Ok(InsertRows::Documents { expr: bound?, single: *single })
+            }
+            InsertSource::Query(query) => self.insert_query(table, columns, overriding, query),
+        }
     }
 
     /// COPY: documents from a parameter.
@@ -112,8 +123,13 @@ impl Binder<'_> {
         self.table_item(table, slot, Rows::Documents, alias, &Alias::default(), Span::default())
     }
 
-    fn insert_query(&mut self, table: &Arc<Table>, insert: &Insert, query: &Query) -> Result<InsertRows> {
-        let names = insert.columns.as_slice();
+    fn insert_query(
+        &mut self,
+        table: &Arc<Table>,
+        names: &[Name],
+        overriding: Option<Overriding>,
+        query: &Query,
+    ) -> Result<InsertRows> {
         if self.partiql {
             if !names.is_empty() {
                 return Err(QueryError::unsupported("INSERT with a list of columns in PartiQL"));
@@ -151,7 +167,7 @@ impl Binder<'_> {
         targets.truncate(width);
         let is_default = |at| values_of(query).is_some_and(|(rows, _)| all_default(rows, at));
         let place = |at: usize| names.get(at).map_or(query.span, |name| name.span);
-        let columns = destinations(table, &targets, insert.overriding, is_default, place)?;
+        let columns = destinations(table, &targets, overriding, is_default, place)?;
         leave_uncomputed(&mut plan, &columns);
         Ok(InsertRows::Columns { columns, query: plan })
     }
@@ -388,7 +404,7 @@ impl Binder<'_> {
     }
 
     /// The table that changes, its slot, and all sources.
-    fn target(&mut self, from: &[From]) -> Result<(Arc<Table>, u32, Vec<Tree>)> {
+    pub(super) fn target(&mut self, from: &[From]) -> Result<(Arc<Table>, u32, Vec<Tree>)> {
         self.is_target = true;
         let trees = self.bind_from(from);
         self.is_target = false;
@@ -397,7 +413,8 @@ impl Binder<'_> {
             && let Source::Table(source) = &leaf.source
             && matches!(source.view, super::plan::ViewPlan::Current)
         {
-            let is_committed = self.level().items.first().is_some_and(|i| matches!(i.whole, Some(Ex::Doc { .. })));
+            let item = self.level().items.iter().find(|item| item.doc == Some(source.slot));
+            let is_committed = item.is_some_and(|item| matches!(item.whole, Some(Ex::Doc { .. })));
             if !is_committed {
                 self.changed.push(source.table.id);
                 return Ok((source.table.clone(), source.slot, trees));
@@ -445,11 +462,11 @@ impl Binder<'_> {
         }
     }
 
-    fn assignment(&mut self, table: &Arc<Table>, assignment: &Assignment, slot: u32) -> Result<ChangePlan> {
+    pub(super) fn assignment(&mut self, table: &Arc<Table>, assignment: &Assignment, slot: u32) -> Result<ChangePlan> {
         let Assignment { target, value } = assignment;
         let path = match (self.partiql, table.is_declared()) {
-            (false, true) => self.column_place(table, target)?,
-            (false, false) => self.field_place(target)?,
+            (false, true) => self.column_place(table, target, slot)?,
+            (false, false) => self.field_place(target, slot)?,
             _ => self.place_in_document(target, slot)?,
         };
         if path.is_empty() {
@@ -493,7 +510,7 @@ impl Binder<'_> {
     }
 
     /// SQL: a declared column, or a place inside a jsonb one.
-    fn column_place(&mut self, table: &Table, target: &Expr) -> Result<Vec<Step>> {
+    fn column_place(&mut self, table: &Table, target: &Expr, slot: u32) -> Result<Vec<Step>> {
         let (name, steps) = match &target.kind {
             ExprKind::Name(name) => (name, &[][..]),
             ExprKind::Path { base, steps } => match &base.kind {
@@ -505,8 +522,7 @@ impl Binder<'_> {
         // `SET t.column = …` is no column of t in PostgreSQL; as a kindness the alias is skipped.
         let (name, steps) = match steps.split_first() {
             Some((PathStep::Field(field), rest))
-                if column_at(table, name).is_err()
-                    && self.level().items.first().is_some_and(|i| super::scope::same_name(&i.alias, name)) =>
+                if column_at(table, name).is_err() && super::scope::same_name(&self.alias_of(slot), name) =>
             {
                 (field, rest)
             }
@@ -526,9 +542,15 @@ impl Binder<'_> {
         Ok(path)
     }
 
+    /// What the table whose documents stand in a slot is called here.
+    fn alias_of(&mut self, slot: u32) -> Arc<str> {
+        let item = self.level().items.iter().find(|item| item.doc == Some(slot));
+        item.map(|item| item.alias.clone()).unwrap_or_default()
+    }
+
     /// SQL on a schemaless table: a field, or a place inside one.
-    fn field_place(&mut self, target: &Expr) -> Result<Vec<Step>> {
-        let alias = self.level().items.first().map(|i| i.alias.clone()).unwrap_or_default();
+    fn field_place(&mut self, target: &Expr, slot: u32) -> Result<Vec<Step>> {
+        let alias = self.alias_of(slot);
         match &target.kind {
             ExprKind::Name(name) => Ok(vec![super::field_step(name, false)]),
             ExprKind::Path { base, steps } => {
@@ -557,7 +579,7 @@ impl Binder<'_> {
             _ => return Err(QueryError::syntax("a path into the document is needed here", target.span)),
         };
         if !self.partiql {
-            return self.field_place(target);
+            return self.field_place(target, slot);
         }
         let mut path = Vec::new();
         match self.level().items.iter().find(|i| *i.alias == *name.text).cloned() {
@@ -623,7 +645,7 @@ fn not_always(table: &Table, path: &[Step], span: Span) -> Result<()> {
 }
 
 /// A column is set once: which of two values it is to have nobody has said.
-fn refuse_second(changes: &[ChangePlan], assignment: &Assignment) -> Result<()> {
+pub(super) fn refuse_second(changes: &[ChangePlan], assignment: &Assignment) -> Result<()> {
     let column = |change: &ChangePlan| match change {
         ChangePlan::Set { path, .. } => match path.as_slice() {
             [Step::Field { name, .. }] => Some(name.clone()),

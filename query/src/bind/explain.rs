@@ -75,6 +75,10 @@ impl Writer<'_> {
                 self.line(indent, format!("Delete from {}", delete.table.name));
                 self.node(&delete.from, indent + 1);
             }
+            Body::Merge(merge) => {
+                self.line(indent, format!("Merge into {}", merge.table.name));
+                self.node(&merge.from, indent + 1);
+            }
         }
     }
 

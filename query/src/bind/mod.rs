@@ -14,6 +14,7 @@ mod group;
 mod grouping;
 mod identity;
 mod join;
+mod merge;
 mod names;
 mod operator;
 mod origin;
@@ -178,6 +179,7 @@ impl<'a> Binder<'a> {
             Statement::Insert(insert) => self.insert(insert),
             Statement::Update(update) => self.update(update),
             Statement::Delete(delete) => self.delete(delete),
+            Statement::Merge(merge) => self.merge(merge),
             _ => Err(QueryError::internal("this statement is not planned by the binder")),
         }
     }

@@ -11,7 +11,10 @@ use std::sync::{Arc, OnceLock};
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
-pub(crate) use change::{ChangePlan, ConflictPlan, DeletePlan, InsertPlan, InsertRows, TableChecks, UpdatePlan};
+pub(crate) use change::{
+    ChangePlan, ConflictPlan, DeletePlan, InsertPlan, InsertRows, MergeAction, MergePlan, MergeWhen, TableChecks,
+    UpdatePlan,
+};
 
 use super::grouping::GroupingSet;
 use crate::ast::{BinaryOp, FrameUnit, JoinKind, SetOp};
@@ -115,6 +118,7 @@ impl Plan {
             Body::Insert(_) => "INSERT",
             Body::Update(_) => "UPDATE",
             Body::Delete(_) => "DELETE",
+            Body::Merge(_) => "MERGE",
         }
     }
 }
@@ -130,6 +134,7 @@ pub(crate) enum Body {
     Insert(Box<InsertPlan>),
     Update(Box<UpdatePlan>),
     Delete(Box<DeletePlan>),
+    Merge(Box<MergePlan>),
 }
 
 /// A WITH query; its rows are computed on first use and kept for the run.

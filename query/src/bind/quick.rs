@@ -193,6 +193,7 @@ impl Plan {
             },
             Body::Update(update) => of_node(&update.from),
             Body::Delete(delete) => of_node(&delete.from),
+            Body::Merge(_) => Speed::Long,
         }
     }
 }

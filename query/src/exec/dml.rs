@@ -1,4 +1,4 @@
-//! INSERT, UPDATE and DELETE, and those inside WITH. What is to change is found first, on the state before the statement;
+//! INSERT, UPDATE, DELETE and MERGE, and those inside WITH. What is to change is found first, on the state before the statement;
 //! then it is changed.
 
 use std::cell::RefCell;
@@ -69,15 +69,15 @@ pub(super) fn load<T: Send>(
 
 /// A statement that runs: what making one document ready needs of it, on any thread.
 #[derive(Clone, Copy)]
-struct Work<'a> {
+pub(super) struct Work<'a> {
     plan: &'a Plan,
     params: &'a [Datum],
     session: &'a SessionInfo,
 }
 
 /// The changes that a statement makes.
-struct Changes<'a> {
-    work: Work<'a>,
+pub(super) struct Changes<'a> {
+    pub(super) work: Work<'a>,
     known: Rc<Known>,
     /// Documents that parts which are done have changed.
     changed: RefCell<HashSet<Id>>,
@@ -86,8 +86,8 @@ struct Changes<'a> {
     workspace: &'a Arc<Workspace>,
 }
 
-/// What one INSERT, UPDATE or DELETE has done so far.
-struct Done<'a> {
+/// What one change has done so far.
+pub(super) struct Done<'a> {
     command: &'static str,
     count: u64,
     returning: Option<Collector<'a>>,
@@ -97,7 +97,12 @@ struct Done<'a> {
 }
 
 impl Done<'_> {
-    fn outcome(self, document_ids: bool) -> Result<Outcome> {
+    pub(super) fn affected(&mut self, document: Id) {
+        self.count += 1;
+        self.ids.push(document);
+    }
+
+    pub(super) fn outcome(self, document_ids: bool) -> Result<Outcome> {
         let returning = match document_ids {
             true => Some(ResultRows::of(self.ids.iter().map(|id| vec![Some(document_id_row(*id))]).collect())),
             false => self.returning.map(Collector::finish).transpose()?,
@@ -130,13 +135,69 @@ fn no_identities_given(table: &Table, document: &Struct) -> Result<()> {
     }
 }
 
+/// Documents as the statement gives them: defaults and checks are still to come. `outer`: the row that they are made of.
+pub(super) fn new_documents(
+    run: &Run<'_>,
+    table: &Table,
+    rows: &InsertRows,
+    gives_identities: bool,
+    outer: Option<&Env<'_>>,
+) -> Result<Vec<Struct>> {
+    let env = Env { row: &[], outer };
+    let mut out: Vec<Struct> = Vec::new();
+    let mut collect = |value: Value| -> Result<()> {
+        let document = as_document(value)?;
+        if !gives_identities {
+            no_identities_given(table, &document)?;
+        }
+        out.push(document);
+        Ok(())
+    };
+    match rows {
+        InsertRows::Defaults => out.push(Struct::default()),
+        InsertRows::Columns { columns, query } => run.query(query, outer, None, &mut |row| {
+            run.charge_row(&row)?;
+            let mut fields = Vec::with_capacity(row.len());
+            for (at, value) in columns.iter().zip(row) {
+                let Some(column) = at.and_then(|at| table.columns.get(at)) else { continue };
+                // An explicit NULL is no reason for a default: it is kept until the defaults are filled in.
+                let value = value.map_or(Value::NULL, |v| storable(v, &column.ty));
+                fields.push((Symbol::new(column.name.clone()), value));
+            }
+            out.push(Struct { fields });
+            Ok(Flow::More)
+        })?,
+        InsertRows::Fields { names, query } => run.query(query, outer, None, &mut |row| {
+            run.charge_row(&row)?;
+            let fields = names.iter().zip(row).filter_map(|(n, v)| Some((Symbol::new(n.clone()), v?)));
+            out.push(Struct { fields: fields.collect() });
+            Ok(Flow::More)
+        })?,
+        InsertRows::DocumentQuery(query) => run.query(query, outer, None, &mut |row| {
+            run.charge_row(&row)?;
+            if let Some(Some(value)) = row.into_iter().next() {
+                collect(value)?;
+            }
+            Ok(Flow::More)
+        })?,
+        InsertRows::Documents { expr, single } => match run.eval(expr, &env)? {
+            Some(Value::List(items)) if !single => items.into_iter().try_for_each(&mut collect)?,
+            Some(value) => collect(value)?,
+            None => {
+                return Err(QueryError::new(SqlState::DATATYPE_MISMATCH, "a document must be a struct, not MISSING"));
+            }
+        },
+    }
+    Ok(out)
+}
+
 fn document_id_row(id: Id) -> Value {
     Value::Struct(Struct::from_fields([("documentId", Value::string(id.to_string()))]))
 }
 
 impl Work<'_> {
     /// For defaults and checks, which are SQL, whatever the statement is.
-    fn judge<'r>(&'r self, tx: &'r Transaction) -> Run<'r> {
+    pub(super) fn judge<'r>(&'r self, tx: &'r Transaction) -> Run<'r> {
         Run::new(self.plan, tx, self.params, self.session).in_sql()
     }
 
@@ -174,7 +235,13 @@ impl Work<'_> {
     }
 
     /// Defaults, types, not-null and check constraints.
-    fn complete(&self, run: &Run<'_>, table: &Arc<Table>, checks: &TableChecks, mut document: Struct) -> Result<Value> {
+    pub(super) fn complete(
+        &self,
+        run: &Run<'_>,
+        table: &Arc<Table>,
+        checks: &TableChecks,
+        mut document: Struct,
+    ) -> Result<Value> {
         if !table.is_declared() {
             return Ok(Value::Struct(document));
         }
@@ -197,7 +264,7 @@ impl Work<'_> {
     }
 
     /// Types, not-null and check constraints of a document that is otherwise ready.
-    fn constrained(
+    pub(super) fn constrained(
         &self,
         run: &Run<'_>,
         table: &Arc<Table>,
@@ -232,7 +299,7 @@ impl Work<'_> {
 }
 
 impl Changes<'_> {
-    fn runner<'r>(&'r self, tx: &'r Transaction) -> Run<'r> {
+    pub(super) fn runner<'r>(&'r self, tx: &'r Transaction) -> Run<'r> {
         Run::new(self.work.plan, tx, self.work.params, self.work.session).knowing(&self.known)
     }
 
@@ -267,7 +334,7 @@ impl Changes<'_> {
     }
 
     /// Whether a part before has changed a document, so that the next leaves it alone.
-    fn has_changed(&self, document: Id) -> bool {
+    pub(super) fn has_changed(&self, document: Id) -> bool {
         self.changed.borrow().contains(&document)
     }
 
@@ -277,11 +344,12 @@ impl Changes<'_> {
             Body::Insert(insert) => self.insert(insert, is_answer, tx),
             Body::Update(update) => self.update(update, is_answer, tx),
             Body::Delete(delete) => self.delete(delete, is_answer, tx),
+            Body::Merge(merge) => self.merge(merge, is_answer, tx),
             Body::Query(query) => self.query(query, tx),
         }
     }
 
-    fn begun(&self, command: &'static str, returns: bool, is_answer: bool) -> Done<'_> {
+    pub(super) fn begun(&self, command: &'static str, returns: bool, is_answer: bool) -> Done<'_> {
         let returning = returns.then(|| Collector::new(self.memory, self.workspace));
         Done { command, count: 0, returning, is_answer, ids: Vec::new() }
     }
@@ -302,7 +370,9 @@ impl Changes<'_> {
 
     fn insert(&self, plan: &InsertPlan, is_answer: bool, tx: &mut Transaction) -> Result<Outcome> {
         let table = &plan.table;
-        let documents = self.new_documents(plan, tx)?;
+        let run = self.runner(tx);
+        let documents = new_documents(&run, table, &plan.source, plan.gives_identities, None)?;
+        drop(run);
         if documents.len() >= LOAD_MIN && plan.conflict.is_none() && plan.returning.is_none() && tx.takes_loads(table) {
             let ids = self.work.load(plan, documents, &|document, _| Ok(document), tx)?;
             let done = Done { count: ids.len() as u64, ids, ..self.begun("INSERT", false, is_answer) };
@@ -325,61 +395,6 @@ impl Changes<'_> {
             self.returned(&mut done, plan.returning.as_deref(), plan.width, &doc, tx)?;
         }
         done.outcome(plan.document_ids)
-    }
-
-    /// Documents as the statement gives them: defaults and checks are still to come.
-    fn new_documents(&self, plan: &InsertPlan, tx: &Transaction) -> Result<Vec<Struct>> {
-        let run = self.runner(tx);
-        let table = &plan.table;
-        let env = Env { row: &[], outer: None };
-        let mut out: Vec<Struct> = Vec::new();
-        let mut collect = |value: Value| -> Result<()> {
-            let document = as_document(value)?;
-            if !plan.gives_identities {
-                no_identities_given(table, &document)?;
-            }
-            out.push(document);
-            Ok(())
-        };
-        match &plan.source {
-            InsertRows::Defaults => out.push(Struct::default()),
-            InsertRows::Columns { columns, query } => run.query(query, None, None, &mut |row| {
-                run.charge_row(&row)?;
-                let mut fields = Vec::with_capacity(row.len());
-                for (at, value) in columns.iter().zip(row) {
-                    let Some(column) = at.and_then(|at| table.columns.get(at)) else { continue };
-                    // An explicit NULL is no reason for a default: it is kept until the defaults are filled in.
-                    let value = value.map_or(Value::NULL, |v| storable(v, &column.ty));
-                    fields.push((Symbol::new(column.name.clone()), value));
-                }
-                out.push(Struct { fields });
-                Ok(Flow::More)
-            })?,
-            InsertRows::Fields { names, query } => run.query(query, None, None, &mut |row| {
-                run.charge_row(&row)?;
-                let fields = names.iter().zip(row).filter_map(|(n, v)| Some((Symbol::new(n.clone()), v?)));
-                out.push(Struct { fields: fields.collect() });
-                Ok(Flow::More)
-            })?,
-            InsertRows::DocumentQuery(query) => run.query(query, None, None, &mut |row| {
-                run.charge_row(&row)?;
-                if let Some(Some(value)) = row.into_iter().next() {
-                    collect(value)?;
-                }
-                Ok(Flow::More)
-            })?,
-            InsertRows::Documents { expr, single } => match run.eval(expr, &env)? {
-                Some(Value::List(items)) if !single => items.into_iter().try_for_each(&mut collect)?,
-                Some(value) => collect(value)?,
-                None => {
-                    return Err(QueryError::new(
-                        SqlState::DATATYPE_MISMATCH,
-                        "a document must be a struct, not MISSING",
-                    ));
-                }
-            },
-        }
-        Ok(out)
     }
 
     fn resolve_conflict(
@@ -408,7 +423,10 @@ impl Changes<'_> {
                 return Ok(None);
             }
             if !touched.insert(found.id) || self.has_changed(found.id) {
-                return Err(second_time());
+                return Err(second_time(
+                    "ON CONFLICT DO UPDATE",
+                    "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
+                ));
             }
             match changed(&run, &plan.table, changes, &found, &env, &mut HashSet::new())? {
                 Changed::Document(document) => {
@@ -482,8 +500,7 @@ impl Changes<'_> {
                 }
                 None => {
                     tx.delete(&plan.table, &doc)?;
-                    done.count += 1;
-                    done.ids.push(doc.id);
+                    done.affected(doc.id);
                 }
             }
         }
@@ -557,8 +574,7 @@ impl Changes<'_> {
         id: Id,
         tx: &Transaction,
     ) -> Result<()> {
-        done.count += 1;
-        done.ids.push(id);
+        done.affected(id);
         if let Some(exprs) = returning {
             let run = self.runner(tx);
             let env = Env { row: tuple, outer: None };
@@ -582,9 +598,9 @@ struct Target {
     tuples: Vec<Tuple>,
 }
 
-fn second_time() -> QueryError {
-    QueryError::new(SqlState::CARDINALITY_VIOLATION, "ON CONFLICT DO UPDATE command cannot affect row a second time")
-        .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
+pub(super) fn second_time(command: &str, hint: &str) -> QueryError {
+    let message = format!("{command} command cannot affect row a second time");
+    QueryError::new(SqlState::CARDINALITY_VIOLATION, message).hint(hint)
 }
 
 fn set_doc(tuple: &mut Tuple, slot: u32, doc: Arc<Doc>) {

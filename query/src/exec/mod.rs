@@ -10,6 +10,7 @@ mod dml;
 mod eval;
 mod group;
 mod known;
+mod merge;
 pub(crate) mod point;
 mod query;
 mod result;

@@ -137,15 +137,8 @@ impl Prepared {
     /// Refuses what begins or ends transactions, changes the session, or is more than one transaction.
     fn in_a_transaction(self: Arc<Self>) -> Result<Arc<Self>, QueryError> {
         let Some(parsed) = self.statements.first() else { return Ok(self) };
-        let belongs = matches!(
-            parsed.statement,
-            Statement::Query(_)
-                | Statement::Insert(_)
-                | Statement::Update(_)
-                | Statement::Delete(_)
-                | Statement::Exec { .. }
-                | Statement::Explain { .. }
-        );
+        let belongs = parsed.statement.is_query_or_change()
+            || matches!(parsed.statement, Statement::Exec { .. } | Statement::Explain { .. });
         if belongs || is_definition(&parsed.statement) {
             return Ok(self);
         }
@@ -157,11 +150,7 @@ impl Prepared {
     /// transaction's body.
     pub fn logged_text(&self) -> Option<&str> {
         let parsed = self.statements.first()?;
-        let logged = matches!(
-            parsed.statement,
-            Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)
-        );
-        (logged || is_definition(&parsed.statement))
+        (parsed.statement.is_query_or_change() || is_definition(&parsed.statement))
             .then(|| self.text.get(parsed.text.start as usize..parsed.text.end as usize))?
     }
 }

@@ -238,6 +238,7 @@ fn command_of(statement: &Statement) -> Option<&'static str> {
         Statement::Insert(_) => Some("INSERT"),
         Statement::Update(_) => Some("UPDATE"),
         Statement::Delete(_) => Some("DELETE"),
+        Statement::Merge(_) => Some("MERGE"),
         _ => None,
     }
 }

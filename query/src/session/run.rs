@@ -523,7 +523,7 @@ impl Session {
         }
         let job = Job { text, parsed, dialect, parameters: &[], types: &prepared.types, alone: true, told: None };
         match statement {
-            Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+            statement if statement.is_query_or_change() => {
                 let plan = self.describe_plan(job, statement)?;
                 prepared.columns = plan.columns().cloned();
                 prepared.parameter_types = plan.parameter_types().to_vec();

@@ -510,7 +510,7 @@ fn explain(dialect: &LedgerstoneDialect, converter: &mut Converter, mut c: Curso
     }
     let statement = converter.deeper(|converter| statement_of(dialect, converter, c.rest(), c.text))?;
     match statement {
-        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+        statement if statement.is_query_or_change() => {
             Ok(Statement::Explain { analyze, statement: Box::new(statement) })
         }
         // Without ANALYZE nothing is made, and the plan is the query's.

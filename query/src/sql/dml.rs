@@ -113,7 +113,7 @@ impl Converter {
         Ok(OnConflict { target, constraint, update })
     }
 
-    fn assignments(&mut self, assignments: Vec<sql::Assignment>) -> Result<Vec<Assignment>> {
+    pub(super) fn assignments(&mut self, assignments: Vec<sql::Assignment>) -> Result<Vec<Assignment>> {
         let mut all = Vec::with_capacity(assignments.len());
         for sql::Assignment { target, value } in assignments {
             match target {
@@ -186,7 +186,7 @@ impl Converter {
     }
 
     /// The table that changes: one table, without joins.
-    fn changed(&mut self, table: sql::TableWithJoins, span: Span) -> Result<From> {
+    pub(super) fn changed(&mut self, table: sql::TableWithJoins, span: Span) -> Result<From> {
         match self.joined(table)? {
             From::Path { as_of: Some(_), .. } => {
                 Err(QueryError::syntax("the past does not change: AS OF has no place here", span))

@@ -12,6 +12,7 @@ mod dml;
 mod expr;
 mod grouping;
 mod long;
+mod merge;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,9 @@ fn statement_of(
         }
         None => tokens,
     };
+    if merge::begins(tokens) {
+        return merge::statement(dialect, converter, tokens, text);
+    }
     match long::Rows::of(tokens) {
         Some(rows) => rows.statement(dialect, converter, text),
         None => whole_statement(dialect, converter, tokens, text),
@@ -155,6 +159,7 @@ const WORDS: &[&str] = &[
     "INTO",
     "UPDATE",
     "DELETE",
+    "MERGE",
     "VALUES",
     "RETURNING",
     "CREATE",
@@ -317,7 +322,6 @@ fn unsupported_statement(tokens: &[TokenWithSpan]) -> QueryError {
     let name = if matches!(first, "CREATE" | "ALTER" | "DROP") { words.join(" ") } else { first.to_owned() };
     let error = QueryError::unsupported(name).at(span);
     match first {
-        "MERGE" => error.hint("use INSERT … ON CONFLICT DO UPDATE"),
         "GRANT" | "REVOKE" => error.hint("who may connect is configured in the server"),
         "LISTEN" | "NOTIFY" => error.hint("follow a ledger with the stream of blocks of the gRPC service"),
         "CREATE" | "ALTER" | "DROP" => error.hint("tables, indexes and databases (ledgers) can be created and dropped"),

@@ -30,7 +30,9 @@ impl Converter {
                 let (with, recursive) = self.with(query.with.take(), true)?;
                 Ok(Statement::Delete(Box::new(Delete { with, recursive, ..self.delete(delete)? })))
             }
-            sql::SetExpr::Merge(_) => Err(QueryError::unsupported("MERGE").hint("use INSERT … ON CONFLICT DO UPDATE")),
+            sql::SetExpr::Merge(_) => {
+                Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, "MERGE not supported in WITH query"))
+            }
             body => {
                 *query.body = body;
                 Ok(Statement::Query(Box::new(self.whole_query(query)?)))
@@ -85,7 +87,7 @@ impl Converter {
     }
 
     /// Common tables, of a whole statement or of a query inside of one.
-    fn with(&mut self, with: Option<sql::With>, whole: bool) -> Result<(Vec<CommonTable>, bool)> {
+    pub(super) fn with(&mut self, with: Option<sql::With>, whole: bool) -> Result<(Vec<CommonTable>, bool)> {
         let Some(sql::With { with_token: _, recursive, cte_tables }) = with else { return Ok((Vec::new(), false)) };
         let may_change = whole && self.within == 0;
         self.within += 1;

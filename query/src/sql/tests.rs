@@ -302,6 +302,17 @@ fn trees_of_changes() {
         ("DELETE FROM t", "(delete t)"),
         ("DELETE FROM ONLY t", "(delete t)"),
         (
+            "MERGE INTO t x USING u ON x.a = u.a WHEN MATCHED AND u.b THEN UPDATE SET c = u.c WHEN MATCHED THEN DELETE \
+             WHEN NOT MATCHED THEN INSERT (a) OVERRIDING SYSTEM VALUE VALUES (u.a) WHEN NOT MATCHED THEN DO NOTHING",
+            "(merge (t as x) u (= x.a u.a) (matched (where u.b) (update (set c u.c))) (matched delete) \
+             (not-matched (insert (columns a) overriding-system (values (u.a)))) (not-matched nothing))",
+        ),
+        (
+            "WITH w AS (SELECT 1) MERGE INTO t USING (u JOIN v USING (a)) ON TRUE \
+             WHEN NOT MATCHED THEN INSERT DEFAULT VALUES",
+            "(merge (with (w (select 1))) t (inner u v (using a)) true (not-matched (insert defaults)))",
+        ),
+        (
             "DELETE FROM t AS x USING u WHERE x.a = u.a RETURNING *",
             "(delete (t as x) u (where (= x.a u.a)) (returning *))",
         ),
@@ -480,7 +491,6 @@ fn what_is_not_done_is_an_error() {
         "SELECT first_value(a) IGNORE NULLS OVER () FROM t",
         "SELECT * FROM t FETCH FIRST 5 ROWS WITH TIES",
         "SELECT * FROM (WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x) y",
-        "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE",
         "CREATE VIEW v AS SELECT 1",
         "CREATE MATERIALIZED VIEW v AS SELECT 1",
         "CREATE SCHEMA s",

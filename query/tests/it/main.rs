@@ -28,6 +28,7 @@ mod import_hostile;
 mod index_model;
 mod index_scan;
 mod limits;
+mod merge;
 mod occ_matrix;
 mod parse_memory;
 mod partiql_elements;

@@ -131,6 +131,31 @@ fn every_use_of_a_table_asks_for_its_permission() {
 }
 
 #[test]
+fn a_merge_asks_for_what_it_may_do_to_its_table() {
+    let ledger = Ledger::new();
+    let sql = |statement: &str| ledger.asks(Dialect::Sql, statement);
+    let of = |all: &[(Action, &str)]| all.iter().map(|(a, w)| (*a, (*w).to_owned())).collect::<Vec<_>>();
+    use Action::*;
+    let tables = "CREATE TABLE t (a int); CREATE TABLE u (a int); CREATE TABLE v (a int)";
+    block_on(ledger.session(Dialect::Sql).execute(tables)).unwrap();
+    let read = [(Select, "t"), (Select, "u")];
+    for (whens, actions) in [
+        ("WHEN MATCHED THEN DO NOTHING", vec![]),
+        ("WHEN MATCHED THEN DELETE", vec![(Delete, "t")]),
+        ("WHEN NOT MATCHED THEN INSERT VALUES (u.a)", vec![(Insert, "t")]),
+        (
+            "WHEN MATCHED AND false THEN DELETE WHEN MATCHED THEN UPDATE SET a = 1 WHEN NOT MATCHED THEN INSERT VALUES (1)",
+            vec![(Delete, "t"), (Insert, "t"), (Update, "t")],
+        ),
+        ("WHEN MATCHED AND (SELECT max(a) FROM v) > 1 THEN UPDATE SET a = 1", vec![(Select, "v"), (Update, "t")]),
+    ] {
+        let mut expected: Vec<(Action, &str)> = read.iter().copied().chain(actions).collect();
+        expected.sort_by_key(|(action, what)| (action.name(), *what));
+        assert_eq!(sql(&format!("MERGE INTO t USING u ON t.a = u.a {whens}")), of(&expected), "{whens}");
+    }
+}
+
+#[test]
 fn what_a_definition_reads_is_asked_for() {
     let ledger = Ledger::new();
     let sql = |statement: &str| ledger.asks(Dialect::Sql, statement);

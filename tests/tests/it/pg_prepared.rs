@@ -143,3 +143,21 @@ async fn wrong_parameters_are_errors() {
     assert!(client.execute("INSERT INTO t VALUES ($1)", &[&"text"]).await.is_err());
     client.query("SELECT 1", &[]).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_merge_is_prepared_once_and_answers_with_what_it_changed() {
+    let server = Server::start();
+    let client = server.client().await;
+    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 10)").await.unwrap();
+    let text = "MERGE INTO t USING (SELECT $1::int AS id, $2::int AS n) v ON t.id = v.id \
+                WHEN MATCHED AND v.n IS NULL THEN DELETE WHEN MATCHED THEN UPDATE SET n = v.n \
+                WHEN NOT MATCHED AND v.n > 0 THEN INSERT (id, n) VALUES (v.id, v.n)";
+    let merge = client.prepare(text).await.unwrap();
+    assert!(merge.columns().is_empty());
+    for (id, n, changed) in [(1, Some(11), 1), (2, Some(20), 1), (3, Some(0), 0), (1, None, 1)] {
+        assert_eq!(client.execute(&merge, &[&id, &n]).await.unwrap(), changed, "{id} {n:?}");
+    }
+    let rows = client.query("SELECT id, n FROM t", &[]).await.unwrap();
+    let rows: Vec<(i32, i32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(rows, [(2, 20)]);
+}

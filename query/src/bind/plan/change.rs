@@ -1,4 +1,4 @@
-//! INSERT, UPDATE and DELETE, bound.
+//! INSERT, UPDATE, DELETE and MERGE, bound.
 
 use std::sync::Arc;
 
@@ -102,4 +102,35 @@ pub(crate) struct DeletePlan {
     pub filter: Vec<Ex>,
     pub returning: Option<Vec<Ex>>,
     pub document_ids: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct MergePlan {
+    pub table: Arc<Table>,
+    /// Empty in rows of the source that meet no document.
+    pub slot: u32,
+    pub width: usize,
+    pub from: Node,
+    pub filter: Vec<Ex>,
+    pub whens: Vec<MergeWhen>,
+    pub checks: Arc<TableChecks>,
+}
+
+#[derive(Debug)]
+pub(crate) struct MergeWhen {
+    pub matched: bool,
+    pub condition: Option<Ex>,
+    pub action: MergeAction,
+}
+
+#[derive(Debug)]
+pub(crate) enum MergeAction {
+    Nothing,
+    /// Its rows are those of a query inside the join's.
+    Insert {
+        rows: Box<InsertRows>,
+        gives_identities: bool,
+    },
+    Update(Vec<ChangePlan>),
+    Delete,
 }

@@ -42,9 +42,8 @@ fn prepare(dialect: &LedgerstoneDialect, c: &mut Cursor) -> Result<Statement> {
     if c.at_end() {
         return Err(c.expected("a statement to prepare"));
     }
-    match statement_of(dialect, &mut Converter::new(), c.rest(), c.text)? {
-        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {}
-        _ => return Err(near(here, c.text).hint("SELECT, VALUES, INSERT, UPDATE and DELETE can be prepared")),
+    if !statement_of(dialect, &mut Converter::new(), c.rest(), c.text)?.is_query_or_change() {
+        return Err(near(here, c.text).hint("SELECT, VALUES, INSERT, UPDATE, DELETE and MERGE can be prepared"));
     }
     let end = c.tokens.last().map_or(here.end, |t| tokens::span(t.span).end);
     c.at = c.tokens.len();

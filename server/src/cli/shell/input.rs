@@ -32,6 +32,7 @@ const KEYWORDS: &[&str] = &[
     "JOIN",
     "LEFT JOIN",
     "LIMIT",
+    "MERGE INTO",
     "NOT NULL",
     "ORDER BY",
     "PRIMARY KEY",
