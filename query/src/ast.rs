@@ -15,7 +15,7 @@ pub use change::{
     Overriding, Update,
 };
 pub use definition::{
-    AlterTable, ColumnDefinition, Comment, Commented, CreateIndex, CreateTable, Identity, TableConstraint,
+    AlterTable, ColumnDefinition, Comment, Commented, CreateIndex, CreateTable, Identity, Like, TableConstraint,
 };
 
 /// Byte offsets into the statement text; `start == end` where a position is not known.

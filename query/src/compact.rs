@@ -176,12 +176,28 @@ fn create_table(c: &CreateTable) -> String {
     let options = group("with", &c.options, |(n, v)| format!("{n}={}", literal(v)));
     let query = c.as_query.as_ref().map_or(String::new(), |q| format!(" as {}", query(q)));
     format!(
-        "(create-table{} {}{}{}{options}{query})",
+        "(create-table{} {}{}{}{}{options}{query})",
         flag(c.if_not_exists, "if-not-exists"),
         table(&c.name),
         group("columns", &c.columns, column),
+        group("like", &c.likes, like),
         group("constraints", &c.constraints, constraint)
     )
+}
+
+fn like(l: &Like) -> String {
+    let mut out = format!("({} at {}", table(&l.table), l.at);
+    for (on, text) in [
+        (l.comments, "comments"),
+        (l.constraints, "constraints"),
+        (l.defaults, "defaults"),
+        (l.identity, "identity"),
+        (l.indexes, "indexes"),
+    ] {
+        out.push_str(&flag(on, text));
+    }
+    out.push(')');
+    out
 }
 
 fn column(c: &ColumnDefinition) -> String {

@@ -12,10 +12,24 @@ pub struct CreateTable {
     pub if_not_exists: bool,
     /// Empty: schemaless.
     pub columns: Vec<ColumnDefinition>,
+    pub likes: Vec<Like>,
     pub constraints: Vec<TableConstraint>,
     /// `WITH (salted = false)`, names lower case.
     pub options: Vec<(Arc<str>, Value)>,
     pub as_query: Option<Box<Query>>,
+}
+
+/// `LIKE other INCLUDING …` among the columns: it stands for those of another table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Like {
+    pub table: TableName,
+    /// How many columns are declared before it.
+    pub at: usize,
+    pub comments: bool,
+    pub constraints: bool,
+    pub defaults: bool,
+    pub identity: bool,
+    pub indexes: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -62,7 +62,7 @@ pub(super) fn stored_text(what: &str, name: &str, mut error: QueryError) -> Quer
 }
 
 /// An expression the catalogue keeps as text.
-pub(super) fn parse_expression(text: &str) -> Result<Expr> {
+pub(crate) fn parse_expression(text: &str) -> Result<Expr> {
     let parsed = crate::sql::parse(&format!("SELECT {text}"))?;
     let statement = parsed.into_iter().next().map(|p| p.statement);
     if let Some(Statement::Query(query)) = statement

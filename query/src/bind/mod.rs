@@ -45,6 +45,7 @@ use plan::{Body, Cte, Plan, ResultColumn, Step, changes_in};
 use query::CteName;
 use scope::Level;
 
+pub(crate) use checks::parse_expression;
 pub use plan::Datum;
 pub(crate) use types::unsized_type;
 pub(crate) use untyped::type_name;

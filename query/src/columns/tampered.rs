@@ -43,6 +43,7 @@ fn written() -> Env {
             name: TableName { schema: None, name },
             if_not_exists: false,
             columns: Vec::new(),
+            likes: Vec::new(),
             constraints: Vec::new(),
             options: Vec::new(),
             as_query: None,

@@ -325,6 +325,7 @@ impl Parser<'_> {
             name,
             if_not_exists,
             columns: Vec::new(),
+            likes: Vec::new(),
             constraints: Vec::new(),
             options,
             as_query: None,

@@ -43,7 +43,10 @@ impl Session {
             }
         };
         match statement {
-            Statement::CreateTable(_) => permit.check(Action::CreateTable, Resource::NewTable),
+            Statement::CreateTable(create) => {
+                permit.check(Action::CreateTable, Resource::NewTable)?;
+                create.likes.iter().try_for_each(|like| named(Action::Select, &like.table))
+            }
             Statement::DropTable { names, .. } => names.iter().try_for_each(|name| named(Action::DropTable, name)),
             Statement::UndropTable { table_id } => match table_id.text.parse().ok().map(|id| tx.table_by_id(id)) {
                 Some(found) => match found? {

@@ -10,8 +10,8 @@ use sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use super::expr::check_collation;
 use super::{Converter, name, plain_name, refuse, table_name, tokens};
 use crate::ast::{
-    AlterTable, ColumnDefinition, CreateIndex, CreateTable, Expr, ExprKind, Identity, Name, PathStep, Span, Statement,
-    TableConstraint,
+    AlterTable, ColumnDefinition, CreateIndex, CreateTable, Expr, ExprKind, Identity, Like, Name, PathStep, Span,
+    Statement, TableConstraint,
 };
 use crate::error::{QueryError, Result};
 
@@ -43,12 +43,20 @@ impl Converter {
             name: table,
             if_not_exists,
             columns: Vec::with_capacity(columns.len()),
+            likes: Vec::new(),
             constraints: Vec::new(),
             options,
             as_query: query.map(|q| self.query(*q).map(Box::new)).transpose()?,
         };
         for column in columns {
-            created.columns.push(self.column(column)?);
+            let place = tokens::span(column.name.span);
+            match self.likes.iter().find(|(like, _)| *like == place) {
+                Some((_, like)) => created.likes.push(Like { at: created.columns.len(), ..like.clone() }),
+                None => created.columns.push(self.column(column)?),
+            }
+        }
+        if let (Some(_), Some(like)) = (&created.as_query, created.likes.first()) {
+            return Err(QueryError::syntax("CREATE TABLE AS has the columns of its query", like.table.name.span));
         }
         for constraint in constraints {
             created.constraints.push(self.constraint(constraint)?);

@@ -11,6 +11,7 @@ mod dialect;
 mod dml;
 mod expr;
 mod grouping;
+mod like;
 mod long;
 mod merge;
 mod query;
@@ -89,6 +90,14 @@ fn statement_of(
     let tokens = match &without {
         Some((overridings, rest)) => {
             converter.overridings.clone_from(overridings);
+            rest
+        }
+        None => tokens,
+    };
+    let without = like::taken_out(dialect, tokens, text)?;
+    let tokens = match &without {
+        Some((likes, rest)) => {
+            converter.likes.clone_from(likes);
             rest
         }
         None => tokens,
@@ -258,13 +267,15 @@ pub(super) struct Converter {
     deepest: usize,
     /// What INSERTs say of identity columns: sqlparser's tree has no place for it.
     overridings: tokens::Overridings,
+    /// Columns that stand for those of another table.
+    likes: like::Likes,
     /// How many common tables are around what is being converted.
     within: usize,
 }
 
 impl Converter {
     fn new() -> Self {
-        Converter { parameters: 0, depth: 0, deepest: 0, overridings: Vec::new(), within: 0 }
+        Converter { parameters: 0, depth: 0, deepest: 0, overridings: Vec::new(), likes: Vec::new(), within: 0 }
     }
 
     /// Runs `inside` one level deeper, or refuses to.

@@ -496,7 +496,6 @@ fn what_is_not_done_is_an_error() {
         "CREATE SCHEMA s",
         "CREATE SEQUENCE s",
         "CREATE TEMP TABLE t (a int)",
-        "CREATE TABLE t (LIKE u)",
         "CREATE TABLE t (a int) INHERITS (u)",
         "CREATE TABLE t (a int) PARTITION BY RANGE (a)",
         "CREATE UNLOGGED TABLE t (a int)",

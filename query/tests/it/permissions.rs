@@ -179,6 +179,7 @@ fn what_a_definition_reads_is_asked_for() {
         of(&[(GetRevision, "ledger"), (CreateTable, "new")])
     );
     assert_eq!(sql("CREATE TABLE c (n int DEFAULT 1 CHECK (n > 0))"), of(&[(CreateTable, "new")]));
+    assert_eq!(sql("CREATE TABLE c (LIKE secret)"), of(&[(CreateTable, "new"), (Select, "secret")]));
     assert_eq!(sql("ALTER TABLE mine ADD COLUMN m int DEFAULT 2"), of(&[(AlterTable, "mine")]));
     // Whether it holds of the rows tells what is in them.
     assert_eq!(sql("ALTER TABLE mine ADD CHECK (n > 0)"), of(&[(AlterTable, "mine"), (Select, "mine")]));

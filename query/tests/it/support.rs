@@ -168,6 +168,7 @@ pub fn create_table(table: &str, columns: &[(&str, &str, &str)]) -> Statement {
         name: table_name(table),
         if_not_exists: false,
         columns: columns.iter().map(column).collect(),
+        likes: Vec::new(),
         constraints: Vec::new(),
         options: Vec::new(),
         as_query: None,

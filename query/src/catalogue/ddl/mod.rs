@@ -7,6 +7,7 @@
 mod alter;
 mod comment;
 mod evaluate;
+mod like;
 mod retype;
 mod table;
 

@@ -7,9 +7,10 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
 use super::{
-    COLUMNS_MAX, DdlOutcome, NewIndex, Table, TableStatus, add_index, check_name, existing_table, put_table, table_name,
+    COLUMNS_MAX, DdlOutcome, NewIndex, Table, TableStatus, add_index, check_name, existing_table, like, put_table,
+    table_name,
 };
-use crate::ast::{ColumnDefinition, CreateTable, Expr, Name, TableConstraint, TableName, TypeName};
+use crate::ast::{ColumnDefinition, CreateTable, Expr, Name, Span, TableConstraint, TableName, TypeName};
 use crate::catalogue::{Check, Column, PathStep};
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::{Dialect, SessionInfo};
@@ -35,14 +36,7 @@ pub(super) fn create(
     if let Some(query) = &create.as_query {
         return Ok(DdlOutcome { notice, ..super::evaluate::create_as(tx, create, query, salted, info)? });
     }
-    let mut columns: Vec<Column> = Vec::with_capacity(create.columns.len());
-    for definition in &create.columns {
-        if columns.iter().any(|c| c.name == definition.name.text) {
-            let message = format!("column \"{}\" specified more than once", definition.name.text);
-            return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(definition.name.span));
-        }
-        columns.push(column_of(definition)?);
-    }
+    let columns = columns(tx, create, info)?;
     let id = create_table(tx, name.clone(), columns, salted)?;
     for definition in &create.columns {
         add_column_constraints(tx, id, definition, info)?;
@@ -50,8 +44,34 @@ pub(super) fn create(
     for constraint in &create.constraints {
         add_constraint(tx, id, constraint, info)?;
     }
+    for like in &create.likes {
+        like::add_the_rest(tx, id, like, info)?;
+    }
     super::evaluate::must_take_rows(tx, id, info)?;
     Ok(DdlOutcome { notice, ..DdlOutcome::done("CREATE TABLE", id) })
+}
+
+/// The columns that are declared, and those of other tables between them.
+fn columns(tx: &mut Transaction, create: &CreateTable, info: &SessionInfo) -> Result<Vec<Column>> {
+    let mut columns: Vec<Column> = Vec::with_capacity(create.columns.len());
+    let mut push = |column: Column, span: Span| {
+        if columns.iter().any(|other| other.name == column.name) {
+            let message = format!("column \"{}\" specified more than once", column.name);
+            return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(span));
+        }
+        columns.push(column);
+        Ok(())
+    };
+    for at in 0..=create.columns.len() {
+        for like in create.likes.iter().filter(|like| like.at == at) {
+            let span = like.table.name.span;
+            like::columns(tx, like, info)?.into_iter().try_for_each(|column| push(column, span))?;
+        }
+        if let Some(definition) = create.columns.get(at) {
+            push(column_of(definition)?, definition.name.span)?;
+        }
+    }
+    Ok(columns)
 }
 
 /// Makes a table with these columns (none: schemaless). The name must be free.
@@ -259,7 +279,7 @@ fn only_column<'t>(table: &'t Table, check: &str) -> Option<&'t str> {
     named.next().filter(|_| named.next().is_none()).map(|column| &*column.name)
 }
 
-fn add_check(
+pub(super) fn add_check(
     tx: &mut Transaction,
     id: Id,
     name: Option<&Name>,
