@@ -268,6 +268,8 @@ pub struct Query {
     pub body: SetExpr,
     pub order_by: Vec<OrderBy>,
     pub limit: Option<Expr>,
+    /// Rows that stand with the last one of LIMIT in ORDER BY come as well: `FETCH FIRST … WITH TIES`.
+    pub ties: bool,
     pub offset: Option<Expr>,
     pub span: Span,
 }

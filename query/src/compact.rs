@@ -301,6 +301,7 @@ pub(crate) fn query(q: &Query) -> String {
     out.push_str(&body(&q.body));
     out.push_str(&group("order", &q.order_by, order));
     out.push_str(&optional("limit", q.limit.as_ref()));
+    out.push_str(&flag(q.ties, "with-ties"));
     out.push_str(&optional("offset", q.offset.as_ref()));
     out
 }

@@ -166,6 +166,9 @@ pub(crate) enum CteRows {
 pub(crate) struct QueryPlan {
     pub body: QueryBody,
     pub limit: Option<Ex>,
+    /// WITH TIES: by these columns the rows behind the last one are compared with it. Behind the `arity` columns of a row
+    /// the body's rows have those that are only compared.
+    pub ties: Option<Vec<SortKey>>,
     pub offset: Option<Ex>,
     /// Columns of a row.
     pub arity: usize,

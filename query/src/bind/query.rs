@@ -95,7 +95,9 @@ impl Binder<'_> {
         if let Some(level) = self.levels.pop() {
             merge_outer(&mut outer, level.outer);
         }
-        let plan = QueryPlan { body, limit: bounds.0?, offset: bounds.1?, arity: columns.len(), outer };
+        let (mut body, arity) = (body, columns.len());
+        let ties = query.ties.then(|| tie_keys(&mut body));
+        let plan = QueryPlan { body, limit: bounds.0?, ties, offset: bounds.1?, arity, outer };
         Ok((plan, columns))
     }
 
@@ -366,7 +368,26 @@ pub(super) fn is_value_query(query: &Query) -> bool {
 }
 
 pub(super) fn plain(body: QueryBody, arity: usize, outer: Vec<At>) -> QueryPlan {
-    QueryPlan { body, limit: None, offset: None, arity, outer }
+    QueryPlan { body, limit: None, ties: None, offset: None, arity, outer }
+}
+
+/// What a body is sorted by, as columns of its rows; those of a SELECT get columns for what is in none.
+fn tie_keys(body: &mut QueryBody) -> Vec<SortKey> {
+    let select = match body {
+        QueryBody::Select(select) => select,
+        QueryBody::Set { order, .. } | QueryBody::Values { order, .. } | QueryBody::Nested { order, .. } => {
+            return order.clone();
+        }
+    };
+    let (order, output) = (&select.order, &mut select.output);
+    let column = |key: &SortKey| match &key.expr {
+        SortExpr::Output(_) => key.clone(),
+        SortExpr::Expr(e) => {
+            output.push(e.clone());
+            SortKey { expr: SortExpr::Output(output.len() - 1), ..key.clone() }
+        }
+    };
+    order.iter().map(column).collect()
 }
 
 pub(super) fn empty_select() -> SelectPlan {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Binder;
 use super::from::Tree;
-use super::plan::{Comparison, Ex, Node, QueryBody, QueryPlan, SelectPlan, Source, SourceNode};
+use super::plan::{Comparison, Ex, Node, QueryBody, QueryPlan, SelectPlan, SortExpr, Source, SourceNode};
 use super::query::{empty_select, plain};
 use super::types::Typed;
 use crate::ast::{Expr, Span};
@@ -170,9 +170,18 @@ pub(super) fn mark_presence(tree: &mut Tree, presences: &[u32]) {
 }
 
 fn add_true(query: &mut QueryPlan) {
+    let at = query.arity;
     query.arity += 1;
+    // Columns of a SELECT that are only compared stand behind the row's.
+    for key in query.ties.iter_mut().flatten() {
+        if let SortExpr::Output(column) = &mut key.expr
+            && *column >= at
+        {
+            *column += 1;
+        }
+    }
     match &mut query.body {
-        QueryBody::Select(select) => select.output.push(Ex::TRUE),
+        QueryBody::Select(select) => select.output.insert(at.min(select.output.len()), Ex::TRUE),
         QueryBody::Values { rows, .. } => rows.iter_mut().for_each(|row| row.push(Ex::TRUE)),
         QueryBody::Nested { query, .. } => add_true(query),
         QueryBody::Set { left, right, left_casts, right_casts, .. } => {

@@ -63,24 +63,62 @@ impl Run<'_> {
         let env = Env { row: &[], outer };
         let limit = self.row_count(query.limit.as_ref(), &env, "LIMIT", SqlState::INVALID_ROW_COUNT_IN_LIMIT)?;
         let offset = self.row_count(query.offset.as_ref(), &env, "OFFSET", SqlState::INVALID_ROW_COUNT_IN_OFFSET)?;
+        if limit == Some(0) || most == Some(0) {
+            return Ok(());
+        }
+        if let (Some(ties), Some(limit)) = (&query.ties, limit) {
+            return self.query_with_ties((query, ties.as_slice()), outer, (limit, offset.unwrap_or(0), most), sink);
+        }
+        let mut skip = offset.unwrap_or(0);
         let limit = match (limit, most) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        if limit == Some(0) {
-            return Ok(());
-        }
-        let mut skip = offset.unwrap_or(0);
         let needed = limit.map(|l| l.saturating_add(skip));
         let mut left = limit.unwrap_or(usize::MAX);
-        self.body(&query.body, outer, needed, &mut |row| {
+        self.body(&query.body, outer, needed, &mut |mut row| {
             if skip > 0 {
                 skip -= 1;
                 return Ok(Flow::More);
             }
             left -= 1;
+            if query.ties.is_some() {
+                row.truncate(query.arity);
+            }
             let flow = sink(row)?;
             Ok(if left == 0 { Flow::Stop } else { flow })
+        })
+    }
+
+    /// As many rows as LIMIT says, and those behind them that are sorted like the last one.
+    fn query_with_ties(
+        &self,
+        (query, ties): (&QueryPlan, &[SortKey]),
+        outer: Option<&Env<'_>>,
+        (limit, offset, most): (usize, usize, Option<usize>),
+        sink: RowSink<'_>,
+    ) -> Result<()> {
+        let (mut skip, mut left, mut wanted) = (offset, limit, most.unwrap_or(usize::MAX));
+        let mut last: Vec<Datum> = Vec::new();
+        self.body(&query.body, outer, None, &mut |mut row| {
+            if skip > 0 {
+                skip -= 1;
+                return Ok(Flow::More);
+            }
+            if left <= 1 {
+                let computed = ties.iter().any(|key| matches!(key.expr, SortExpr::Expr(_)));
+                let slots: Tuple = row.iter().filter(|_| computed).cloned().map(Slot::from).collect();
+                let keys = self.sort_keys(ties, &row, &Env { row: &slots, outer })?;
+                if left == 0 && self.compare_keys(ties, &last, &keys).is_ne() {
+                    return Ok(Flow::Stop);
+                }
+                last = keys;
+            }
+            left = left.saturating_sub(1);
+            wanted -= 1;
+            row.truncate(query.arity);
+            let flow = sink(row)?;
+            Ok(if wanted == 0 { Flow::Stop } else { flow })
         })
     }
 

@@ -45,7 +45,7 @@ impl Parser<'_> {
                     break;
                 }
             }
-            Ok(Query { with, recursive, body, order_by, limit, offset, span: start.to(p.before()) })
+            Ok(Query { with, recursive, body, order_by, limit, ties: false, offset, span: start.to(p.before()) })
         })
     }
 

@@ -316,6 +316,7 @@ fn query_of(body: SetExpr) -> Query {
         body,
         order_by: Vec::new(),
         limit: None,
+        ties: false,
         offset: None,
         span: Span::default(),
     }

@@ -337,6 +337,7 @@ fn arguments_query(arguments: &[Expr], types: &[SqlType]) -> Query {
         body: SetExpr::Values { rows: vec![row], span: Span::default() },
         order_by: Vec::new(),
         limit: None,
+        ties: false,
         offset: None,
         span: Span::default(),
     }

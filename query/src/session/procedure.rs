@@ -114,6 +114,7 @@ fn select(dialect: Dialect, argument: &Expr) -> Statement {
         })),
         order_by: Vec::new(),
         limit: None,
+        ties: false,
         offset: None,
         span: argument.span,
     }))

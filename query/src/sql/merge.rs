@@ -107,7 +107,16 @@ impl Converter {
 fn one_row(values: Vec<crate::ast::Expr>, span: Span) -> Query {
     let span = values.iter().fold(Span::default(), |all, value| all.to(value.span)).to(span);
     let body = SetExpr::Values { rows: vec![values], span };
-    Query { with: Vec::new(), recursive: false, body, order_by: Vec::new(), limit: None, offset: None, span }
+    Query {
+        with: Vec::new(),
+        recursive: false,
+        body,
+        order_by: Vec::new(),
+        limit: None,
+        ties: false,
+        offset: None,
+        span,
+    }
 }
 
 fn parts(parser: &mut Parser) -> Result<Parts, ParserError> {

@@ -66,6 +66,7 @@ impl Converter {
             } = query;
             let start = with.as_ref().map_or(Span::default(), |w| tokens::span(w.with_token.0.span));
             // What a transaction has read is validated when it commits, locked or not, and nobody waits.
+            let skips_locked = locks.iter().any(|lock| lock.nonblock == Some(sql::NonBlock::SkipLocked));
             let lockable = if locks.is_empty() { Ok(()) } else { locked_rows(&body) };
             let (with, recursive) = c.with(with, whole)?;
             let (body, span) = c.set_expr(*body)?;
@@ -75,14 +76,21 @@ impl Converter {
             refuse(settings.is_some() || format_clause.is_some(), "SETTINGS and FORMAT", span)?;
             refuse(!pipe_operators.is_empty(), "the pipe syntax", span)?;
             let order_by = c.order_by(order_by, span)?;
-            let (mut limit, offset) = c.limit(limit_clause, span)?;
+            let (mut limit, mut ties, offset) = c.limit(limit_clause, span)?;
             if let Some(sql::Fetch { with_ties, percent, quantity }) = fetch {
-                refuse(with_ties, "FETCH … WITH TIES", span)?;
                 refuse(percent, "FETCH … PERCENT", span)?;
                 let one = sql::Expr::Value(sql::Value::Number("1".into(), false).into());
-                limit = Some(c.expr(quantity.unwrap_or(one))?);
+                (limit, ties) = (Some(c.expr(quantity.unwrap_or(one))?), with_ties);
             }
-            Ok(Query { with, recursive, body, order_by, limit, offset, span })
+            if ties && order_by.is_empty() {
+                let message = "WITH TIES cannot be specified without ORDER BY clause";
+                return Err(QueryError::syntax(message, span));
+            }
+            if ties && skips_locked {
+                let message = "SKIP LOCKED and WITH TIES options cannot be used together";
+                return Err(QueryError::syntax(message, span));
+            }
+            Ok(Query { with, recursive, body, order_by, limit, ties, offset, span })
         })
     }
 
@@ -126,18 +134,28 @@ impl Converter {
         }
     }
 
+    /// How many rows, whether with those that stand with the last of them, and how many not.
     fn limit(
         &mut self,
         clause: Option<sql::LimitClause>,
         span: Span,
-    ) -> Result<(Option<crate::ast::Expr>, Option<crate::ast::Expr>)> {
+    ) -> Result<(Option<crate::ast::Expr>, bool, Option<crate::ast::Expr>)> {
         match clause {
-            None => Ok((None, None)),
+            None => Ok((None, false, None)),
             Some(sql::LimitClause::LimitOffset { limit, offset, limit_by }) => {
                 refuse(!limit_by.is_empty(), "LIMIT … BY", span)?;
+                let (limit, ties) = match limit.map(tokens::without_ties) {
+                    Some((limit, ties)) => (Some(self.expr(limit)?), ties),
+                    None => (None, false),
+                };
+                let is_null = |e: &crate::ast::Expr| matches!(&e.kind, ExprKind::Literal(v) if v.is_null());
+                if ties && limit.as_ref().is_some_and(is_null) {
+                    let message = "row count cannot be null in FETCH FIRST ... WITH TIES clause";
+                    return Err(QueryError::new(SqlState::INVALID_ROW_COUNT_IN_LIMIT, message).at(span));
+                }
                 // `LIMIT NULL` and `LIMIT ALL` are no limit.
-                let limit = self.optional(limit)?.filter(|e| !matches!(&e.kind, ExprKind::Literal(v) if v.is_null()));
-                Ok((limit, offset.map(|o| self.expr(o.value)).transpose()?))
+                let limit = limit.filter(|e| !is_null(e));
+                Ok((limit, ties, offset.map(|o| self.expr(o.value)).transpose()?))
             }
             Some(sql::LimitClause::OffsetCommaLimit { .. }) => {
                 Err(QueryError::unsupported("LIMIT offset, count").at(span).hint("write LIMIT count OFFSET offset"))

@@ -199,6 +199,14 @@ fn trees_of_queries() {
         ("SELECT a FROM t FETCH FIRST 5 ROWS ONLY", "(select a (from t)) (limit 5)"),
         ("SELECT a FROM t OFFSET 3 ROWS FETCH NEXT ROW ONLY", "(select a (from t)) (limit 1) (offset 3)"),
         (
+            "SELECT a FROM t ORDER BY a FETCH FIRST 5 ROWS WITH TIES",
+            "(select a (from t)) (order a) (limit 5) with-ties",
+        ),
+        (
+            "SELECT a FROM t ORDER BY a FETCH NEXT ($1 + 1) ROW WITH TIES",
+            "(select a (from t)) (order a) (limit (+ ?0 1)) with-ties",
+        ),
+        (
             "SELECT state, count(*), sum(p) FROM cur GROUP BY state HAVING count(*) > 1",
             "(select state (count *) (sum p) (from cur) (group state) (having (> (count *) 1)))",
         ),
@@ -489,7 +497,6 @@ fn what_is_not_done_is_an_error() {
         "SELECT X'1F'",
         "SELECT a COLLATE \"de_DE\" FROM t",
         "SELECT first_value(a) IGNORE NULLS OVER () FROM t",
-        "SELECT * FROM t FETCH FIRST 5 ROWS WITH TIES",
         "SELECT * FROM (WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x) y",
         "CREATE VIEW v AS SELECT 1",
         "CREATE MATERIALIZED VIEW v AS SELECT 1",

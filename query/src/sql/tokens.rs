@@ -1,6 +1,7 @@
 //! From a text to the tokens of each statement: positions as byte offsets, `AS OF` in the form sqlparser reads, and
 //! bounds on what would make a tree too deep to be dropped.
 
+use sqlparser::ast as sql;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
@@ -207,6 +208,19 @@ fn only(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     if reads && is_word(word, "ONLY") && matches!(table.token, Token::Word(_)) {
         tokens.remove(at + 1);
     }
+    match table.token {
+        Token::Word(_) => drop(tokens.remove(at + 1)),
+        Token::LParen => {
+            let names = |token: &&TokenWithSpan| matches!(token.token, Token::Word(_) | Token::Period);
+            let end = at + 3 + tokens.iter().skip(at + 3).take_while(names).count();
+            if end > at + 3 && tokens.get(end).is_some_and(|token| token.token == Token::RParen) {
+                tokens.remove(end);
+                tokens.drain(at + 1..at + 3);
+            }
+        }
+        _ => {}
+    }
+    true
 }
 
 /// `FETCH FIRST (expression) ROWS ONLY`, of which sqlparser reads numbers only, is `LIMIT (expression)`. Whether there is one.
@@ -226,13 +240,26 @@ fn computed_fetch(tokens: &mut Vec<TokenWithSpan>, at: usize) -> bool {
         depth == 0
     });
     let Some(end) = end else { return true };
-    if let Some([rows, only, ..]) = rest.get(end + 1..)
-        && (is_word(rows, "ROWS") || is_word(rows, "ROW"))
-        && is_word(only, "ONLY")
-    {
+    let Some([rows, words @ ..]) = rest.get(end + 1..) else { return true };
+    let only = words.first().is_some_and(|only| is_word(only, "ONLY"));
+    let ties = matches!(words, [with, ties, ..] if is_word(with, "WITH") && is_word(ties, "TIES"));
+    if (is_word(rows, "ROWS") || is_word(rows, "ROW")) && (only || ties) {
         let end = at + 2 + end;
-        tokens.drain(end + 1..end + 3);
-        tokens.remove(at + 1);
+        let last = tokens.drain(end + 1..end + if only { 3 } else { 4 }).next_back();
+        // The statement may end with the words that are gone, and the place of its last token tells where.
+        if let (Some(close), Some(last)) = (tokens.get_mut(end), last) {
+            close.span.end = last.span.end;
+        }
+        if only {
+            tokens.remove(at + 1);
+        } else if let Some(first) = tokens.get_mut(at + 1) {
+            first.token = Token::make_word(TIES, None);
+            // The expression keeps its parentheses inside those of the call: it may be a subquery.
+            let span = first.span;
+            let close = tokens.get(end).map_or(span, |close| close.span);
+            tokens.insert(end + 1, TokenWithSpan { token: Token::RParen, span: close });
+            tokens.insert(at + 2, TokenWithSpan { token: Token::LParen, span });
+        }
         if let Some(fetch) = tokens.get_mut(at) {
             fetch.token = Token::make_keyword("LIMIT");
         }
@@ -293,13 +320,25 @@ fn symmetric(tokens: &mut Vec<TokenWithSpan>, at: usize) -> bool {
 }
 
 /// Whether [`symmetric`] has put its call around this.
-pub(super) fn is_symmetric(low: &sqlparser::ast::Expr) -> bool {
-    use sqlparser::ast::{Expr, ObjectNamePart};
-    match low {
-        Expr::Function(call) => match call.name.0.as_slice() {
-            [ObjectNamePart::Identifier(name)] => name.value == SYMMETRIC && name.quote_style.is_none(),
-            _ => false,
-        },
+pub(super) fn is_symmetric(low: &sql::Expr) -> bool {
+    matches!(low, sql::Expr::Function(call) if is_call_of(call, SYMMETRIC))
+}
+
+/// What LIMIT has, without the call that [`computed_fetch`] has put around it, and whether there was one.
+pub(super) fn without_ties(limit: sql::Expr) -> (sql::Expr, bool) {
+    if let sql::Expr::Function(call) = &limit
+        && is_call_of(call, TIES)
+        && let sql::FunctionArguments::List(list) = &call.args
+        && let [sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(inner))] = list.args.as_slice()
+    {
+        return (inner.clone(), true);
+    }
+    (limit, false)
+}
+
+fn is_call_of(call: &sql::Function, function: &str) -> bool {
+    match call.name.0.as_slice() {
+        [sql::ObjectNamePart::Identifier(name)] => name.value == function && name.quote_style.is_none(),
         _ => false,
     }
 }

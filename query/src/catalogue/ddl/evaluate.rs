@@ -201,6 +201,7 @@ fn select(expr: Expr, from: Vec<From>, filter: Option<Expr>) -> Query {
         body: SetExpr::Select(Box::new(select)),
         order_by: Vec::new(),
         limit: None,
+        ties: false,
         offset: None,
         span,
     }
