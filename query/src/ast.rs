@@ -740,8 +740,13 @@ pub struct Copy {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum CopyTarget {
-    Table { table: TableName, columns: Vec<Name> },
+    Table {
+        table: TableName,
+        columns: Vec<Name>,
+    },
     Query(Box<Query>),
+    /// A change with RETURNING, or a query with changes in its WITH.
+    Change(Box<Statement>),
 }
 
 #[derive(Debug, Clone, PartialEq)]

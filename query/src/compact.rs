@@ -264,6 +264,7 @@ fn copy(c: &Copy) -> String {
     let target = match &c.target {
         CopyTarget::Table { table: t, columns } => format!("{}{}", table(t), group("columns", columns, name)),
         CopyTarget::Query(q) => query(q),
+        CopyTarget::Change(change) => statement(change),
     };
     let place = match &c.place {
         CopyPlace::Standard => "std".into(),

@@ -54,3 +54,21 @@ insert into h values (1, 2) returning *;
 create table public.i (like public.base including storage including compression including statistics including generated);
 select count(*) from i;
 drop table a, b, c, d, e, f, g, h, i, base;
+create table parts (id int primary key, n int);
+insert into parts values (1, 10), (2, 20), (3, 30), (4, 40);
+-- differs: the tag counts no rows
+create table moved as with gone as (delete from parts where id = 1 returning *) select * from gone;
+select * from moved;
+-- differs: the tag counts no rows
+create table moved2 as (with gone as (delete from parts where id = 2 returning id, n) select n as a, id as b from gone);
+select * from moved2;
+select count(*) from parts;
+(with gone as (delete from parts where id = 3 returning *) select * from gone);
+((with u as (update parts set n = 41 where id = 4 returning n) select n from u)) order by 1;
+(with u as (update parts set n = 42 where id = 4 returning n) select n from u) union select 1;
+select 1 union (with u as (update parts set n = 42 where id = 4 returning n) select n from u);
+select * from parts;
+copy (delete from parts) to stdout;
+copy (select 1) from stdin;
+copy (delete from parts returning *) from stdin;
+drop table parts, moved, moved2;

@@ -101,6 +101,7 @@ impl Session {
                 _ => (&table.name, Scope::Current),
             },
             CopyTarget::Query(query) => whole_table(query).ok_or_else(|| refused().at(query.span))?,
+            CopyTarget::Change(_) => return Err(refused()),
         };
         let catalogue = self.database.catalogue();
         let found = catalogue.table(&name.text).or_else(|| catalogue.table(&name.written));

@@ -19,6 +19,7 @@ use crate::exec::{self, Row};
 use crate::permission::Action;
 use crate::transaction::Transaction;
 use crate::types::SqlType;
+use crate::{Noted, Parsed};
 
 /// Rows collected before they are inserted.
 const BATCH_ROWS: usize = 4_096;
@@ -65,6 +66,9 @@ impl Session {
                 .hint("Use COPY … FROM STDIN or TO STDOUT, or \\copy in psql."));
         }
         let layout = Layout::of(copy)?;
+        if let CopyTarget::Change(change) = &copy.target {
+            return self.copy_change(change, job, layout, alone).await;
+        }
         let alone = alone && matches!(self.work, Work::Idle);
         self.join();
         if copy.from {
@@ -72,6 +76,7 @@ impl Session {
             return started.map(|copy| Response::CopyIn(Box::new(copy)));
         }
         let query = match &copy.target {
+            CopyTarget::Change(_) => return Err(QueryError::internal("a change is no query")),
             CopyTarget::Query(query) => (**query).clone(),
             CopyTarget::Table { table, columns } => select_of(table, columns),
         };
@@ -89,6 +94,25 @@ impl Session {
         match answer? {
             Response::Rows { columns, rows } => Ok(Response::CopyOut(CopyOut { columns, rows, layout })),
             _ => Err(QueryError::internal("a query answered without rows")),
+        }
+    }
+
+    /// Rows of RETURNING, or of a query that changes documents in its WITH. They go out when it has committed, if it is a
+    /// transaction of its own.
+    async fn copy_change(
+        &mut self,
+        change: &Statement,
+        job: Job<'_>,
+        layout: Layout,
+        alone: bool,
+    ) -> Result<Response, QueryError> {
+        let parsed = Parsed { statement: change.clone(), noted: Noted::default(), ..*job.parsed };
+        // What the client was told of a COPY are no columns.
+        let job = Job { parsed: &parsed, told: None, ..job };
+        match self.run_documents(job, alone).await? {
+            Response::Rows { columns, rows } => Ok(Response::CopyOut(CopyOut { columns, rows, layout })),
+            // A repetition under a token has none to show.
+            other => Ok(other),
         }
     }
 

@@ -46,7 +46,7 @@ impl Converter {
             likes: Vec::new(),
             constraints: Vec::new(),
             options,
-            as_query: query.map(|q| self.query(*q).map(Box::new)).transpose()?,
+            as_query: query.map(|q| self.whole_query(*q).map(Box::new)).transpose()?,
         };
         for column in columns {
             let place = tokens::span(column.name.span);

@@ -68,8 +68,20 @@ impl Converter {
             // What a transaction has read is validated when it commits, locked or not, and nobody waits.
             let skips_locked = locks.iter().any(|lock| lock.nonblock == Some(sql::NonBlock::SkipLocked));
             let lockable = if locks.is_empty() { Ok(()) } else { locked_rows(&body) };
-            let (with, recursive) = c.with(with, whole)?;
-            let (body, span) = c.set_expr(*body)?;
+            let wrapped = whole && with.is_none();
+            let (mut with, mut recursive) = c.with(with, whole)?;
+            let (body, span) = match *body {
+                // Parentheses around a whole statement are none: its WITH is the statement's.
+                sql::SetExpr::Query(inner) if wrapped => {
+                    let mut inner = c.whole_query(*inner)?;
+                    if inner.changes_documents() {
+                        (with, recursive) = (mem::take(&mut inner.with), inner.recursive);
+                    }
+                    let span = inner.span;
+                    (SetExpr::Query(Box::new(inner)), span)
+                }
+                body => c.set_expr(body)?,
+            };
             lockable.map_err(|error| error.at(span))?;
             let span = start.to(span);
             refuse(for_clause.is_some(), "FOR XML, FOR JSON and FOR BROWSE", span)?;

@@ -206,6 +206,7 @@ fn trees_of_queries() {
             "SELECT a FROM t ORDER BY a FETCH NEXT ($1 + 1) ROW WITH TIES",
             "(select a (from t)) (order a) (limit (+ ?0 1)) with-ties",
         ),
+        ("SELECT a FROM ONLY (t) AS x, ONLY u, ONLY (s.v)", "(select a (from (t as x) u s.v))"),
         (
             "SELECT state, count(*), sum(p) FROM cur GROUP BY state HAVING count(*) > 1",
             "(select state (count *) (sum p) (from cur) (group state) (having (> (count *) 1)))",
@@ -309,6 +310,7 @@ fn trees_of_changes() {
         ),
         ("DELETE FROM t", "(delete t)"),
         ("DELETE FROM ONLY t", "(delete t)"),
+        ("DELETE FROM ONLY (t)", "(delete t)"),
         (
             "MERGE INTO t x USING u ON x.a = u.a WHEN MATCHED AND u.b THEN UPDATE SET c = u.c WHEN MATCHED THEN DELETE \
              WHEN NOT MATCHED THEN INSERT (a) OVERRIDING SYSTEM VALUE VALUES (u.a) WHEN NOT MATCHED THEN DO NOTHING",
@@ -325,9 +327,6 @@ fn trees_of_changes() {
             "(delete (t as x) u (where (= x.a u.a)) (returning *))",
         ),
     ] {
-        if text.contains("ONLY") {
-            continue;
-        }
         assert_eq!(tree(text), expected, "{text}");
     }
 }

@@ -124,8 +124,7 @@ fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
             }
         }
         trim_of_blanks(tokens, at);
-        only(tokens, at);
-        let looked = symmetric(tokens, at) || computed_fetch(tokens, at);
+        let looked = only(tokens, at) || symmetric(tokens, at) || computed_fetch(tokens, at);
         // Each moves all that stands behind it, or looks at it.
         if looked || tokens.len() != before {
             rewritten += 1;
@@ -201,12 +200,19 @@ fn overriding_behind(tokens: &[TokenWithSpan], begins: usize, text: &str) -> Res
     Ok(Some((overriding, at)))
 }
 
-/// `FROM ONLY t`: no table has others that inherit from it.
-fn only(tokens: &mut Vec<TokenWithSpan>, at: usize) {
-    let Some([before, word, table, ..]) = tokens.get(at..) else { return };
-    let reads = ["FROM", "JOIN", "USING", "TABLE", "UPDATE"].iter().any(|word| is_word(before, word));
-    if reads && is_word(word, "ONLY") && matches!(table.token, Token::Word(_)) {
-        tokens.remove(at + 1);
+/// `FROM ONLY t` and `FROM ONLY (t)`: no table has others that inherit from it. Whether there is one.
+fn only(tokens: &mut Vec<TokenWithSpan>, at: usize) -> bool {
+    let Some([before, word, table, ..]) = tokens.get(at..) else { return false };
+    if !is_word(word, "ONLY") {
+        return false;
+    }
+    let words = ["FROM", "JOIN", "USING", "TABLE", "UPDATE", "TRUNCATE", "LOCK"];
+    let merges = |at: usize| tokens.get(at).is_some_and(|word| is_word(word, "MERGE"));
+    let reads = words.iter().any(|word| is_word(before, word))
+        || is_word(before, "INTO") && at.checked_sub(1).is_some_and(merges)
+        || before.token == Token::Comma && is_among_tables(tokens.get(..at).unwrap_or_default());
+    if !reads {
+        return true;
     }
     match table.token {
         Token::Word(_) => drop(tokens.remove(at + 1)),
@@ -223,7 +229,39 @@ fn only(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     true
 }
 
-/// `FETCH FIRST (expression) ROWS ONLY`, of which sqlparser reads numbers only, is `LIMIT (expression)`. Whether there is one.
+/// Whether the comma behind these tokens separates tables: of the words that begin a clause the last one is such a one.
+fn is_among_tables(tokens: &[TokenWithSpan]) -> bool {
+    const OTHERS: [&str; 11] =
+        ["SELECT", "WHERE", "GROUP", "ORDER", "HAVING", "SET", "VALUES", "RETURNING", "WINDOW", "LIMIT", "OFFSET"];
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate().rev() {
+        match token.token {
+            Token::RParen => depth += 1,
+            Token::LParen if depth == 0 => return false,
+            Token::LParen => depth -= 1,
+            _ if depth > 0 => {}
+            _ if is_word(token, "FROM") => {
+                // IS DISTINCT FROM is an operator.
+                let distinct = at.checked_sub(1).and_then(|at| tokens.get(at)).is_some_and(|t| is_word(t, "DISTINCT"));
+                if !distinct {
+                    return true;
+                }
+            }
+            _ if is_word(token, "USING") => return true,
+            // LOCK TABLE a, ONLY b
+            _ if at <= 1 && ["TABLE", "TRUNCATE", "LOCK"].iter().any(|word| is_word(token, word)) => return true,
+            _ if OTHERS.iter().any(|word| is_word(token, word)) => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// What stands around the expression of `FETCH FIRST (expression) ROWS WITH TIES`.
+const TIES: &str = "ledgerstone_with_ties";
+
+/// `FETCH FIRST (expression) ROWS ONLY`, of which sqlparser reads numbers only, is `LIMIT (expression)`, with a call around it
+/// if it is WITH TIES. Whether there is one.
 fn computed_fetch(tokens: &mut Vec<TokenWithSpan>, at: usize) -> bool {
     let Some([fetch, first, rest @ ..]) = tokens.get(at..) else { return false };
     let begins = is_word(fetch, "FETCH") && (is_word(first, "FIRST") || is_word(first, "NEXT"));

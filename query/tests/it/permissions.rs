@@ -127,6 +127,7 @@ fn every_use_of_a_table_asks_for_its_permission() {
     assert_eq!(sql("COMMENT ON TABLE t IS 'x'"), of(&[(AlterTable, "t")]));
     assert_eq!(sql("COMMENT ON INDEX t_a_idx IS 'x'"), of(&[(AlterTable, "t")]));
     assert_eq!(sql("COMMENT ON DATABASE main IS 'x'"), of(&[(UpdateLedger, "ledger")]));
+    assert_eq!(sql("COPY (DELETE FROM t RETURNING a) TO STDOUT"), of(&[(Delete, "t"), (Select, "t")]));
     assert_eq!(sql("SELECT 1"), []);
 }
 
@@ -180,6 +181,10 @@ fn what_a_definition_reads_is_asked_for() {
     );
     assert_eq!(sql("CREATE TABLE c (n int DEFAULT 1 CHECK (n > 0))"), of(&[(CreateTable, "new")]));
     assert_eq!(sql("CREATE TABLE c (LIKE secret)"), of(&[(CreateTable, "new"), (Select, "secret")]));
+    assert_eq!(
+        sql("CREATE TABLE c AS WITH d AS (DELETE FROM secret RETURNING *) SELECT * FROM d"),
+        of(&[(CreateTable, "new"), (Delete, "secret"), (Select, "secret")])
+    );
     assert_eq!(sql("ALTER TABLE mine ADD COLUMN m int DEFAULT 2"), of(&[(AlterTable, "mine")]));
     // Whether it holds of the rows tells what is in them.
     assert_eq!(sql("ALTER TABLE mine ADD CHECK (n > 0)"), of(&[(AlterTable, "mine"), (Select, "mine")]));

@@ -1,9 +1,9 @@
 //! INSERT, UPDATE and DELETE inside WITH: what their parts see, what is done twice and what is not, and what the journal keeps.
 //! tests/corpus/changes.sql holds them beside PostgreSQL.
 
-use ledgerstone_query::session::{Dialect, Session};
+use ledgerstone_query::session::{Dialect, Response, Session};
 
-use crate::support::{Memory, say, says, told};
+use crate::support::{Memory, block_on, say, says, told};
 
 fn ledger() -> (Memory, Session) {
     let memory = Memory::new(41);
@@ -132,16 +132,73 @@ fn a_change_in_with_stands_only_where_a_statement_begins() {
         format!("WITH x AS ({change}) SELECT * FROM x"),
         format!("WITH x AS (INSERT INTO log (id) {change}) SELECT 1"),
         format!("INSERT INTO log (id) VALUES (({change}))"),
-        format!("CREATE TABLE made AS {change}"),
     ] {
         assert_eq!(say(&mut s, &text), top, "{text}");
     }
     let cursor = format!("DECLARE c CURSOR WITH HOLD FOR {change}");
     assert_eq!(say(&mut s, &cursor), "0A000 DECLARE CURSOR must not contain data-modifying statements in WITH");
-    assert!(say(&mut s, &format!("COPY ({change}) TO STDOUT")).starts_with("0A000 "));
     let unread = "WITH d AS (DELETE FROM t) SELECT * FROM d";
     assert_eq!(say(&mut s, unread), "0A000 WITH query \"d\" does not have a RETURNING clause");
     assert_eq!(say(&mut s, "SELECT count(*) FROM t"), "3 SELECT 1");
+}
+
+#[test]
+fn a_table_is_made_of_what_is_deleted_in_one_transaction() {
+    let (memory, mut s) = ledger();
+    says(
+        &mut s,
+        &[
+            (
+                "CREATE TABLE gone AS WITH d AS (DELETE FROM t WHERE n > 15 RETURNING id, n) SELECT * FROM d",
+                "CREATE TABLE AS",
+            ),
+            ("SELECT id, n FROM gone ORDER BY id", "2|20 3|30 SELECT 2"),
+            ("SELECT id FROM t", "1 SELECT 1"),
+            (
+                "CREATE TABLE gone AS WITH d AS (DELETE FROM t RETURNING id) SELECT * FROM d",
+                "42P07 relation \"gone\" already exists",
+            ),
+            ("SELECT count(*) FROM t", "1 SELECT 1"),
+        ],
+    );
+    let block = memory.database.ledger().blocks(0).map(Result::unwrap).last().unwrap();
+    // The definition, two documents that went and two that came.
+    assert_eq!(block.revisions.len(), 5);
+}
+
+#[test]
+fn parentheses_around_a_whole_statement_are_none() {
+    let (_memory, mut s) = ledger();
+    says(
+        &mut s,
+        &[
+            ("((WITH d AS (DELETE FROM t WHERE id = 1 RETURNING id) SELECT id FROM d))", "1 SELECT 1"),
+            ("(WITH d AS (DELETE FROM t RETURNING id) SELECT id FROM d) ORDER BY id DESC LIMIT 1", "3 SELECT 1"),
+            ("SELECT count(*) FROM t", "0 SELECT 1"),
+        ],
+    );
+}
+
+#[test]
+fn what_a_change_returns_is_copied_out_when_it_has_committed() {
+    let (memory, mut s) = ledger();
+    let copied = |s: &mut Session, text: &str| {
+        let answers = block_on(s.execute(text)).unwrap();
+        let [Response::CopyOut(out)] = &mut { answers }[..] else { panic!("{text}") };
+        out.rows.collect().unwrap().len()
+    };
+    assert_eq!(copied(&mut s, "COPY (DELETE FROM t WHERE id = 1 RETURNING id) TO STDOUT"), 1);
+    assert_eq!(say(&mut memory.session(), "SELECT count(*) FROM t"), "2 SELECT 1");
+    assert_eq!(copied(&mut s, "COPY (WITH u AS (UPDATE t SET n = 0 RETURNING id) SELECT * FROM u) TO STDOUT"), 2);
+    assert_eq!(say(&mut s, "BEGIN"), "BEGIN");
+    assert_eq!(copied(&mut s, "COPY (INSERT INTO t VALUES (7, 7) RETURNING *) TO STDOUT"), 1);
+    assert_eq!(say(&mut s, "ROLLBACK"), "ROLLBACK");
+    assert_eq!(say(&mut s, "SELECT sum(n), count(*) FROM t"), "0|2 SELECT 1");
+    let unread = "0A000 COPY query must have a RETURNING clause";
+    assert_eq!(say(&mut s, "COPY (DELETE FROM t) TO STDOUT"), unread);
+    assert_eq!(say(&mut s, "BEGIN READ ONLY"), "BEGIN");
+    let refused = "25006 cannot execute DELETE in a read-only transaction";
+    assert_eq!(say(&mut s, "COPY (DELETE FROM t RETURNING id) TO STDOUT"), refused);
 }
 
 #[test]

@@ -134,3 +134,17 @@ async fn a_stream_of_rows_is_one_transaction() {
     assert_eq!(state(&sink.finish().await.unwrap_err()), "23505");
     client.query("SELECT 1", &[]).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_change_returns_is_copied_out() {
+    let server = Server::start();
+    let client = server.client().await;
+    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3)").await.unwrap();
+    let out = client.copy_out("COPY (DELETE FROM t WHERE id < 3 RETURNING id) TO STDOUT").await.unwrap();
+    let bytes = out.try_collect::<Vec<Bytes>>().await.unwrap().concat();
+    assert_eq!(bytes, b"1\n2\n");
+    let left = server.client().await.query_one("SELECT count(*) FROM t", &[]).await.unwrap();
+    assert_eq!(left.get::<_, i64>(0), 1);
+    let refused = client.batch_execute("COPY (DELETE FROM t) TO STDOUT").await.unwrap_err();
+    assert_eq!(state(&refused), "0A000");
+}

@@ -140,14 +140,20 @@ pub(super) fn create_as(
         });
     }
     let id = table::create_table(tx, table_name(&create.name)?.clone(), columns, salted)?;
+    // What it changes in its WITH is changed by the statement as a whole.
+    let mut query = query.clone();
+    let (with, recursive) = match query.changes_documents() {
+        true => (std::mem::take(&mut query.with), query.recursive),
+        false => (Vec::new(), false),
+    };
     let insert = Statement::Insert(Box::new(Insert {
-        with: Vec::new(),
-        recursive: false,
+        with,
+        recursive,
         table: create.name.clone(),
         alias: None,
         columns: Vec::new(),
         overriding: None,
-        source: InsertSource::Query(Box::new(query.clone())),
+        source: InsertSource::Query(Box::new(query)),
         on_conflict: None,
         returning: Vec::new(),
     }));

@@ -32,7 +32,7 @@ pub(super) fn parse(dialect: &LedgerstoneDialect, converter: &mut Converter, c: 
         return Err(c.expected("FROM or TO"));
     };
     let place_span = c.here();
-    if from && matches!(target, CopyTarget::Query(_)) {
+    if from && !matches!(target, CopyTarget::Table { .. }) {
         return Err(QueryError::syntax("COPY … FROM takes a table, not a query", place_span));
     }
     let place = copy_place(c, from)?;
@@ -98,13 +98,25 @@ fn copy_target(dialect: &LedgerstoneDialect, converter: &mut Converter, c: &mut 
         }
         return Ok(CopyTarget::Table { table, columns });
     };
-    match statement_of(dialect, converter, inside, c.text)? {
-        Statement::Query(query) if !query.changes_documents() => Ok(CopyTarget::Query(query)),
+    let statement = statement_of(dialect, converter, inside, c.text)?;
+    let returning = match &statement {
+        Statement::Insert(insert) => &insert.returning,
+        Statement::Update(update) => &update.returning,
+        Statement::Delete(delete) => &delete.returning,
+        Statement::Merge(_) => &Vec::new(),
+        Statement::Query(query) if query.changes_documents() => return Ok(CopyTarget::Change(Box::new(statement))),
+        Statement::Query(query) => return Ok(CopyTarget::Query(query.clone())),
         _ => {
             c.at = start;
-            Err(c.unsupported("COPY of anything but a table or a query", "run the change first"))
+            return Err(c.unsupported("COPY of anything but a table, a query or a change of data", "run it first"));
         }
+    };
+    if returning.is_empty() {
+        c.at = start;
+        let message = "COPY query must have a RETURNING clause";
+        return Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(c.here()));
     }
+    Ok(CopyTarget::Change(Box::new(statement)))
 }
 
 fn copy_place(c: &mut Cursor, from: bool) -> Result<CopyPlace> {
