@@ -159,7 +159,7 @@ impl Binder<'_> {
         }
         if name.schema.is_none()
             && !is_target
-            && let Some(cte) = self.cte_names.iter().rev().find(|c| c.name == name.name.text).cloned()
+            && let Some(cte) = self.common_table_named(&name.name)?
         {
             if !cte.gives_rows {
                 let message = format!("WITH query \"{}\" does not have a RETURNING clause", cte.name);

@@ -9,6 +9,7 @@ mod checks;
 mod dml;
 mod explain;
 mod expr;
+mod forward;
 mod from;
 mod group;
 mod grouping;
@@ -116,6 +117,8 @@ pub(crate) struct Binder<'a> {
     reads_catalogue: bool,
     ctes: Vec<Cte>,
     cte_names: Vec<CteName>,
+    /// The names of each WITH RECURSIVE around.
+    forward: Vec<forward::Forward>,
     /// Common tables whose rows are others at every step of the recursive term being bound, and which of them were read.
     working: Vec<usize>,
     working_read: Vec<usize>,
@@ -153,6 +156,7 @@ impl<'a> Binder<'a> {
             reads_catalogue: false,
             ctes: vec![],
             cte_names: vec![],
+            forward: vec![],
             working: vec![],
             working_read: vec![],
             levels: vec![],

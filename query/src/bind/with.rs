@@ -16,13 +16,20 @@ impl Binder<'_> {
         recursive: bool,
         bind: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        let named = self.cte_names.len();
         for (at, table) in with.iter().enumerate() {
             if with.iter().take(at).any(|other| other.name.text == table.name.text) {
                 let message = format!("WITH query name \"{}\" specified more than once", table.name.text);
                 return Err(QueryError::new(SqlState::DUPLICATE_ALIAS, message).at(table.name.span));
             }
-            self.common_table(table, recursive)?;
+        }
+        if recursive {
+            return self.within_recursive(with, bind);
+        }
+        let named = self.cte_names.len();
+        for table in with {
+            // Of the query it belongs to it sees nothing, of those around that one all: their levels are there already.
+            let name = self.common_table_alone(table, false)?;
+            self.cte_names.push(name);
         }
         let bound = bind(self);
         self.cte_names.truncate(named);
@@ -40,14 +47,7 @@ impl Binder<'_> {
         }
     }
 
-    fn common_table(&mut self, table: &CommonTable, recursive: bool) -> Result<()> {
-        // Of the query it belongs to it sees nothing, of those around that one all: their levels are there already.
-        let name = self.common_table_alone(table, recursive)?;
-        self.cte_names.push(name);
-        Ok(())
-    }
-
-    fn common_table_alone(&mut self, table: &CommonTable, recursive: bool) -> Result<CteName> {
+    pub(super) fn common_table_alone(&mut self, table: &CommonTable, recursive: bool) -> Result<CteName> {
         let name = table.name.text.clone();
         let query = match &table.rows {
             CommonRows::Change(change) => return self.changing_table(table, recursive, change),
