@@ -9,7 +9,7 @@ use ledgerstone_digest::ion::{Int, Precision, Value};
 
 use crate::ast::TypeName;
 use crate::error::{QueryError, SqlState};
-use crate::value::{datetime, decimal, json, text, time_of_day};
+use crate::value::{datetime, decimal, json, precision, text, time_of_day};
 
 /// A type of SQL. `Ion` is any document value: what schemaless tables and PartiQL work with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -122,6 +122,10 @@ impl SqlType {
             )
             .at(name.span));
         }
+        if name.array_depth > 0 && Self::precision_of(name).is_some() {
+            let what = format!("a precision other than 6 of the elements of {}[]", name.name);
+            return Err(QueryError::unsupported(what).at(name.span));
+        }
         // Every number of dimensions is the same type, as in PostgreSQL.
         match base {
             // Nothing would turn their elements into names.
@@ -133,8 +137,39 @@ impl SqlType {
         }
     }
 
-    /// The type that `Display` has written, as the catalogue stores it.
+    /// The digits of a second that a name leaves to `timestamp`, `time` or `interval`, if they are fewer than there are. They
+    /// are no part of the type: casts and columns round to them.
+    pub fn precision_of(name: &TypeName) -> Option<u8> {
+        let digits = name.arguments.first().and_then(|digits| u8::try_from(*digits).ok())?;
+        let is_time = matches!(
+            Self::parse_base(name),
+            Ok(SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval)
+        );
+        (is_time && digits < precision::DIGITS_MAX).then_some(digits)
+    }
+
+    /// PostgreSQL's long name with the digits of a second: `timestamp(3) without time zone`.
+    pub fn text_with(&self, precision: Option<u8>) -> String {
+        let text = self.to_string();
+        match (precision, text.split_once(' ')) {
+            (None, _) => text,
+            (Some(digits), Some((name, zone))) => format!("{name}({digits}) {zone}"),
+            (Some(digits), None) => format!("{text}({digits})"),
+        }
+    }
+
+    /// What [`SqlType::text_with`] has written, as the catalogue stores it.
+    pub fn from_text_with(text: &str) -> Result<(SqlType, Option<u8>), QueryError> {
+        let name = Self::named_in(text)?;
+        Ok((SqlType::parse(&name)?, Self::precision_of(&name)))
+    }
+
+    /// The type that `Display` has written.
     pub fn from_text(text: &str) -> Result<SqlType, QueryError> {
+        SqlType::parse(&Self::named_in(text)?)
+    }
+
+    fn named_in(text: &str) -> Result<TypeName, QueryError> {
         let trimmed = text.trim_end_matches("[]");
         let array_depth = ((text.len() - trimmed.len()) / 2).min(255) as u8;
         let (head, arguments) = match trimmed.split_once('(') {
@@ -146,8 +181,7 @@ impl SqlType {
                 (format!("{}{}", name.trim_end(), tail), numbers)
             }
         };
-        let name = TypeName { name: head.into(), arguments, array_depth, span: crate::ast::Span::default() };
-        SqlType::parse(&name)
+        Ok(TypeName { name: head.into(), arguments, array_depth, span: crate::ast::Span::default() })
     }
 
     fn parse_base(name: &TypeName) -> Result<SqlType, QueryError> {
@@ -429,11 +463,12 @@ fn float_of(name: &TypeName) -> Result<SqlType, QueryError> {
     }
 }
 
-/// Six fraction digits are what there is; fewer would have to round every value, so they are refused.
+/// Six fraction digits are what there is, and more are as many; see [`SqlType::precision_of`] for fewer.
 fn precise(name: &TypeName, ty: SqlType) -> Result<SqlType, QueryError> {
     match name.arguments.as_slice() {
-        [] | [6] => Ok(ty),
-        _ => Err(QueryError::unsupported(format!("a precision other than 6 for type {}", name.name)).at(name.span)),
+        [] | [0..=i64::MAX] => Ok(ty),
+        [digits] => Err(bad_modifier(name, format!("must have a precision from 0 to 6, not {digits}"))),
+        _ => Err(bad_modifier(name, "takes one precision")),
     }
 }
 
@@ -494,6 +529,22 @@ mod tests {
     }
 
     #[test]
+    fn a_precision_is_written_where_postgresql_writes_it_and_read_back() {
+        for (ty, text) in [
+            (SqlType::Timestamp, "timestamp(3) without time zone"),
+            (SqlType::TimestampTz, "timestamp(3) with time zone"),
+            (SqlType::Time, "time(3) without time zone"),
+            (SqlType::Interval, "interval(3)"),
+        ] {
+            assert_eq!(ty.text_with(Some(3)), text);
+            assert_eq!(SqlType::from_text_with(text).unwrap(), (ty.clone(), Some(3)));
+            assert_eq!(SqlType::from_text_with(&ty.text_with(None)).unwrap(), (ty, None));
+        }
+        assert_eq!(SqlType::precision_of(&named("varchar", &[3])), None);
+        assert_eq!(SqlType::precision_of(&named("timestamp", &[9])), None);
+    }
+
+    #[test]
     fn bad_names_and_modifiers_are_refused() {
         for (name, arguments, code) in [
             ("strng", vec![], SqlState::UNDEFINED_OBJECT),
@@ -504,7 +555,8 @@ mod tests {
             ("numeric", vec![1, 2, 3], SqlState::INVALID_PARAMETER_VALUE),
             ("numeric", vec![i64::MAX], SqlState::INVALID_PARAMETER_VALUE),
             ("float", vec![54], SqlState::INVALID_PARAMETER_VALUE),
-            ("timestamp", vec![3], SqlState::FEATURE_NOT_SUPPORTED),
+            ("timestamp", vec![-1], SqlState::INVALID_PARAMETER_VALUE),
+            ("interval", vec![1, 2], SqlState::INVALID_PARAMETER_VALUE),
         ] {
             assert_eq!(SqlType::parse(&named(name, &arguments)).unwrap_err().code, code, "{name} {arguments:?}");
         }

@@ -72,3 +72,28 @@ copy (delete from parts) to stdout;
 copy (select 1) from stdin;
 copy (delete from parts returning *) from stdin;
 drop table parts, moved, moved2;
+create table times (id int, a timestamp(0), b timestamptz(3), c time(1), d interval(2), e timestamp default '2020-01-01 00:00:00.123456');
+insert into times values (1, '2020-01-01 00:00:00.5', '2020-01-01 00:00:00.1235+00', '10:11:12.25', '1 day 00:00:00.005');
+insert into times values (2, '1999-12-31 23:59:58.5', '1999-12-31 23:59:59.9995+00', '23:59:59.95', '-00:00:00.005');
+insert into times (id, a) select 3, '2020-06-01 12:00:00.499999'::timestamp;
+insert into times (id, a, b) values (4, now(), now()) returning date_trunc('second', a) = a, date_trunc('milliseconds', b) = b;
+update times set c = '01:02:03.04', d = d * 3 where id = 1 returning c, d;
+select a, b, c, d, e from times where id < 4 order by id;
+select attname::text, format_type(atttypid, atttypmod), atttypmod from pg_attribute where attrelid = 'times'::regclass and attnum > 0 order by attnum;
+select column_name::text, datetime_precision::int from information_schema.columns where table_name = 'times' order by ordinal_position;
+select id from times where a = '2020-01-01 00:00:01';
+select id from times where a = '2020-01-01 00:00:00.5';
+alter table times alter column a type timestamp(3);
+insert into times (id, a) values (5, '2020-01-01 00:00:00.12345') returning a;
+alter table times alter column a type timestamp;
+-- differs: values would have to be converted
+alter table times alter column b type timestamptz(1);
+alter table times add column f timestamp(0) default '2020-01-01 00:00:00.6';
+select distinct f from times;
+create table times2 (like times);
+insert into times2 (c) values ('10:11:12.26') returning c;
+create table times3 (a timestamp(-1));
+create table times3 (a timestamp(1, 2));
+-- differs: elements of arrays have all six digits
+create table times3 (a timestamp(3)[]);
+drop table if exists times, times2, times3;

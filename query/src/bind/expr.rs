@@ -10,6 +10,7 @@ use super::types::{CastContext, Typed, can_cast, unify};
 use super::{Binder, field_step};
 use crate::ast::{BinaryOp, Expr, ExprKind, Name, PathStep, Query, Span, TypeName, UnaryOp};
 use crate::error::{QueryError, Result, SqlState};
+use crate::function::{Arg, Scalar};
 use crate::types::SqlType;
 use crate::value::{cast, numeric};
 
@@ -606,10 +607,10 @@ impl Binder<'_> {
             // `$1::type` says what the parameter is.
             let known = self.set_parameter(i, super::types::unsized_type(&to));
             let ex = self.coerce(Typed::new(Ex::Param(i), known), &to, CastContext::Explicit, expr.span)?;
-            return Ok(Typed::new(ex, to));
+            return Ok(rounded(Typed::new(ex, to), ty));
         }
         let ex = self.coerce(bound, &to, CastContext::Explicit, expr.span)?;
-        Ok(Typed::new(ex, to))
+        Ok(rounded(Typed::new(ex, to), ty))
     }
 
     fn list(&mut self, items: &[Expr], span: Span) -> Result<Typed> {
@@ -689,6 +690,19 @@ impl Binder<'_> {
                 self.operator(BinaryOp::Subtract, zero, bound, (expr.span, expr.span))
             }
         }
+    }
+}
+
+/// What is cast to `timestamp(3)` and its kin.
+fn rounded(value: Typed, to: &TypeName) -> Typed {
+    let wanted = value.ty.as_ref();
+    let takes = |f: &&'static Scalar| matches!(f.arguments.first(), Some(Arg::Type(ty)) if Some(ty) == wanted);
+    match (SqlType::precision_of(to), crate::function::named("ledgerstone_round_time").find(takes)) {
+        (Some(digits), Some(function)) => {
+            let arguments = vec![value.ex, Ex::Const(Some(Value::int(i64::from(digits))))];
+            Typed { ex: Ex::Call { function, arguments }, ..value }
+        }
+        _ => value,
     }
 }
 

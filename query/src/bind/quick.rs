@@ -63,6 +63,7 @@ const CHEAP: &[&str] = &[
     "date_add",
     "extract",
     "ledgerstone_extract",
+    "ledgerstone_round_time",
     "ledgerstone_time_plus",
     "ledgerstone_time_minus",
     "timezone",

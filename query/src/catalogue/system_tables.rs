@@ -195,7 +195,7 @@ pub fn apply(
 fn column_document(column: &Column) -> Value {
     let mut fields = vec![
         ("name", Value::String(column.name.clone())),
-        ("type", Value::string(column.ty.to_string())),
+        ("type", Value::string(column.ty.text_with(column.precision))),
         ("notNull", Value::Bool(column.not_null)),
     ];
     if let Some(default) = &column.default_text {
@@ -217,9 +217,11 @@ fn read_table(id: Id, data: &Value) -> Result<Table> {
     let mut columns = Vec::new();
     for column in document.list("columns") {
         let column = Reader { kind: "table", id, fields: column.as_struct() };
+        let (ty, precision) = SqlType::from_text_with(&column.text("type")?)?;
         columns.push(Column {
             name: column.text("name")?,
-            ty: SqlType::from_text(&column.text("type")?)?,
+            ty,
+            precision,
             not_null: column.flag("notNull"),
             default_text: column.text_if_there("default"),
             identity: match (column.flag("identity"), column.flag("identityAlways")) {
@@ -347,6 +349,7 @@ mod tests {
         let column = |name: &str, identity| Column {
             name: name.into(),
             ty: SqlType::Int8,
+            precision: None,
             not_null: true,
             default_text: None,
             identity,
@@ -362,6 +365,7 @@ mod tests {
                     default_text: Some("1 + 1".into()),
                     ..column("a", None)
                 },
+                Column { ty: SqlType::TimestampTz, precision: Some(3), ..column("at", None) },
                 Column { comment: Some("counts".into()), ..column("b", Some(Identity::ByDefault)) },
                 column("c", Some(Identity::Always)),
             ],

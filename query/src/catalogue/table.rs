@@ -9,6 +9,7 @@ use crate::ast::Identity;
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::Key;
 use crate::types::SqlType;
+use crate::value::precision;
 
 /// The salt's field (CONTRACT section 5): reserved, and hidden in user views.
 pub use ledgerstone_journal::SALT_FIELD;
@@ -46,6 +47,8 @@ pub enum TableStatus {
 pub struct Column {
     pub name: Arc<str>,
     pub ty: SqlType,
+    /// Digits of a second that values of a time are rounded to; `None`: all there are.
+    pub precision: Option<u8>,
     pub not_null: bool,
     /// The default's text as written.
     pub default_text: Option<Arc<str>>,
@@ -176,6 +179,7 @@ impl Table {
         }
         // A declared column's null is an absent field, whatever its type; jsonb's own null is kept apart by the executor.
         document.fields.retain(|(_, value)| !matches!(value, Value::Null(_)));
+        self.round_times(document)?;
         for column in &self.columns {
             match document.get(&column.name) {
                 None if column.not_null => return Err(self.not_null(column)),
@@ -190,6 +194,16 @@ impl Table {
                     .detail(format!("The value is of Ion type {:?}.", value.ion_type())));
                 }
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn round_times(&self, document: &mut Struct) -> Result<()> {
+        for (column, digits) in self.columns.iter().filter_map(|column| Some((column, column.precision?))) {
+            let field = document.fields.iter_mut().find(|(name, _)| name.text() == Some(&*column.name));
+            if let Some((_, value)) = field {
+                *value = precision::rounded(std::mem::replace(value, Value::NULL), &column.ty, digits)?;
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::types::SqlType;
 use crate::value::datetime::{self, Interval};
 use crate::value::numeric::Num;
+use crate::value::precision;
 use crate::value::time_of_day;
 use crate::value::time_unit::Unit;
 
@@ -30,6 +31,21 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("localtimestamp", &[], R_TIMESTAMP, |c, _| {
         Ok(Some(Value::Timestamp(datetime::from_micros(c.now_micros(), false)?)))
     }),
+    strict("current_timestamp", &[INT4], R_TIMESTAMPTZ, |c, a| {
+        round_time(&[now(c, &[])?, a.first().cloned().flatten()], &SqlType::TimestampTz)
+    }),
+    strict("localtimestamp", &[INT4], R_TIMESTAMP, |c, a| {
+        let now = Value::Timestamp(datetime::from_micros(c.now_micros(), false)?);
+        round_time(&[Some(now), a.first().cloned().flatten()], &SqlType::Timestamp)
+    }),
+    strict("localtime", &[INT4], R_TIME, |c, a| {
+        let now = Value::string(time_of_day::format(of_day(c.now_micros())));
+        round_time(&[Some(now), a.first().cloned().flatten()], &SqlType::Time)
+    }),
+    strict("ledgerstone_round_time", &[TIMESTAMPTZ, INT4], R_TIMESTAMPTZ, |_, a| round_time(a, &SqlType::TimestampTz)),
+    strict("ledgerstone_round_time", &[TIMESTAMP, INT4], R_TIMESTAMP, |_, a| round_time(a, &SqlType::Timestamp)),
+    strict("ledgerstone_round_time", &[TIME, INT4], R_TIME, |_, a| round_time(a, &SqlType::Time)),
+    strict("ledgerstone_round_time", &[INTERVAL, INT4], R_INTERVAL, |_, a| round_time(a, &SqlType::Interval)),
     strict("current_date", &[], R_DATE, |c, _| {
         Ok(Some(Value::Timestamp(datetime::date_from_days(c.now_micros().div_euclid(datetime::MICROS_PER_DAY))?)))
     }),
@@ -151,6 +167,16 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     lenient("overlaps", &[TIME, TIME, TIME, TIME], R_BOOL, |_, a| overlaps(a)),
     lenient("isfinite", &[ANY], R_BOOL, |_, a| Ok(a.first().and_then(Option::as_ref).map(|_| Value::Bool(true)))),
 ];
+
+/// The first argument with as many digits of its seconds as the second says.
+fn round_time(arguments: &[Datum], ty: &SqlType) -> Result<Datum> {
+    let (value, digits) = (value_at(arguments, 0)?.clone(), int_at(arguments, 1)?);
+    match u8::try_from(digits) {
+        Ok(digits) => precision::rounded(value, ty, digits).map(Some),
+        Err(_) if digits > 0 => Ok(Some(value)),
+        Err(_) => Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, "a precision must not be negative")),
+    }
+}
 
 fn now(c: &Call<'_>, _: &[Datum]) -> Result<Datum> {
     Ok(Some(Value::Timestamp(datetime::from_micros(c.now_micros(), true)?)))

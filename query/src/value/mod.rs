@@ -8,6 +8,7 @@ mod datetime_text;
 pub mod decimal;
 pub mod json;
 pub mod numeric;
+pub mod precision;
 pub mod text;
 pub mod time_of_day;
 pub mod time_unit;

@@ -20,6 +20,7 @@ use crate::catalogue::{Column, Index, PathStep};
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
 use crate::transaction::{Transaction, View};
+use crate::types::SqlType;
 
 pub(super) fn alter(
     tx: &mut Transaction,
@@ -99,10 +100,11 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
             not_always_identity(table, name)?;
             change_column(tx, table, name, |c| c.default_text = None)?;
         }
-        AlterTable::SetType { name, ty, using } => {
+        AlterTable::SetType { name, ty: to, using } => {
             let column = column(table, name)?;
-            let ty = retyped(tx, table, column, (name, ty), using.as_ref())?;
-            change_column(tx, table, name, |c| c.ty = ty)?;
+            let ty = retyped(tx, table, column, (name, to), using.as_ref())?;
+            let precision = SqlType::precision_of(to);
+            change_column(tx, table, name, |c| (c.ty, c.precision) = (ty, precision))?;
         }
         AlterTable::Several(_) => return Err(QueryError::internal("a list of changes inside a list")),
     }

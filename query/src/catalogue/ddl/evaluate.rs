@@ -133,6 +133,7 @@ pub(super) fn create_as(
         columns.push(Column {
             name: column.name.clone(),
             ty,
+            precision: None,
             not_null: false,
             default_text,
             identity: None,

@@ -11,6 +11,7 @@ use crate::catalogue::Column;
 use crate::error::{QueryError, Result, SqlState};
 use crate::transaction::{Transaction, View};
 use crate::types::{SqlType, Suits};
+use crate::value::precision::DIGITS_MAX;
 
 /// The column's new type, which all of its current values have already.
 pub(super) fn retyped(
@@ -24,13 +25,17 @@ pub(super) fn retyped(
     if let Some(using) = using.filter(|using| !is_column_itself(using, name, &new)) {
         return Err(QueryError::unsupported("USING with anything but the column itself").at(using.span).hint(CONVERT));
     }
-    match column.ty.suits(&new) {
+    let digits = |precision: Option<u8>| precision.unwrap_or(DIGITS_MAX);
+    let rounds = digits(SqlType::precision_of(ty)) < digits(column.precision);
+    match column.ty.suits(&new).filter(|_| !rounds) {
         Some(Suits::All) => Ok(new),
         Some(Suits::Short) => all_fit(tx, table, column, &new).map(|()| new),
         None if never_had_documents(tx, table)? => Ok(new),
-        None => Err(QueryError::unsupported(format!("a change of the type {} to {new}", column.ty))
-            .at(ty.span)
-            .hint(CONVERT)),
+        None => {
+            let (from, to) = (column.ty.text_with(column.precision), new.text_with(SqlType::precision_of(ty)));
+            let what = format!("a change of the type {from} to {to}");
+            Err(QueryError::unsupported(what).at(ty.span).hint(CONVERT))
+        }
     }
 }
 

@@ -148,6 +148,7 @@ pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
     Ok(Column {
         name: definition.name.text.clone(),
         ty,
+        precision: SqlType::precision_of(&definition.ty),
         not_null: definition.not_null || definition.primary_key || definition.identity.is_some(),
         default_text: definition.default_text.clone(),
         identity: definition.identity,

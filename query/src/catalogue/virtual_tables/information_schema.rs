@@ -52,6 +52,7 @@ fn columns(facts: &Facts<'_>, rows: &mut Rows<'_>) {
                     shown.default = c.default_text.as_deref();
                     shown.not_null = c.not_null;
                     shown.identity = c.identity;
+                    shown.precision = c.precision;
                     shown.writable = true;
                     column(facts, rows, &shown);
                 }
@@ -75,12 +76,24 @@ struct Column<'a> {
     default: Option<&'a str>,
     not_null: bool,
     identity: Option<Identity>,
+    precision: Option<u8>,
     writable: bool,
 }
 
 impl<'a> Column<'a> {
     fn new(schema: &'a str, table: &'a str, name: &'a str, at: usize, ty: &'a SqlType) -> Self {
-        Column { schema, table, name, at, ty, default: None, not_null: false, identity: None, writable: false }
+        Column {
+            schema,
+            table,
+            name,
+            at,
+            ty,
+            default: None,
+            not_null: false,
+            identity: None,
+            precision: None,
+            writable: false,
+        }
     }
 }
 
@@ -105,7 +118,7 @@ fn column(facts: &Facts<'_>, rows: &mut Rows<'_>, c: &Column<'_>) {
         ("numeric_precision", size.precision.and_then(int)),
         ("numeric_precision_radix", size.radix.and_then(int)),
         ("numeric_scale", size.scale.and_then(int)),
-        ("datetime_precision", size.time.and_then(int)),
+        ("datetime_precision", c.precision.map(i64::from).or(size.time).and_then(int)),
         ("udt_catalog", ledger(facts)),
         ("udt_schema", text(shapes::PG)),
         ("udt_name", text(c.ty.catalogue_name())),

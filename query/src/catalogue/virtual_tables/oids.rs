@@ -84,6 +84,18 @@ pub(crate) fn facts_of(ty: &SqlType) -> Option<&'static TypeFacts> {
     TYPES.iter().find(|f| f.name == name)
 }
 
+/// A column's `atttypmod` with the digits of a second that it keeps.
+pub(crate) fn column_modifier(ty: &SqlType, precision: Option<u8>) -> i64 {
+    match (ty, precision.map(i64::from)) {
+        // All fields, and the digits.
+        (SqlType::Interval, Some(digits)) => INTERVAL_FIELDS << 16 | digits,
+        (_, Some(digits)) => digits,
+        (_, None) => type_modifier(ty),
+    }
+}
+
+const INTERVAL_FIELDS: i64 = 0x7fff;
+
 /// A column's `atttypmod`: length, or precision and scale; -1 if there are none.
 pub(crate) fn type_modifier(ty: &SqlType) -> i64 {
     match ty {
@@ -102,8 +114,13 @@ pub(crate) fn format_type(oid: u32, modifier: Option<i64>) -> String {
         return "-".into();
     }
     let Some(facts) = TYPES.iter().find(|f| f.oid == oid || f.array == oid) else { return "???".into() };
+    let digits = modifier.filter(|m| *m >= 0).map(|m| m & 0xffff);
     let modifier = modifier.filter(|m| *m >= 4).map(|m| m - 4);
     let mut out = match (facts.oid, modifier) {
+        (1083 | 1114 | 1184 | 1186, _) if digits.is_some_and(|digits| digits <= 6) => {
+            let ty = SqlType::from_text(facts.long).unwrap_or(SqlType::Text);
+            ty.text_with(digits.and_then(|digits| u8::try_from(digits).ok()))
+        }
         (1042 | 1043, Some(n)) => format!("{}({n})", facts.long),
         (1700, Some(m)) => {
             // Eleven bits of scale, with a sign.
@@ -182,6 +199,10 @@ mod tests {
         ] {
             let ty = SqlType::from_text(text).unwrap();
             assert_eq!(format_type(type_oid(&ty), Some(type_modifier(&ty))), text);
+        }
+        for text in ["timestamp(0) without time zone", "time(3) without time zone", "interval(2)"] {
+            let (ty, precision) = SqlType::from_text_with(text).unwrap();
+            assert_eq!(format_type(type_oid(&ty), Some(column_modifier(&ty, precision))), text);
         }
         assert_eq!(format_type(type_oid(&SqlType::Ion), None), "jsonb");
     }

@@ -8,8 +8,8 @@ use ledgerstone_digest::ion::Value;
 use super::describe::{Relation, column_definition, column_of_sequence, create_index, relations, sequence_name};
 use super::oids::{
     BTREE, DEFAULT_COLLATION, DEFAULT_TABLESPACE, HEAP, INFORMATION_SCHEMA, OWNER, OWNER_NAME, PG_CATALOG, PUBLIC,
-    TYPES, TypeFacts, check_constraint_oid, database_oid, default_oid, facts_of, key_constraint_oid, procedure_oid,
-    relation_oid, role_oid, type_modifier, type_oid,
+    TYPES, TypeFacts, check_constraint_oid, column_modifier, database_oid, default_oid, facts_of, key_constraint_oid,
+    procedure_oid, relation_oid, role_oid, type_oid,
 };
 use super::{Computed, Facts, Make, Rows, flag, int, numbers, shapes, text};
 use crate::ast::Identity;
@@ -210,7 +210,8 @@ fn attribute(facts: &Facts<'_>, rows: &mut Rows<'_>) {
         match &relation {
             Relation::Table(table) => {
                 for (at, c) in table.columns.iter().enumerate() {
-                    let more = More { not_null: c.not_null, default: c.default_text.is_some(), identity: c.identity };
+                    let default = c.default_text.is_some();
+                    let more = More { not_null: c.not_null, default, identity: c.identity, precision: c.precision };
                     column(rows, oid, at, &c.name, &c.ty, more);
                 }
             }
@@ -239,6 +240,7 @@ struct More {
     not_null: bool,
     default: bool,
     identity: Option<Identity>,
+    precision: Option<u8>,
 }
 
 fn column(rows: &mut Rows<'_>, relation: u32, at: usize, name: &str, ty: &SqlType, more: More) {
@@ -252,7 +254,7 @@ fn column(rows: &mut Rows<'_>, relation: u32, at: usize, name: &str, ty: &SqlTyp
         ("attnum", int(at as i64 + 1)),
         ("attndims", int(matches!(ty, SqlType::Array(_)))),
         ("attcacheoff", int(-1)),
-        ("atttypmod", int(type_modifier(ty))),
+        ("atttypmod", int(column_modifier(ty, more.precision))),
         ("attbyval", flag((1..=8).contains(&length))),
         ("attalign", text("i")),
         ("attstorage", text(storage(length, matches!(ty, SqlType::Numeric { .. })))),
