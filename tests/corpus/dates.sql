@@ -147,3 +147,14 @@ select v::timestamp(1), v::timestamp(0)::text from (values (timestamp '2020-01-0
 select '2020-01-01'::timestamp(-1);
 select '2020-01-01'::timestamp(1, 2);
 select date_trunc('second', current_timestamp(0)) = current_timestamp(0), localtime(0) is not null, localtimestamp(2) is not null, current_timestamp(3) - now() < interval '1 ms';
+select extract(now from timestamp '2020-01-01');
+select extract('infinity' from timestamp '2020-01-01');
+select extract('-infinity' from timestamptz '2020-01-01Z');
+select extract(today from date '2020-01-01');
+select date_part('tomorrow', timestamp '2020-01-01');
+select date_part('yesterday', date '2020-01-01');
+select extract(now from time '10:00');
+select extract(infinity from interval '1 day');
+select date_trunc('now', timestamp '2020-01-01');
+select date_trunc('infinity', interval '1 day');
+select date_trunc('allballs', timestamptz '2020-01-01Z');

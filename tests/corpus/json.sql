@@ -88,7 +88,6 @@ select ('{"a":1.5}'::jsonb -> 'a')::numeric;
 select ('{"a":true}'::jsonb -> 'a')::boolean;
 select ('{"a":"x"}'::jsonb -> 'a')::int;
 select '{"a":1}'::jsonb = '{"a":1.0}'::jsonb;
--- differs: the order of jsonb texts and numbers is another
 select '1'::jsonb < '2'::jsonb, '"a"'::jsonb < '1'::jsonb, '[]'::jsonb < '{}'::jsonb;
 select '{"a":1}'::jsonb::text;
 select '{bad'::jsonb;
@@ -113,3 +112,28 @@ with recursive r(j, d) as (select '[1]'::jsonb, 1 union all select jsonb_set(j, 
 with recursive r(j, d) as (select '1'::jsonb, 1 union all select jsonb_build_array(j), d + 1 from r where d < 300) select max(d) from r;
 -- differs: values are at most 128 deep
 with recursive r(j, d) as (select '1'::jsonb, 1 union all select to_jsonb(array[j]), d + 1 from r where d < 300) select max(d) from r;
+create table js (id int, j jsonb);
+insert into js select row_number() over (), v::jsonb from (values ('""'), ('"a"'), ('"b"'), ('"aa"'), ('-1'), ('0'), ('1.5'), ('10'), ('false'), ('true'), ('[]'), ('[1]'), ('["z"]'), ('[1, 2]'), ('[[]]'), ('{}'), ('{"a": 1}'), ('{"b": 0}'), ('{"aa": 5}'), ('{"a": 1, "b": 2}'), ('{"a": "x"}'), ('[null]'), ('[true, false]'), ('[{}]')) t(v);
+insert into js values (100, null);
+select j from js order by j;
+select id from js order by j desc;
+select id, j from js order by 2 nulls first;
+select distinct j from js order by j desc;
+select distinct on (j) j, id from js order by j, id desc;
+select j from js union all select '{"c": 1}' order by j;
+select j, count(*) from js group by j order by j;
+select id, rank() over (order by j) from js order by id;
+select jsonb_agg(j order by j) from js where j < '0';
+select array_agg(id order by j desc, id) from js;
+select id from js where j < '"b"' order by id;
+select id from js where j >= '{}' order by id;
+select id from js where j between '1' and '[1]' order by id;
+select count(*) from js a, js b where a.j < b.j;
+select count(*) from js a, js b where a.j <= b.j and b.j <= a.j;
+select '1'::jsonb < '2', '"a"'::jsonb < '1'::jsonb, '[]'::jsonb < 'null'::jsonb, '[[]]'::jsonb > '[null]'::jsonb, 'null'::jsonb >= '[]';
+select j from js order by j fetch first 3 rows with ties;
+create index js_j on js (j);
+select id from js where j > '10' order by j, id;
+select j from js order by j limit 5;
+drop table js;
+select to_timestamp(('{"n": 1588748889}'::jsonb ->> 'n')::float8);

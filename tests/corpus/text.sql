@@ -81,3 +81,5 @@ select set_byte('\x6162'::bytea, 0, 65);
 select position('\x62'::bytea in '\x6162'::bytea);
 select '\x00'::bytea < '\x01'::bytea, md5('\x616263'::bytea);
 select quote_ident('select'), quote_ident('name'), format('%I', 'user'), quote_ident('Ab'), quote_ident('1a'), quote_ident('a$'), quote_ident('xmltable'), quote_ident('verbose'), quote_ident('value'), quote_ident('');
+select format('%s', array[1, 2]), format('%s and %s', array['a', 'b c'], array[true, null]), format('%s|%L', array[]::int[], array[1.50]);
+select format('%1$s %1$s %2$s', array[1], array[array[1, 2], array[3, 4]]), format('%s', '{"a": [1]}'::jsonb), format('%s %s', 1.0::real, timestamp '2020-01-01');

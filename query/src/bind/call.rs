@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::ion::Value;
 
+use super::expr::in_order;
 use super::group::{holds_subquery, nearest_read};
 use super::plan::{
     AggregateCall, BoundPlan, Comparison, Ex, FramePlan, SortExpr, SortKey, TableCall, WindowCall, WindowPlan,
@@ -378,7 +379,9 @@ impl Binder<'_> {
         order
             .iter()
             .map(|o| {
-                let e = self.any(&o.expr)?;
+                let bound = self.expr(&o.expr)?;
+                let (e, ty) = self.settle(bound, o.expr.span)?;
+                let e = if self.partiql { e } else { in_order(e, &ty) };
                 Ok(sort_key(SortExpr::Expr(e), o))
             })
             .collect()

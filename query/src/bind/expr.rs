@@ -317,7 +317,14 @@ impl Binder<'_> {
         if let Some(rows) = self.compare_rows(op, &a, &b, spans)? {
             return Ok(rows);
         }
-        let (a, b, dynamic) = self.comparable(a, b, op.symbol(), spans)?;
+        let ordered = !self.partiql && !matches!(op, Comparison::Eq | Comparison::NotEq) && {
+            let is = |side: &Typed| side.ty == Some(SqlType::Jsonb);
+            is(&a) && (is(&b) || b.ty.is_none()) || a.ty.is_none() && is(&b)
+        };
+        let (mut a, mut b, dynamic) = self.comparable(a, b, op.symbol(), spans)?;
+        if ordered && !dynamic {
+            (a, b) = (in_order(a, &SqlType::Jsonb), in_order(b, &SqlType::Jsonb));
+        }
         Ok(Ex::Compare { op, left: Box::new(a), right: Box::new(b), dynamic })
     }
 
@@ -690,6 +697,24 @@ impl Binder<'_> {
                 self.operator(BinaryOp::Subtract, zero, bound, (expr.span, expr.span))
             }
         }
+    }
+}
+
+/// What stands for a value where its order counts: that of `jsonb` is another one than that of Ion's values.
+pub(super) fn in_order(ex: Ex, ty: &SqlType) -> Ex {
+    match crate::function::named("ledgerstone_jsonb_order").next() {
+        Some(function) if *ty == SqlType::Jsonb => Ex::Call { function, arguments: vec![ex] },
+        _ => ex,
+    }
+}
+
+/// The value that [`in_order`] stands for.
+pub(super) fn not_in_order(ex: &Ex) -> &Ex {
+    match ex {
+        Ex::Call { function, arguments } if function.name == "ledgerstone_jsonb_order" => {
+            arguments.first().unwrap_or(ex)
+        }
+        _ => ex,
     }
 }
 

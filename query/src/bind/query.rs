@@ -6,6 +6,7 @@ use ledgerstone_digest::ion::{Int, Value};
 
 use super::Binder;
 use super::call::sort_key;
+use super::expr::in_order;
 use super::plan::{At, DistinctPlan, Ex, QueryBody, QueryPlan, SelectPlan, SortExpr, SortKey};
 use super::scope::Level;
 use super::types::{CastContext, Typed, unify};
@@ -317,6 +318,9 @@ impl Binder<'_> {
                     _ => None,
                 };
                 match at {
+                    Some(at) if columns.get(at).is_some_and(|(_, ty)| *ty == SqlType::Jsonb) && !self.partiql => {
+                        Ok(sort_key(SortExpr::Expr(in_order(Ex::slot(at as u32), &SqlType::Jsonb)), o))
+                    }
                     Some(at) => Ok(sort_key(SortExpr::Output(at), o)),
                     None => Err(QueryError::new(
                         SqlState::FEATURE_NOT_SUPPORTED,

@@ -6,6 +6,7 @@ use ledgerstone_digest::ion::{Int, Value};
 
 use super::Binder;
 use super::call::sort_key;
+use super::expr::{in_order, not_in_order};
 use super::names::{partiql_name, partiql_row, sql_name};
 use super::plan::{At, DistinctPlan, Ex, SelectPlan, SortExpr, SortKey, WindowPlan};
 use super::query::{OutputColumn, conjuncts, empty_select};
@@ -229,17 +230,18 @@ impl Binder<'_> {
                     .position(|i| i.name == name.text && (i.is_alias || !self.partiql) && !i.name.starts_with('*')),
                 _ => None,
             };
-            let expr = match output {
+            let (expr, ty) = match output {
                 // PartiQL's rows are one struct: its fields are sorted by their expressions.
                 Some(at) if self.partiql => {
-                    SortExpr::Expr(items.get(at).map(|i| i.bound.ex.clone()).unwrap_or(Ex::NULL))
+                    (SortExpr::Expr(items.get(at).map(|i| i.bound.ex.clone()).unwrap_or(Ex::NULL)), SqlType::Ion)
                 }
-                Some(at) => SortExpr::Output(at),
+                Some(at) => (SortExpr::Output(at), type_of(items, at)),
                 None => {
-                    let e = self.any(&o.expr)?;
+                    let bound = self.expr(&o.expr)?;
+                    let (e, ty) = self.settle(bound, o.expr.span)?;
                     match items.iter().position(|i| i.bound.ex == e) {
-                        Some(at) if !self.partiql => SortExpr::Output(at),
-                        _ => SortExpr::Expr(e),
+                        Some(at) if !self.partiql => (SortExpr::Output(at), ty),
+                        _ => (SortExpr::Expr(e), ty),
                     }
                 }
             };
@@ -250,6 +252,13 @@ impl Binder<'_> {
                 )
                 .at(o.expr.span));
             }
+            let expr = match expr {
+                SortExpr::Output(at) if ty == SqlType::Jsonb => {
+                    SortExpr::Expr(in_order(items.get(at).map_or(Ex::NULL, |i| i.bound.ex.clone()), &ty))
+                }
+                SortExpr::Expr(e) if !self.partiql => SortExpr::Expr(in_order(e, &ty)),
+                expr => expr,
+            };
             keys.push(sort_key(expr, o));
         }
         Ok(keys)
@@ -278,7 +287,7 @@ impl Binder<'_> {
                 for key in order.iter().take(keys.len()) {
                     let ex = match &key.expr {
                         SortExpr::Output(i) => items.get(*i).map(|i| &i.bound.ex),
-                        SortExpr::Expr(e) => Some(e),
+                        SortExpr::Expr(e) => Some(not_in_order(e)),
                     };
                     if ex.is_none_or(|e| !keys.contains(e)) {
                         return Err(QueryError::new(
@@ -365,4 +374,9 @@ fn distinct_on(distinct: &mut DistinctPlan) -> impl Iterator<Item = &mut Ex> {
 fn window_expressions(window: &mut WindowPlan) -> impl Iterator<Item = &mut Ex> {
     let calls = window.calls.iter_mut().flat_map(|(call, _)| call.arguments.iter_mut().chain(call.filter.as_mut()));
     window.partition.iter_mut().chain(window.order.iter_mut().filter_map(sorted_expression)).chain(calls)
+}
+
+/// The type of an output column, if it has one.
+fn type_of(items: &[OutputItem], at: usize) -> SqlType {
+    items.get(at).and_then(|item| item.bound.ty.clone()).unwrap_or(SqlType::Text)
 }

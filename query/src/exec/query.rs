@@ -301,6 +301,9 @@ impl Run<'_> {
         if outer.is_none()
             && select.group.is_none()
             && (sorts || matches!(select.distinct, DistinctPlan::Yes))
+            // Keys of distinct rows are taken from the rows.
+            && !(matches!(select.distinct, DistinctPlan::Yes)
+                && select.order.iter().any(|key| matches!(key.expr, SortExpr::Expr(_))))
             && let Some(rows) = crate::analytics::rows(self, select, needed)?
         {
             // Distinct rows come in their first order and are sorted like any others; sorted ones are ready.

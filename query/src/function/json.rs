@@ -6,16 +6,17 @@ use std::collections::HashSet;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
 use super::size::TextBuilder;
-use super::ty::{ANY, ARRAY, BOOL, INT4, JSONB, R_BOOL, R_INT4, R_JSONB, R_TEXT, TEXT};
+use super::ty::{ANY, ARRAY, BOOL, INT4, JSONB, R_BOOL, R_INT4, R_JSONB, R_TEXT, TEXT, of};
 use super::{
     Call, Scalar, Steps, bool_at, int_at, lenient, list_at, some_bool, some_int, some_text, strict, text_at, value_at,
     variadic, wrong,
 };
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
+use crate::types::SqlType;
 use crate::value::compare::compare;
-use crate::value::json;
 use crate::value::text::format_untyped;
+use crate::value::{json, json_order};
 
 pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("jsonb_build_object", &[ANY], R_JSONB, build_object),
@@ -26,6 +27,9 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     lenient("jsonb_build_array", &[], R_JSONB, |_, _| Ok(Some(Value::List(Vec::new())))),
     strict("to_jsonb", &[ANY], R_JSONB, |_, a| json::made(value_at(a, 0)?.clone()).map(Some)),
     strict("to_json", &[ANY], R_JSONB, |_, a| json::made(value_at(a, 0)?.clone()).map(Some)),
+    strict("ledgerstone_jsonb_order", &[JSONB], of(SqlType::Bytea), |_, a| {
+        Ok(Some(Value::blob(json_order::bytes(value_at(a, 0)?))))
+    }),
     strict("jsonb_typeof", &[JSONB], R_TEXT, kind),
     strict("json_typeof", &[JSONB], R_TEXT, kind),
     strict("jsonb_array_length", &[JSONB], R_INT4, length),

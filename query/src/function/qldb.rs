@@ -36,10 +36,13 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         )),
     }),
     // Of any type, so that a value of which nothing is known does not become PostgreSQL's function of a number.
-    strict("to_timestamp", &[ANY], R_ION, |_, a| {
+    strict("to_timestamp", &[ANY], R_ION, |c, a| {
         let text = match value_at(a, 0)?.unannotated() {
             Value::String(text) => text.as_ref(),
             Value::Symbol(symbol) => symbol.text().unwrap_or("$0"),
+            number @ (Value::Int(_) | Value::Decimal(_) | Value::Float(_)) if !c.partiql => {
+                return super::time::from_seconds(Num::from_value(number)?.to_f64());
+            }
             other => {
                 let found = crate::value::ion_type_name(other);
                 let message = format!("to_timestamp() needs a text, not {found}");

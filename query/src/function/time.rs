@@ -142,13 +142,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         }
         Ok(Some(Value::Timestamp(datetime::date_from_days(datetime::days_from_civil(year, month, day))?)))
     }),
-    strict("to_timestamp", &[FLOAT8], R_TIMESTAMPTZ, |_, a| {
-        let micros = (float_at(a, 0)? * 1e6).round();
-        if !(-9e17..9e17).contains(&micros) {
-            return Err(datetime::timestamp_overflow());
-        }
-        Ok(Some(Value::Timestamp(datetime::from_micros(micros as i64, true)?)))
-    }),
+    strict("to_timestamp", &[FLOAT8], R_TIMESTAMPTZ, |_, a| from_seconds(float_at(a, 0)?)),
     strict("timezone", &[TEXT, TIMESTAMPTZ], R_TIMESTAMP, |_, a| zone(a, true)),
     strict("timezone", &[TEXT, TIMESTAMP], R_TIMESTAMPTZ, |_, a| zone(a, false)),
     strict("justify_days", &[INTERVAL], R_INTERVAL, |_, a| {
@@ -178,6 +172,15 @@ fn round_time(arguments: &[Datum], ty: &SqlType) -> Result<Datum> {
     }
 }
 
+/// The time so many seconds after 1970 began.
+pub(super) fn from_seconds(seconds: f64) -> Result<Datum> {
+    let micros = (seconds * 1e6).round();
+    if !(-9e17..9e17).contains(&micros) {
+        return Err(datetime::timestamp_overflow());
+    }
+    Ok(Some(Value::Timestamp(datetime::from_micros(micros as i64, true)?)))
+}
+
 fn now(c: &Call<'_>, _: &[Datum]) -> Result<Datum> {
     Ok(Some(Value::Timestamp(datetime::from_micros(c.now_micros(), true)?)))
 }
@@ -192,7 +195,17 @@ pub(super) fn interval(a: &[Datum], i: usize) -> Result<Interval> {
 
 /// The unit of a name, for values of a type.
 fn unit_of(name: &str, of: &SqlType) -> Result<Unit> {
-    Unit::named(name).ok_or_else(|| unknown_unit(name, of))
+    Unit::named(name).ok_or_else(|| match of {
+        // PostgreSQL knows the words, and none of them is a part.
+        SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz if is_moment(name) => no_such_part(name, of),
+        _ => unknown_unit(name, of),
+    })
+}
+
+/// `now` and its kin, which stand for a time.
+fn is_moment(name: &str) -> bool {
+    let words = ["-infinity", "allballs", "infinity", "now", "today", "tomorrow", "yesterday"];
+    words.iter().any(|word| name.eq_ignore_ascii_case(word))
 }
 
 /// The same of one that times can be cut off behind.

@@ -7,6 +7,7 @@ pub mod datetime;
 mod datetime_text;
 pub mod decimal;
 pub mod json;
+pub mod json_order;
 pub mod numeric;
 pub mod precision;
 pub mod text;

@@ -127,3 +127,16 @@ fn in_partiql_what_does_not_fit_is_missing() {
     let text = "SELECT VALUE {'a': to_hex(c.s), 'b': to_hex(c.n), 'c': date_part('hour', c.s), 'd': 1} FROM c";
     assert_eq!(told(&mut partiql, text).unwrap()[0], "{\"d\": 1}");
 }
+
+#[test]
+fn seconds_since_1970_are_a_time() {
+    let (_memory, mut s) = ledger();
+    says(
+        &mut s,
+        &[
+            ("SELECT to_timestamp(k) = timestamptz '1970-01-01 00:00:12Z' FROM c", "t SELECT 1"),
+            ("SELECT to_timestamp(n) = timestamptz '1970-01-01 00:00:05.5Z' FROM c", "t SELECT 1"),
+            ("SELECT date_trunc('hour', i::interval) FROM c", "1 day 02:00:00 SELECT 1"),
+        ],
+    );
+}
