@@ -253,6 +253,12 @@ fn alter(a: &AlterTable) -> String {
             format!("(set-default {} {} '{text}')", name(n), expr(default))
         }
         AlterTable::DropDefault(n) => format!("(drop-default {})", name(n)),
+        AlterTable::SetGenerated { name: n, identity } => {
+            format!("(set-generated {}{})", name(n), flag(*identity == Identity::Always, "always"))
+        }
+        AlterTable::DropIdentity { name: n, if_exists } => {
+            format!("(drop-identity{} {})", flag(*if_exists, "if-exists"), name(n))
+        }
         AlterTable::SetType { name: n, ty, using } => {
             format!("(set-type {} {}{})", name(n), type_name(ty), optional("using", using.as_ref()))
         }

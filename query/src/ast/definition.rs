@@ -106,6 +106,14 @@ pub enum AlterTable {
         text: Arc<str>,
     },
     DropDefault(Name),
+    SetGenerated {
+        name: Name,
+        identity: Identity,
+    },
+    DropIdentity {
+        name: Name,
+        if_exists: bool,
+    },
     /// `ALTER COLUMN … TYPE … [USING …]`
     SetType {
         name: Name,

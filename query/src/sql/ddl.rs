@@ -8,6 +8,7 @@ use sqlparser::ast as sql;
 use sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 
 use super::expr::check_collation;
+use super::identity::IdentityChange;
 use super::{Converter, name, plain_name, refuse, table_name, tokens};
 use crate::ast::{
     AlterTable, ColumnDefinition, CreateIndex, CreateTable, Expr, ExprKind, Identity, Like, Name, PathStep, Span,
@@ -363,6 +364,12 @@ impl Converter {
 
     fn alter_column(&mut self, column: Name, op: sql::AlterColumnOperation) -> Result<AlterTable> {
         use sql::AlterColumnOperation as A;
+        if let Some((_, change)) = self.identities.iter().find(|(place, _)| *place == column.span) {
+            return Ok(match *change {
+                IdentityChange::Set(identity) => AlterTable::SetGenerated { name: column, identity },
+                IdentityChange::Drop { if_exists } => AlterTable::DropIdentity { name: column, if_exists },
+            });
+        }
         Ok(match op {
             A::SetNotNull => AlterTable::SetNotNull(column),
             A::DropNotNull => AlterTable::DropNotNull(column),

@@ -11,6 +11,7 @@ mod dialect;
 mod dml;
 mod expr;
 mod grouping;
+mod identity;
 mod like;
 mod long;
 mod merge;
@@ -98,6 +99,14 @@ fn statement_of(
     let tokens = match &without {
         Some((likes, rest)) => {
             converter.likes.clone_from(likes);
+            rest
+        }
+        None => tokens,
+    };
+    let without = identity::taken_out(tokens, text)?;
+    let tokens = match &without {
+        Some((changes, rest)) => {
+            converter.identities.clone_from(changes);
             rest
         }
         None => tokens,
@@ -269,13 +278,23 @@ pub(super) struct Converter {
     overridings: tokens::Overridings,
     /// Columns that stand for those of another table.
     likes: like::Likes,
+    /// What ALTER TABLE says of identity columns.
+    identities: identity::IdentityChanges,
     /// How many common tables are around what is being converted.
     within: usize,
 }
 
 impl Converter {
     fn new() -> Self {
-        Converter { parameters: 0, depth: 0, deepest: 0, overridings: Vec::new(), likes: Vec::new(), within: 0 }
+        Converter {
+            parameters: 0,
+            depth: 0,
+            deepest: 0,
+            overridings: Vec::new(),
+            likes: Vec::new(),
+            identities: Vec::new(),
+            within: 0,
+        }
     }
 
     /// Runs `inside` one level deeper, or refuses to.

@@ -15,7 +15,7 @@ use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
     remove_index,
 };
-use crate::ast::{AlterTable, ColumnDefinition, Name, TableConstraint, TableName};
+use crate::ast::{AlterTable, ColumnDefinition, Identity, Name, TableConstraint, TableName};
 use crate::catalogue::{Column, Index, PathStep};
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
@@ -100,6 +100,10 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
             not_always_identity(table, name)?;
             change_column(tx, table, name, |c| c.default_text = None)?;
         }
+        AlterTable::SetGenerated { name, identity } => {
+            notice = change_identity(tx, table, name, Some(*identity), false)?;
+        }
+        AlterTable::DropIdentity { name, if_exists } => notice = change_identity(tx, table, name, None, *if_exists)?,
         AlterTable::SetType { name, ty: to, using } => {
             let column = column(table, name)?;
             let ty = retyped(tx, table, column, (name, to), using.as_ref())?;
@@ -132,6 +136,24 @@ fn not_always_identity(table: &Table, name: &Name) -> Result<()> {
     }
     let message = format!("column \"{}\" of relation \"{}\" is an identity column", name.text, table.name);
     Err(QueryError::syntax(message, name.span))
+}
+
+/// When an identity column counts on, or that it is one no more; what there is to say if it is none.
+fn change_identity(
+    tx: &mut Transaction,
+    table: &Table,
+    name: &Name,
+    identity: Option<Identity>,
+    if_exists: bool,
+) -> Result<Option<String>> {
+    if column(table, name)?.identity.is_some() {
+        return change_column(tx, table, name, |c| c.identity = identity).map(|()| None);
+    }
+    let message = format!("column \"{}\" of relation \"{}\" is not an identity column", name.text, table.name);
+    match if_exists {
+        true => Ok(Some(format!("{message}, skipping"))),
+        false => Err(QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).at(name.span)),
+    }
 }
 
 fn change_column(tx: &mut Transaction, table: &Table, name: &Name, change: impl FnOnce(&mut Column)) -> Result<()> {
