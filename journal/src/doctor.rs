@@ -151,7 +151,7 @@ fn rebuild_tree(
     tree.clear()?;
     let mut run = Vec::with_capacity(LEAVES_PER_RUN);
     let mut failed = None;
-    let read = journal.leaf_hashes(0, end, &mut |leaf| {
+    let read = journal.leaf_hashes(0, end, u64::MAX, &mut |leaf| {
         run.push(leaf);
         if run.len() >= LEAVES_PER_RUN && failed.is_none() {
             failed = tree.append(&run).err();

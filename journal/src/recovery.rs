@@ -514,7 +514,7 @@ fn last_block_leaf(journal: &Journal, chain: &Chain) -> Result<Option<Hash>, Ope
 }
 
 impl Leaves for Journal {
-    fn leaf_hashes(&self, from: u64, to: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String> {
+    fn leaf_hashes(&self, from: u64, to: u64, enough: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String> {
         let mut position = from;
         if position == 0 && to > 0 {
             each(leaf_hash(&self.genesis_leaf().encode()));
@@ -524,28 +524,34 @@ impl Leaves for Journal {
         let mut previous: Option<Hash> = None;
         let mut of_data = Hasher::new();
         let contents = &mut Contents::Hashes(&mut of_data);
-        let read: Result<(), Unreadable> = self.blocks_between(position, to, contents, &mut |block| {
+        let read: Result<(), Ended> = self.blocks_between(position, to, contents, &mut |block| {
             let derived = self.derived(&block, &mut hasher)?;
             if previous.is_some() && block.previous_leaf != previous {
                 let number = block.number;
-                return Err(Unreadable(format!("block {number} does not name the leaf of the block before it")));
+                return Err(Ended::Unreadable(format!("block {number} does not name the leaf of the block before it")));
             }
             previous = Some(derived.leaf_entry_hash);
             let skip = position.saturating_sub(block.first_position);
             derived.leaf_hashes.iter().skip(skip as usize).for_each(|hash| each(*hash));
             position = block.position + 1;
-            Ok(())
+            if position - from < enough { Ok(()) } else { Err(Ended::Enough) }
         });
-        read.map_err(|Unreadable(what)| what)
+        match read {
+            Ok(()) | Err(Ended::Enough) => Ok(()),
+            Err(Ended::Unreadable(what)) => Err(what),
+        }
     }
 }
 
-/// Why leaves cannot be derived.
-struct Unreadable(String);
+/// Why no more leaves are derived.
+enum Ended {
+    Enough,
+    Unreadable(String),
+}
 
-impl From<ReadError> for Unreadable {
+impl From<ReadError> for Ended {
     fn from(error: ReadError) -> Self {
-        Unreadable(error.to_string())
+        Ended::Unreadable(error.to_string())
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, ManualClock};
 pub use memory::MemoryStorage;
-pub use production::{ProductionStorage, SystemClock, SystemRng, processor_time_of_others};
+pub use production::{ProductionStorage, SystemClock, SystemRng, give_way, processor_time_of_others};
 pub use rng::{Rng, SeededRng};
 pub use storage::{
     Entry, EntryKind, File, Lock, OpenMode, Storage, help_for, is_full, read_exact_at, read_file, write_all_at,

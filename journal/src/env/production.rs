@@ -231,6 +231,18 @@ pub fn processor_time_of_others() -> Duration {
     of(rustix::time::ClockId::ProcessCPUTime).saturating_sub(of(rustix::time::ClockId::ThreadCPUTime))
 }
 
+/// From here on this thread works when processors have nothing better to do: where others want them it gets about a tenth of
+/// what each of those gets. There is no way back for a process without privileges, so this is for a thread of its own whose
+/// work may come late. What must not come late needs another thread that takes over.
+pub fn give_way() {
+    // A tenth of the weight; the most, 19, would be a hundredth, and might never come to the end of something. Elsewhere than
+    // on Linux this would be the priority of the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "a thread in the background keeps its priority");
+    }
+}
+
 fn clock_ms(clock: rustix::time::ClockId) -> i64 {
     let time = rustix::time::clock_gettime(clock);
     time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)

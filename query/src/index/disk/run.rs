@@ -22,6 +22,8 @@ const MAGIC: [u8; 8] = *b"LSRUN\0\0\x02";
 const FOOT_BYTES: usize = 64;
 /// What is written at a time.
 const WRITE_BYTES: usize = 256 << 10;
+/// So many items come into the filter at a time.
+const FILTERED_AT_ONCE: usize = 1024;
 /// No block is longer: a key of the longest kind, twice, and what belongs to it.
 const BLOCK_BYTES_MAX: u32 = 64 << 10;
 
@@ -349,6 +351,8 @@ pub struct Writer {
     /// What separates the block being filled.
     separator: Vec<u8>,
     filter: Filter,
+    /// Hashes that the filter is to be given.
+    unfiltered: Vec<u64>,
     last_item: u64,
     items: u64,
     entries: u64,
@@ -377,6 +381,7 @@ impl Writer {
             before: Vec::new(),
             separator: Vec::new(),
             filter: Filter::new(items_max),
+            unfiltered: Vec::with_capacity(FILTERED_AT_ONCE),
             last_item: 0,
             items: 0,
             entries: 0,
@@ -394,14 +399,17 @@ impl Writer {
         }
         self.block.add(key, value);
         self.entries += 1;
-        let Writer { filter, last_item, items, .. } = self;
+        let Writer { unfiltered, last_item, items, .. } = self;
         entry::filtered(key, |hash| {
             // The revisions of a document stand together.
             if hash != *last_item {
-                filter.add(hash);
+                unfiltered.push(hash);
                 (*last_item, *items) = (hash, *items + 1);
             }
         });
+        if self.unfiltered.len() >= FILTERED_AT_ONCE {
+            self.filter();
+        }
         if self.block.len() >= BLOCK_BYTES { self.close_block() } else { Ok(()) }
     }
 
@@ -410,6 +418,7 @@ impl Writer {
         if !self.block.is_empty() {
             self.close_block()?;
         }
+        self.filter();
         let places_at = self.written + self.pending.len() as u64;
         let filter = self.filter.to_bytes();
         let mut foot = MAGIC.to_vec();
@@ -431,6 +440,11 @@ impl Writer {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Adds items to the filter, one right behind the other: each waits for a line of memory, and so they wait together.
+    fn filter(&mut self) {
+        self.unfiltered.drain(..).for_each(|hash| self.filter.add(hash));
     }
 
     fn close_block(&mut self) -> Result<(), IndexError> {

@@ -1,17 +1,26 @@
 //! The notary: signs checkpoints, one at a time, keeps the tree up with the journal, and hands over from key to key.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `expected` | the leaf hashes that what is read back is compared with |
+//! | `tasks` | the threads that sign and derive by themselves, and what they and commits tell each other |
 
-use std::collections::VecDeque;
+mod expected;
+#[cfg(test)]
+mod fixtures;
+mod tasks;
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::note::SigningKey;
 use ledgerstone_digest::rotation::{KeyChain, RotationRecord};
 
+use self::expected::Expected;
+use self::tasks::Alarm;
 use super::recorded::Recorded;
 use super::{CheckpointError, Signed, sign};
 use crate::env::Storage;
@@ -22,24 +31,14 @@ use crate::rotation::{self, Note};
 use crate::slots::SlotFile;
 use crate::tree::Tree;
 
-/// The background task signs no more often than this: a signature is stored and synced, which commits that are being synced
-/// at that moment wait for.
-const SIGNING_INTERVAL: Duration = Duration::from_millis(1000);
-/// It derives leaves this often, so that whoever asks for a signature waits for few of them.
-const DERIVING_INTERVAL: Duration = Duration::from_millis(100);
 /// Leaf hashes handed to the tree at a time.
 const LEAVES_PER_RUN: usize = 4096;
 
-/// So many leaves may be durable and not derived again yet before commits wait for the task: what is kept of them until then
-/// is 32 bytes each.
-const LEAVES_BEHIND_MAX: usize = if cfg!(test) { 1_000 } else { 1 << 20 };
-/// Whoever waits for the task looks this often whether it is still there.
-const ROOM_PAUSE: Duration = Duration::from_millis(100);
-
 /// What the signing task reads: leaf hashes derived from the bytes of the journal's files.
 pub trait Leaves: Send + Sync {
-    /// Calls `each` with the leaf hashes of `from..to`, in order. `to` is a durable block boundary.
-    fn leaf_hashes(&self, from: u64, to: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String>;
+    /// Calls `each` with the leaf hashes of `from..to`, in order; of whole blocks of them if `enough` of them are less, and
+    /// at least of one block. `to` is a durable block boundary.
+    fn leaf_hashes(&self, from: u64, to: u64, enough: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String>;
 }
 
 /// The keys that a notary signs with.
@@ -79,6 +78,8 @@ pub struct Notary {
     durable: AtomicU64,
     newest: RwLock<Signed>,
     signing: Mutex<Signing>,
+    /// So many threads wait for `signing`, and not one of those that have time.
+    wanted: AtomicUsize,
     expected: Mutex<Expected>,
     alarm: Mutex<Alarm>,
     rung: Condvar,
@@ -108,43 +109,6 @@ struct HandingOver {
     expected: Option<SigningKey>,
     /// In the journal.
     due: Option<Due>,
-}
-
-/// The leaf hashes as the sequencer computed them, until they are compared with those of the bytes read back.
-struct Expected {
-    /// The position of the first.
-    from: u64,
-    hashes: VecDeque<Hash>,
-    /// Nothing will be signed any more, so nothing is kept.
-    closed: bool,
-    /// The last attempt to derive leaves failed, and the next one may: nobody waits for it.
-    stuck: bool,
-}
-
-#[derive(Default)]
-struct Alarm {
-    stop: bool,
-    /// The task has nothing to sign and waits for more.
-    idle: bool,
-    task: Option<JoinHandle<()>>,
-}
-
-impl Expected {
-    /// The first position at which these hashes, from `from` on, are not those that were computed.
-    fn differs(&self, from: u64, found: &[Hash]) -> Option<u64> {
-        // What was durable before this process began was not computed here.
-        let skip = self.from.saturating_sub(from);
-        let known = usize::try_from(from.saturating_sub(self.from)).unwrap_or(usize::MAX);
-        let mut computed = self.hashes.iter().skip(known);
-        let rest = found.iter().zip(from..).skip(usize::try_from(skip).unwrap_or(usize::MAX));
-        rest.filter(|(hash, _)| computed.next() != Some(hash)).map(|(_, position)| position).next()
-    }
-
-    fn forget_before(&mut self, position: u64) {
-        let count = usize::try_from(position.saturating_sub(self.from)).unwrap_or(usize::MAX).min(self.hashes.len());
-        self.hashes.drain(..count);
-        self.from += count as u64;
-    }
 }
 
 impl Notary {
@@ -178,7 +142,8 @@ impl Notary {
             durable: AtomicU64::new(durable),
             newest: RwLock::new(signed.clone()),
             signing: Mutex::new(Signing { file, key, failed: None }),
-            expected: Mutex::new(Expected { from: durable, hashes: VecDeque::new(), closed: false, stuck: false }),
+            wanted: AtomicUsize::new(0),
+            expected: Mutex::new(Expected::from(durable)),
             alarm: Mutex::new(Alarm::default()),
             rung: Condvar::new(),
             room: Condvar::new(),
@@ -193,47 +158,6 @@ impl Notary {
             agrees()?;
         }
         Ok(Arc::new(notary))
-    }
-
-    /// Starts the background task. Without it, checkpoints are signed only when asked for.
-    pub fn start(self: &Arc<Self>) -> std::io::Result<()> {
-        let notary = self.clone();
-        let task = std::thread::Builder::new().name("checkpoint".into()).spawn(move || notary.run())?;
-        lock(&self.alarm).task = Some(task);
-        Ok(())
-    }
-
-    /// Says that the next leaves are on disk, whole blocks of them, with the hashes that were computed when they got
-    /// their positions. Never waits for signing.
-    pub fn published(&self, leaf_hashes: &[Hash]) {
-        let mut expected = lock(&self.expected);
-        if !expected.closed {
-            expected.hashes.extend(leaf_hashes);
-        }
-        self.durable.fetch_add(leaf_hashes.len() as u64, Ordering::AcqRel);
-        drop(expected);
-        // A task that has just signed sleeps anyway. Taking the lock keeps the wake-up from falling between the task's
-        // check and its sleep.
-        let idle = std::mem::take(&mut lock(&self.alarm).idle);
-        if idle {
-            self.rung.notify_all();
-        }
-    }
-
-    /// Waits for the background task, if it is there and so far behind that what is kept of the leaves takes much memory, until
-    /// it has derived as many leaves as were just added. Called when commits have been answered: under a load that goes on
-    /// faster than leaves are derived the next ones come later, and behind a single large one they do not.
-    pub fn wait_for_room(&self, added: usize) {
-        let runs = || lock(&self.alarm).task.as_ref().is_some_and(|task| !task.is_finished());
-        let mut expected = lock(&self.expected);
-        let enough = expected.from.saturating_add(added as u64);
-        let waits = |expected: &Expected| {
-            let is_full = expected.hashes.len() > LEAVES_BEHIND_MAX && expected.from < enough;
-            is_full && !expected.closed && !expected.stuck && runs()
-        };
-        while waits(&expected) {
-            expected = self.room.wait_timeout(expected, ROOM_PAUSE).unwrap_or_else(PoisonError::into_inner).0;
-        }
     }
 
     /// A key that will take over at a block which is about to be submitted.
@@ -255,7 +179,7 @@ impl Notary {
                 drop(handing_over);
                 // Nobody has this key in hand: the next start looks for it.
                 let reason = format!("the journal rotates the key to {}, which was not made here", record.new);
-                lock(&self.signing).failed = Some(CheckpointError::Key(reason));
+                self.fail(&mut self.signing(), CheckpointError::Key(reason));
             }
         }
     }
@@ -302,7 +226,7 @@ impl Notary {
         if newest.checkpoint.size >= size {
             return Ok(newest);
         }
-        let mut signing = lock(&self.signing);
+        let mut signing = self.signing();
         let newest = self.newest();
         if newest.checkpoint.size >= size {
             return Ok(newest);
@@ -315,13 +239,12 @@ impl Notary {
         signed
     }
 
-    /// Derives the leaves of what is durable, without signing.
-    fn keep_up(&self) {
-        let mut signing = lock(&self.signing);
-        if signing.failed.is_none() {
-            let outcome = self.catch_up(self.durable.load(Ordering::Acquire));
-            self.judge(&mut signing, outcome.as_ref().err());
-        }
+    /// The signing side, of which whoever has it for want of something better to do lets go soon.
+    fn signing(&self) -> MutexGuard<'_, Signing> {
+        self.wanted.fetch_add(1, Ordering::AcqRel);
+        let signing = lock(&self.signing);
+        self.wanted.fetch_sub(1, Ordering::AcqRel);
+        signing
     }
 
     /// What an attempt to sign, or to get ready for it, means for those to come.
@@ -336,11 +259,16 @@ impl Notary {
             Some(error) if error.is_full() => tracing::warn!(%error, "no checkpoint was signed"),
             Some(error) => {
                 tracing::error!(%error, "signing checkpoints stops until a restart");
-                signing.failed = Some(error.clone());
-                *lock(&self.expected) =
-                    Expected { from: u64::MAX, hashes: VecDeque::new(), closed: true, stuck: false };
+                self.fail(signing, error.clone());
             }
         }
+    }
+
+    /// Nothing is signed any more.
+    fn fail(&self, signing: &mut Signing, error: CheckpointError) {
+        signing.failed = Some(error);
+        *lock(&self.expected) = Expected::closed();
+        self.room.notify_all();
     }
 
     /// The tree behind the checkpoints; it reaches at least the newest one.
@@ -348,18 +276,9 @@ impl Notary {
         &self.tree
     }
 
-    /// Signs a last checkpoint, writes the tree out, and ends the background task.
+    /// Signs a last checkpoint, writes the tree out, and ends the tasks.
     pub fn close(&self) -> Result<(), CheckpointError> {
-        let task = {
-            let mut alarm = lock(&self.alarm);
-            alarm.stop = true;
-            alarm.task.take()
-        };
-        self.rung.notify_all();
-        if let Some(task) = task {
-            // A panic there was reported where it happened.
-            let _ = task.join();
-        }
+        self.end_tasks();
         let last = || -> Result<(), CheckpointError> {
             self.checkpoint()?;
             Ok(self.tree.sync()?)
@@ -372,42 +291,6 @@ impl Notary {
 
     fn ledger_dir(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
-    }
-
-    fn run(&self) {
-        let mut sign_at = Instant::now();
-        loop {
-            let mut alarm = lock(&self.alarm);
-            while !alarm.stop && self.durable.load(Ordering::Acquire) <= self.newest().checkpoint.size {
-                alarm.idle = true;
-                alarm = self.rung.wait(alarm).unwrap_or_else(PoisonError::into_inner);
-            }
-            alarm.idle = false;
-            if alarm.stop {
-                return;
-            }
-            drop(alarm);
-            let now = Instant::now();
-            if now < sign_at {
-                self.keep_up();
-            } else {
-                sign_at = now + SIGNING_INTERVAL;
-                // Whoever waits for it is told; others find it in the log.
-                let _ = self.checkpoint();
-            }
-            if lock(&self.signing).failed.is_some() {
-                return;
-            }
-            let again = (now + DERIVING_INTERVAL).min(sign_at);
-            let mut alarm = lock(&self.alarm);
-            while !alarm.stop {
-                let left = again.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    break;
-                }
-                alarm = self.rung.wait_timeout(alarm, left).unwrap_or_else(PoisonError::into_inner).0;
-            }
-        }
     }
 
     fn sign_next(&self, signing: &mut Signing, newest: &Signed) -> Result<Signed, CheckpointError> {
@@ -476,6 +359,11 @@ impl Notary {
 
     /// Derives the leaves that the tree lacks from the journal's bytes. Only the signer and `open` call it.
     fn catch_up(&self, size: u64) -> Result<(), CheckpointError> {
+        self.catch_up_some(size, u64::MAX)
+    }
+
+    /// The same of about so many leaves.
+    fn catch_up_some(&self, size: u64, enough: u64) -> Result<(), CheckpointError> {
         let from = self.tree.size();
         if from >= size {
             return Ok(());
@@ -483,7 +371,7 @@ impl Notary {
         let mut at = from;
         let mut run = Vec::new();
         let mut failed = None;
-        let read = self.leaves.leaf_hashes(from, size, &mut |leaf| {
+        let read = self.leaves.leaf_hashes(from, size, enough, &mut |leaf| {
             run.push(leaf);
             if run.len() >= LEAVES_PER_RUN && failed.is_none() {
                 failed = self.add(&mut at, &mut run).err();
@@ -495,7 +383,7 @@ impl Notary {
             Some(error) => return Err(error),
             None => self.add(&mut at, &mut run)?,
         }
-        if at != size {
+        if at != size && at.saturating_sub(from) < enough {
             return Err(journal(format!("the journal gave leaves {from}..{at} where {from}..{size} are durable")));
         }
         Ok(())
@@ -533,69 +421,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::fixtures::*;
     use super::*;
-    use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_MAGIC, create};
-    use crate::env::{Env, OpenMode};
-    use crate::slots;
-    use ledgerstone_digest::tree::{MemoryTree, leaf_hash};
-
-    const DIR: &str = "/ledger";
-    const ORIGIN: &str = "ledger.example/x";
-
-    /// A journal of leaves `entry 0`, `entry 1` …, some of which read back wrong.
-    struct Entries {
-        wrong: AtomicU64,
-    }
-
-    impl Leaves for Entries {
-        fn leaf_hashes(&self, from: u64, to: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String> {
-            for position in from..to {
-                let flipped = position == self.wrong.load(Ordering::SeqCst);
-                each(if flipped { Hash::ZERO } else { leaf(position) });
-            }
-            Ok(())
-        }
-    }
-
-    fn leaf(position: u64) -> Hash {
-        leaf_hash(format!("entry {position}").as_bytes())
-    }
-
-    fn hashes(range: std::ops::Range<u64>) -> Vec<Hash> {
-        range.map(leaf).collect()
-    }
-
-    fn key(seed: u8) -> SigningKey {
-        SigningKey::from_seed(ORIGIN, &[seed; 32]).unwrap()
-    }
-
-    fn journal() -> Arc<Entries> {
-        Arc::new(Entries { wrong: AtomicU64::new(u64::MAX) })
-    }
-
-    fn new_ledger() -> Env {
-        let env = Env::memory(1);
-        env.storage.create_dir_all(Path::new(DIR)).unwrap();
-        create(&*env.storage, Path::new(DIR), ORIGIN, leaf(0), &key(7)).unwrap();
-        env
-    }
-
-    fn recorded(env: &Env) -> Result<Recorded, CheckpointError> {
-        recorded_by(env, 7)
-    }
-
-    fn recorded_by(env: &Env, seed: u8) -> Result<Recorded, CheckpointError> {
-        Recorded::read(&*env.storage, Path::new(DIR))?.verify(&KeyChain::new(key(seed).verifier().clone()))
-    }
-
-    fn signers() -> Signers {
-        let (key, chain) = (key(7), KeyChain::new(key(7).verifier().clone()));
-        Signers { keys: key.clone().into(), chain, key, notes: Vec::new(), due: None }
-    }
-
-    fn open(env: &Env, leaves: &Arc<Entries>, durable: u64) -> Result<Arc<Notary>, CheckpointError> {
-        Notary::open(env.storage.clone(), Path::new(DIR), leaves.clone(), recorded(env)?, signers(), durable)
-    }
+    use crate::checkpoint::{CHECKPOINT_FILE, create};
+    use ledgerstone_digest::tree::MemoryTree;
 
     #[test]
     fn what_is_served_was_stored_and_holds() {
@@ -614,73 +443,6 @@ mod tests {
             assert_eq!(stored.signed.note, served.note);
             UnverifiedCheckpoint::parse(&served.note).unwrap().verify(key(7).verifier()).unwrap();
         }
-    }
-
-    #[test]
-    fn the_background_task_signs_by_itself_and_at_most_ten_times_a_second() {
-        let env = new_ledger();
-        let notary = open(&env, &journal(), 1).unwrap();
-        notary.start().unwrap();
-        let began = Instant::now();
-        for size in 1..200 {
-            notary.published(&hashes(size..size + 1));
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        while notary.newest().checkpoint.size < 200 {
-            assert!(began.elapsed() < Duration::from_secs(20));
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let elapsed = began.elapsed().as_millis() as u64;
-        notary.close().unwrap();
-        let file = env.storage.open(&Path::new(DIR).join(CHECKPOINT_FILE), OpenMode::Read).unwrap();
-        let mut bytes = vec![0; slots::FILE_BYTES];
-        slots::read_up_to(&*file, &mut bytes, 0).unwrap();
-        let slots = slots::inspect(&bytes, CHECKPOINT_MAGIC);
-        let stored = slots::newest(&slots).map(|(sequence, _)| sequence).unwrap();
-        assert!(stored <= 3 + elapsed / 100, "{stored} checkpoints in {elapsed} ms");
-    }
-
-    /// A journal that is read back only when it is told to.
-    struct Slow {
-        entries: Arc<Entries>,
-        gate: Mutex<()>,
-    }
-
-    impl Leaves for Slow {
-        fn leaf_hashes(&self, from: u64, to: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String> {
-            drop(lock(&self.gate));
-            self.entries.leaf_hashes(from, to, each)
-        }
-    }
-
-    #[test]
-    fn commits_wait_for_a_task_that_is_too_far_behind_and_for_no_other() {
-        let env = new_ledger();
-        let slow = Arc::new(Slow { entries: journal(), gate: Mutex::new(()) });
-        let open =
-            Notary::open(env.storage.clone(), Path::new(DIR), slow.clone(), recorded(&env).unwrap(), signers(), 1);
-        let notary = open.unwrap();
-        let many = 2 * LEAVES_BEHIND_MAX as u64;
-        notary.published(&hashes(1..many));
-        // Nobody would ever derive them.
-        notary.wait_for_room(1);
-        let shut = lock(&slow.gate);
-        notary.start().unwrap();
-        let waits = std::thread::spawn({
-            let notary = Arc::clone(&notary);
-            move || notary.wait_for_room(1)
-        });
-        std::thread::sleep(ROOM_PAUSE * 3);
-        assert!(!waits.is_finished());
-        drop(shut);
-        waits.join().unwrap();
-        notary.wait_for_room(usize::MAX);
-        assert!(lock(&notary.expected).hashes.len() <= LEAVES_BEHIND_MAX);
-        // One that fails stops nobody.
-        slow.entries.wrong.store(many + 5, Ordering::SeqCst);
-        notary.published(&hashes(many..2 * many));
-        assert!(notary.checkpoint().is_err());
-        notary.wait_for_room(usize::MAX);
     }
 
     #[test]

@@ -1,0 +1,320 @@
+//! The notary's threads, and what they and commits tell each other.
+//!
+//! To derive leaves again from the journal's files takes about as much processor time as to commit them did. Two threads
+//! share it: one with the lowest claim to a processor, which does it whenever there is nothing better to do, so that commits
+//! that somebody waits for are not held up by it; and the one that signs, which does what is left of it once a second, and
+//! at once when much is left, so that whoever asks for a signature waits for few leaves under any load.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ledgerstone_digest::hash::Hash;
+
+use super::{Notary, Signing, lock};
+use crate::checkpoint::CheckpointError;
+use crate::env::give_way;
+
+/// A signature is stored and synced, which commits that are being synced at that moment wait for: no more often than this.
+const SIGNING_INTERVAL: Duration = Duration::from_millis(1000);
+/// Leaves are derived this often, so that whoever asks for a signature waits for few of them.
+const DERIVING_INTERVAL: Duration = Duration::from_millis(100);
+/// About so many leaves are derived before the thread that has time looks whether somebody wants to sign.
+const LEAVES_PER_TURN: u64 = 8192;
+/// The thread that signs does not leave more than so many leaves to the one that has time.
+const LEAVES_BEHIND_URGENT: u64 = 1 << 16;
+/// So many leaves may be durable and not derived again yet before commits wait for the tasks: what is kept of them until then
+/// is 32 bytes each.
+const LEAVES_BEHIND_MAX: usize = if cfg!(test) { 1_000 } else { 1 << 20 };
+/// Whoever waits for the tasks looks this often whether they are still there.
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the tasks sleep on.
+#[derive(Default)]
+pub(super) struct Alarm {
+    stop: bool,
+    /// A task has nothing to do and waits for leaves.
+    idle: bool,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Notary {
+    /// Starts the tasks. Without them, checkpoints are signed only when asked for.
+    pub fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        self.spawn("checkpoint", |notary| notary.sign(SIGNING_INTERVAL))?;
+        self.spawn("leaves", Notary::derive_at_leisure)
+    }
+
+    fn spawn(self: &Arc<Self>, name: &str, work: fn(&Notary)) -> std::io::Result<()> {
+        let notary = Arc::clone(self);
+        let task = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&notary))?;
+        lock(&self.alarm).tasks.push(task);
+        Ok(())
+    }
+
+    /// Ends the tasks.
+    pub(super) fn end_tasks(&self) {
+        let tasks = {
+            let mut alarm = lock(&self.alarm);
+            alarm.stop = true;
+            std::mem::take(&mut alarm.tasks)
+        };
+        self.rung.notify_all();
+        for task in tasks {
+            // A panic there was reported where it happened.
+            let _ = task.join();
+        }
+    }
+
+    /// Says that the next leaves are on disk, whole blocks of them, with the hashes that were computed when they got
+    /// their positions. Never waits for signing.
+    pub fn published(&self, leaf_hashes: &[Hash]) {
+        let mut expected = lock(&self.expected);
+        if !expected.closed {
+            expected.hashes.extend(leaf_hashes);
+        }
+        self.durable.fetch_add(leaf_hashes.len() as u64, Ordering::AcqRel);
+        drop(expected);
+        // A task that has just worked sleeps anyway. Taking the lock keeps the wake-up from falling between its check and
+        // its sleep.
+        let idle = std::mem::take(&mut lock(&self.alarm).idle);
+        if idle {
+            self.rung.notify_all();
+        }
+    }
+
+    /// Waits for the tasks, if they are there and so far behind that what is kept of the leaves takes much memory, until
+    /// they have derived as many leaves as were just added. Called when commits have been answered: under a load that goes on
+    /// faster than leaves are derived the next ones come later, and behind a single large one they do not.
+    pub fn wait_for_room(&self, added: usize) {
+        let runs = || lock(&self.alarm).tasks.iter().any(|task| !task.is_finished());
+        let mut expected = lock(&self.expected);
+        let enough = expected.from.saturating_add(added as u64);
+        while expected.hashes.len() > LEAVES_BEHIND_MAX
+            && expected.from < enough
+            && !expected.closed
+            && !expected.stuck
+            && runs()
+        {
+            expected = self.room.wait_timeout(expected, ROOM_PAUSE).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The task that signs, and derives what cannot wait.
+    fn sign(&self, every: Duration) {
+        let mut sign_at = Instant::now();
+        while self.comes_behind(&|| self.newest().checkpoint.size) {
+            let now = Instant::now();
+            if now >= sign_at {
+                sign_at = now + every;
+                // Whoever waits for it is told; others find it in the log.
+                let _ = self.checkpoint();
+            } else if self.durable_size().saturating_sub(self.tree.size()) > LEAVES_BEHIND_URGENT {
+                let _ = self.keep_up(self.signing(), u64::MAX);
+            }
+            if self.has_failed() || !self.rests((now + DERIVING_INTERVAL).min(sign_at)) {
+                return;
+            }
+        }
+    }
+
+    /// The task that derives while nobody needs the processor.
+    fn derive_at_leisure(&self) {
+        give_way();
+        while self.comes_behind(&|| self.tree.size()) {
+            let next = Instant::now() + DERIVING_INTERVAL;
+            while self.tree.size() < self.durable_size()
+                && self.wanted.load(Ordering::Acquire) == 0
+                && !lock(&self.alarm).stop
+            {
+                let signing = match self.signing.try_lock() {
+                    Ok(signing) => signing,
+                    Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                    // Whoever signs derives, too.
+                    Err(TryLockError::WouldBlock) => break,
+                };
+                if self.keep_up(signing, LEAVES_PER_TURN).is_err() {
+                    break;
+                }
+            }
+            if self.has_failed() || !self.rests(next) {
+                return;
+            }
+        }
+    }
+
+    /// Derives leaves of what is durable, about so many, without signing.
+    fn keep_up(&self, mut signing: MutexGuard<'_, Signing>, enough: u64) -> Result<(), CheckpointError> {
+        if let Some(error) = &signing.failed {
+            return Err(error.clone());
+        }
+        let outcome = self.catch_up_some(self.durable_size(), enough);
+        self.judge(&mut signing, outcome.as_ref().err());
+        outcome
+    }
+
+    fn has_failed(&self) -> bool {
+        lock(&self.expected).closed
+    }
+
+    /// Waits until more is durable than `done`. False if the tasks are to end.
+    fn comes_behind(&self, done: &dyn Fn() -> u64) -> bool {
+        let mut alarm = lock(&self.alarm);
+        while !alarm.stop && self.durable_size() <= done() {
+            alarm.idle = true;
+            alarm = self.rung.wait(alarm).unwrap_or_else(PoisonError::into_inner);
+        }
+        !alarm.stop
+    }
+
+    /// Sleeps. False if the tasks are to end.
+    fn rests(&self, until: Instant) -> bool {
+        let mut alarm = lock(&self.alarm);
+        while !alarm.stop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            alarm = self.rung.wait_timeout(alarm, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !alarm.stop
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use super::super::fixtures::*;
+    use super::*;
+    use crate::checkpoint::notary::Leaves;
+    use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_MAGIC};
+    use crate::env::OpenMode;
+    use crate::slots;
+
+    #[test]
+    fn the_background_task_signs_by_itself_and_at_most_ten_times_a_second() {
+        let env = new_ledger();
+        let notary = open(&env, &journal(), 1).unwrap();
+        notary.start().unwrap();
+        let began = Instant::now();
+        for size in 1..200 {
+            notary.published(&hashes(size..size + 1));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        while notary.newest().checkpoint.size < 200 {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let elapsed = began.elapsed().as_millis() as u64;
+        notary.close().unwrap();
+        let file = env.storage.open(&Path::new(DIR).join(CHECKPOINT_FILE), OpenMode::Read).unwrap();
+        let mut bytes = vec![0; slots::FILE_BYTES];
+        slots::read_up_to(&*file, &mut bytes, 0).unwrap();
+        let slots = slots::inspect(&bytes, CHECKPOINT_MAGIC);
+        let stored = slots::newest(&slots).map(|(sequence, _)| sequence).unwrap();
+        assert!(stored <= 3 + elapsed / 100, "{stored} checkpoints in {elapsed} ms");
+    }
+
+    /// A journal that is read back only when it is told to.
+    struct Slow {
+        entries: Arc<Entries>,
+        gate: Mutex<()>,
+    }
+
+    impl Leaves for Slow {
+        fn leaf_hashes(&self, from: u64, to: u64, enough: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String> {
+            drop(lock(&self.gate));
+            self.entries.leaf_hashes(from, to, enough, each)
+        }
+    }
+
+    #[test]
+    fn commits_wait_for_a_task_that_is_too_far_behind_and_for_no_other() {
+        let env = new_ledger();
+        let slow = Arc::new(Slow { entries: journal(), gate: Mutex::new(()) });
+        let open =
+            Notary::open(env.storage.clone(), Path::new(DIR), slow.clone(), recorded(&env).unwrap(), signers(), 1);
+        let notary = open.unwrap();
+        let many = 2 * LEAVES_BEHIND_MAX as u64;
+        notary.published(&hashes(1..many));
+        // Nobody would ever derive them.
+        notary.wait_for_room(1);
+        let shut = lock(&slow.gate);
+        notary.start().unwrap();
+        let waits = std::thread::spawn({
+            let notary = Arc::clone(&notary);
+            move || notary.wait_for_room(1)
+        });
+        std::thread::sleep(ROOM_PAUSE * 3);
+        assert!(!waits.is_finished());
+        drop(shut);
+        waits.join().unwrap();
+        notary.wait_for_room(usize::MAX);
+        assert!(lock(&notary.expected).hashes.len() <= LEAVES_BEHIND_MAX);
+        // One that fails stops nobody.
+        slow.entries.wrong.store(many + 5, Ordering::SeqCst);
+        notary.published(&hashes(many..2 * many));
+        assert!(notary.checkpoint().is_err());
+        notary.wait_for_room(usize::MAX);
+    }
+
+    /// A journal that remembers which thread asked for how many leaves at once.
+    struct Asked {
+        entries: Arc<Entries>,
+        most: Mutex<Vec<(String, u64)>>,
+    }
+
+    impl Leaves for Asked {
+        fn leaf_hashes(&self, from: u64, to: u64, enough: u64, each: &mut dyn FnMut(Hash)) -> Result<(), String> {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            lock(&self.most).push((name, enough.min(to - from)));
+            self.entries.leaf_hashes(from, to, enough, each)
+        }
+    }
+
+    #[test]
+    fn the_task_that_has_time_derives_in_turns_and_leaves_nothing_behind() {
+        let env = new_ledger();
+        let asked = Arc::new(Asked { entries: journal(), most: Mutex::default() });
+        let open =
+            Notary::open(env.storage.clone(), Path::new(DIR), asked.clone(), recorded(&env).unwrap(), signers(), 1);
+        let notary = open.unwrap();
+        let size = 1 + 5 * LEAVES_PER_TURN / 2;
+        notary.published(&hashes(1..size));
+        let for_task = Arc::clone(&notary);
+        let task = std::thread::Builder::new().name("leaves".into()).spawn(move || for_task.derive_at_leisure());
+        while notary.tree().size() < size {
+            std::thread::yield_now();
+        }
+        assert_eq!(notary.newest().checkpoint.size, 1);
+        notary.end_tasks();
+        task.unwrap().join().unwrap();
+        let turns: Vec<u64> = lock(&asked.most).iter().filter(|(name, _)| name == "leaves").map(|(_, n)| *n).collect();
+        assert_eq!(turns, [LEAVES_PER_TURN, LEAVES_PER_TURN, LEAVES_PER_TURN / 2]);
+        assert_eq!(notary.checkpoint().unwrap().checkpoint.size, size);
+    }
+
+    #[test]
+    fn the_task_that_signs_derives_what_is_urgent() {
+        let env = new_ledger();
+        let notary = open(&env, &journal(), 1).unwrap();
+        let for_task = Arc::clone(&notary);
+        let task = std::thread::spawn(move || for_task.sign(Duration::from_secs(3600)));
+        // The first signature comes at once, the next in an hour.
+        notary.published(&hashes(1..2));
+        while notary.newest().checkpoint.size < 2 {
+            std::thread::yield_now();
+        }
+        let size = 2 + LEAVES_BEHIND_URGENT + 1;
+        notary.published(&hashes(2..size));
+        while notary.tree().size() < size {
+            std::thread::yield_now();
+        }
+        assert_eq!(notary.newest().checkpoint.size, 2);
+        notary.end_tasks();
+        task.join().unwrap();
+    }
+}
