@@ -12,6 +12,7 @@ mod encode;
 mod extended;
 mod frame;
 mod message;
+mod presence;
 mod rows;
 mod runtime;
 mod startup;
@@ -49,6 +50,8 @@ pub struct Server {
     pub users: Option<Arc<Users>>,
     pub tls: Option<TlsAcceptor>,
     pub registry: Arc<cancel::Registry>,
+    /// Everybody who sends messages; nobody is counted where there is but one processor.
+    crowd: Option<Arc<presence::Crowd>>,
 }
 
 impl Server {
@@ -59,7 +62,9 @@ impl Server {
         users: Option<Arc<Users>>,
         tls: Option<TlsAcceptor>,
     ) -> Self {
-        Server { config, instance, metrics, users, tls, registry: Arc::default() }
+        let several = std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
+        let crowd = several.then(Arc::default);
+        Server { config, instance, metrics, users, tls, registry: Arc::default(), crowd }
     }
 
     /// Off loopback, passwords and data never travel in the clear.
@@ -126,7 +131,7 @@ async fn one(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, shutdown:
         return;
     }
     let start = startup::start(&server, Box::new(stream));
-    let started = match tokio::time::timeout(server.config.startup_timeout(), start).await {
+    let mut started = match tokio::time::timeout(server.config.startup_timeout(), start).await {
         Ok(Ok(Some(started))) => started,
         Ok(Ok(None)) | Err(_) => return,
         Ok(Err(ended)) => {
@@ -134,6 +139,7 @@ async fn one(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, shutdown:
             return;
         }
     };
+    started.wire.joins(server.crowd.clone());
     let user = started.session.info().user.clone();
     let ledger = started.session.info().ledger.clone();
     tracing::debug!(%peer, %user, %ledger, "connected");

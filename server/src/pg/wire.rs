@@ -1,13 +1,18 @@
 //! Bytes between a socket and a connection: one read buffer, one write buffer, one write per batch of answers.
 
 use std::io;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
 
 use super::message::Outbound;
+use super::presence::{Crowd, Presence};
 
 /// What may be sent without waiting for the end of an answer.
 pub const HIGH_WATER_BYTES: usize = 64 << 10;
@@ -20,9 +25,25 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 << 20;
 
 /// A TCP stream, or TLS over one.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Bytes that are there already, without waiting: none if there are none, or if that cannot be said.
+    fn receive(&self, _into: &mut [u8]) -> usize {
+        0
+    }
+}
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+impl Stream for TcpStream {
+    /// Asks the socket itself. The runtime, which is told of what comes as well, finds it read then and waits for more; an
+    /// end or an error is found by its next read.
+    fn receive(&self, into: &mut [u8]) -> usize {
+        rustix::net::recv(self, into, RecvFlags::DONTWAIT).map_or(0, |(count, _)| count)
+    }
+}
+
+impl Stream for TlsStream<Box<dyn Stream>> {}
+
+#[cfg(test)]
+impl Stream for tokio::io::DuplexStream {}
 
 /// Both directions of a connection.
 pub struct Wire {
@@ -31,6 +52,9 @@ pub struct Wire {
     pub out: Outbound,
     pub received: u64,
     pub sent: u64,
+    presence: Presence,
+    /// All connections of the port; none if there is but one processor.
+    crowd: Option<Arc<Crowd>>,
 }
 
 /// How waiting for the client ended.
@@ -47,7 +71,13 @@ pub enum Arrival {
 
 impl Wire {
     pub fn new(stream: Box<dyn Stream>) -> Self {
-        Wire { stream, inbound: BytesMut::new(), out: Outbound::default(), received: 0, sent: 0 }
+        let (inbound, out, presence) = (BytesMut::new(), Outbound::default(), Presence::default());
+        Wire { stream, inbound, out, received: 0, sent: 0, presence, crowd: None }
+    }
+
+    /// Listens for a moment before it sleeps while nobody else is there.
+    pub fn joins(&mut self, crowd: Option<Arc<Crowd>>) {
+        self.crowd = crowd;
     }
 
     /// Takes the stream back, for TLS to be put between; whatever was read ahead must be empty.
@@ -87,6 +117,9 @@ impl Wire {
             }
         }
         self.inbound.reserve(wanted.clamp(IDLE_READ_BYTES, READ_AHEAD_BYTES));
+        if self.listened() {
+            return Ok(Arrival::Bytes);
+        }
         let read = self.stream.read_buf(&mut self.inbound);
         let stopping = async {
             match shutdown {
@@ -109,8 +142,34 @@ impl Wire {
             () = stopping => return Ok(Arrival::Shutdown),
             () = silence => return Ok(Arrival::Silence),
         };
-        self.received += count as u64;
+        self.took(count);
         Ok(if count == 0 { Arrival::End } else { Arrival::Bytes })
+    }
+
+    fn took(&mut self, count: usize) {
+        self.received += count as u64;
+        if let Some(crowd) = &self.crowd {
+            self.presence.arrived(crowd);
+        }
+    }
+
+    /// Awaits bytes for a moment without sleeping, if this is the only client. True if some came.
+    fn listened(&mut self) -> bool {
+        let Some(crowd) = &self.crowd else { return false };
+        let Some(moment) = self.presence.moment(crowd) else { return false };
+        let mut bytes = [0; IDLE_READ_BYTES];
+        let until = Instant::now() + moment;
+        let mut count = 0;
+        while count == 0 && Instant::now() < until {
+            std::hint::spin_loop();
+            count = self.stream.receive(&mut bytes);
+        }
+        self.presence.awaited(count > 0);
+        if count > 0 {
+            self.inbound.extend_from_slice(bytes.get(..count).unwrap_or_default());
+            self.took(count);
+        }
+        count > 0
     }
 
     /// Sends a last error and closes in a way that lets the client read it although it may still be sending.
@@ -129,5 +188,97 @@ impl Wire {
             io::Result::Ok(())
         };
         let _ = tokio::time::timeout(LINGER, farewell).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// A client that has always sent a byte already, and counts how it was taken.
+    #[derive(Default)]
+    struct Quick {
+        received: Arc<AtomicU32>,
+        read: Arc<AtomicU32>,
+    }
+
+    impl AsyncRead for Quick {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.read.fetch_add(1, Ordering::Relaxed);
+            into.put_slice(b"r");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Quick {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Stream for Quick {
+        fn receive(&self, into: &mut [u8]) -> usize {
+            self.received.fetch_add(1, Ordering::Relaxed);
+            into[0] = b'l';
+            1
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lone_client_is_listened_to_and_each_of_two_is_awaited_asleep() {
+        let crowd = Arc::new(Crowd::default());
+        let quick = Quick::default();
+        let (received, read) = (Arc::clone(&quick.received), Arc::clone(&quick.read));
+        let mut lone = Wire::new(Box::new(quick));
+        lone.joins(Some(Arc::clone(&crowd)));
+        for _ in 0..100 {
+            assert_eq!(lone.fill(1, None, None).await.unwrap(), Arrival::Bytes);
+        }
+        let (listened, slept) = (received.load(Ordering::Relaxed), read.load(Ordering::Relaxed));
+        assert_eq!((listened + slept, lone.received, lone.inbound.len()), (100, 100, 100));
+        assert!((80..100).contains(&listened), "{listened}");
+        let mut other = Wire::new(Box::new(Quick::default()));
+        other.joins(Some(crowd));
+        for _ in 0..100 {
+            other.fill(1, None, None).await.unwrap();
+            lone.fill(1, None, None).await.unwrap();
+        }
+        assert_eq!((received.load(Ordering::Relaxed), read.load(Ordering::Relaxed)), (listened, slept + 100));
+    }
+
+    #[tokio::test]
+    async fn what_a_socket_holds_is_received_once_and_in_order() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut wire = Wire::new(Box::new(listener.accept().await.unwrap().0));
+        wire.joins(Some(Arc::default()));
+        let mut sent = Vec::new();
+        for n in 0..2_000_u32 {
+            sent.extend_from_slice(&n.to_be_bytes());
+            client.write_all(&n.to_be_bytes()).await.unwrap();
+            if n % 3 > 0 {
+                continue;
+            }
+            while wire.inbound.len() < sent.len() {
+                assert_eq!(wire.fill(1, None, None).await.unwrap(), Arrival::Bytes);
+            }
+        }
+        drop(client);
+        while wire.fill(1, None, None).await.unwrap() != Arrival::End {}
+        assert_eq!(wire.inbound, sent);
     }
 }

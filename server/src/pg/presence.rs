@@ -1,0 +1,122 @@
+//! Whether a client comes alone, and for how long its next message is awaited without sleeping.
+//!
+//! A thread that sleeps until a message comes, and the processor under it, take 10 to 50 µs to wake: on a client that sends one
+//! statement after the other that is a good part of each round trip. Whoever is served alone is therefore listened to for
+//! a moment after every answer. In a crowd there is always somebody else to serve, and nobody is.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A client that answers at once has answered by then.
+const MOMENT: Duration = Duration::from_micros(50);
+/// So many of its messages in a row must have come with none of others in between.
+const ALONE: u32 = 16;
+/// After a moment in vain so many messages are awaited asleep, and after the next one twice as many,
+const PAUSE_MIN: u32 = 1;
+/// up to so many: a client that thinks for long costs next to nothing.
+const PAUSE_MAX: u32 = 1 << 10;
+
+/// Messages that have come on any connection.
+#[derive(Default)]
+pub struct Crowd(AtomicU64);
+
+/// One connection in the crowd.
+pub struct Presence {
+    /// What the crowd's count was when this connection's last message came.
+    last: u64,
+    /// Messages of this connection with none in between.
+    in_a_row: u32,
+    /// Messages to be awaited asleep.
+    pause: u32,
+    next_pause: u32,
+}
+
+impl Default for Presence {
+    fn default() -> Presence {
+        Presence { last: 0, in_a_row: 0, pause: 0, next_pause: PAUSE_MIN }
+    }
+}
+
+impl Presence {
+    /// A message of this connection has come.
+    pub fn arrived(&mut self, crowd: &Crowd) {
+        let before = crowd.0.fetch_add(1, Ordering::Relaxed);
+        self.in_a_row = if before == self.last { self.in_a_row.saturating_add(1) } else { 0 };
+        self.last = before + 1;
+    }
+
+    /// For how long the next message is awaited without sleeping. Needs a second processor, for the client.
+    pub fn moment(&mut self, crowd: &Crowd) -> Option<Duration> {
+        if self.in_a_row < ALONE || crowd.0.load(Ordering::Relaxed) != self.last {
+            return None;
+        }
+        if self.pause > 0 {
+            self.pause -= 1;
+            return None;
+        }
+        Some(MOMENT)
+    }
+
+    /// Whether the message came within the moment.
+    pub fn awaited(&mut self, came: bool) {
+        if came {
+            self.next_pause = PAUSE_MIN;
+        } else {
+            self.pause = self.next_pause;
+            self.next_pause = (self.next_pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alone(crowd: &Crowd) -> Presence {
+        let mut presence = Presence::default();
+        presence.arrived(crowd);
+        while presence.moment(crowd).is_none() {
+            presence.arrived(crowd);
+        }
+        presence
+    }
+
+    #[test]
+    fn who_comes_alone_is_listened_to_until_somebody_else_comes() {
+        let crowd = Crowd::default();
+        let mut one = alone(&crowd);
+        let mut other = Presence::default();
+        other.arrived(&crowd);
+        assert_eq!(one.moment(&crowd), None);
+        for _ in 0..10 * ALONE {
+            one.arrived(&crowd);
+            other.arrived(&crowd);
+            assert_eq!((one.moment(&crowd), other.moment(&crowd)), (None, None));
+        }
+        for _ in 0..=ALONE {
+            one.arrived(&crowd);
+        }
+        assert_eq!(one.moment(&crowd), Some(MOMENT));
+    }
+
+    #[test]
+    fn a_client_that_thinks_is_soon_awaited_asleep() {
+        let crowd = Crowd::default();
+        let mut one = alone(&crowd);
+        let mut moments = |came: bool, messages: u32| {
+            let mut moments = 0;
+            for _ in 0..messages {
+                if one.moment(&crowd).is_some() {
+                    moments += 1;
+                    one.awaited(came);
+                }
+                one.arrived(&crowd);
+            }
+            moments
+        };
+        assert!(moments(false, 100 * PAUSE_MAX) <= 112);
+        // It has become quick: after at most one more pause it is listened to every time.
+        moments(true, PAUSE_MAX + 1);
+        assert_eq!(moments(true, 100), 100);
+    }
+}
