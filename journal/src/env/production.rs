@@ -259,6 +259,18 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_that_gives_way_does_so_alone() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        let in_thread = std::thread::spawn(move || {
+            give_way();
+            priority()
+        });
+        assert_eq!((in_thread.join().unwrap(), priority()), (before.max(10), before));
+    }
+
+    #[test]
     fn no_random_bytes_are_handed_out_twice() {
         let mut seen = std::collections::HashSet::new();
         for _ in 0..10_000 {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ledgerstone_journal::env::{give_way, processor_time_of_others};
+use ledgerstone_journal::env::processor_time_of_others;
 
 use super::ColumnError;
 use super::store::ColumnStore;
@@ -33,7 +33,6 @@ impl Projector {
         let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
         let for_thread = stop.clone();
         let thread = std::thread::Builder::new().name("columns".to_owned()).spawn(move || {
-            give_way();
             // A redaction may have been carried out by the start.
             store.purge();
             let mut wait = LOOK_EVERY;

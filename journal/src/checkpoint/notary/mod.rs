@@ -31,8 +31,8 @@ use crate::rotation::{self, Note};
 use crate::slots::SlotFile;
 use crate::tree::Tree;
 
-/// Leaf hashes handed to the tree at a time.
-const LEAVES_PER_RUN: usize = 4096;
+/// Leaf hashes handed to the tree at a time. Others wait meanwhile, for a thread that may have to give way.
+const LEAVES_PER_RUN: usize = 256;
 
 /// What the signing task reads: leaf hashes derived from the bytes of the journal's files.
 pub trait Leaves: Send + Sync {
@@ -80,6 +80,8 @@ pub struct Notary {
     signing: Mutex<Signing>,
     /// So many threads wait for `signing`, and not one of those that have time.
     wanted: AtomicUsize,
+    /// Behind the last of the large blocks.
+    large_before: AtomicU64,
     expected: Mutex<Expected>,
     alarm: Mutex<Alarm>,
     rung: Condvar,
@@ -143,6 +145,7 @@ impl Notary {
             newest: RwLock::new(signed.clone()),
             signing: Mutex::new(Signing { file, key, failed: None }),
             wanted: AtomicUsize::new(0),
+            large_before: AtomicU64::new(0),
             expected: Mutex::new(Expected::from(durable)),
             alarm: Mutex::new(Alarm::default()),
             rung: Condvar::new(),

@@ -1,9 +1,10 @@
 //! The notary's threads, and what they and commits tell each other.
 //!
 //! To derive leaves again from the journal's files takes about as much processor time as to commit them did. Two threads
-//! share it: one with the lowest claim to a processor, which does it whenever there is nothing better to do, so that commits
-//! that somebody waits for are not held up by it; and the one that signs, which does what is left of it once a second, and
-//! at once when much is left, so that whoever asks for a signature waits for few leaves under any load.
+//! share it: one with a low claim to a processor, which does it whenever there is nothing better to do, so that commits that
+//! somebody waits for are not held up by it; and the one that signs, which does what is left of it once a second, and soon
+//! when much is left, so that whoever asks for a signature waits for few leaves under any load. Whoever signs waits for the
+//! other's turn to end, so turns are short, and blocks that are derived in one piece and are longer are left to the signer.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
@@ -21,7 +22,7 @@ const SIGNING_INTERVAL: Duration = Duration::from_millis(1000);
 /// Leaves are derived this often, so that whoever asks for a signature waits for few of them.
 const DERIVING_INTERVAL: Duration = Duration::from_millis(100);
 /// About so many leaves are derived before the thread that has time looks whether somebody wants to sign.
-const LEAVES_PER_TURN: u64 = 8192;
+const LEAVES_PER_TURN: u64 = 1024;
 /// The thread that signs does not leave more than so many leaves to the one that has time.
 const LEAVES_BEHIND_URGENT: u64 = 1 << 16;
 /// So many leaves may be durable and not derived again yet before commits wait for the tasks: what is kept of them until then
@@ -74,7 +75,11 @@ impl Notary {
         if !expected.closed {
             expected.hashes.extend(leaf_hashes);
         }
-        self.durable.fetch_add(leaf_hashes.len() as u64, Ordering::AcqRel);
+        let added = leaf_hashes.len() as u64;
+        let before = self.durable.fetch_add(added, Ordering::AcqRel);
+        if added > LEAVES_PER_TURN {
+            self.large_before.store(before + added, Ordering::Release);
+        }
         drop(expected);
         // A task that has just worked sleeps anyway. Taking the lock keeps the wake-up from falling between its check and
         // its sleep.
@@ -110,7 +115,8 @@ impl Notary {
                 sign_at = now + every;
                 // Whoever waits for it is told; others find it in the log.
                 let _ = self.checkpoint();
-            } else if self.durable_size().saturating_sub(self.tree.size()) > LEAVES_BEHIND_URGENT {
+            } else if self.durable_size().saturating_sub(self.tree.size()) > LEAVES_BEHIND_URGENT || self.is_at_large()
+            {
                 let _ = self.keep_up(self.signing(), u64::MAX);
             }
             if self.has_failed() || !self.rests((now + DERIVING_INTERVAL).min(sign_at)) {
@@ -126,6 +132,7 @@ impl Notary {
             let next = Instant::now() + DERIVING_INTERVAL;
             while self.tree.size() < self.durable_size()
                 && self.wanted.load(Ordering::Acquire) == 0
+                && !self.is_at_large()
                 && !lock(&self.alarm).stop
             {
                 let signing = match self.signing.try_lock() {
@@ -154,18 +161,27 @@ impl Notary {
         outcome
     }
 
+    /// Whether large blocks are to be derived, or batches of them.
+    fn is_at_large(&self) -> bool {
+        self.tree.size() < self.large_before.load(Ordering::Acquire)
+    }
+
     fn has_failed(&self) -> bool {
         lock(&self.expected).closed
     }
 
     /// Waits until more is durable than `done`. False if the tasks are to end.
     fn comes_behind(&self, done: &dyn Fn() -> u64) -> bool {
-        let mut alarm = lock(&self.alarm);
-        while !alarm.stop && self.durable_size() <= done() {
+        loop {
+            // Not under the alarm's lock, which commits take: what is asked here may have to be waited for.
+            let done = done();
+            let mut alarm = lock(&self.alarm);
+            if alarm.stop || self.durable_size() > done {
+                return !alarm.stop;
+            }
             alarm.idle = true;
-            alarm = self.rung.wait(alarm).unwrap_or_else(PoisonError::into_inner);
+            drop(self.rung.wait(alarm).unwrap_or_else(PoisonError::into_inner));
         }
-        !alarm.stop
     }
 
     /// Sleeps. False if the tasks are to end.
@@ -261,6 +277,14 @@ mod tests {
         notary.wait_for_room(usize::MAX);
     }
 
+    fn until(holds: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < Duration::from_secs(60), "it never came to that");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// A journal that remembers which thread asked for how many leaves at once.
     struct Asked {
         entries: Arc<Entries>,
@@ -283,12 +307,10 @@ mod tests {
             Notary::open(env.storage.clone(), Path::new(DIR), asked.clone(), recorded(&env).unwrap(), signers(), 1);
         let notary = open.unwrap();
         let size = 1 + 5 * LEAVES_PER_TURN / 2;
-        notary.published(&hashes(1..size));
+        (1..size).for_each(|position| notary.published(&hashes(position..position + 1)));
         let for_task = Arc::clone(&notary);
         let task = std::thread::Builder::new().name("leaves".into()).spawn(move || for_task.derive_at_leisure());
-        while notary.tree().size() < size {
-            std::thread::yield_now();
-        }
+        until(|| notary.tree().size() == size);
         assert_eq!(notary.newest().checkpoint.size, 1);
         notary.end_tasks();
         task.unwrap().join().unwrap();
@@ -305,15 +327,40 @@ mod tests {
         let task = std::thread::spawn(move || for_task.sign(Duration::from_secs(3600)));
         // The first signature comes at once, the next in an hour.
         notary.published(&hashes(1..2));
-        while notary.newest().checkpoint.size < 2 {
-            std::thread::yield_now();
-        }
+        until(|| notary.newest().checkpoint.size == 2);
+        // Many in small blocks.
         let size = 2 + LEAVES_BEHIND_URGENT + 1;
-        notary.published(&hashes(2..size));
-        while notary.tree().size() < size {
-            std::thread::yield_now();
+        for from in (2..size).step_by(1000) {
+            notary.published(&hashes(from..size.min(from + 1000)));
         }
+        until(|| notary.tree().size() == size);
+        // A large one, which the task that has time leaves alone.
+        let large = size + LEAVES_PER_TURN + 1;
+        let leisure = Arc::clone(&notary);
+        let leisure = std::thread::spawn(move || leisure.derive_at_leisure());
+        let size = large;
+        notary.published(&hashes(notary.durable_size()..size));
+        until(|| notary.tree().size() == size);
         assert_eq!(notary.newest().checkpoint.size, 2);
+        notary.end_tasks();
+        task.join().unwrap();
+        leisure.join().unwrap();
+    }
+
+    #[test]
+    fn the_task_that_has_time_leaves_off_for_whoever_wants_to_sign() {
+        let env = new_ledger();
+        let notary = open(&env, &journal(), 1).unwrap();
+        for from in (1..10_000).step_by(1000) {
+            notary.published(&hashes(from..10_000.min(from + 1000)));
+        }
+        let wanted = notary.wanted.fetch_add(1, Ordering::SeqCst);
+        let for_task = Arc::clone(&notary);
+        let task = std::thread::spawn(move || for_task.derive_at_leisure());
+        std::thread::sleep(DERIVING_INTERVAL * 3);
+        assert_eq!((wanted, notary.tree().size()), (0, 1));
+        notary.wanted.fetch_sub(1, Ordering::SeqCst);
+        until(|| notary.tree().size() == 10_000);
         notary.end_tasks();
         task.join().unwrap();
     }

@@ -15,7 +15,6 @@ use std::time::Duration;
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_journal::Env;
-use ledgerstone_journal::env::give_way;
 
 use super::delta::{Delta, Facts, Frozen, IndexFacts, View};
 use super::entry;
@@ -393,8 +392,6 @@ impl Drop for Upkeep {
 
 impl DiskRows {
     fn keep_up(&self) {
-        // Whoever waits for it leaves the processor to it.
-        give_way();
         let stopped = || self.signal.lock().stop;
         let mut retry = RETRY_MIN;
         while !stopped() {
