@@ -1,6 +1,7 @@
 //! `ledgerstone backup`: copies a ledger's journal as of a checkpoint that is signed now, from a running server or from a
 //! stopped one's files, and verifies the copy (docs/operations.md, "Backups").
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::backup::{BackupError, Head, Held, Part, Received, Receiving};
 use ledgerstone_journal::keys::keys_in;
+use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_journal::{Env, VerifyOptions, verify_directory};
 use ledgerstone_protocol::v1;
 use ledgerstone_protocol::v1::backup_part::Part as Sent;
@@ -112,6 +114,15 @@ impl Backup {
     async fn receive(&self) -> Result<Received, String> {
         let stopped = "give --data DIR if the server is stopped";
         let mut service = service::connect(&self.connect, &self.user, stopped).await?;
+        let is_new = !self.out.exists();
+        let received = self.received_from(&mut service).await;
+        if received.is_err() && is_new {
+            forget_if_empty(&self.out);
+        }
+        received
+    }
+
+    async fn received_from(&self, service: &mut service::Service) -> Result<Received, String> {
         let mut receiving = Receiving::open(&Env::production(), &self.out).map_err(text)?;
         let held = receiving.held().iter().map(segment_message).collect();
         let request = v1::BackupRequest { ledger: self.ledger.clone(), held };
@@ -191,6 +202,14 @@ impl Backup {
     fn bar(&self, doing: &str) -> Progress {
         let bar = Progress::new(doing, "bytes");
         if self.json { bar.quiet() } else { bar }
+    }
+}
+
+/// Removes what was made for a backup of which nothing has come: a directory that is no backup would be taken for one.
+fn forget_if_empty(dir: &Path) {
+    if fs::remove_dir(dir.join(JOURNAL_DIR)).is_ok() && fs::remove_file(dir.join("lock")).is_ok() {
+        // Whatever else is in it stays, and it with that.
+        let _ = fs::remove_dir(dir);
     }
 }
 

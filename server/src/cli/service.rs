@@ -40,5 +40,12 @@ pub async fn connect(address: &str, user: &str, stopped: &str) -> Result<Service
 
 /// What a server says in refusal.
 pub fn of_status(status: Status) -> String {
-    status.message().to_owned()
+    let text = status.message();
+    // The transport's word for an answer in another protocol.
+    if text.contains("h2 protocol error") || text.contains("http2 error") {
+        return "what listens there does not speak HTTP: --connect takes the server's HTTP port (7430 unless it was told \
+                otherwise), not PostgreSQL's"
+            .to_owned();
+    }
+    text.to_owned()
 }

@@ -15,6 +15,11 @@ pub enum WireError {
     Address(String),
     #[error("cannot connect to {address}: {text}; is `ledgerstone serve` running there?")]
     Connect { address: String, text: String },
+    #[error(
+        "what listens at {0} does not speak PostgreSQL's protocol; give the server's PostgreSQL port (7432 unless it was told \
+         otherwise), not its HTTP port"
+    )]
+    OtherProtocol(String),
     #[error("{address} asks for a password: {text}\nHINT: Put it into PGPASSWORD, and say who you are with --user.")]
     Password { address: String, text: String },
     #[error("{0}")]
@@ -47,6 +52,10 @@ pub async fn connect(address: &str, ledger: &str, user: &str) -> Result<Client, 
         // Nothing came from the server but the question.
         None if with_password.is_none() && root_cause(&error).contains("password") => {
             WireError::Password { address: address.to_owned(), text: root_cause(&error) }
+        }
+        // An answer came, and it was none of PostgreSQL's messages.
+        None if ["bytes remaining", "unexpected message"].iter().any(|text| root_cause(&error).contains(text)) => {
+            WireError::OtherProtocol(address.to_owned())
         }
         None => WireError::Connect { address: address.to_owned(), text: root_cause(&error) },
     })?;

@@ -5,7 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::receipt::{MAGIC, RECEIPT_BYTES_MAX};
 use ledgerstone_journal::qldb::source::{Directory, ObjectSource};
@@ -123,14 +125,18 @@ fn classify(bytes: &[u8]) -> Result<Input, String> {
     Err(format!("{unknown}; from psql, take values alone: psql -At"))
 }
 
-/// A receipt as psql prints bytea, or as base64, whatever white space is in it.
+/// A receipt as psql prints bytea, or as base64, whatever white space is in it. Of one that is cut off within a byte, the
+/// bytes before it: that it ends too early is for its reader to say.
 fn printed(text: &str) -> Option<Vec<u8>> {
     let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let bytes = match text.strip_prefix("\\x") {
-        Some(digits) => hex(digits)?,
+        Some(digits) => hex(digits.get(..digits.len() & !1)?)?,
         None => {
             let text = text.trim_end_matches('=');
-            STANDARD_NO_PAD.decode(text).ok()?
+            let whole = if text.len() % 4 == 1 { text.len() - 1 } else { text.len() };
+            let lenient = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+            let lenient = lenient.with_decode_padding_mode(DecodePaddingMode::RequireNone);
+            GeneralPurpose::new(&alphabet::STANDARD, lenient).decode(text.get(..whole)?).ok()?
         }
     };
     bytes.starts_with(MAGIC.get(..6).unwrap_or(&MAGIC)).then_some(bytes)

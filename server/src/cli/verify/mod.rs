@@ -10,6 +10,7 @@
 //! | `directory` | a ledger's directory, or a server's with several |
 //! | `export` | a Parquet export |
 //! | `journal_export` | a journal export in QLDB's format |
+//! | `unused` | options that nothing of it looks at |
 
 mod checkpoints;
 mod directory;
@@ -18,11 +19,12 @@ mod input;
 mod journal_export;
 mod proof_file;
 mod receipt;
+mod unused;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ledgerstone_digest::checkpoint::Checkpoint;
+use ledgerstone_digest::checkpoint::{Checkpoint, CheckpointError};
 use ledgerstone_digest::ion::{self, Limits, Value};
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::receipt::Receipt;
@@ -151,28 +153,40 @@ impl Verify {
     pub fn run(self) -> ExitCode {
         let json = self.json;
         match Given::read(&self) {
-            Ok(given) => conclude(&check_all(&self.paths, &given), json),
+            Ok(given) => conclude(&check_all(&self, &given), json),
             Err(check) => conclude(&[*check], json),
         }
     }
 }
 
 /// Checks every path. Checkpoints are checked together: what matters is whether they are of one history.
-fn check_all(paths: &[PathBuf], given: &Given) -> Vec<Check> {
+fn check_all(options: &Verify, given: &Given) -> Vec<Check> {
+    let paths = &options.paths;
     let mut checks = Vec::new();
-    let mut notes = Vec::new();
-    let mut proof = given.consistency.clone();
+    let mut inputs = Vec::new();
+    let mut read = Vec::new();
     for path in paths {
         match input::read(path) {
-            Ok(Input::Receipt(bytes)) => checks.push(receipt::check(path, &bytes, given)),
-            Ok(Input::ProofFile(text)) => checks.push(proof_file::check(path, &text, given)),
-            Ok(Input::Checkpoint(note)) => notes.push((path.clone(), note)),
-            Ok(Input::Consistency(hashes)) => proof = Some(hashes),
-            Ok(Input::Ledger) => checks.push(directory::check(path, given)),
-            Ok(Input::Server(ledgers)) => checks.extend(directory::check_all(path, &ledgers, given)),
-            Ok(Input::Export) => checks.push(export::check(path, given)),
-            Ok(Input::JournalExport) => checks.push(journal_export::check(path, given)),
+            Ok(input) => {
+                inputs.push(input);
+                read.push(path);
+            }
             Err(what) => checks.push(Check::new(path, "unknown").unchecked(what)),
+        }
+    }
+    checks.extend(read.first().and_then(|path| unused::check(path, &inputs, options)));
+    let mut notes = Vec::new();
+    let mut proof = given.consistency.clone();
+    for (path, input) in read.into_iter().zip(inputs) {
+        match input {
+            Input::Receipt(bytes) => checks.push(receipt::check(path, &bytes, given)),
+            Input::ProofFile(text) => checks.push(proof_file::check(path, &text, given)),
+            Input::Checkpoint(note) => notes.push((path.clone(), note)),
+            Input::Consistency(hashes) => proof = Some(hashes),
+            Input::Ledger => checks.push(directory::check(path, given)),
+            Input::Server(ledgers) => checks.extend(directory::check_all(path, &ledgers, given)),
+            Input::Export => checks.push(export::check(path, given)),
+            Input::JournalExport => checks.push(journal_export::check(path, given)),
         }
     }
     if !notes.is_empty() {
@@ -258,6 +272,10 @@ pub fn read_vkey(text: &str) -> Result<VerifierKey, String> {
     text.trim().parse().map_err(|error| format!("the file holds no verifier key: {error}"))
 }
 
+/// Where a chain of rotations begins.
+const START: &str = "Rotations lead from the key that you give as --key to those after it: give the key from before the \
+                     first of them, and all of them in order.";
+
 /// The key and those it was rotated to, along the receipts in these files.
 fn read_rotations(key: &VerifierKey, paths: &[PathBuf]) -> Result<KeyChain, Box<Check>> {
     let mut chain = KeyChain::new(key.clone());
@@ -286,7 +304,7 @@ fn read_rotations(key: &VerifierKey, paths: &[PathBuf]) -> Result<KeyChain, Box<
         }
         chain
             .follow(&receipt)
-            .map_err(|refusal| Box::new(receipt::refused(Check::new(path, "a rotation"), &refusal)))?;
+            .map_err(|refusal| Box::new(receipt::refused(Check::new(path, "a rotation"), &refusal).advice(START)))?;
     }
     Ok(chain)
 }
@@ -303,7 +321,14 @@ fn read_kept(path: &Path, keys: Option<&KeyChain>) -> Result<Kept, Box<Check>> {
             return Box::new(Check::new(path, "the checkpoint you kept").broken(refusal.to_string()));
         }
         let check = *refuse(format!("it cannot be compared with: {refusal}"));
-        Box::new(receipt::advise(check, &refusal))
+        Box::new(match refusal {
+            // Rotations lead from a key to those after it, never back.
+            Refusal::Checkpoint(CheckpointError::NotSigned { .. }) => check.advice(
+                "If the ledger's key was rotated after this checkpoint was signed, give the key of that time as --key. What is \
+                 newer is compared with it by the proof of the rotation, --rotation FILE; a directory brings that itself.",
+            ),
+            _ => check,
+        })
     })?;
     Ok(Kept { path: path.to_owned(), note, checkpoint })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use ledgerstone_digest::checkpoint::{CheckpointError, UnverifiedCheckpoint};
 use ledgerstone_digest::ion::{Struct, Value, ion_hash, to_text, to_text_pretty};
 use ledgerstone_digest::note::VerifierKey;
-use ledgerstone_digest::receipt::Receipt;
+use ledgerstone_digest::receipt::{Receipt, ReceiptProblem};
 use ledgerstone_digest::rotation::KeyChain;
 use ledgerstone_digest::verifier::{
     BlockStatement, Expectation, ShownRevision, TransactionVerdict, Unauthenticated, Verdict, VerdictKind, verify,
@@ -29,10 +29,11 @@ pub fn check(path: &Path, bytes: &[u8], given: &Given) -> Check {
         Err(error) => {
             let mut check = check;
             let what = error.problem.to_string();
-            let finding = Finding { offset: Some(error.offset as u64), ..Finding::of(Outcome::Broken, what) };
-            check.finding(finding);
-            return check
-                .advice("A receipt is bytes: from psql take encode(ledgerstone_receipt(…), 'base64') with -At.");
+            check.finding(Finding { offset: Some(error.offset as u64), ..Finding::of(Outcome::Broken, what) });
+            return check.advice(match error.problem {
+                ReceiptProblem::Short => "If the file was not written to its end, fetch it again, with psql -At.",
+                _ => "A receipt is bytes: from psql take encode(ledgerstone_receipt(…), 'base64') with -At.",
+            });
         }
     };
     let Some(key) = &given.key else {
@@ -91,8 +92,9 @@ pub fn refused(mut check: Check, refusal: &Refusal) -> Check {
 pub fn advise(check: Check, refusal: &Refusal) -> Check {
     match refusal {
         Refusal::Checkpoint(CheckpointError::NotSigned { .. }) => check.advice(
-            "If the ledger's key was rotated, give the proof of it as --rotation FILE. From the server:\n  \
-             psql -h HOST -p PORT LEDGER -At -c \"SELECT encode(ledgerstone_rotation(0), 'base64')\" > FILE",
+            "If the ledger's key was rotated: with the key from before it, give the proof as --rotation FILE, which the server \
+             has:\n  psql -h HOST -p PORT LEDGER -At -c \"SELECT encode(ledgerstone_rotation(0), 'base64')\" > FILE\n\
+             With the key that came after what you check, give the one of that time instead.",
         ),
         _ => check,
     }
