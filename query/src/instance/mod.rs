@@ -6,6 +6,7 @@
 //! in a directory of their own, by the ledger's id, which the journal's first segment names.
 
 mod beside;
+pub mod exports;
 mod journal_exports;
 mod settings;
 mod stream_files;
@@ -141,19 +142,9 @@ impl Instance {
 
     /// Lets `COPY … TO 'name'` write below this directory, which is made if need be. It must lie apart from data and keys.
     pub fn set_exports(&self, directory: &std::path::Path) -> Result<()> {
-        let real = |path: &std::path::Path| path.canonicalize().map_err(|e| io_error("find", path, e));
+        exports::lie_apart(directory, &[&self.options.data, &self.options.keys])?;
         std::fs::create_dir_all(directory).map_err(|e| io_error("make the export directory", directory, e))?;
-        let exports = real(directory)?;
-        for own in [&self.options.data, &self.options.keys] {
-            let own = real(own)?;
-            if exports.starts_with(&own) || own.starts_with(&exports) {
-                let (exports, own) = (exports.display(), own.display());
-                return Err(QueryError::new(
-                    SqlState::INVALID_PARAMETER_VALUE,
-                    format!("the export directory {exports} and {own} must not lie inside each other"),
-                ));
-            }
-        }
+        let exports = directory.canonicalize().map_err(|e| io_error("find", directory, e))?;
         // Said once, at the start.
         let _ = self.exports.set(exports);
         Ok(())

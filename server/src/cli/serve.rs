@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ledgerstone_journal::Env;
 use ledgerstone_journal::env::help_for;
-use ledgerstone_query::instance::{Instance, InstanceOptions};
+use ledgerstone_query::instance::{Instance, InstanceOptions, exports};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -108,13 +108,15 @@ enum ServeError {
     Exports(String),
     #[error("--s3: {0}")]
     S3(EndpointError),
+    #[error("--s3 needs access keys: {0}")]
+    S3Keys(CredentialsError),
     #[error("--kinesis: {0}")]
     Kinesis(#[from] EndpointError),
     #[error("--kinesis needs access keys: {0}")]
     KinesisKeys(#[from] CredentialsError),
     #[error("--kinesis cannot speak TLS: {0}")]
     KinesisTls(String),
-    #[error("cannot listen on {address}: {source}{}", if source.kind() == std::io::ErrorKind::AddrInUse { "; is another server running?" } else { help_for(source) })]
+    #[error("cannot listen on {address}: {source}{}", help_to_listen(source))]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error("cannot start: {0}{help}", help = help_for(.0))]
     Io(#[from] std::io::Error),
@@ -208,7 +210,11 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let policy = config.policy.as_deref().map(Policies::read).transpose()?;
     let tls = config.tls.as_ref().map(pg::acceptor).transpose()?;
     let kinesis = config.kinesis.as_deref().map(named_kinesis).transpose()?;
-    let s3 = config.s3.as_deref().map(str::parse).transpose().map_err(ServeError::S3)?;
+    let s3 = config.s3.as_deref().map(named_s3).transpose()?;
+    if let Some(exports) = &config.exports {
+        let apart = exports::lie_apart(exports, &[&config.data, &config.keys]);
+        apart.map_err(|error| ServeError::Exports(explain(&error)))?;
+    }
     trusted_file::look_at_data(&config.data);
     let instance = Instance::open(InstanceOptions {
         env,
@@ -326,6 +332,27 @@ async fn listen(
         tracing::warn!("a journal stream did not stop in time; the next start may send something again");
     }
     Ok(())
+}
+
+/// What to do about an address that cannot be listened at.
+fn help_to_listen(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "; is another server running? --postgres and --http take another address, and not the same one"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 are the system's: --postgres and --http take another"
+        }
+        _ => help_for(error),
+    }
+}
+
+/// The buckets' place that the operator named. Its keys are asked for when something is written; that there are none is said
+/// at once, and nobody else is asked for them.
+fn named_s3(url: &str) -> Result<Endpoint, ServeError> {
+    let endpoint = url.parse().map_err(ServeError::S3)?;
+    Credentials::from_environment().map_err(ServeError::S3Keys)?;
+    Ok(endpoint)
 }
 
 /// The Kinesis that the operator named, with the keys of the environment.

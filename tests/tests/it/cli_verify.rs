@@ -24,6 +24,31 @@ fn a_receipt_holds_with_the_key_and_what_is_expected() {
 }
 
 #[test]
+fn an_option_that_nothing_is_compared_with_is_said() {
+    let f = Fixture::new(15);
+    let document = f.document.to_string();
+    f.run(&["export", "--data", "data", "--keys", "keys", "out"]).says(0, &["✓ exported"]);
+    f.verify(&["out", "--document", &document]).says(2, &["--document is not compared with anything", "✓ holds out"]);
+    f.verify(&["data/main", "--version", "1", "--table", &document]).says(2, &["--table, --version are not compared"]);
+    f.verify(&["receipt", "--leaf", "00"]).says(2, &["--leaf is not compared"]);
+    // Something that is checked beside it looks at the option.
+    f.verify(&["out", "receipt", "--document", &document]).says(0, &["✓ holds out", "about what you expect: document"]);
+}
+
+#[test]
+fn a_receipt_that_was_cut_off_is_told_from_other_files() {
+    let f = Fixture::new(16);
+    let hex: String = f.read("receipt").iter().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = STANDARD.encode(f.read("receipt"));
+    for length in [300, 301, 302, 303] {
+        f.write("cut", format!("\\x{}", &hex[..length]));
+        f.verify(&["cut"]).says(1, &["cut off", "fetch it again"]);
+        f.write("cut", &base64[..length]);
+        f.verify(&["cut"]).says(1, &["cut off", "fetch it again"]);
+    }
+}
+
+#[test]
 fn a_receipt_is_read_as_psql_prints_it() {
     let f = Fixture::new(2);
     let bytes = f.read("receipt");

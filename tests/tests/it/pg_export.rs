@@ -101,4 +101,19 @@ fn an_export_directory_inside_the_data_is_refused() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && said.contains("must not lie inside each other"), "{said}");
+    assert!(!place.path().join("data").exists() && !place.path().join("keys").exists(), "it was refused before that");
+}
+
+#[test]
+fn buckets_without_keys_in_the_environment_are_refused_at_the_start() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name).display().to_string();
+    let output = Command::new(binary())
+        .args(["serve", "--data", &at("data"), "--keys", &at("keys"), "--s3", "http://127.0.0.1:1"])
+        .args(["--postgres", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("AWS_ACCESS_KEY_ID is not set"), "{said}");
 }
