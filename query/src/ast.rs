@@ -254,6 +254,20 @@ impl Statement {
 }
 
 impl Query {
+    /// A query that is nothing but its body.
+    pub fn of(body: SetExpr, span: Span) -> Query {
+        Query {
+            with: Vec::new(),
+            recursive: false,
+            body,
+            order_by: Vec::new(),
+            limit: None,
+            ties: false,
+            offset: None,
+            span,
+        }
+    }
+
     /// Whether its WITH holds an INSERT, UPDATE or DELETE.
     pub fn changes_documents(&self) -> bool {
         self.with.iter().any(|table| matches!(table.rows, CommonRows::Change(_)))

@@ -315,11 +315,7 @@ impl Binder<'_> {
         }
         excluded.open = false;
         self.level().items.push(excluded);
-        let mut changes = Vec::with_capacity(assignments.len());
-        for assignment in assignments {
-            changes.push(self.assignment(table, assignment, 0)?);
-            refuse_second(&changes, assignment)?;
-        }
+        let changes = self.assignments(table, assignments, 0)?;
         let filter = match filter {
             Some(e) => {
                 let bound = self.expr(e)?;
@@ -462,7 +458,22 @@ impl Binder<'_> {
         }
     }
 
-    pub(super) fn assignment(&mut self, table: &Arc<Table>, assignment: &Assignment, slot: u32) -> Result<ChangePlan> {
+    /// What SET says, each column once.
+    pub(super) fn assignments(
+        &mut self,
+        table: &Arc<Table>,
+        assignments: &[Assignment],
+        slot: u32,
+    ) -> Result<Vec<ChangePlan>> {
+        let mut changes = Vec::with_capacity(assignments.len());
+        for assignment in assignments {
+            changes.push(self.assignment(table, assignment, slot)?);
+            refuse_second(&changes, assignment)?;
+        }
+        Ok(changes)
+    }
+
+    fn assignment(&mut self, table: &Arc<Table>, assignment: &Assignment, slot: u32) -> Result<ChangePlan> {
         let Assignment { target, value } = assignment;
         let path = match (self.partiql, table.is_declared()) {
             (false, true) => self.column_place(table, target, slot)?,
@@ -645,7 +656,7 @@ fn not_always(table: &Table, path: &[Step], span: Span) -> Result<()> {
 }
 
 /// A column is set once: which of two values it is to have nobody has said.
-pub(super) fn refuse_second(changes: &[ChangePlan], assignment: &Assignment) -> Result<()> {
+fn refuse_second(changes: &[ChangePlan], assignment: &Assignment) -> Result<()> {
     let column = |change: &ChangePlan| match change {
         ChangePlan::Set { path, .. } => match path.as_slice() {
             [Step::Field { name, .. }] => Some(name.clone()),

@@ -702,9 +702,12 @@ impl Binder<'_> {
 
 /// What stands for a value where its order counts: that of `jsonb` is another one than that of Ion's values.
 pub(super) fn in_order(ex: Ex, ty: &SqlType) -> Ex {
+    if *ty != SqlType::Jsonb {
+        return ex;
+    }
     match crate::function::named("ledgerstone_jsonb_order").next() {
-        Some(function) if *ty == SqlType::Jsonb => Ex::Call { function, arguments: vec![ex] },
-        _ => ex,
+        Some(function) => Ex::Call { function, arguments: vec![ex] },
+        None => ex,
     }
 }
 
@@ -720,14 +723,15 @@ pub(super) fn not_in_order(ex: &Ex) -> &Ex {
 
 /// What is cast to `timestamp(3)` and its kin.
 fn rounded(value: Typed, to: &TypeName) -> Typed {
+    let Some(digits) = SqlType::precision_of(to) else { return value };
     let wanted = value.ty.as_ref();
     let takes = |f: &&'static Scalar| matches!(f.arguments.first(), Some(Arg::Type(ty)) if Some(ty) == wanted);
-    match (SqlType::precision_of(to), crate::function::named("ledgerstone_round_time").find(takes)) {
-        (Some(digits), Some(function)) => {
+    match crate::function::named("ledgerstone_round_time").find(takes) {
+        Some(function) => {
             let arguments = vec![value.ex, Ex::Const(Some(Value::int(i64::from(digits))))];
             Typed { ex: Ex::Call { function, arguments }, ..value }
         }
-        _ => value,
+        None => value,
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::Binder;
-use super::dml::{Bound, refuse_second};
+use super::dml::Bound;
 use super::from::Tree;
 use super::plan::{Body, Ex, MergeAction, MergePlan, MergeWhen};
 use super::query::conjuncts;
 use super::scope::Level;
-use crate::ast::{self, Assignment, Expr, JoinKind, Merge, Overriding};
+use crate::ast::{self, Expr, JoinKind, Merge, Overriding};
 use crate::catalogue::Table;
 use crate::error::{QueryError, Result, SqlState};
 use crate::permission::Action;
@@ -72,7 +72,8 @@ impl Binder<'_> {
             }
             ast::MergeAction::Update(assignments) => {
                 self.note_table(table, Action::Update);
-                MergeAction::Update(self.merge_update(table, slot, assignments)?)
+                self.level().clause = "UPDATE";
+                MergeAction::Update(self.assignments(table, assignments, slot)?)
             }
             ast::MergeAction::Insert(insert) => {
                 self.note_table(table, Action::Insert);
@@ -82,21 +83,6 @@ impl Binder<'_> {
             }
         };
         Ok(MergeWhen { matched: when.matched, condition, action })
-    }
-
-    fn merge_update(
-        &mut self,
-        table: &Arc<Table>,
-        slot: u32,
-        assignments: &[Assignment],
-    ) -> Result<Vec<super::plan::ChangePlan>> {
-        self.level().clause = "UPDATE";
-        let mut changes = Vec::with_capacity(assignments.len());
-        for assignment in assignments {
-            changes.push(self.assignment(table, assignment, slot)?);
-            refuse_second(&changes, assignment)?;
-        }
-        Ok(changes)
     }
 }
 

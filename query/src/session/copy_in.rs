@@ -321,7 +321,7 @@ fn select_of(table: &TableName, columns: &[Name]) -> Query {
         }),
         None => expr(ExprKind::Name(table.name.clone())),
     };
-    query_of(SetExpr::Select(Box::new(Select {
+    let body = SetExpr::Select(Box::new(Select {
         distinct: crate::ast::Distinct::No,
         projection: Projection::Items(items),
         from: vec![crate::ast::From::Path { path, as_of: None, alias: crate::ast::Alias::default() }],
@@ -330,18 +330,6 @@ fn select_of(table: &TableName, columns: &[Name]) -> Query {
         having: None,
         windows: Vec::new(),
         span: table.name.span,
-    })))
-}
-
-fn query_of(body: SetExpr) -> Query {
-    Query {
-        with: Vec::new(),
-        recursive: false,
-        body,
-        order_by: Vec::new(),
-        limit: None,
-        ties: false,
-        offset: None,
-        span: Span::default(),
-    }
+    }));
+    Query::of(body, Span::default())
 }

@@ -331,16 +331,7 @@ fn arguments_query(arguments: &[Expr], types: &[SqlType]) -> Query {
         Expr { kind: ExprKind::Cast { expr: Box::new(argument.clone()), ty }, span: argument.span }
     };
     let row = arguments.iter().zip(types).map(cast).collect();
-    Query {
-        with: Vec::new(),
-        recursive: false,
-        body: SetExpr::Values { rows: vec![row], span: Span::default() },
-        order_by: Vec::new(),
-        limit: None,
-        ties: false,
-        offset: None,
-        span: Span::default(),
-    }
+    Query::of(SetExpr::Values { rows: vec![row], span: Span::default() }, Span::default())
 }
 
 fn no_statement(name: &Name) -> QueryError {

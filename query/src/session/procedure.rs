@@ -99,25 +99,17 @@ fn select(dialect: Dialect, argument: &Expr) -> Statement {
         Dialect::PartiQl => Projection::Value(Box::new(argument.clone())),
         Dialect::Sql => Projection::Items(vec![SelectItem::Expr { expr: argument.clone(), alias: None }]),
     };
-    Statement::Query(Box::new(Query {
-        with: Vec::new(),
-        recursive: false,
-        body: SetExpr::Select(Box::new(Select {
-            distinct: Distinct::No,
-            projection,
-            from: Vec::new(),
-            filter: None,
-            group_by: Vec::new(),
-            having: None,
-            windows: Vec::new(),
-            span: argument.span,
-        })),
-        order_by: Vec::new(),
-        limit: None,
-        ties: false,
-        offset: None,
+    let select = Select {
+        distinct: Distinct::No,
+        projection,
+        from: Vec::new(),
+        filter: None,
+        group_by: Vec::new(),
+        having: None,
+        windows: Vec::new(),
         span: argument.span,
-    }))
+    };
+    Statement::Query(Box::new(Query::of(SetExpr::Select(Box::new(select)), argument.span)))
 }
 
 /// `{strandId, sequenceNo}`, as a value or, from SQL, as its JSON or Ion text.

@@ -49,10 +49,11 @@ pub(super) fn parse(
     if c.at_end() { Ok(Some(statement)) } else { Err(c.expected("the end of the statement")) }
 }
 
-struct Cursor<'a> {
-    tokens: &'a [TokenWithSpan],
-    at: usize,
-    text: &'a str,
+/// Reads words and signs of a statement, one after the other.
+pub(super) struct Cursor<'a> {
+    pub(super) tokens: &'a [TokenWithSpan],
+    pub(super) at: usize,
+    pub(super) text: &'a str,
 }
 
 impl<'a> Cursor<'a> {
@@ -91,7 +92,7 @@ impl<'a> Cursor<'a> {
         self.at >= self.tokens.len()
     }
 
-    fn here(&self) -> Span {
+    pub(super) fn here(&self) -> Span {
         match self.tokens.get(self.at) {
             Some(token) => tokens::span(token.span),
             None => {
@@ -106,16 +107,15 @@ impl<'a> Cursor<'a> {
     }
 
     fn is_word_ahead(&self, ahead: usize, word: &str) -> bool {
-        matches!(self.tokens.get(self.at + ahead).map(|t| &t.token),
-            Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+        self.tokens.get(self.at + ahead).is_some_and(|token| tokens::is_word(token, word))
     }
 
-    fn are_words(&self, words: &[&str]) -> bool {
+    pub(super) fn are_words(&self, words: &[&str]) -> bool {
         words.iter().enumerate().all(|(ahead, word)| self.is_word_ahead(ahead, word))
     }
 
     /// Takes these words if all of them come next.
-    fn words(&mut self, words: &[&str]) -> bool {
+    pub(super) fn words(&mut self, words: &[&str]) -> bool {
         let found = self.are_words(words);
         if found {
             self.at += words.len();
@@ -139,7 +139,7 @@ impl<'a> Cursor<'a> {
         if self.sign(sign) { Ok(()) } else { Err(self.expected(&format!("\"{sign}\""))) }
     }
 
-    fn expected(&self, what: &str) -> QueryError {
+    pub(super) fn expected(&self, what: &str) -> QueryError {
         near(self.here(), self.text).hint(format!("expected {what}"))
     }
 

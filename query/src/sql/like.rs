@@ -20,12 +20,12 @@ pub(super) fn taken_out(
     tokens: &[TokenWithSpan],
     text: &str,
 ) -> Result<Option<(Likes, Vec<TokenWithSpan>)>> {
-    let creates = matches!(tokens, [create, table, ..] if is(create, Keyword::CREATE) && is(table, Keyword::TABLE));
+    let creates = matches!(tokens, [create, table, ..] if tokens::is_keyword(create, Keyword::CREATE) && tokens::is_keyword(table, Keyword::TABLE));
     let Some(open) = tokens.iter().position(|t| t.token == Token::LParen).filter(|_| creates) else { return Ok(None) };
     let (mut likes, mut rest, mut kept) = (Likes::new(), Vec::new(), 0);
     let (mut depth, mut begins) = (0_usize, false);
     for (at, token) in tokens.iter().enumerate().skip(open) {
-        if begins && is(token, Keyword::LIKE) {
+        if begins && tokens::is_keyword(token, Keyword::LIKE) {
             let end = at + element_length(tokens.get(at..).unwrap_or_default());
             let like = with_parser(dialect, tokens.get(at..end).unwrap_or_default(), text, element)?;
             likes.push((tokens::span(token.span), converted(like)?));
@@ -82,14 +82,14 @@ fn element(parser: &mut Parser) -> Result<Element, ParserError> {
     let table = parser.parse_object_name(false)?;
     let mut options = Vec::new();
     loop {
-        let including = match &parser.peek_token_ref().token {
-            word if says(word, "INCLUDING") => true,
-            word if says(word, "EXCLUDING") => false,
+        let including = match parser.peek_token_ref() {
+            word if tokens::is_word(word, "INCLUDING") => true,
+            word if tokens::is_word(word, "EXCLUDING") => false,
             _ => return Ok(Element { table, options }),
         };
         parser.advance_token();
-        let next = &parser.peek_token_ref().token;
-        let Some((_, option)) = OPTIONS.iter().find(|(name, _)| says(next, name)) else {
+        let next = parser.peek_token_ref();
+        let Some((_, option)) = OPTIONS.iter().find(|(name, _)| tokens::is_word(next, name)) else {
             return parser.expected_ref("what to include or exclude, ALL or CONSTRAINTS", parser.peek_token_ref());
         };
         options.push((including, *option));
@@ -122,12 +122,4 @@ fn converted(element: Element) -> Result<Like> {
         }
     }
     Ok(like)
-}
-
-fn is(token: &TokenWithSpan, keyword: Keyword) -> bool {
-    matches!(&token.token, Token::Word(word) if word.keyword == keyword && word.quote_style.is_none())
-}
-
-fn says(token: &Token, text: &str) -> bool {
-    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text))
 }

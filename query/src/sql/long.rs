@@ -129,13 +129,13 @@ pub(super) struct Rows<'t> {
 impl<'t> Rows<'t> {
     /// `None`: the statement is another one, or has few.
     pub fn of(tokens: &'t [TokenWithSpan]) -> Option<Rows<'t>> {
-        if tokens.len() <= ROW_TOKENS_AT_ONCE || !is_keyword(tokens.first()?, Keyword::INSERT) {
+        if tokens.len() <= ROW_TOKENS_AT_ONCE || !tokens::is_keyword(tokens.first()?, Keyword::INSERT) {
             return None;
         }
         let mut depth = 0_usize;
         let values = tokens.iter().position(|token| {
             depth = deeper(depth, &token.token);
-            depth == 0 && is_keyword(token, Keyword::VALUES)
+            depth == 0 && tokens::is_keyword(token, Keyword::VALUES)
         })?;
         let mut rows: Vec<Range<usize>> = Vec::new();
         let mut start = values + 1;
@@ -208,10 +208,6 @@ fn deeper(depth: usize, token: &Token) -> usize {
         Token::RParen | Token::RBracket | Token::RBrace => depth.saturating_sub(1),
         _ => depth,
     }
-}
-
-fn is_keyword(token: &TokenWithSpan, keyword: Keyword) -> bool {
-    matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.keyword == keyword)
 }
 
 #[cfg(test)]

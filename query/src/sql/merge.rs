@@ -16,11 +16,11 @@ use crate::error::Result;
 /// Whether these are the tokens of a MERGE: it begins the statement, or stands behind its WITH.
 pub(super) fn begins(tokens: &[TokenWithSpan]) -> bool {
     match tokens.first() {
-        Some(first) if is_keyword(first, Keyword::MERGE) => true,
-        Some(first) if is_keyword(first, Keyword::WITH) => {
+        Some(first) if tokens::is_keyword(first, Keyword::MERGE) => true,
+        Some(first) if tokens::is_keyword(first, Keyword::WITH) => {
             let (mut depth, mut closed) = (0_usize, false);
             tokens.iter().any(|token| {
-                let found = depth == 0 && closed && is_keyword(token, Keyword::MERGE);
+                let found = depth == 0 && closed && tokens::is_keyword(token, Keyword::MERGE);
                 match token.token {
                     Token::LParen => depth += 1,
                     Token::RParen => depth = depth.saturating_sub(1),
@@ -106,17 +106,7 @@ impl Converter {
 
 fn one_row(values: Vec<crate::ast::Expr>, span: Span) -> Query {
     let span = values.iter().fold(Span::default(), |all, value| all.to(value.span)).to(span);
-    let body = SetExpr::Values { rows: vec![values], span };
-    Query {
-        with: Vec::new(),
-        recursive: false,
-        body,
-        order_by: Vec::new(),
-        limit: None,
-        ties: false,
-        offset: None,
-        span,
-    }
+    Query::of(SetExpr::Values { rows: vec![values], span }, span)
 }
 
 fn parts(parser: &mut Parser) -> Result<Parts, ParserError> {
@@ -201,14 +191,9 @@ fn insert(parser: &mut Parser) -> Result<Action, ParserError> {
 
 /// Takes a word, also one that is no keyword to sqlparser.
 fn word(parser: &mut Parser, word: &str) -> bool {
-    let found = matches!(&parser.peek_token_ref().token,
-        Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
+    let found = tokens::is_word(parser.peek_token_ref(), word);
     if found {
         parser.advance_token();
     }
     found
-}
-
-fn is_keyword(token: &TokenWithSpan, keyword: Keyword) -> bool {
-    matches!(&token.token, Token::Word(word) if word.keyword == keyword && word.quote_style.is_none())
 }

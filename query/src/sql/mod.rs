@@ -21,6 +21,8 @@ mod tests;
 mod tokens;
 mod types;
 
+use std::borrow::Cow;
+
 use sqlparser::ast as sql;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -87,36 +89,22 @@ fn statement_of(
     if let Some(statement) = command::parse(dialect, converter, tokens, text)? {
         return Ok(statement);
     }
-    let without = tokens::without_overriding(tokens, text)?;
-    let tokens = match &without {
-        Some((overridings, rest)) => {
-            converter.overridings.clone_from(overridings);
-            rest
-        }
-        None => tokens,
-    };
-    let without = like::taken_out(dialect, tokens, text)?;
-    let tokens = match &without {
-        Some((likes, rest)) => {
-            converter.likes.clone_from(likes);
-            rest
-        }
-        None => tokens,
-    };
-    let without = identity::taken_out(tokens, text)?;
-    let tokens = match &without {
-        Some((changes, rest)) => {
-            converter.identities.clone_from(changes);
-            rest
-        }
-        None => tokens,
-    };
-    if merge::begins(tokens) {
-        return merge::statement(dialect, converter, tokens, text);
+    let mut tokens = Cow::Borrowed(tokens);
+    if let Some((overridings, rest)) = tokens::without_overriding(&tokens, text)? {
+        (converter.overridings, tokens) = (overridings, Cow::Owned(rest));
     }
-    match long::Rows::of(tokens) {
+    if let Some((likes, rest)) = like::taken_out(dialect, &tokens, text)? {
+        (converter.likes, tokens) = (likes, Cow::Owned(rest));
+    }
+    if let Some((identities, rest)) = identity::taken_out(&tokens, text)? {
+        (converter.identities, tokens) = (identities, Cow::Owned(rest));
+    }
+    if merge::begins(&tokens) {
+        return merge::statement(dialect, converter, &tokens, text);
+    }
+    match long::Rows::of(&tokens) {
         Some(rows) => rows.statement(dialect, converter, text),
-        None => whole_statement(dialect, converter, tokens, text),
+        None => whole_statement(dialect, converter, &tokens, text),
     }
 }
 

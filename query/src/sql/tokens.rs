@@ -381,8 +381,13 @@ fn is_call_of(call: &sql::Function, function: &str) -> bool {
     }
 }
 
-fn is_word(token: &TokenWithSpan, word: &str) -> bool {
+/// Whether a token is this word, which sqlparser need not know.
+pub(super) fn is_word(token: &TokenWithSpan, word: &str) -> bool {
     matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+}
+
+pub(super) fn is_keyword(token: &TokenWithSpan, keyword: Keyword) -> bool {
+    matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.keyword == keyword)
 }
 
 /// Rows of operators and parentheses beyond these are read on a stack of their own.

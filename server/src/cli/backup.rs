@@ -9,6 +9,7 @@ use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_digest::{Hash, Id};
 use ledgerstone_journal::backup::{BackupError, Head, Held, Part, Received, Receiving};
 use ledgerstone_journal::keys::keys_in;
+use ledgerstone_journal::recovery::LOCK_FILE;
 use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_journal::{Env, VerifyOptions, verify_directory};
 use ledgerstone_protocol::v1;
@@ -207,7 +208,7 @@ impl Backup {
 
 /// Removes what was made for a backup of which nothing has come: a directory that is no backup would be taken for one.
 fn forget_if_empty(dir: &Path) {
-    if fs::remove_dir(dir.join(JOURNAL_DIR)).is_ok() && fs::remove_file(dir.join("lock")).is_ok() {
+    if fs::remove_dir(dir.join(JOURNAL_DIR)).is_ok() && fs::remove_file(dir.join(LOCK_FILE)).is_ok() {
         // Whatever else is in it stays, and it with that.
         let _ = fs::remove_dir(dir);
     }

@@ -52,6 +52,9 @@ use service::Flight;
 /// Of Flight.proto.
 const SERVICE_NAME: &str = "arrow.flight.protocol.FlightService";
 
+/// The path of the call that brings rows.
+pub const DO_PUT: &str = "/arrow.flight.protocol.FlightService/DoPut";
+
 /// A message of who has not said yet who it is: a name and a password.
 const HANDSHAKE_BYTES: usize = 64 << 10;
 
@@ -110,7 +113,7 @@ pub fn routes(instance: Arc<Instance>, options: grpc::Options, limits: Limits) -
     let service = service(request_bytes.min(COMMAND_BYTES));
     axum::Router::new()
         .route_service(&format!("/{SERVICE_NAME}/Handshake"), handshake)
-        .route_service(&format!("/{SERVICE_NAME}/DoPut"), data)
+        .route_service(DO_PUT, data)
         .route_service(&format!("/{SERVICE_NAME}/{{*method}}"), service)
         .layer(axum::middleware::from_fn_with_state(admit, http::admit_first))
 }

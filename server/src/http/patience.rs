@@ -9,12 +9,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures::StreamExt as _;
 
-/// Calls whose messages may be far apart: a client makes batches as it goes.
-const UNHURRIED: &str = "/arrow.flight.protocol.FlightService/DoPut";
+use crate::flight::DO_PUT;
 
-/// Gives up a request of whose body nothing has come for so long.
+/// Gives up a request of whose body nothing has come for so long. Rows that are brought may be far apart: a client makes
+/// batches as it goes.
 pub async fn hurry(State(silence): State<Duration>, request: Request, next: Next) -> Response {
-    if request.body().is_end_stream() || request.uri().path() == UNHURRIED {
+    if request.body().is_end_stream() || request.uri().path() == DO_PUT {
         return next.run(request).await;
     }
     next.run(request.map(|body| in_time(body, silence))).await

@@ -129,8 +129,8 @@ impl Wire {
             }
         }
         self.inbound.reserve(wanted.clamp(IDLE_READ_BYTES, READ_AHEAD_BYTES));
-        let stops = shutdown.as_ref().is_some_and(|receiver| *receiver.borrow());
-        if std::mem::take(&mut self.answered) && self.inbound.is_empty() && !stops && self.listened() {
+        let stops = || shutdown.as_ref().is_some_and(|receiver| *receiver.borrow());
+        if std::mem::take(&mut self.answered) && self.inbound.is_empty() && self.listened(&stops) {
             return Ok(Arrival::Bytes);
         }
         let read = self.stream.read_buf(&mut self.inbound);
@@ -166,10 +166,10 @@ impl Wire {
         }
     }
 
-    /// Awaits bytes for a moment without sleeping, if this is the only client. True if some came.
-    fn listened(&mut self) -> bool {
+    /// Awaits bytes for a moment without sleeping, if this is the only client and nothing `stops`. True if some came.
+    fn listened(&mut self, stops: &dyn Fn() -> bool) -> bool {
         let Some(crowd) = &self.crowd else { return false };
-        let Some(moment) = self.presence.moment(crowd) else { return false };
+        let Some(moment) = self.presence.moment(crowd).filter(|_| !stops()) else { return false };
         let mut bytes = [0; IDLE_READ_BYTES];
         let until = Instant::now() + moment;
         let mut count = 0;

@@ -148,3 +148,24 @@ fn a_backup_that_was_tampered_with_is_not_restored() {
     let (status, out) = run(&["backup", text(&live.join("main")), "--connect", &server.http.to_string()]);
     assert_eq!(status, 2, "{out}");
 }
+
+#[test]
+fn a_backup_of_which_nothing_has_come_leaves_nothing_behind() {
+    let server = Server::start();
+    let place = tempfile::tempdir().expect("a directory");
+    let out = place.path().join("backup");
+    let (http, postgres) = (server.http.to_string(), server.postgres.to_string());
+    let (status, said) = run(&["backup", text(&out), "--ledger", "nothing", "--connect", &http]);
+    assert!(status == 2 && said.contains("nothing"), "{status}: {said}");
+    assert!(!out.exists());
+    // Nor does one that came to the wrong port, which is told so.
+    let (status, said) = run(&["backup", text(&out), "--connect", &postgres]);
+    assert!(status == 2 && said.contains("takes the server's HTTP port"), "{status}: {said}");
+    assert!(!out.exists());
+    let (status, said) = run(&["shell", "--connect", &http, "-c", "SELECT 1"]);
+    assert!(status != 0 && said.contains("does not speak PostgreSQL's protocol"), "{status}: {said}");
+    // What was there before stays there.
+    std::fs::create_dir(&out).expect("a directory");
+    run(&["backup", text(&out), "--ledger", "nothing", "--connect", &http]);
+    assert!(out.exists());
+}

@@ -67,6 +67,7 @@ pub fn signers() -> Signers {
     Signers { keys: key.clone().into(), chain, key, notes: Vec::new(), due: None }
 }
 
-pub fn open(env: &Env, leaves: &Arc<Entries>, durable: u64) -> Result<Arc<Notary>, CheckpointError> {
-    Notary::open(env.storage.clone(), Path::new(DIR), leaves.clone(), recorded(env)?, signers(), durable)
+pub fn open<L: Leaves + 'static>(env: &Env, leaves: &Arc<L>, durable: u64) -> Result<Arc<Notary>, CheckpointError> {
+    let leaves: Arc<dyn Leaves> = leaves.clone();
+    Notary::open(env.storage.clone(), Path::new(DIR), leaves, recorded(env)?, signers(), durable)
 }

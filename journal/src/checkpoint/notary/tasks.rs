@@ -251,9 +251,7 @@ mod tests {
     fn commits_wait_for_a_task_that_is_too_far_behind_and_for_no_other() {
         let env = new_ledger();
         let slow = Arc::new(Slow { entries: journal(), gate: Mutex::new(()) });
-        let open =
-            Notary::open(env.storage.clone(), Path::new(DIR), slow.clone(), recorded(&env).unwrap(), signers(), 1);
-        let notary = open.unwrap();
+        let notary = open(&env, &slow, 1).unwrap();
         let many = 2 * LEAVES_BEHIND_MAX as u64;
         notary.published(&hashes(1..many));
         // Nobody would ever derive them.
@@ -303,9 +301,7 @@ mod tests {
     fn the_task_that_has_time_derives_in_turns_and_leaves_nothing_behind() {
         let env = new_ledger();
         let asked = Arc::new(Asked { entries: journal(), most: Mutex::default() });
-        let open =
-            Notary::open(env.storage.clone(), Path::new(DIR), asked.clone(), recorded(&env).unwrap(), signers(), 1);
-        let notary = open.unwrap();
+        let notary = open(&env, &asked, 1).unwrap();
         let size = 1 + 5 * LEAVES_PER_TURN / 2;
         (1..size).for_each(|position| notary.published(&hashes(position..position + 1)));
         let for_task = Arc::clone(&notary);

@@ -202,14 +202,5 @@ fn select(expr: Expr, from: Vec<From>, filter: Option<Expr>) -> Query {
         windows: Vec::new(),
         span,
     };
-    Query {
-        with: Vec::new(),
-        recursive: false,
-        body: SetExpr::Select(Box::new(select)),
-        order_by: Vec::new(),
-        limit: None,
-        ties: false,
-        offset: None,
-        span,
-    }
+    Query::of(SetExpr::Select(Box::new(select)), span)
 }

@@ -161,38 +161,28 @@ impl Verify {
 
 /// Checks every path. Checkpoints are checked together: what matters is whether they are of one history.
 fn check_all(options: &Verify, given: &Given) -> Vec<Check> {
-    let paths = &options.paths;
-    let mut checks = Vec::new();
-    let mut inputs = Vec::new();
-    let mut read = Vec::new();
-    for path in paths {
-        match input::read(path) {
-            Ok(input) => {
-                inputs.push(input);
-                read.push(path);
-            }
-            Err(what) => checks.push(Check::new(path, "unknown").unchecked(what)),
-        }
-    }
-    checks.extend(read.first().and_then(|path| unused::check(path, &inputs, options)));
+    let read: Vec<_> = options.paths.iter().map(|path| (path.as_path(), input::read(path))).collect();
+    let inputs: Vec<_> = read.iter().filter_map(|(path, read)| Some((*path, read.as_ref().ok()?))).collect();
+    let mut checks = Vec::from_iter(unused::check(&inputs, options));
     let mut notes = Vec::new();
     let mut proof = given.consistency.clone();
-    for (path, input) in read.into_iter().zip(inputs) {
+    for (path, input) in read {
         match input {
-            Input::Receipt(bytes) => checks.push(receipt::check(path, &bytes, given)),
-            Input::ProofFile(text) => checks.push(proof_file::check(path, &text, given)),
-            Input::Checkpoint(note) => notes.push((path.clone(), note)),
-            Input::Consistency(hashes) => proof = Some(hashes),
-            Input::Ledger => checks.push(directory::check(path, given)),
-            Input::Server(ledgers) => checks.extend(directory::check_all(path, &ledgers, given)),
-            Input::Export => checks.push(export::check(path, given)),
-            Input::JournalExport => checks.push(journal_export::check(path, given)),
+            Ok(Input::Receipt(bytes)) => checks.push(receipt::check(path, &bytes, given)),
+            Ok(Input::ProofFile(text)) => checks.push(proof_file::check(path, &text, given)),
+            Ok(Input::Checkpoint(note)) => notes.push((path.to_owned(), note)),
+            Ok(Input::Consistency(hashes)) => proof = Some(hashes),
+            Ok(Input::Ledger) => checks.push(directory::check(path, given)),
+            Ok(Input::Server(ledgers)) => checks.extend(directory::check_all(path, &ledgers, given)),
+            Ok(Input::Export) => checks.push(export::check(path, given)),
+            Ok(Input::JournalExport) => checks.push(journal_export::check(path, given)),
+            Err(what) => checks.push(Check::new(path, "unknown").unchecked(what)),
         }
     }
     if !notes.is_empty() {
         checks.extend(checkpoints::check(&notes, proof.as_deref(), given));
     } else if checks.is_empty() {
-        let path = paths.first().map_or(Path::new(""), PathBuf::as_path);
+        let path = options.paths.first().map_or(Path::new(""), PathBuf::as_path);
         let what = "a consistency proof alone says nothing: give the two checkpoints that it is between as well";
         checks.push(Check::new(path, "a consistency proof").unchecked(what));
     }

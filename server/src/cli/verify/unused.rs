@@ -7,73 +7,65 @@ use super::Verify;
 use super::input::Input;
 use crate::cli::report::Check;
 
-/// What looks at an option.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Receipt,
-    ProofFile,
-    Checkpoint,
-    Directory,
-    Export,
-    JournalExport,
-}
+/// Whether the check of an input compares it with an option.
+type Looks = fn(&Input) -> bool;
 
-impl Kind {
-    fn of(input: &Input) -> Option<Kind> {
-        match input {
-            Input::Receipt(_) => Some(Kind::Receipt),
-            Input::ProofFile(_) => Some(Kind::ProofFile),
-            Input::Checkpoint(_) => Some(Kind::Checkpoint),
-            Input::Ledger | Input::Server(_) => Some(Kind::Directory),
-            Input::Export => Some(Kind::Export),
-            Input::JournalExport => Some(Kind::JournalExport),
-            // It belongs to the checkpoints beside it.
-            Input::Consistency(_) => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Receipt => "a receipt",
-            Kind::ProofFile => "a proof file",
-            Kind::Checkpoint => "a checkpoint",
-            Kind::Directory => "a ledger's directory",
-            Kind::Export => "a Parquet export",
-            Kind::JournalExport => "a journal export in QLDB's format",
-        }
+/// What it is called, if it is checked by itself: a consistency proof belongs to the checkpoints beside it.
+fn name(input: &Input) -> Option<&'static str> {
+    match input {
+        Input::Receipt(_) => Some("a receipt"),
+        Input::ProofFile(_) => Some("a proof file"),
+        Input::Checkpoint(_) => Some("a checkpoint"),
+        Input::Ledger | Input::Server(_) => Some("a ledger's directory"),
+        Input::Export => Some("a Parquet export"),
+        Input::JournalExport => Some("a journal export in QLDB's format"),
+        Input::Consistency(_) => None,
     }
 }
 
-const SIGNED: &[Kind] = &[Kind::Receipt, Kind::ProofFile, Kind::Checkpoint, Kind::Directory, Kind::Export];
-const PROOFS: &[Kind] = &[Kind::Receipt, Kind::ProofFile, Kind::Checkpoint];
-const OF_REVISIONS: &[Kind] = &[Kind::Receipt, Kind::ProofFile];
+fn is_signed(input: &Input) -> bool {
+    !matches!(input, Input::JournalExport | Input::Consistency(_))
+}
+
+fn is_proof(input: &Input) -> bool {
+    is_of_revisions(input) || matches!(input, Input::Checkpoint(_))
+}
+
+fn is_of_revisions(input: &Input) -> bool {
+    matches!(input, Input::Receipt(_)) || is_of_a_leaf(input)
+}
+
+fn is_of_a_leaf(input: &Input) -> bool {
+    matches!(input, Input::ProofFile(_))
+}
 
 /// The options that were given and that none of these inputs looks at, if there are any.
-pub fn check(path: &Path, inputs: &[Input], options: &Verify) -> Option<Check> {
-    let kinds: Vec<Kind> = inputs.iter().filter_map(Kind::of).collect();
-    let given = [
-        ("--key", options.key.is_some(), SIGNED),
-        ("--rotation", !options.rotations.is_empty(), SIGNED),
-        ("--checkpoint", options.checkpoint.is_some(), SIGNED),
-        ("--consistency", options.consistency.is_some(), PROOFS),
-        ("--table", options.table.is_some(), OF_REVISIONS),
-        ("--document", options.document.is_some(), OF_REVISIONS),
-        ("--version", options.version.is_some(), OF_REVISIONS),
-        ("--content", options.content.is_some(), OF_REVISIONS),
-        ("--leaf", options.leaf.is_some(), &[Kind::ProofFile]),
-        ("--witness", !options.witnesses.is_empty(), PROOFS),
+pub fn check(inputs: &[(&Path, &Input)], options: &Verify) -> Option<Check> {
+    let given: [(&str, bool, Looks); 10] = [
+        ("--key", options.key.is_some(), is_signed),
+        ("--rotation", !options.rotations.is_empty(), is_signed),
+        ("--checkpoint", options.checkpoint.is_some(), is_signed),
+        ("--consistency", options.consistency.is_some(), is_proof),
+        ("--table", options.table.is_some(), is_of_revisions),
+        ("--document", options.document.is_some(), is_of_revisions),
+        ("--version", options.version.is_some(), is_of_revisions),
+        ("--content", options.content.is_some(), is_of_revisions),
+        ("--leaf", options.leaf.is_some(), is_of_a_leaf),
+        ("--witness", !options.witnesses.is_empty(), is_proof),
     ];
-    let unused = given.iter().filter(|(_, is_given, by)| *is_given && !kinds.iter().any(|kind| by.contains(kind)));
+    let is_looked_at = |looks: &Looks| inputs.iter().any(|(_, input)| looks(input));
+    let unused = given.iter().filter(|(_, is_given, looks)| *is_given && !is_looked_at(looks));
     let unused: Vec<&str> = unused.map(|(name, _, _)| *name).collect();
-    let first = *kinds.first()?;
+    let (path, _) = inputs.first()?;
+    let (first, kind) = inputs.iter().find_map(|(_, input)| Some((input, name(input)?)))?;
     if unused.is_empty() {
         return None;
     }
     let (names, are) = (unused.join(", "), if unused.len() == 1 { "is" } else { "are" });
-    let what = format!("{names} {are} not compared with anything: {} is not checked against that", first.name());
-    let check = Check::new(path, first.name()).unchecked(what);
+    let what = format!("{names} {are} not compared with anything: {kind} is not checked against that");
+    let check = Check::new(path, kind).unchecked(what);
     Some(match first {
-        Kind::JournalExport => check.advice(
+        Input::JournalExport => check.advice(
             "QLDB signed nothing. Compare the digest with one that was kept: ledgerstone import qldb-export --digest FILE.",
         ),
         _ => check.advice("Leave it out, or give what it is about: a receipt of the revision."),
