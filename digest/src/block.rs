@@ -195,7 +195,7 @@ impl StatementText {
 impl StatementInfo {
     fn to_value(&self) -> Value {
         let text = match &self.text {
-            StatementText::Text(text) => ("statement", Value::String(text.clone())),
+            StatementText::Text(text) => ("statement", Value::string(text.clone())),
             StatementText::Redacted(hash) => ("statementHash", hash_value(hash)),
         };
         let start = Value::Timestamp(native_time(self.start_time_ms));
@@ -238,7 +238,7 @@ impl DocumentInfo {
     fn to_value(&self) -> Value {
         let statements = self.statements.iter().map(|i| Value::int(i64::from(*i))).collect();
         structure([
-            ("tableName", Value::String(self.table_name.clone())),
+            ("tableName", Value::string(self.table_name.clone())),
             ("tableId", id_value(&self.table_id)),
             ("statements", Value::List(statements)),
         ])
@@ -377,11 +377,11 @@ impl TransactionInfo {
 impl OriginInfo {
     pub fn to_value(&self) -> Value {
         let mut fields = vec![
-            (Symbol::from("user"), Value::String(self.user.clone())),
-            (Symbol::from("door"), Value::String(self.door.clone())),
+            (Symbol::from("user"), Value::string(self.user.clone())),
+            (Symbol::from("door"), Value::string(self.door.clone())),
         ];
         if let Some(token) = &self.client_token {
-            fields.push((Symbol::from("clientToken"), Value::String(token.clone())));
+            fields.push((Symbol::from("clientToken"), Value::string(token.clone())));
         }
         if let Some(signature) = &self.signature {
             fields.push((Symbol::from("signature"), Value::blob(signature.as_slice())));
@@ -500,7 +500,7 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn text(&mut self, name: &str) -> Result<Arc<str>, BlockError> {
         match self.take(name)? {
-            Value::String(text) => Ok(text.clone()),
+            Value::String(text) => Ok(text.clone().into()),
             _ => Err(self.refuse(name, "is not a string")),
         }
     }

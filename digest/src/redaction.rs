@@ -30,7 +30,7 @@ impl RedactionRecord {
             ("tableId", Value::string(self.table_id.to_string())),
             ("documentId", Value::string(self.document_id.to_string())),
             ("version", Value::Int(Int::from(self.version))),
-            ("user", Value::String(self.user.clone())),
+            ("user", Value::string(self.user.clone())),
         ]))
     }
 
@@ -54,7 +54,7 @@ impl RedactionRecord {
             table_id: text("tableId")?.parse().ok()?,
             document_id: text("documentId")?.parse().ok()?,
             version: int("version")?,
-            user: text("user")?,
+            user: text("user")?.into(),
         })
     }
 }

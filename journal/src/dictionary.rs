@@ -3,9 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher};
-use std::sync::Arc;
 
-use ledgerstone_digest::ion::{SymbolLookup, SymbolTable};
+use ledgerstone_digest::ion::{SymbolLookup, SymbolTable, Text};
 
 use crate::wire::{Reader, WireError, put_counted, put_varint};
 
@@ -17,14 +16,14 @@ const SEEN_MAX: usize = 1 << 16;
 /// The texts of a segment by number, for readers.
 #[derive(Debug, Default, Clone)]
 pub struct Texts {
-    texts: Vec<Arc<str>>,
+    texts: Vec<Text>,
 }
 
 /// The writer's side: finds the numbers of texts and collects what is new.
 #[derive(Debug, Default)]
 pub struct Dictionary {
     texts: Texts,
-    numbers: HashMap<Arc<str>, u32>,
+    numbers: HashMap<Text, u32>,
     /// How many entries are in frames already.
     written: usize,
     /// Hashes of texts that came once and were written in place.
@@ -41,7 +40,7 @@ impl Texts {
     }
 
     /// Adds entries, as [`Dictionary::write_frame`] gave them.
-    pub(crate) fn extend(&mut self, new: &[Arc<str>]) {
+    pub(crate) fn extend(&mut self, new: &[Text]) {
         self.texts.extend_from_slice(new);
     }
 
@@ -57,14 +56,14 @@ impl Texts {
             if self.texts.len() >= u32::MAX as usize - 1 {
                 return Err(WireError("too many dictionary entries".to_owned()));
             }
-            self.texts.push(Arc::from(text));
+            self.texts.push(Text::new(text));
         }
         Ok(())
     }
 }
 
 impl SymbolLookup for Texts {
-    fn text(&self, number: u32) -> Option<&Arc<str>> {
+    fn text(&self, number: u32) -> Option<&Text> {
         self.texts.get((number as usize).checked_sub(1)?)
     }
 }
@@ -120,7 +119,7 @@ impl Dictionary {
     }
 
     /// Appends the payload of a frame with the entries that are in none yet, and returns them.
-    pub(crate) fn write_frame(&mut self, out: &mut Vec<u8>) -> &[Arc<str>] {
+    pub(crate) fn write_frame(&mut self, out: &mut Vec<u8>) -> &[Text] {
         let new = self.texts.texts.get(self.written..).unwrap_or_default();
         if !new.is_empty() {
             put_varint(out, self.written as u64 + 1);
@@ -138,8 +137,8 @@ impl SymbolTable for Dictionary {
         if let Some(number) = self.numbers.get(text) {
             return *number;
         }
-        let text: Arc<str> = Arc::from(text);
-        self.texts.texts.push(Arc::clone(&text));
+        let text = Text::new(text);
+        self.texts.texts.push(text.clone());
         let number = self.texts.len() as u32;
         self.numbers.insert(text, number);
         number

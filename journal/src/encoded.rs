@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::{
-    BinaryError, Hasher, Limits, SymbolLookup, SymbolTable, Value, decode_with, encode_with_more, renumber,
+    BinaryError, Hasher, Limits, SymbolLookup, SymbolTable, Text, Value, decode_with, encode_with_more, renumber,
 };
 
 use crate::transaction::SALT_FIELD;
@@ -34,7 +34,7 @@ pub struct Encoded {
 pub struct Encoder {
     hasher: Hasher,
     documents: Documents,
-    numbers: HashMap<Arc<str>, u32>,
+    numbers: HashMap<Text, u32>,
     /// The symbol that stood at this place in the document before: most documents of a table have the same, in one order.
     expected: usize,
 }
@@ -42,7 +42,7 @@ pub struct Encoder {
 /// Documents, one behind the other.
 #[derive(Debug, Default)]
 struct Documents {
-    texts: Vec<Arc<str>>,
+    texts: Vec<Text>,
     bytes: Vec<u8>,
     /// Where each ends, and its Ion Hash.
     ends: Vec<(usize, Hash)>,
@@ -140,8 +140,8 @@ impl SymbolTable for Encoder {
         if let Some(number) = self.numbers.get(text) {
             return *number;
         }
-        let text: Arc<str> = Arc::from(text);
-        self.documents.texts.push(Arc::clone(&text));
+        let text = Text::new(text);
+        self.documents.texts.push(text.clone());
         let number = self.documents.texts.len() as u32;
         self.numbers.insert(text, number);
         self.expected = self.documents.texts.len();
@@ -150,7 +150,7 @@ impl SymbolTable for Encoder {
 }
 
 impl SymbolLookup for Documents {
-    fn text(&self, number: u32) -> Option<&Arc<str>> {
+    fn text(&self, number: u32) -> Option<&Text> {
         self.texts.get((number as usize).checked_sub(1)?)
     }
 }

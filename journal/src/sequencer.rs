@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::Hasher;
+use ledgerstone_digest::ion::{Hasher, Text};
 use ledgerstone_digest::rotation::RotationRecord;
 use ledgerstone_digest::{Hash, Id};
 
@@ -72,7 +72,7 @@ pub(crate) struct Batch {
     pub bytes: Vec<u8>,
     /// What the segment's index gains.
     pub index: Index,
-    pub new_texts: Vec<Arc<str>>,
+    pub new_texts: Vec<Text>,
     pub leaf_hashes: Vec<Hash>,
     pub blocks: Vec<PendingBlock>,
     /// Where the writer stands when this is durable.
@@ -108,7 +108,7 @@ struct Forming {
     bytes: Vec<u8>,
     first_position: u64,
     index: Index,
-    new_texts: Vec<Arc<str>>,
+    new_texts: Vec<Text>,
     leaf_hashes: Vec<Hash>,
     blocks: Vec<PendingBlock>,
     /// Something was laid out in it.

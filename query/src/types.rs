@@ -3,7 +3,6 @@
 //! Every value is an Ion value; a type says which ones a column may hold. OIDs belong to the wire protocol.
 
 use std::fmt;
-use std::sync::Arc;
 
 use ledgerstone_digest::ion::{Int, Precision, Value};
 
@@ -472,7 +471,7 @@ fn precise(name: &TypeName, ty: SqlType) -> Result<SqlType, QueryError> {
     }
 }
 
-fn has_at_most(text: &Arc<str>, characters: u32) -> bool {
+fn has_at_most(text: &str, characters: u32) -> bool {
     let most = characters as usize;
     text.len() <= most || text.chars().count() <= most
 }

@@ -10,7 +10,7 @@ use super::encode::VERSION_MARKER;
 use super::symbols::{Dictionary, LocalTable, Names, Resolved, VERSION_SYMBOL_ID, is_symbol_table};
 use super::{
     Annotated, Decimal, EXPANSION_MAX, Fraction, Int, IonType, Limits, Precision, Struct, Symbol, SymbolLookup,
-    SymbolTableError, Timestamp, Value,
+    SymbolTableError, Text, Timestamp, Value,
 };
 
 /// Why bytes are not an Ion value that is accepted here.
@@ -284,7 +284,7 @@ impl<'a> Reader<'a> {
                 let number = self.uint(item)?;
                 Value::Symbol(self.symbol(names, number, item.start)?)
             }
-            8 => Value::String(Arc::from(self.text(item)?)),
+            8 => Value::string(self.text(item)?),
             9 => Value::Clob(Arc::from(self.body(item))),
             10 => Value::Blob(Arc::from(self.body(item))),
             11 => Value::List(self.sequence(names, item, depth)?),
@@ -462,7 +462,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What a symbol's number stands for; its text counts as if it were written here.
-    pub fn resolve<'n>(&mut self, names: &'n impl Names, number: u64, offset: usize) -> Result<Option<&'n Arc<str>>> {
+    pub fn resolve<'n>(&mut self, names: &'n impl Names, number: u64, offset: usize) -> Result<Option<&'n Text>> {
         match names.resolve(number) {
             Resolved::Text(text) => {
                 self.written_out += text.len();

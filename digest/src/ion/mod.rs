@@ -30,7 +30,7 @@ pub use renumber::renumber;
 pub use symbols::{FIRST_LOCAL_SYMBOL, SymbolLookup, SymbolTable, SymbolTableError};
 pub use text::{TextError, TextProblem, parse, parse_many};
 pub use value::{
-    Annotated, Decimal, Fraction, Int, IonType, Precision, Struct, Symbol, Timestamp, TimestampError, Value,
+    Annotated, Decimal, Fraction, Int, IonType, Precision, Struct, Symbol, Text, Timestamp, TimestampError, Value,
 };
 
 /// No reader goes deeper than this, whatever its limits say: readers, writers and hashing recurse.

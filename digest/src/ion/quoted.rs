@@ -5,8 +5,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Value;
 use super::text::{Parser, Raw, TextProblem};
+use super::{Text, Value};
 
 /// What closes a quoted text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) enum Quote {
 
 impl Parser<'_> {
     /// The text up to the closing quote; the opening one has been taken.
-    pub fn quoted_text(&mut self, quote: Quote) -> Raw<Arc<str>> {
+    pub fn quoted_text(&mut self, quote: Quote) -> Raw<Text> {
         let start = self.at;
         let mut bytes = Vec::new();
         self.quoted(quote, false, &mut bytes)?;
@@ -27,7 +27,7 @@ impl Parser<'_> {
     }
 
     /// `'''one''' '''two'''`: the segments together.
-    pub fn long_string(&mut self) -> Raw<Arc<str>> {
+    pub fn long_string(&mut self) -> Raw<Text> {
         let start = self.at;
         let mut bytes = Vec::new();
         while self.bytes[self.at..].starts_with(b"'''") {
@@ -198,10 +198,10 @@ fn push_char(number: u32, start: usize, out: &mut Vec<u8>) -> Raw<()> {
     Ok(())
 }
 
-fn into_text(bytes: Vec<u8>, start: usize) -> Raw<Arc<str>> {
+fn into_text(bytes: Vec<u8>, start: usize) -> Raw<Text> {
     // Whole characters were copied from text, so this does not fail.
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Arc::from(text)),
+    match Text::from_utf8(&bytes) {
+        Ok(text) => Ok(text),
         Err(_) => Err((start, TextProblem::Escape)),
     }
 }

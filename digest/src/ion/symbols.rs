@@ -1,9 +1,9 @@
 //! Symbol tables (Ion 1.0 specification, "Symbols"): the system table, local tables of a stream, and the two traits
 //! through which a caller keeps its own dictionary.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use super::{Struct, Symbol, Value};
+use super::{Struct, Symbol, Text, Value};
 
 /// Symbols 1 to 9 of every Ion 1.0 stream.
 const SYSTEM: [&str; 9] = [
@@ -26,7 +26,7 @@ pub(super) const SYMBOL_TABLE_ID: u64 = 3;
 pub(super) const SYMBOLS_ID: u64 = 7;
 pub(super) const VERSION_SYMBOL_ID: u64 = 2;
 
-static SYSTEM_SHARED: LazyLock<[Arc<str>; 9]> = LazyLock::new(|| SYSTEM.map(Arc::from));
+static SYSTEM_SHARED: LazyLock<[Text; 9]> = LazyLock::new(|| SYSTEM.map(Text::new_static));
 
 /// Gives numbers to symbol texts while values are encoded. Must give the same text the same number every time and
 /// must never give 0, which is the symbol without text.
@@ -37,12 +37,12 @@ pub trait SymbolTable {
 /// Finds the texts of numbers while values are decoded. Never asked for 0.
 pub trait SymbolLookup {
     /// The text, or `None` if the number was never given out: the value is then refused.
-    fn text(&self, number: u32) -> Option<&Arc<str>>;
+    fn text(&self, number: u32) -> Option<&Text>;
 }
 
 /// What a symbol number stands for.
 pub(super) enum Resolved<'a> {
-    Text(&'a Arc<str>),
+    Text(&'a Text),
     /// In the table, but its text is not known.
     NoText,
     /// Beyond the table.
@@ -72,7 +72,7 @@ impl<L: SymbolLookup> Names for Dictionary<'_, L> {
 /// The table of a stream being read: the system table and what the stream added.
 #[derive(Default)]
 pub(super) struct LocalTable {
-    texts: Vec<Option<Arc<str>>>,
+    texts: Vec<Option<Text>>,
 }
 
 /// Why a struct is not a local symbol table that can be used.
@@ -151,15 +151,15 @@ pub(super) fn is_symbol_table(value: &Value) -> bool {
 /// Collects the symbols of one value that is written with its own table.
 #[derive(Default)]
 pub(super) struct Collector {
-    texts: Vec<Arc<str>>,
+    texts: Vec<Text>,
     /// Filled only when there are many symbols: for a small document comparing is quicker than hashing.
-    numbers: std::collections::HashMap<Arc<str>, u32>,
+    numbers: std::collections::HashMap<Text, u32>,
 }
 
 impl Collector {
     const COMPARED: usize = 16;
 
-    pub fn texts(&self) -> &[Arc<str>] {
+    pub fn texts(&self) -> &[Text] {
         &self.texts
     }
 }
@@ -178,12 +178,12 @@ impl SymbolTable for Collector {
             return number;
         }
         let number = self.texts.len() as u32 + FIRST_LOCAL_SYMBOL;
-        self.texts.push(Arc::from(text));
+        self.texts.push(Text::new(text));
         if self.texts.len() > Self::COMPARED {
             if self.numbers.is_empty() {
                 self.numbers = self.texts.iter().cloned().zip(FIRST_LOCAL_SYMBOL..).collect();
             } else {
-                self.numbers.insert(Arc::from(text), number);
+                self.numbers.insert(Text::new(text), number);
             }
         }
         number

@@ -3,12 +3,10 @@
 //! One pass over the bytes; recursion ends at [`Limits::depth_max`]. Numbers and timestamps are read in `scalar.rs`,
 //! quoted text in `quoted.rs`.
 
-use std::sync::Arc;
-
 use super::quoted::Quote;
 use super::symbols::{LocalTable, Names, Resolved, is_symbol_table};
 use super::{
-    Annotated, DEPTH_CAP, EXPANSION_MAX, Int, IonType, Limits, Struct, Symbol, SymbolTableError, Value, scalar,
+    Annotated, DEPTH_CAP, EXPANSION_MAX, Int, IonType, Limits, Struct, Symbol, SymbolTableError, Text, Value, scalar,
 };
 
 /// Why a text is not Ion that is accepted here.
@@ -498,7 +496,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn short_string(&mut self) -> Raw<Arc<str>> {
+    fn short_string(&mut self) -> Raw<Text> {
         self.at += 1;
         self.quoted_text(Quote::Double)
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use num_bigint::BigInt;
+/// The text of a string: up to 23 bytes are kept where it stands, longer ones are shared.
+pub use smol_str::SmolStr as Text;
 
 use super::Hasher;
 use crate::Hash;
@@ -19,7 +21,7 @@ pub enum Value {
     Decimal(Decimal),
     Timestamp(Timestamp),
     Symbol(Symbol),
-    String(Arc<str>),
+    String(Text),
     Clob(Arc<[u8]>),
     Blob(Arc<[u8]>),
     List(Vec<Value>),
@@ -70,9 +72,9 @@ pub struct Decimal {
     pub(super) negative_zero: bool,
 }
 
-/// A symbol: text, or the symbol whose text is not known (`$0`).
+/// A symbol: text, or the symbol whose text is not known (`$0`). Fields have one each: short ones are kept in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Symbol(Option<Arc<str>>);
+pub struct Symbol(Option<Text>);
 
 /// Fields in the order they were written; names may repeat.
 #[derive(Debug, Clone, Default)]
@@ -147,7 +149,7 @@ impl Symbol {
     /// The symbol whose text is not known.
     pub const UNKNOWN: Symbol = Symbol(None);
 
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
+    pub fn new(text: impl Into<Text>) -> Self {
         Symbol(Some(text.into()))
     }
 
@@ -156,8 +158,8 @@ impl Symbol {
         self.0.as_deref()
     }
 
-    /// The shared text, or `None` for `$0`.
-    pub fn shared(&self) -> Option<&Arc<str>> {
+    /// The text as it is kept, or `None` for `$0`.
+    pub fn kept(&self) -> Option<&Text> {
         self.0.as_ref()
     }
 }
@@ -165,6 +167,14 @@ impl Symbol {
 impl From<&str> for Symbol {
     fn from(text: &str) -> Self {
         Symbol::new(text)
+    }
+}
+
+impl From<&Arc<str>> for Symbol {
+    /// A name that many values have. Only one that is too long to be kept in each of them is shared: whoever makes and drops
+    /// values would otherwise wait for others that count the same references.
+    fn from(text: &Arc<str>) -> Self {
+        if text.len() <= Text::INLINE_CAP { Symbol::new(&**text) } else { Symbol::new(Arc::clone(text)) }
     }
 }
 
@@ -191,11 +201,11 @@ impl Struct {
 impl Value {
     pub const NULL: Value = Value::Null(IonType::Null);
 
-    pub fn string(text: impl Into<Arc<str>>) -> Self {
+    pub fn string(text: impl Into<Text>) -> Self {
         Value::String(text.into())
     }
 
-    pub fn symbol(text: impl Into<Arc<str>>) -> Self {
+    pub fn symbol(text: impl Into<Text>) -> Self {
         Value::Symbol(Symbol::new(text))
     }
 

@@ -1,13 +1,12 @@
 //! Ion text: what is accepted, what is refused and where, and that values come back.
 
 use ledgerstone_digest::Hash;
-use ledgerstone_digest::ion::{Hasher, SymbolLookup, SymbolTable};
+use ledgerstone_digest::ion::{Hasher, SymbolLookup, SymbolTable, Text};
 use ledgerstone_digest::ion::{
     Limits, TextProblem, Value, check, decode, decode_with, encode, encode_with, ion_hash, ion_hash_binary, parse,
     parse_many, to_text, to_text_pretty,
 };
 use ledgerstone_digest::verifier::{Broken, DataNames, check_data};
-use std::sync::Arc;
 
 use crate::ion_generate::{Random, Shape, cases, nested};
 
@@ -16,7 +15,7 @@ fn read(text: &str) -> Value {
 }
 
 #[derive(Default)]
-struct Dictionary(Vec<Arc<str>>);
+struct Dictionary(Vec<Text>);
 
 impl SymbolTable for Dictionary {
     fn intern(&mut self, text: &str) -> u32 {
@@ -29,7 +28,7 @@ impl SymbolTable for Dictionary {
 }
 
 impl SymbolLookup for Dictionary {
-    fn text(&self, number: u32) -> Option<&Arc<str>> {
+    fn text(&self, number: u32) -> Option<&Text> {
         self.0.get(number as usize - 1)
     }
 }

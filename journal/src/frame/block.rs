@@ -456,5 +456,6 @@ pub(super) fn skip_group(reader: &mut Reader<'_>) -> Result<(), WireError> {
 
 fn shared(reader: &mut Reader<'_>, texts: &Texts, what: &str) -> Result<Arc<str>, WireError> {
     let number = reader.varint32(what)?;
-    texts.text(number).cloned().ok_or_else(|| WireError(format!("{what}: the dictionary has no entry {number}")))
+    let text = texts.text(number).cloned().map(Arc::from);
+    text.ok_or_else(|| WireError(format!("{what}: the dictionary has no entry {number}")))
 }

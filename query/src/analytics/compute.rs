@@ -464,7 +464,7 @@ fn document(table: Id, parts: &[(&Input, &Vector)], row: usize) -> Result<Doc, S
         let number = || value.as_i64().and_then(|i| u64::try_from(i).ok()).unwrap_or_default();
         let id = || value.as_text().and_then(|t| t.parse().ok()).ok_or(Stop::Fallback("a column of ids without ids"));
         match input {
-            Input::Field { name, .. } => fields.push((Symbol::new(name.clone()), value)),
+            Input::Field { name, .. } => fields.push((Symbol::from(name), value)),
             Input::Part(DocPart::Id) => doc.id = id()?,
             Input::Part(DocPart::TxId) => doc.tx_id = id()?,
             Input::Part(DocPart::Version) => doc.version = number(),

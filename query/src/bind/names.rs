@@ -33,7 +33,7 @@ pub(super) fn partiql_name(e: &Expr) -> Option<Arc<str>> {
         ExprKind::Path { steps, .. } => match steps.last() {
             Some(crate::ast::PathStep::Field(name)) => Some(name.text.clone()),
             Some(crate::ast::PathStep::Index(Expr { kind: ExprKind::Literal(Value::String(s)), .. })) => {
-                Some(s.clone())
+                Some(s.clone().into())
             }
             _ => None,
         },

@@ -9,7 +9,7 @@ mod change;
 use std::sync::{Arc, OnceLock};
 
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::ion::{Text, Value};
 
 pub(crate) use change::{
     ChangePlan, ConflictPlan, DeletePlan, InsertPlan, InsertRows, MergeAction, MergePlan, MergeWhen, TableChecks,
@@ -666,8 +666,8 @@ impl Ex {
         Ex::Slot(At { depth: 0, slot })
     }
 
-    pub fn text(text: impl Into<Arc<str>>) -> Ex {
-        Ex::Const(Some(Value::String(text.into())))
+    pub fn text(text: impl Into<Text>) -> Ex {
+        Ex::Const(Some(Value::string(text)))
     }
 }
 

@@ -74,9 +74,9 @@ pub fn table_document(table: &Table) -> Value {
     let checks = table
         .checks
         .iter()
-        .map(|c| record([("name", Value::String(c.name.clone())), ("expression", Value::String(c.text.clone()))]));
+        .map(|c| record([("name", Value::string(c.name.clone())), ("expression", Value::string(c.text.clone()))]));
     let mut fields = vec![
-        ("name", Value::String(table.name.clone())),
+        ("name", Value::string(table.name.clone())),
         ("status", Value::string(table.status.text())),
         ("salted", Value::Bool(table.salted)),
     ];
@@ -93,20 +93,20 @@ pub fn table_document(table: &Table) -> Value {
 /// The document of an index's definition.
 pub fn index_document(index: &Index) -> Value {
     let step = |step: &PathStep| match step {
-        PathStep::Field(name) => Value::String(name.clone()),
+        PathStep::Field(name) => Value::string(name.clone()),
         PathStep::Element(at) => Value::int(i64::from(*at)),
     };
     let paths = index.paths.iter().map(|path| Value::List(path.iter().map(step).collect())).collect();
     let mut fields = vec![
         ("tableId", Value::string(index.table_id.to_string())),
-        ("name", Value::String(index.name.clone())),
+        ("name", Value::string(index.name.clone())),
         ("paths", Value::List(paths)),
         ("unique", Value::Bool(index.unique)),
         ("primary", Value::Bool(index.primary)),
         ("status", Value::string(index.status.text())),
     ];
     if let Some(message) = &index.message {
-        fields.push(("message", Value::String(message.clone())));
+        fields.push(("message", Value::string(message.clone())));
     }
     fields.extend(comment_field(&index.comment));
     record(fields)
@@ -120,7 +120,7 @@ pub fn ledger_document(ledger: Id, comment: &Option<Arc<str>>) -> Value {
 }
 
 fn comment_field(comment: &Option<Arc<str>>) -> Option<(&'static str, Value)> {
-    comment.as_ref().map(|text| ("comment", Value::String(text.clone())))
+    comment.as_ref().map(|text| ("comment", Value::string(text.clone())))
 }
 
 /// Takes a definition's revision into a catalogue. `first_position` and `snapshot` are where its block begins and ends.
@@ -194,12 +194,12 @@ pub fn apply(
 
 fn column_document(column: &Column) -> Value {
     let mut fields = vec![
-        ("name", Value::String(column.name.clone())),
+        ("name", Value::string(column.name.clone())),
         ("type", Value::string(column.ty.text_with(column.precision))),
         ("notNull", Value::Bool(column.not_null)),
     ];
     if let Some(default) = &column.default_text {
-        fields.push(("default", Value::String(default.clone())));
+        fields.push(("default", Value::string(default.clone())));
     }
     if column.identity.is_some() {
         fields.push(("identity", Value::Bool(true)));
@@ -264,7 +264,7 @@ fn read_index(id: Id, data: &Value) -> Result<Index> {
     for path in document.list("paths") {
         let Value::List(steps) = path else { return Err(malformed("index", id, "a path is not a list")) };
         let step = |step: &Value| match step {
-            Value::String(name) => Ok(PathStep::Field(name.clone())),
+            Value::String(name) => Ok(PathStep::Field(name.clone().into())),
             Value::Int(Int::Small(at)) if u32::try_from(*at).is_ok() => Ok(PathStep::Element(*at as u32)),
             _ => Err(malformed("index", id, "a step of a path is neither a name nor an element's number")),
         };
@@ -313,7 +313,7 @@ impl Reader<'_> {
 
     fn text_if_there(&self, name: &str) -> Option<Arc<str>> {
         match self.get(name) {
-            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::String(text)) => Some(text.clone().into()),
             _ => None,
         }
     }

@@ -157,7 +157,7 @@ impl Table {
             if document.get(&column.name).is_none()
                 && let Some(value) = default(column)?
             {
-                document.fields.push((Symbol::new(column.name.clone()), value));
+                document.fields.push((Symbol::from(&column.name), value));
             }
         }
         self.check_types(document)

@@ -14,7 +14,7 @@ use arrow::array::{Array, AsArray, FixedSizeBinaryArray, Float64Array, Int64Arra
 use arrow::datatypes::{Int64Type, UInt64Type};
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::{self, Value};
+use ledgerstone_digest::ion::{self, Text, Value};
 use ledgerstone_journal::{ClosedJournal, Env, ReadError, StoredRevision};
 
 use super::cache::ColumnCache;
@@ -110,7 +110,7 @@ struct Book {
     note: SegmentNote,
     successors: SuccessorsNote,
     /// By name, where a field stands among the fields.
-    places: HashMap<Arc<str>, usize>,
+    places: HashMap<Text, usize>,
     columns: Print,
     journal: Print,
 }
@@ -351,11 +351,11 @@ fn expected(book: &Book, revision: &StoredRevision) -> (Vec<u8>, bool) {
     let data = revision.data.as_deref().and_then(Value::as_struct);
     let mut rest = false;
     for (name, value) in data.map(|data| &data.fields[..]).unwrap_or_default() {
-        let Some(name) = name.shared() else { continue };
+        let Some(name) = name.text() else { continue };
         match book.places.get(name).and_then(|place| values.get_mut(*place)) {
             // The first one of a name counts.
             Some(slot) => *slot = slot.or(Some(value)),
-            None => rest |= &**name != SALT_FIELD,
+            None => rest |= name != SALT_FIELD,
         }
     }
     values.into_iter().for_each(|value| put_value(value, &mut bytes));

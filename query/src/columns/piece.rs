@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, FixedSizeBinaryBuilder, Int64Array, UInt8Array, UInt64Array, UInt64Builder};
 use arrow::compute::concat;
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::ion::{Text, Value};
 use ledgerstone_journal::StoredRevision;
 
 use super::field::{FieldBuilder, FieldColumn};
@@ -33,8 +33,8 @@ pub struct Piece {
     pub presence: UInt8Array,
     /// By [`Meta`].
     meta: [ArrayRef; Meta::ALL.len()],
-    fields: Vec<(Arc<str>, FieldColumn, usize)>,
-    places: HashMap<Arc<str>, usize>,
+    fields: Vec<(Text, FieldColumn, usize)>,
+    places: HashMap<Text, usize>,
     /// Documents have fields that are not in `fields`.
     pub left_out: bool,
     /// Smallest and greatest txTime, in milliseconds.
@@ -53,7 +53,7 @@ impl Piece {
     }
 
     /// Name, column, and how many documents have the field.
-    pub fn fields(&self) -> &[(Arc<str>, FieldColumn, usize)] {
+    pub fn fields(&self) -> &[(Text, FieldColumn, usize)] {
         &self.fields
     }
 
@@ -71,8 +71,8 @@ impl Piece {
             let arrays: Vec<&dyn Array> = parts.iter().map(|part| &**part.meta(which)).collect();
             meta.push(concat(&arrays)?);
         }
-        let mut names: Vec<&Arc<str>> = Vec::new();
-        let mut present: HashMap<&Arc<str>, usize> = HashMap::new();
+        let mut names: Vec<&Text> = Vec::new();
+        let mut present: HashMap<&Text, usize> = HashMap::new();
         for (name, _, count) in parts.iter().flat_map(|part| &part.fields) {
             let all = present.entry(name).or_insert_with(|| {
                 names.push(name);
@@ -81,7 +81,7 @@ impl Piece {
             *all += count;
         }
         let mut left_out = parts.iter().any(|part| part.left_out);
-        let mut kept: Vec<&Arc<str>> = names;
+        let mut kept: Vec<&Text> = names;
         let before = kept.len();
         // What a part has left out it cannot tell any more.
         kept.retain(|name| parts.iter().all(|part| part.places.contains_key(*name) || !part.left_out));
@@ -121,7 +121,7 @@ impl Piece {
     pub fn of(
         rows: usize,
         meta: Vec<ArrayRef>,
-        fields: Vec<(Arc<str>, FieldColumn, usize)>,
+        fields: Vec<(Text, FieldColumn, usize)>,
         left_out: bool,
         times_ms: (i64, i64),
     ) -> Result<Piece, ColumnError> {
@@ -148,9 +148,9 @@ pub struct PieceBuilder {
     blocks: Vec<u64>,
     supersedes: UInt64Builder,
     presence: Vec<u8>,
-    names: Vec<Arc<str>>,
+    names: Vec<Text>,
     fields: Vec<Option<FieldBuilder>>,
-    places: HashMap<Arc<str>, usize>,
+    places: HashMap<Text, usize>,
     /// What the fields take, about.
     field_bytes: usize,
     left_out: bool,
@@ -212,7 +212,7 @@ impl PieceBuilder {
         self.presence.push(presence as u8);
         let fields = data.and_then(Value::as_struct).map(|s| &s.fields[..]).unwrap_or_default();
         for (n, (name, value)) in fields.iter().enumerate() {
-            let Some(name) = name.shared() else { continue };
+            let Some(name) = name.kept() else { continue };
             // Documents of one kind have their fields in one order.
             let place = match self.names.get(n) {
                 Some(here) if here == name => Some(n),
@@ -249,7 +249,7 @@ impl PieceBuilder {
 
     pub fn finish(mut self) -> Result<Piece, ColumnError> {
         let rows = self.positions.len();
-        let mut fields: Vec<(Arc<str>, FieldBuilder)> =
+        let mut fields: Vec<(Text, FieldBuilder)> =
             self.names.into_iter().zip(self.fields).filter_map(|(name, field)| Some((name, field?))).collect();
         let before = fields.len();
         drop_rare(&mut fields, |(_, field)| field.present, rows);

@@ -12,7 +12,7 @@ use arrow::datatypes::{Field as ArrowField, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::ion::{Text, Value};
 use ledgerstone_journal::env::{File, OpenMode, Storage, read_exact_at, write_whole};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -66,7 +66,7 @@ pub struct SegmentNote {
 /// A field of a segment: the columns of the file behind the metadata, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldNote {
-    pub name: Arc<str>,
+    pub name: Text,
     pub form: Form,
     /// Documents that have it.
     pub present: u64,
@@ -80,7 +80,7 @@ pub struct Segment {
     pub note: SegmentNote,
     file: OpenFile,
     /// By name: the place among the fields, and among the columns of the file.
-    places: HashMap<Arc<str>, (usize, usize)>,
+    places: HashMap<Text, (usize, usize)>,
     /// What each column of the file takes in memory, once the file's end has been read.
     sizes: OnceLock<Vec<usize>>,
     /// What all of its rows take in memory.

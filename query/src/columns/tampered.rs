@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, UInt8Array, UInt64Array};
 use arrow::compute::take;
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion;
+use ledgerstone_digest::ion::{self, Text};
 use ledgerstone_digest::note::SigningKey;
 use ledgerstone_journal::Env;
 
@@ -97,12 +97,12 @@ fn check(env: &Env) -> Result<u64, (PathBuf, String)> {
 }
 
 /// Alters what the first segment's file holds, and its manifest with it; what is found then.
-fn altered(change: impl FnOnce(&mut Vec<ArrayRef>, &mut Vec<(Arc<str>, FieldColumn, usize)>, &mut Vec<u64>)) -> String {
+fn altered(change: impl FnOnce(&mut Vec<ArrayRef>, &mut Vec<(Text, FieldColumn, usize)>, &mut Vec<u64>)) -> String {
     altered_with(change, |_| ())
 }
 
 fn altered_with(
-    change: impl FnOnce(&mut Vec<ArrayRef>, &mut Vec<(Arc<str>, FieldColumn, usize)>, &mut Vec<u64>),
+    change: impl FnOnce(&mut Vec<ArrayRef>, &mut Vec<(Text, FieldColumn, usize)>, &mut Vec<u64>),
     then: impl FnOnce(&mut Manifest),
 ) -> String {
     let (env, dir) = (written(), columns_dir());

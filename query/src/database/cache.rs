@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::ion::{Symbol, Text, Value};
 
 use crate::transaction::Doc;
 
@@ -112,14 +112,19 @@ impl RevisionCache {
 /// About how much memory a value takes.
 pub fn bytes_of(value: &Value) -> usize {
     let inner = match value {
-        Value::String(s) => s.len() + 16,
+        Value::String(text) => beside(text),
         Value::Clob(b) | Value::Blob(b) => b.len() + 16,
         Value::List(items) | Value::Sexp(items) => items.iter().map(bytes_of).sum(),
-        Value::Struct(s) => s.fields.iter().map(|(n, v)| 24 + n.text().map_or(0, str::len) + bytes_of(v)).sum(),
+        Value::Struct(s) => s.fields.iter().map(|(_, v)| size_of::<Symbol>() + bytes_of(v)).sum(),
         Value::Annotated(inner) => 48 + bytes_of(&inner.value),
         _ => 0,
     };
     size_of::<Value>() + inner
+}
+
+/// What a text takes that is not kept in its value. Names of fields are not counted: long ones are shared.
+fn beside(text: &Text) -> usize {
+    if text.is_heap_allocated() { text.len() + 16 } else { 0 }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub struct Notes {
 impl Notes {
     pub fn encode(&self) -> Vec<u8> {
         let identity = |((table, column), value): (&(Id, Arc<str>), &i64)| {
-            Value::List(vec![Value::string(table.to_string()), Value::String(column.clone()), Value::int(*value)])
+            Value::List(vec![Value::string(table.to_string()), Value::string(column.clone()), Value::int(*value)])
         };
         let mut identities: Vec<_> = self.identities.iter().collect();
         identities.sort();
@@ -56,7 +56,7 @@ fn read(value: &Value) -> Option<Notes> {
     };
     let identity = |item: &Value| match item {
         Value::List(parts) => match &parts[..] {
-            [table, Value::String(column), value] => Some(((id(table)?, column.clone()), value.as_i64()?)),
+            [table, Value::String(column), value] => Some(((id(table)?, column.clone().into()), value.as_i64()?)),
             _ => None,
         },
         _ => None,

@@ -120,7 +120,7 @@ impl Run<'_> {
             .map(|step| match step {
                 Step::Field { name, any_case } => Ok(Place::Field(name.clone(), *any_case)),
                 Step::Index(ex) | Step::Json(ex) => match self.eval(ex, env)? {
-                    Some(Value::String(name)) => Ok(Place::Field(name, false)),
+                    Some(Value::String(name)) => Ok(Place::Field(name.into(), false)),
                     Some(v) if v.as_i64().is_some() => Ok(Place::At(v.as_i64().unwrap_or_default())),
                     _ => Err(QueryError::new(
                         SqlState::ARRAY_SUBSCRIPT_ERROR,
@@ -161,7 +161,7 @@ fn set_at(value: &mut Value, path: &[Place], new: Datum) -> Result<()> {
                 (None, _, Some(new)) => {
                     let mut inner = Value::Struct(Struct::default());
                     set_at(&mut inner, rest, Some(new))?;
-                    s.fields.push((Symbol::new(name.clone()), inner));
+                    s.fields.push((Symbol::from(name), inner));
                 }
             }
             Ok(())
@@ -218,7 +218,7 @@ fn insert_at(value: &mut Value, path: &[Place], new: Value, at: Datum) -> Result
                 Some(at) => s.fields.get_mut(at).map(|(_, v)| v),
                 None if rest.is_empty() => {
                     // INSERT INTO t.list VALUE v where there is no list yet begins one.
-                    s.fields.push((Symbol::new(name.clone()), Value::List(Vec::new())));
+                    s.fields.push((Symbol::from(name), Value::List(Vec::new())));
                     s.fields.last_mut().map(|(_, v)| v)
                 }
                 None => None,

@@ -164,7 +164,7 @@ impl CopyTarget {
             if field.name.is_empty() {
                 return Ok(value);
             }
-            fields.push((Symbol::new(field.name.clone()), value));
+            fields.push((Symbol::from(&field.name), value));
         }
         Ok(Value::Struct(Struct { fields }))
     }

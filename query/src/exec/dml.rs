@@ -162,14 +162,14 @@ pub(super) fn new_documents(
                 let Some(column) = at.and_then(|at| table.columns.get(at)) else { continue };
                 // An explicit NULL is no reason for a default: it is kept until the defaults are filled in.
                 let value = value.map_or(Value::NULL, |v| storable(v, &column.ty));
-                fields.push((Symbol::new(column.name.clone()), value));
+                fields.push((Symbol::from(&column.name), value));
             }
             out.push(Struct { fields });
             Ok(Flow::More)
         })?,
         InsertRows::Fields { names, query } => run.query(query, outer, None, &mut |row| {
             run.charge_row(&row)?;
-            let fields = names.iter().zip(row).filter_map(|(n, v)| Some((Symbol::new(n.clone()), v?)));
+            let fields = names.iter().zip(row).filter_map(|(n, v)| Some((Symbol::from(n), v?)));
             out.push(Struct { fields: fields.collect() });
             Ok(Flow::More)
         })?,
@@ -256,7 +256,7 @@ impl Work<'_> {
                 None => None,
             };
             if let Some(value) = value {
-                document.fields.push((Symbol::new(column.name.clone()), storable(value, &column.ty)));
+                document.fields.push((Symbol::from(&column.name), storable(value, &column.ty)));
             }
         }
         order_fields(table, &mut document);

@@ -362,7 +362,7 @@ impl Run<'_> {
         for (name, part) in parts {
             match self.eval(part, env)? {
                 Some(Value::Struct(s)) => out.extend(s.fields),
-                Some(v) => out.push((Symbol::new(name.clone()), v)),
+                Some(v) => out.push((Symbol::from(name), v)),
                 None => {}
             }
         }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::{Decimal, Int, IonType, Precision, Struct, Timestamp, Value};
+use ledgerstone_digest::ion::{Decimal, Int, IonType, Precision, Struct, Text, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 /// Fields beyond this many per table stay in the Ion value only.
@@ -56,7 +56,7 @@ pub enum Cell {
     Float(f64),
     /// The unscaled value; the scale is the column's.
     Decimal(i128),
-    Text(Arc<str>),
+    Text(Text),
     /// Days since 1970-01-01.
     Date(i32),
     /// Microseconds since 1970-01-01T00:00:00Z.
@@ -81,7 +81,7 @@ impl ColumnKind {
                 as_decimal(value).and_then(|d| unscaled(&d, scale)).map_or(Cell::Null, Cell::Decimal)
             }
             (ColumnKind::Text, Value::String(s)) => Cell::Text(s.clone()),
-            (ColumnKind::Text, Value::Symbol(s)) => s.shared().map_or(Cell::Null, |s| Cell::Text(s.clone())),
+            (ColumnKind::Text, Value::Symbol(s)) => s.kept().map_or(Cell::Null, |s| Cell::Text(s.clone())),
             (ColumnKind::Date, Value::Timestamp(t)) if Seen::timestamp(t) == Seen::Date => {
                 Cell::Date((t.epoch_seconds().div_euclid(86_400)) as i32)
             }
@@ -111,8 +111,8 @@ impl Cell {
 /// Watches the documents of one table and says which columns it gets.
 #[derive(Debug, Default)]
 pub struct Observer {
-    fields: Vec<(Arc<str>, Option<Seen>)>,
-    places: HashMap<Arc<str>, usize>,
+    fields: Vec<(Text, Option<Seen>)>,
+    places: HashMap<Text, usize>,
 }
 
 /// What a field has been so far.
@@ -137,7 +137,7 @@ impl Observer {
     /// Takes in one revision's data.
     pub fn observe(&mut self, document: &Struct, hidden: &str) {
         for (name, value) in &document.fields {
-            let Some(name) = name.shared() else { continue };
+            let Some(name) = name.kept() else { continue };
             if &**name == hidden {
                 continue;
             }

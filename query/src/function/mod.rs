@@ -30,7 +30,7 @@ pub(crate) use proof::proof_error;
 use std::cell::Cell;
 
 use ledgerstone_digest::id::Id;
-use ledgerstone_digest::ion::{Int, Value};
+use ledgerstone_digest::ion::{Int, Text, Value};
 
 use crate::bind::plan::Datum;
 use crate::error::{QueryError, Result, SqlState};
@@ -370,7 +370,7 @@ pub fn permissive(parameter: &Arg, value: Value) -> Option<Value> {
             SqlType::Text => {
                 return match value {
                     Value::String(_) => Some(value),
-                    Value::Symbol(s) => s.shared().map(|t| Value::String(t.clone())),
+                    Value::Symbol(s) => s.kept().map(|t| Value::String(t.clone())),
                     _ => None,
                 };
             }
@@ -447,8 +447,8 @@ pub(crate) fn wrong(at: usize, what: &str) -> QueryError {
     QueryError::new(SqlState::INVALID_PARAMETER_VALUE, format!("argument {} must be {what}", at + 1))
 }
 
-pub(crate) fn some_text(text: impl Into<std::sync::Arc<str>>) -> Result<Datum> {
-    Ok(Some(Value::String(text.into())))
+pub(crate) fn some_text(text: impl Into<Text>) -> Result<Datum> {
+    Ok(Some(Value::string(text)))
 }
 
 pub(crate) fn some_int(i: i64) -> Result<Datum> {

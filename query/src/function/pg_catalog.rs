@@ -115,7 +115,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("col_description", &[OID, INT4], R_TEXT, |c, a| described(c, a, int_at(a, 1)?)),
     strict("shobj_description", &[OID, TEXT], R_TEXT, |c, a| {
         let asked = text_at(a, 1)? == "pg_database" && oid_at(a, 0)? == database_oid(&c.session.ledger);
-        Ok(catalogue(c).comment().filter(|_| asked).map(|comment| Value::String(comment.clone())))
+        Ok(catalogue(c).comment().filter(|_| asked).map(|comment| Value::string(comment.clone())))
     }),
     variadic("pg_get_function_sqlbody", &[ANY], R_TEXT, null),
     variadic("pg_get_function_arg_default", &[ANY], R_TEXT, null),
@@ -192,7 +192,7 @@ fn catalogue(c: &Call<'_>) -> Arc<Catalogue> {
 
 /// The comment on a relation, or on the column of this number.
 fn described(c: &Call<'_>, a: &[Datum], column: i64) -> Result<Datum> {
-    Ok(description(&catalogue(c), oid_at(a, 0)?, column).map(Value::String))
+    Ok(description(&catalogue(c), oid_at(a, 0)?, column).map(Value::string))
 }
 
 fn indexdef(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {

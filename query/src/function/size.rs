@@ -172,13 +172,12 @@ fn too_many() -> QueryError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
 
     #[test]
     fn copies_of_a_shared_text_count_each() {
-        let text = Value::String(Arc::from("x".repeat(1 << 20)));
+        let text = Value::string("x".repeat(1 << 20));
         assert!(Size::of(&text).unwrap().times(16).is_ok());
         assert!(check(&Value::List(vec![text.clone(); 16])).is_ok());
         let refused = check(&Value::List(vec![text; 17])).unwrap_err();

@@ -390,7 +390,7 @@ pub(crate) fn json_text(value: Value) -> Datum {
     match value {
         Value::Null(_) => None,
         Value::String(_) => Some(value),
-        Value::Symbol(s) => s.shared().map(|t| Value::String(t.clone())),
+        Value::Symbol(s) => s.kept().map(|t| Value::String(t.clone())),
         Value::Timestamp(_) => Some(Value::string(text::format_ion_timestamp(&value))),
         other => Some(Value::string(json::print(&other))),
     }

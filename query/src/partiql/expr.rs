@@ -252,7 +252,7 @@ impl Parser<'_> {
             Kind::Text(text) => {
                 let text = text.clone();
                 self.advance();
-                ExprKind::Literal(Value::String(text))
+                ExprKind::Literal(Value::string(text))
             }
             Kind::Number => {
                 self.advance();
@@ -470,7 +470,7 @@ impl Parser<'_> {
         let span = self.here();
         let part = self.date_part()?;
         self.expect_sign(",")?;
-        let mut arguments = vec![Expr { kind: ExprKind::Literal(Value::String(part)), span }];
+        let mut arguments = vec![Expr { kind: ExprKind::Literal(Value::string(part)), span }];
         arguments.extend(self.comma_separated(Self::expr)?);
         self.expect_sign(")")?;
         Ok(self.function(start, start.slice(self.text), arguments))

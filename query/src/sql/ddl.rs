@@ -73,7 +73,7 @@ impl Converter {
                     let value = self.expr(value)?;
                     let literal = match value.kind {
                         ExprKind::Literal(literal) => literal,
-                        ExprKind::Name(word) => Value::String(word.text),
+                        ExprKind::Name(word) => Value::string(word.text),
                         _ => return Err(QueryError::syntax("the value of an option must be a literal", value.span)),
                     };
                     Ok((key.value.to_ascii_lowercase().into(), literal))

@@ -1,9 +1,7 @@
 //! Conversion between types: PostgreSQL's casts between SQL types, and PartiQL's strict CAST between Ion's.
 //! Whether a cast is allowed at all, and where, is the binder's business ([`crate::bind`]); here it is carried out.
 
-use std::sync::Arc;
-
-use ledgerstone_digest::ion::{Decimal, Int, IonType, Precision, Symbol, Value};
+use ledgerstone_digest::ion::{Decimal, Int, IonType, Precision, Symbol, Text, Value};
 
 use super::datetime::{self, Interval};
 use super::decimal;
@@ -53,7 +51,7 @@ pub fn cast(value: Datum, from: Option<&SqlType>, to: &SqlType, explicit: bool, 
         SqlType::Float4 | SqlType::Float8 => to_float(value, to)?,
         SqlType::Numeric { .. } => to_numeric(&value, to)?,
         SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name => {
-            fit_text(Arc::from(to_text(&value, from)), to, explicit)?
+            fit_text(Text::from(to_text(&value, from)), to, explicit)?
         }
         SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz => to_time(value, to)?,
         SqlType::Time => {
@@ -106,12 +104,12 @@ fn cast_items(
         .collect()
 }
 
-fn from_text(s: Arc<str>, from: Option<&SqlType>, to: &SqlType, explicit: bool, now_micros: i64) -> Result<Value> {
+fn from_text(s: Text, from: Option<&SqlType>, to: &SqlType, explicit: bool, now_micros: i64) -> Result<Value> {
     match to {
         SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name => {
             // char(n) loses its padding on the way to another text type.
             let s = match from {
-                Some(SqlType::Char(_)) if s.ends_with(' ') => Arc::from(s.trim_end_matches(' ')),
+                Some(SqlType::Char(_)) if s.ends_with(' ') => Text::new(s.trim_end_matches(' ')),
                 _ => s,
             };
             fit_text(s, to, explicit)
@@ -235,7 +233,7 @@ pub fn fit_numeric(n: Num, ty: &SqlType) -> Result<Value> {
 }
 
 /// A text brought to its type's length; `explicit` casts cut, others refuse (22001).
-pub fn fit_text(s: Arc<str>, ty: &SqlType, explicit: bool) -> Result<Value> {
+pub fn fit_text(s: Text, ty: &SqlType, explicit: bool) -> Result<Value> {
     let (limit, padded) = match ty {
         SqlType::Varchar(Some(n)) => (*n as usize, false),
         SqlType::Char(n) => (*n as usize, true),

@@ -3,10 +3,9 @@
 //! the last of equal keys stays.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use base64::Engine as _;
-use ledgerstone_digest::ion::{Decimal, Int, Struct, Symbol, Value};
+use ledgerstone_digest::ion::{Decimal, Int, Struct, Symbol, Text, Value};
 
 use super::numeric::WrittenOut;
 use super::{datetime, numeric};
@@ -347,7 +346,7 @@ impl Parser<'_> {
         })
     }
 
-    fn string(&mut self) -> Result<Arc<str>> {
+    fn string(&mut self) -> Result<Text> {
         if self.bytes.get(self.at) != Some(&b'"') {
             return Err(self.error());
         }
@@ -358,7 +357,7 @@ impl Parser<'_> {
                 Some(b'"') => {
                     let text = self.text.get(start..self.at).ok_or_else(|| self.error())?;
                     self.at += 1;
-                    return Ok(Arc::from(text));
+                    return Ok(Text::from(text));
                 }
                 Some(b'\\') => break,
                 Some(c) if *c >= 0x20 => self.at += 1,

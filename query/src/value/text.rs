@@ -1,9 +1,8 @@
 //! Every type's text as PostgreSQL writes and reads it: what the wire's text format, COPY and casts to and from text use.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use ledgerstone_digest::ion::{Decimal, Int, Precision, Value};
+use ledgerstone_digest::ion::{Decimal, Int, Precision, Text, Value};
 
 use super::datetime::{self, Interval};
 use super::{json, numeric};
@@ -273,7 +272,7 @@ pub fn parse(text: &str, ty: &SqlType, now_micros: i64) -> Result<Value> {
             super::cast::fit_numeric(n, ty)?
         }
         SqlType::Text | SqlType::Name | SqlType::Ion | SqlType::Varchar(_) | SqlType::Char(_) => {
-            return super::cast::fit_text(Arc::from(text), ty, false);
+            return super::cast::fit_text(Text::from(text), ty, false);
         }
         SqlType::Date => {
             let parsed = datetime::parse(text, now_micros).map_err(|e| e.into_query_error("date", text))?;

@@ -225,7 +225,7 @@ fn fill_column(
             None if column.identity.is_some() => Value::int(tx.next_identity(changed, column)?),
             None => return Ok(false),
         };
-        fields.fields.push((Symbol::new(column.name.clone()), value));
+        fields.fields.push((Symbol::from(&column.name), value));
         Ok(true)
     })
 }

@@ -435,7 +435,7 @@ fn collect_path(expr: &Expr, declared: bool, path: &mut Vec<PathStep>, depth: us
 
 fn index_step(index: &Expr) -> Result<PathStep> {
     match &index.kind {
-        ExprKind::Literal(Value::String(name)) => Ok(PathStep::Field(name.clone())),
+        ExprKind::Literal(Value::String(name)) => Ok(PathStep::Field(name.clone().into())),
         ExprKind::Literal(value) => match value.as_i64().and_then(|i| u32::try_from(i).ok()) {
             Some(at) => Ok(PathStep::Element(at)),
             None => Err(not_a_path(index)),

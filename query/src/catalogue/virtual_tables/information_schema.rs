@@ -281,7 +281,7 @@ fn index_value(index: &Index) -> Value {
         ("status", Value::string(index.status.text())),
     ];
     if let Some(message) = &index.message {
-        fields.push(("message", Value::String(message.clone())));
+        fields.push(("message", Value::string(message.clone())));
     }
     Value::Struct(Struct::from_fields(fields))
 }

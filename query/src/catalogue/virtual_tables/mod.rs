@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, LazyLock};
 
-use ledgerstone_digest::ion::Value;
+use ledgerstone_digest::ion::{Text, Value};
 
 use super::Catalogue;
 use crate::bind::Datum;
@@ -154,8 +154,8 @@ fn default(ty: &SqlType) -> Datum {
     }
 }
 
-fn text(text: impl Into<Arc<str>>) -> Datum {
-    Some(Value::String(text.into()))
+fn text(text: impl Into<Text>) -> Datum {
+    Some(Value::string(text))
 }
 
 fn int(i: impl Into<i64>) -> Datum {
