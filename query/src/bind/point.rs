@@ -6,6 +6,7 @@ use super::plan::{
     Access, Body, Comparison, DistinctPlan, DocPart, Ex, Node, Plan, QueryBody, SelectPlan, SortExpr, Source,
     TableSource, ViewPlan,
 };
+use super::walk::walk;
 use crate::session::Dialect;
 
 /// What such a query needs to know of itself.
@@ -19,6 +20,8 @@ pub(crate) struct Point {
     pub computes: bool,
     /// It asks for all revisions, the oldest first or in any order.
     pub history: bool,
+    /// What superseded a revision may be looked at.
+    pub successors: bool,
 }
 
 /// A condition.
@@ -77,7 +80,12 @@ impl Point {
             distinct_fields &= !names.contains(&name);
             names.push(name);
         }
-        Some(Point { checks, distinct_fields, computes: names.len() < select.output.len(), history })
+        let others = checks.iter().filter_map(|check| match check {
+            Check::Other(ex) => Some(ex),
+            Check::Key { .. } => None,
+        });
+        let successors = select.output.iter().chain(others).any(may_show_successors);
+        Some(Point { checks, distinct_fields, computes: names.len() < select.output.len(), history, successors })
     }
 }
 
@@ -116,6 +124,16 @@ impl<'p> Parts<'p> {
             _ => None,
         }
     }
+}
+
+/// Whether an expression names what superseded a revision. A subquery might.
+fn may_show_successors(ex: &Ex) -> bool {
+    let mut shows = false;
+    walk(&mut ex.clone(), &mut |ex| {
+        shows |= matches!(ex, Ex::Doc { part: DocPart::Successor, .. } | Ex::Subquery(_));
+        !shows
+    });
+    shows
 }
 
 /// Whether the revisions of one document are wanted in the order they were made in: what else they are to be ordered by

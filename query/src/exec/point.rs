@@ -127,12 +127,10 @@ impl<'r> Lookup<'r> {
                 _ => return Ok(None),
             },
         };
-        let mut rows = Vec::new();
-        for (number, doc) in tx.history(table, Some(id), None, None)?.enumerate() {
-            if number == REVISIONS_MAX {
-                return Ok(None);
-            }
-            rows.extend(self.row(doc?, keys)?);
+        let Some(docs) = tx.revisions_of(table, id, REVISIONS_MAX, self.point.successors)? else { return Ok(None) };
+        let mut rows = Vec::with_capacity(docs.len());
+        for doc in docs {
+            rows.extend(self.row(doc, keys)?);
         }
         Ok(Some(FoundRows::Several(rows.into_iter())))
     }
@@ -191,7 +189,7 @@ impl Found {
     pub fn columns(&self, mut each: impl FnMut(usize, Option<&Value>)) {
         let (Some(Parts { select, table }), Some(point)) = (Parts::of(&self.plan), &self.plan.point) else { return };
         let data = self.doc.data.as_deref();
-        let fields = data.and_then(Value::as_struct).map_or(&[][..], |fields| &fields.fields);
+        let fields = self.doc.fields();
         let mut computed = self.computed.iter();
         let mut next = 0;
         for (at, ex) in select.output.iter().enumerate() {

@@ -49,6 +49,19 @@ impl Doc {
     /// The position of a revision that has none yet.
     pub const UNCOMMITTED: u64 = u64::MAX;
 
+    /// Its fields; none of a deletion, of what is redacted, and of a document that is no struct.
+    pub fn fields(&self) -> &[(Symbol, Value)] {
+        self.data.as_deref().and_then(Value::as_struct).map_or(&[], |fields| &fields.fields)
+    }
+
+    /// Looks at the beginnings of documents that are about to be shown one after the other. Revisions of one document lie far
+    /// apart in memory; looked at together, they are waited for together.
+    pub fn look_ahead(docs: &[Arc<Doc>]) {
+        let begins = |(name, value): &(Symbol, Value)| name.text().map_or(0, str::len) + usize::from(value.is_null());
+        std::hint::black_box(docs.iter().map(|doc| doc.fields().first().map_or(0, begins)).sum::<usize>());
+        std::hint::black_box(docs.iter().map(|doc| doc.fields().iter().map(begins).sum::<usize>()).sum::<usize>());
+    }
+
     /// Written by this transaction and not committed yet.
     pub fn is_uncommitted(&self) -> bool {
         self.position == Doc::UNCOMMITTED

@@ -411,6 +411,12 @@ impl Transaction {
         self.reader(View::Current)?.history(table, document, from_ms, to_ms)
     }
 
+    /// All committed revisions of a document, as [`Self::history`] gives them, at once; `None` if there are more than `most`.
+    /// Only with `successors` do they say what superseded them.
+    pub fn revisions_of(&self, table: &Table, id: Id, most: usize, successors: bool) -> Result<Option<Vec<Arc<Doc>>>> {
+        self.reader(View::Current)?.revisions_of(table, id, most, successors)
+    }
+
     /// The documents whose committed revisions ever had this key, or one beginning with it, deleted ones included; `None`
     /// if the index does not cover the table's whole history.
     pub fn documents_ever(&self, table: &Table, index: &Index, key: &Key) -> Result<Option<Vec<Id>>> {

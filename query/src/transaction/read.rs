@@ -251,6 +251,25 @@ impl<'a> Reader<'a> {
         Ok(Docs::of(&self.tx.shared, inner))
     }
 
+    pub fn revisions_of(&self, table: &Table, id: Id, most: usize, successors: bool) -> Result<Option<Vec<Arc<Doc>>>> {
+        self.history_between(table, Some(id), None, None)?;
+        let positions = self.state().rows.revisions(table.id, id, self.at)?;
+        if positions.len() > most {
+            return Ok(None);
+        }
+        self.tx.shared.visit(positions.len() as u64);
+        let mut docs = Vec::with_capacity(positions.len());
+        for position in &positions {
+            docs.push(self.tx.database().read(*position)?);
+        }
+        Doc::look_ahead(&docs);
+        if successors {
+            let following = positions.iter().skip(1).copied().map(Some).chain([None]);
+            docs = docs.into_iter().zip(following).map(|(doc, successor)| with_successor(doc, successor)).collect();
+        }
+        Ok(Some(docs))
+    }
+
     pub fn ever(&self, table: &Table, index: &Index, key: &Key) -> Result<Option<Vec<Id>>> {
         if index.from_position > 0 || !index.covers(self.at) || self.is_own_index(index) {
             return Ok(None);
