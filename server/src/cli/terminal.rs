@@ -32,6 +32,22 @@ pub fn colours() -> bool {
     (forced || std::io::stdout().is_terminal()) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// How wide the terminal on standard output is, unless COLUMNS says otherwise; nothing if it is none.
+pub fn width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    let told = std::env::var("COLUMNS").ok();
+    told.as_deref().and_then(columns).or_else(|| {
+        let (columns, _) = rustyline::DefaultEditor::new().ok()?.dimensions()?;
+        (columns > 0).then_some(usize::from(columns))
+    })
+}
+
+fn columns(told: &str) -> Option<usize> {
+    told.trim().parse().ok().filter(|columns| *columns > 0)
+}
+
 /// Text in one of the few styles used here.
 #[derive(Debug, Clone, Copy)]
 pub struct Style(bool);
@@ -136,6 +152,11 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
+/// A number of things: 1 row, 2 rows.
+pub fn counted(number: u64, one: &str) -> String {
+    format!("{} {one}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
 /// A number of bytes with a unit that fits.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
@@ -160,5 +181,11 @@ mod tests {
         }
         assert_eq!(bytes(1023), "1023 bytes");
         assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!([0, 1, 2000].map(|n| counted(n, "row")), ["0 rows", "1 row", "2,000 rows"]);
+    }
+
+    #[test]
+    fn columns_that_are_no_width_are_not_taken_for_one() {
+        assert_eq!(["120", " 80\n", "0", "", "-1", "wide"].map(columns), [Some(120), Some(80), None, None, None, None]);
     }
 }

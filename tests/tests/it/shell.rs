@@ -38,6 +38,25 @@ fn rows_keep_the_types_of_their_columns() {
 }
 
 #[test]
+fn a_table_in_a_pipe_is_whole_whatever_the_width_of_a_terminal() {
+    let server = Server::start();
+    server.psql_ok("CREATE TABLE t (a text); INSERT INTO t VALUES ('short')");
+    let long = "é".repeat(300);
+    let query = format!("SELECT a, '{long}' AS b, 7 AS c FROM t");
+    for columns in ["40", "80", "none"] {
+        let output = Command::new(binary())
+            .args(["shell", "--connect", &server.postgres.to_string(), "-c", &query])
+            .env("COLUMNS", columns)
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(said.contains(&format!(" short │ {long} │ 7\n(1 row)\n")), "{said}");
+    }
+    assert_eq!(shell(&server, &["-c", "UPDATE t SET a = 'b'"]), (true, "ok, 1 row\n".to_owned()));
+    assert_eq!(shell(&server, &["-c", "DELETE FROM t WHERE a = 'c'"]), (true, "ok, 0 rows\n".to_owned()));
+}
+
+#[test]
 fn a_last_statement_without_a_semicolon_is_run_too() {
     let server = Server::start();
     let mut child = Command::new(binary())

@@ -13,7 +13,7 @@ use super::forge::{Lie, forge};
 use super::load::{Loaded, load};
 use super::process::{self, Server, copy_directory};
 use crate::cli::table::Table;
-use crate::cli::terminal::{Progress, Style, colours, say, thousands};
+use crate::cli::terminal::{Progress, Style, colours, say, thousands, width};
 use crate::cli::verify::ledger_id;
 use crate::cli::wire;
 
@@ -147,7 +147,8 @@ impl Story {
         if left_out > 0 {
             self.say(&format!("the last {HISTORY_ROWS_MAX} of {} revisions:", left_out + HISTORY_ROWS_MAX));
         }
-        self.say(&Table::of(&answer).to_text());
+        // `say` puts five spaces before it.
+        self.say(&Table::of(&answer).to_text(width().map(|width| width.saturating_sub(5))));
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use ledgerstone_query::export::manifest::{Manifest, Scope};
 use ledgerstone_query::export::{ExportOptions, export};
 
-use super::super::terminal::{Style, bytes, say, thousands};
+use super::super::terminal::{Style, bytes, counted, say, thousands};
 use super::{Export, Failure};
 
 impl Export {
@@ -68,7 +68,7 @@ impl Export {
         say!("  ledger      {}", manifest.origin);
         say!("  checkpoint  size {}", thousands(manifest.size));
         for table in &user {
-            say!("  {:<26} {:>12} rows", table.name, thousands(table.rows));
+            say!("  {:<26} {:>17}", table.name, counted(table.rows, "row"));
         }
         say!("  {} of Parquet. Verify it: ledgerstone verify {} --key VKEY", bytes(size), self.out.display());
     }

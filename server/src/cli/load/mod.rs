@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::service;
-use super::terminal::{Progress, say, thousands};
+use super::terminal::{Progress, counted, say, thousands};
 use sender::{Sender, Sent};
 use source::{Row, Source, Trouble};
 use target::{Described, Target};
@@ -350,9 +350,8 @@ impl Rows {
             0 => String::new(),
             found => format!(", {} of them there already", thousands(found)),
         };
-        let (rows, chunks) = (thousands(sent.rows), thousands(sent.chunks));
-        let transactions = if sent.chunks == 1 { "transaction" } else { "transactions" };
-        say!("{rows} rows into {} in {chunks} {transactions}{found}", self.table);
+        let (rows, chunks) = (counted(sent.rows, "row"), counted(sent.chunks, "transaction"));
+        say!("{rows} into {} in {chunks}{found}", self.table);
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
 use super::table::Table;
-use super::terminal::{Style, put, say};
+use super::terminal::{Style, counted, put, say, width};
 use super::verify::read_vkey;
 use super::wire::{self, Answer, DEFAULT_ADDRESS};
 use cells::Kind;
@@ -310,13 +310,13 @@ impl Open {
 
     fn show(&self, answer: &Answer, kinds: &[Kind]) {
         if !answer.has_rows {
-            say!("ok, {} rows", answer.count);
+            say!("ok, {}", counted(answer.count, "row"));
             return;
         }
         match self.format {
             Format::Table => {
-                put!("{}", Table::of(answer).to_text());
-                say!("({} {})", answer.rows.len(), if answer.rows.len() == 1 { "row" } else { "rows" });
+                put!("{}", Table::of(answer).to_text(width()));
+                say!("({})", counted(answer.rows.len() as u64, "row"));
             }
             Format::Json => answer.rows.iter().for_each(|row| say!("{}", cells::json(&answer.columns, kinds, row))),
             Format::Ion => answer.rows.iter().for_each(|row| say!("{}", cells::ion(&answer.columns, kinds, row))),
