@@ -30,6 +30,18 @@ pub enum KeyError {
         /// What the system said.
         source: io::Error,
     },
+    /// What was given as the directory of keys is none, or cannot be read.
+    #[error(
+        "the keys directory {}: {source}{}; --keys names the directory that holds the ledgers' keys",
+        path.display(),
+        help_for(source)
+    )]
+    Directory {
+        /// What was given.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// There is no key for the ledger.
     #[error(
         "{} is missing: it is the key that signs this ledger's checkpoints; restore it from where keys are kept (it is \
@@ -104,7 +116,7 @@ pub enum KeyError {
 impl KeyError {
     /// There is no room on the disk.
     pub fn is_full(&self) -> bool {
-        matches!(self, KeyError::Io { source, .. } if is_full(source))
+        matches!(self, KeyError::Io { source, .. } | KeyError::Directory { source, .. } if is_full(source))
     }
 
     pub(crate) fn other(given: &VerifierKey, expected: &VerifierKey) -> KeyError {
@@ -124,10 +136,15 @@ impl KeyDirectory {
         if real(dir).starts_with(real(data)) {
             return Err(KeyError::InsideData { keys: dir.to_owned(), data: data.to_owned() });
         }
+        let refused = |source| KeyError::Directory { path: dir.to_owned(), source };
         if !dir.is_dir() {
-            create_private_dir(dir).map_err(|source| KeyError::Io { path: dir.to_owned(), source })?;
+            create_private_dir(dir).map_err(|source| match source.kind() {
+                // "File exists" would be said of what is no directory.
+                io::ErrorKind::AlreadyExists => refused(io::ErrorKind::NotADirectory.into()),
+                _ => refused(source),
+            })?;
         }
-        let facts = fs::metadata(dir).map_err(|source| KeyError::Io { path: dir.to_owned(), source })?;
+        let facts = fs::metadata(dir).map_err(refused)?;
         let mode = facts.permissions().mode() & 0o7777;
         if mode & 0o022 != 0 {
             return Err(KeyError::DirectoryTooOpen { path: dir.to_owned(), mode });
@@ -180,7 +197,7 @@ impl KeyFiles for KeyDirectory {
 
     fn names(&self) -> Result<Vec<String>, KeyError> {
         let entries = fs::read_dir(&self.dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let entries = entries.map_err(|source| self.io(source))?;
+        let entries = entries.map_err(|source| KeyError::Directory { path: self.dir.clone(), source })?;
         Ok(entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect())
     }
 

@@ -70,8 +70,12 @@ pub enum ConfigError {
     PolicyWithoutUsers,
     #[error("--tls-cert and --tls-key belong together: one of them is missing")]
     HalfTls,
-    #[error("--limit {0}: use NAME=NUMBER; names are {1}")]
-    Limit(String, String),
+    #[error("--limit {0} is not of the form NAME=NUMBER; an example is --limit connections=100")]
+    LimitForm(String),
+    #[error("--limit {0}: there is no limit of that name; names are {1}")]
+    LimitName(String, String),
+    #[error("--limit {name}={value}: the value has to be a whole number from {low} to {high} ({unit})")]
+    LimitNumber { name: &'static str, value: String, low: u64, high: u64, unit: &'static str },
     #[error("--limit {name}={value} is out of range: {low} to {high} {unit}")]
     LimitRange { name: &'static str, value: u64, low: u64, high: u64, unit: &'static str },
 }
@@ -95,12 +99,14 @@ macro_rules! limits {
 
             /// Sets one limit from `NAME=NUMBER`.
             pub fn set(&mut self, assignment: &str) -> Result<(), ConfigError> {
-                let refused = || ConfigError::Limit(assignment.to_owned(), Self::NAMES.join(", "));
-                let (name, value) = assignment.split_once('=').ok_or_else(refused)?;
-                let value: u64 = value.trim().parse().map_err(|_| refused())?;
+                let form = || ConfigError::LimitForm(assignment.to_owned());
+                let (name, value) = assignment.split_once('=').ok_or_else(form)?;
                 match name.trim() {
                     $(stringify!($name) => {
                         let (low, high) = ($low, $high);
+                        let value: u64 = value.trim().parse().map_err(|_| ConfigError::LimitNumber {
+                            name: stringify!($name), value: value.to_owned(), low, high, unit: $unit,
+                        })?;
                         if value < low || value > high {
                             return Err(ConfigError::LimitRange {
                                 name: stringify!($name), value, low, high, unit: $unit,
@@ -108,7 +114,7 @@ macro_rules! limits {
                         }
                         self.$name = value;
                     })*
-                    _ => return Err(refused()),
+                    _ => return Err(ConfigError::LimitName(assignment.to_owned(), Self::NAMES.join(", "))),
                 }
                 Ok(())
             }
@@ -364,6 +370,13 @@ mod tests {
         limits.set("statement_bytes=2048").unwrap();
         assert_eq!(limits.statement_bytes, 2048);
         assert!(matches!(limits.set("statement_bytes=1"), Err(ConfigError::LimitRange { .. })));
-        assert!(matches!(limits.set("wishes=3"), Err(ConfigError::Limit(..))));
+        let said = |assignment| Limits::default().set(assignment).unwrap_err().to_string();
+        for (assignment, words) in [
+            ("wishes=abc", "--limit wishes=abc: there is no limit of that name; names are connections, "),
+            ("connections=abc", "--limit connections=abc: the value has to be a whole number from 1 to 1048576"),
+            ("connections", "--limit connections is not of the form NAME=NUMBER"),
+        ] {
+            assert!(said(assignment).starts_with(words), "{}", said(assignment));
+        }
     }
 }

@@ -26,11 +26,15 @@ const EVERYBODY: &str = "*";
 /// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    #[error("the policy {0}")]
+    #[error("--policy: the policy {0}")]
     File(#[from] FileError),
-    #[error("{}: {source}", path.display())]
+    #[error(
+        "--policy {}: {source}; a policy is an object of users, each with a list of statements, such as \
+         {{\"clerk\": [{{\"Effect\": \"Allow\", \"Action\": \"qldb:SendCommand\", \"Resource\": \"*\"}}]}}",
+        path.display()
+    )]
     Form { path: PathBuf, source: serde_json::Error },
-    #[error("{}: {what}", path.display())]
+    #[error("--policy {}: {what}", path.display())]
     Statement { path: PathBuf, what: String },
 }
 

@@ -79,7 +79,7 @@ impl Restore {
             ));
         }
         if !backup.join(JOURNAL_DIR).is_dir() {
-            return Err(format!("{} is not a backup: there is no journal in it", backup.display()));
+            return Err(no_backup(backup));
         }
         let confirmed = note.is_some();
         let mut bar = self.bar("verifying", "bytes");
@@ -132,6 +132,20 @@ impl Restore {
         let bar = Progress::new(doing, unit);
         if self.json { bar.quiet() } else { bar }
     }
+}
+
+/// Why what was given is not the directory of a backup, and which may be.
+fn no_backup(given: &Path) -> String {
+    let shown = given.display();
+    let inside = match std::fs::read_dir(given) {
+        Err(error) => return format!("{shown}: {error}; give the directory that `ledgerstone backup` wrote to"),
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).find(|path| path.join(JOURNAL_DIR).is_dir()),
+    };
+    let give = match inside {
+        Some(inside) => format!("give the directory of one ledger, such as {}", inside.display()),
+        None => "give the directory that `ledgerstone backup` wrote to".to_owned(),
+    };
+    format!("{shown} is not a backup: there is no {JOURNAL_DIR}/ in it; {give}")
 }
 
 /// What a checkpoint cannot rule out, the less the older it is.

@@ -2,7 +2,7 @@
 //! (docs/operations.md, "Keys").
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -71,7 +71,12 @@ impl RotateKey {
         // Before anything is done that cannot be taken back.
         let proof = self.proof.as_deref().map(|path| (path, fs::File::create_new(path)));
         if let Some((path, Err(error))) = &proof {
-            return refuse(&format!("{}: {error}; nothing was rotated", path.display()));
+            let what = match error.kind() {
+                io::ErrorKind::AlreadyExists => "there is such a file, which is not overwritten: give another name",
+                io::ErrorKind::NotFound => "there is no such directory: make it first, or give another",
+                _ => &error.to_string(),
+            };
+            return refuse(&format!("--proof {}: {what}; nothing was rotated", path.display()));
         }
         let rotated = match &self.data {
             Some(data) => self.of_files(data),

@@ -40,13 +40,15 @@ struct Verifier {
 /// Why a users file is refused. It never shows what a line contains beyond the name.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
-    #[error("the users file {0}")]
+    #[error("--users: the users file {0}")]
     File(#[from] FileError),
     #[error(
-        "{path}, line {line}: {what}; a line is NAME:SCRAM-SHA-256$ROUNDS:SALT$STOREDKEY:SERVERKEY (see `ledgerstone passwd`)"
+        "--users {path}, line {line}: {what}; a line is NAME:SCRAM-SHA-256$ROUNDS:SALT$STOREDKEY:SERVERKEY (see `ledgerstone passwd`)"
     )]
     Line { path: PathBuf, line: usize, what: &'static str },
-    #[error("the users file {0} names nobody, so nobody could connect")]
+    #[error(
+        "--users: the users file {0} names nobody, so nobody could connect; make lines with `ledgerstone passwd NAME`"
+    )]
     Empty(PathBuf),
 }
 

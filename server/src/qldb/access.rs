@@ -28,9 +28,9 @@ const ANYONE: &str = "qldb";
 /// Why the access keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessKeyError {
-    #[error("the access keys {0}")]
+    #[error("--access-keys: the access keys {0}")]
     File(#[from] FileError),
-    #[error("{}, line {line}: {what}", path.display())]
+    #[error("--access-keys {}, line {line}: {what}", path.display())]
     Line { path: PathBuf, line: usize, what: &'static str },
 }
 

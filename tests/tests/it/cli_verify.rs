@@ -202,7 +202,8 @@ fn an_export_holds_until_it_is_changed() {
         f.run(&["export", "--data", "data", "--keys", "keys", "--current", "--table", "vehicle", "--json", "now"]);
     assert_eq!(json(&current.out)["rows"].as_u64(), Some(VEHICLES), "{}", current.err);
     f.verify(&["now"]).says(0, &["current at the checkpoint"]);
-    f.run(&["export", "--data", "data", "--keys", "keys", "--table", "nothing", "none"]).says(2, &["no table nothing"]);
+    f.run(&["export", "--data", "data", "--keys", "keys", "--table", "nothing", "none"])
+        .says(2, &["--table nothing: there is no such table; there are vehicle"]);
     assert!(!f.path("none").exists());
     let parquet = find(&f.path("out"), "parquet");
     let mut bytes = std::fs::read(&parquet).unwrap();

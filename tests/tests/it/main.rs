@@ -3,6 +3,7 @@
 
 mod backup;
 mod bench;
+mod cli_errors;
 mod cli_fixture;
 mod cli_verify;
 mod corpus;

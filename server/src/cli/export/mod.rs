@@ -141,11 +141,11 @@ impl Export {
             ledgers.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
         });
         let there = match names {
-            Ok(names) if names.is_empty() => "there is no ledger in it".to_owned(),
-            Ok(names) => format!("there is: {}", names.join(", ")),
-            Err(error) => error.to_string(),
+            Ok(names) if names.is_empty() => "there is no ledger in it; --data names where ledgers are".to_owned(),
+            Ok(names) => format!("there is: {}; --ledger names one", names.join(", ")),
+            Err(error) => format!("{error}; --data names where ledgers are"),
         };
-        Err(Failure::of(format!("{} has no ledger {:?}; {there}", self.data.display(), self.ledger)))
+        Err(Failure::of(format!("{} has no ledger \"{}\": {there}", self.data.display(), self.ledger)))
     }
 
     /// Opens the ledger for as long as `work` takes; `advice` is for who has a server running on it.

@@ -1,10 +1,14 @@
 //! A ledger's history or current data as Parquet, with all that is needed to verify it.
 
+use ledgerstone_digest::Id;
 use ledgerstone_query::export::manifest::{Manifest, Scope};
-use ledgerstone_query::export::{ExportOptions, export};
+use ledgerstone_query::export::{ExportError, ExportOptions, Source as _, export};
 
 use super::super::terminal::{Style, bytes, counted, say, thousands};
 use super::{Export, Failure};
+
+/// Names of tables that an error lists.
+const NAMES_MAX: usize = 20;
 
 impl Export {
     pub(super) fn parquet(&self) -> Result<(), Failure> {
@@ -28,7 +32,10 @@ impl Export {
                 bar.at(progress.done, progress.total);
                 true
             });
-            outcome.map_err(|error| Failure::of(error.to_string()))
+            outcome.map_err(|error| match error {
+                ExportError::NoTable(asked) => Failure::of(no_table(&asked, database.tables())),
+                error => Failure::of(error.to_string()),
+            })
         })?;
         self.parquet_done(&manifest);
         Ok(())
@@ -71,5 +78,34 @@ impl Export {
             say!("  {:<26} {:>17}", table.name, counted(table.rows, "row"));
         }
         say!("  {} of Parquet. Verify it: ledgerstone verify {} --key VKEY", bytes(size), self.out.display());
+    }
+}
+
+/// The tables that there are, in place of one that there is not.
+fn no_table(asked: &str, tables: Vec<(Id, String)>) -> String {
+    let mut names: Vec<String> = tables.into_iter().map(|(_, name)| name).collect();
+    names.sort();
+    names.dedup();
+    let more = names.len().saturating_sub(NAMES_MAX);
+    names.truncate(NAMES_MAX);
+    let there = match (names.is_empty(), more) {
+        (true, _) => "the ledger has no tables".to_owned(),
+        (false, 0) => format!("there are {}", names.join(", ")),
+        (false, more) => format!("there are {} and {} more", names.join(", "), thousands(more as u64)),
+    };
+    format!("--table {asked}: there is no such table; {there}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_not_there_is_answered_with_some_of_those_that_are() {
+        let tables = |count: u8| (0..count).map(|n| (Id([n; 16]), format!("t{n:02}"))).collect();
+        let said = |count| no_table("x", tables(count));
+        assert_eq!(said(0), "--table x: there is no such table; the ledger has no tables");
+        assert_eq!(said(2), "--table x: there is no such table; there are t00, t01");
+        assert!(said(100).ends_with("t18, t19 and 80 more"), "{}", said(100));
     }
 }

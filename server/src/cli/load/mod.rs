@@ -19,6 +19,8 @@ mod values;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ledgerstone_query::export::manifest::MANIFEST_FILE;
+
 use super::service;
 use super::terminal::{Progress, counted, say, thousands};
 use sender::{Sender, Sent};
@@ -225,6 +227,9 @@ impl Rows {
     }
 
     async fn import(&self, open: Open<'_>) -> Result<Sent, Stop> {
+        if let Some(directory) = self.files.iter().find(|file| file.is_dir()) {
+            return Err(Stop::Other(name_files(directory)));
+        }
         let service =
             service::connect(&self.connect, &self.user, "start `ledgerstone serve`").await.map_err(Stop::Other)?;
         let mut sender =
@@ -353,6 +358,18 @@ impl Rows {
         let (rows, chunks) = (counted(sent.rows, "row"), counted(sent.chunks, "transaction"));
         say!("{rows} into {} in {chunks}{found}", self.table);
     }
+}
+
+/// What to give in place of a directory.
+fn name_files(directory: &Path) -> String {
+    let (shown, tables) = (directory.display(), directory.join("tables"));
+    if directory.join(MANIFEST_FILE).is_file() && tables.is_dir() {
+        return format!(
+            "{shown} is an export: name the files of one table, which are in {} (manifest.json says whose they are)",
+            tables.display()
+        );
+    }
+    format!("{shown} is a directory: name the files in it, such as {shown}/*")
 }
 
 fn stop(file: &Path, trouble: &Trouble) -> Stop {

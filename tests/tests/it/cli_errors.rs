@@ -1,0 +1,86 @@
+//! What the command line says of options and paths that are wrong: which one, what is wrong with it, and what to do; and the
+//! other things that somebody new meets first.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::cli_fixture::Fixture;
+use crate::harness::binary;
+
+/// Ends with status 2 and these words on standard error, and without what only a programmer reads.
+#[track_caller]
+fn refused(f: &Fixture, arguments: &[&str], words: &[&str]) {
+    let ran = f.run(arguments);
+    assert_eq!(ran.status, 2, "{arguments:?}: {}{}", ran.out, ran.err);
+    for word in words {
+        assert!(ran.err.contains(word), "{arguments:?}: {word:?} is not in: {}", ran.err);
+    }
+}
+
+#[test]
+fn an_option_that_is_wrong_is_named_with_what_to_give() {
+    let f = Fixture::new(31);
+    f.write("file", "x");
+    let serve = |more: &[&'static str]| [&["serve", "--data", "data", "--keys", "keys"], more].concat();
+    refused(
+        &f,
+        &["serve", "--data", "data", "--keys", "file"],
+        &["keys directory file: not a directory", "--keys names"],
+    );
+    let export = |keys| ["export", "--data", "data", "--keys", keys, "out"];
+    refused(&f, &export("file"), &["keys directory file: ", "--keys names"]);
+    refused(&f, &export("nix"), &["keys directory nix: ", "--keys names"]);
+    refused(
+        &f,
+        &serve(&["--tls-cert", "nix", "--tls-key", "file"]),
+        &["--tls-cert nix: ", "give the server's certificate"],
+    );
+    refused(&f, &serve(&["--tls-cert", "file", "--tls-key", "file"]), &["--tls-cert file holds no certificate"]);
+    refused(&f, &serve(&["--users", "nix"]), &["--users: the users file nix: "]);
+    refused(&f, &serve(&["--access-keys", "nix"]), &["--access-keys: the access keys nix: "]);
+    refused(
+        &f,
+        &serve(&["--limit", "x=abc"]),
+        &["--limit x=abc: there is no limit of that name; names are connections"],
+    );
+    refused(
+        &f,
+        &serve(&["--limit", "portals=abc"]),
+        &["--limit portals=abc: the value has to be a whole number from 1"],
+    );
+    users(&f.path("users"), "clerk", "pencil");
+    for bad in ["[]", "{", "{\"clerk\": [{\"Effect\": \"allow\"}]}"] {
+        f.write("policy", bad);
+        let words = ["--policy policy: ", "{\"clerk\": [{\"Effect\": \"Allow\""];
+        refused(&f, &serve(&["--users", "users", "--policy", "policy"]), &words);
+    }
+}
+
+#[test]
+fn a_path_that_is_wrong_is_named_with_what_to_give() {
+    let f = Fixture::new(32);
+    f.write("file", "x");
+    refused(&f, &["restore", "nix"], &["nix: ", "give the directory that `ledgerstone backup` wrote to"]);
+    refused(&f, &["restore", "data"], &["there is no journal/ in it", "such as data/main"]);
+    let import = |path| ["import", "parquet", path, "--table", "t"];
+    refused(&f, &import("data"), &["data is a directory: name the files in it"]);
+    f.run(&["export", "--data", "data", "--keys", "keys", "out"]).says(0, &["exported"]);
+    refused(&f, &import("out"), &["out is an export: name the files of one table, which are in out/tables"]);
+    let rotate = |proof| ["rotate-key", "--data", "data", "--keys", "keys", "--proof", proof];
+    refused(&f, &rotate("file"), &["--proof file: ", "give another name; nothing was rotated"]);
+    refused(&f, &rotate("nix/file"), &["--proof nix/file: ", "make it first, or give another; nothing was rotated"]);
+    assert_eq!(f.text("file"), "x");
+    refused(&f, &["export", "--data", "data", "--ledger", "hr", "o"], &["no ledger \"hr\": there is: main; --ledger"]);
+    refused(&f, &["export", "--data", "nix", "o"], &["nix has no ledger \"main\"", "--data names where ledgers are"]);
+}
+
+/// A users file with one user in it.
+fn users(path: &Path, name: &str, password: &str) {
+    let mut passwd = Command::new(binary());
+    passwd.args(["passwd", name]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = passwd.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+    fs::write(path, child.wait_with_output().unwrap().stdout).unwrap();
+}
