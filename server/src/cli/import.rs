@@ -147,7 +147,7 @@ impl QldbExport {
         let (Some(digest), Some(tip)) = (&self.digest, &self.digest_tip) else { return Ok(None) };
         let bytes = STANDARD.decode(digest.trim()).map_err(|error| format!("--digest is not base64: {error}"))?;
         let hash = Hash::from_slice(&bytes).ok_or_else(|| format!("--digest has {} bytes, not 32", bytes.len()))?;
-        let wrong = || format!("--digest-tip is {tip:?}; it is {{strandId:\"…\",sequenceNo:n}} or the number n");
+        let wrong = || format!("--digest-tip is \"{tip}\"; it is {{strandId:\"…\",sequenceNo:n}} or the number n");
         let tip = match parse(tip, &IonLimits::DOCUMENT).map_err(|_| wrong())? {
             Value::Int(number) => number.to_u64(),
             Value::Struct(fields) => match fields.get("sequenceNo") {

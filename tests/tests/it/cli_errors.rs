@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::cli_fixture::Fixture;
-use crate::harness::binary;
+use crate::harness::{Server, binary};
 
 /// Ends with status 2 and these words on standard error, and without what only a programmer reads.
 #[track_caller]
@@ -74,6 +74,38 @@ fn a_path_that_is_wrong_is_named_with_what_to_give() {
     assert_eq!(f.text("file"), "x");
     refused(&f, &["export", "--data", "data", "--ledger", "hr", "o"], &["no ledger \"hr\": there is: main; --ledger"]);
     refused(&f, &["export", "--data", "nix", "o"], &["nix has no ledger \"main\"", "--data names where ledgers are"]);
+}
+
+#[test]
+fn a_redaction_is_told_in_words() {
+    let server = Server::start();
+    server.psql_ok(
+        "CREATE TABLE patient (id text PRIMARY KEY, name text); INSERT INTO patient VALUES ('p1', 'Raul'); \
+         UPDATE patient SET name = 'gone'",
+    );
+    let ids = server.psql_ok(
+        "SELECT t.\"tableId\", h._ql_id, h._ql_block, h._ql_position FROM history(patient) AS h, \
+         information_schema.user_tables AS t WHERE t.name = 'patient' AND h._ql_version = 0",
+    );
+    let strand = server.psql_ok("SELECT blockaddress->>'strandId' FROM _ql_committed_patient");
+    let parts: Vec<&str> = ids.split('|').collect();
+    let [table, document, block, position] = parts[..] else { panic!("{ids}") };
+    server.psql_ok(&format!(
+        "EXEC REDACT_REVISION '{{\"strandId\": \"{strand}\", \"sequenceNo\": {block}}}', '{table}', '{document}'"
+    ));
+    let directory = tempfile::tempdir().unwrap();
+    let receipt = directory.path().join("receipt");
+    fs::write(&receipt, server.psql_ok(&format!("SELECT ledgerstone_receipt_at({position})"))).unwrap();
+    let vkey = server.psql_ok("SELECT ledgerstone_vkey()");
+    let output = Command::new(binary()).arg("verify").arg(&receipt).args(["--key", &vkey]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    for words in
+        ["by \"test\", 20", &format!("version 0 of document {document} in table {table}, which block {block} wrote")]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("RedactionRecord"), "{said}");
 }
 
 /// A users file with one user in it.

@@ -193,12 +193,12 @@ fn wrong_types_are_refused_with_column_and_text() {
         "{\"id\": 1, \"name\": \"a\"}\n{\"id\": \"x\", \"name\": \"b\"}",
         &["t.json, line 2, column id: ", "\"x\"", "No row was"],
     );
-    json("{\"id\": 1, \"name\": 5}", &["line 1, column name: an Ion Int cannot be a text"]);
+    json("{\"id\": 1, \"name\": 5}", &["line 1, column name: an Ion int cannot be a text"]);
     json("{\"id\": 1, \"name\": \"a\", \"day\": \"2020-02-31\"}", &["line 1, column day: ", "2020-02-31"]);
     json("{\"id\": 1, \"name\": \"a\", \"price\": 123456.5}", &["line 1, column price: ", "123456.5"]);
     json("{\"id\": 1, \"name\": \"a\", \"nix\": 1}", &["line 1: the table has no column nix", "--skip nix"]);
     json("{\"id\": 1, \"name\": \"a\"}\n\n{\"id\": 2}", &["line 3: ", "name"]);
-    json("{\"id\": 1, \"name\": \"a\"} 5", &["line 1: an Ion Int is no row"]);
+    json("{\"id\": 1, \"name\": \"a\"} 5", &["line 1: an Ion int is no row"]);
     let file = place.file("t.csv", "id,name\n1,a\n2\n");
     place.refused("csv", &file, &["--table", "t"], &["t.csv, line 3: the line has 1 fields"]);
     place.refused("csv", &file, &["--table", "nowhere"], &["there is no table \"nowhere\"", "--create"]);

@@ -1,6 +1,6 @@
 //! The table that rows go to: what is made of a row, and the types that are guessed for a table that is made.
 
-use ledgerstone_digest::ion::{Int, Struct, Symbol, Value};
+use ledgerstone_digest::ion::{Int, IonType, Struct, Symbol, Value};
 use ledgerstone_query::types::SqlType;
 use ledgerstone_query::value::{datetime, json, text};
 
@@ -53,7 +53,7 @@ impl Target {
 
     fn of_document(&self, value: Value) -> Result<Struct, Trouble> {
         let Value::Struct(document) = value else {
-            let what = format!("an Ion {:?} is no row", value.ion_type());
+            let what = format!("an Ion {} is no row", type_name(&value));
             let shown = ledgerstone_digest::ion::to_text(&value);
             return Err(Trouble::new(what).text(&shown).help("A row is an object, a struct in Ion."));
         };
@@ -127,10 +127,29 @@ fn read_text(written: &str, ty: &SqlType) -> Result<Value, Trouble> {
     }
 }
 
+/// As Ion's specification writes it.
+fn type_name(value: &Value) -> &'static str {
+    match value.ion_type() {
+        IonType::Null => "null",
+        IonType::Bool => "bool",
+        IonType::Int => "int",
+        IonType::Float => "float",
+        IonType::Decimal => "decimal",
+        IonType::Timestamp => "timestamp",
+        IonType::Symbol => "symbol",
+        IonType::String => "string",
+        IonType::Clob => "clob",
+        IonType::Blob => "blob",
+        IonType::List => "list",
+        IonType::Sexp => "sexp",
+        IonType::Struct => "struct",
+    }
+}
+
 /// A value of JSON or Ion in a column with a type: one of its own as it is, a number by its digits, a text as the type reads it.
 fn read_json(value: &Value, ty: &SqlType) -> Result<Value, Trouble> {
     let mismatch = || {
-        let what = format!("an Ion {:?} cannot be a {ty}", value.ion_type());
+        let what = format!("an Ion {} cannot be a {ty}", type_name(value));
         Err(Trouble::new(what).help("Write it as a text that the type reads, or give the column another type."))
     };
     match (ty, value) {
@@ -287,10 +306,10 @@ mod tests {
         assert_eq!(of("{id: null, m: \"2\"}").unwrap(), "{m:2.00}");
         for (text, expected) in [
             ("{id: \"abc\"}", ", line 7, column id: invalid input syntax for type integer: \"abc\"; the text is"),
-            ("{t: 5}", ", line 7, column t: an Ion Int cannot be a text"),
+            ("{t: 5}", ", line 7, column t: an Ion int cannot be a text"),
             ("{d: \"2020-02-31\"}", ", line 7, column d: "),
             ("{nix: 5}", ", line 7: the table has no column nix\nIt has id, m, t, d, a, j, i. Use --map nix=COLUMN"),
-            ("5", ", line 7: an Ion Int is no row"),
+            ("5", ", line 7: an Ion int is no row"),
         ] {
             let error = of(text).unwrap_err();
             assert!(error.starts_with(expected), "{error}");

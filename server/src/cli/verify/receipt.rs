@@ -306,7 +306,15 @@ fn content_facts(check: &mut Check, kind: &VerdictKind, data_hash: Option<Hash>,
     };
     check.fact("verdict", verdict);
     if let VerdictKind::Redacted { record, position, time_ms } = kind {
-        let text = format!("recorded at position {position}, {}: {record:?}", time_text(*time_ms));
+        let text = format!(
+            "by {}, {}, recorded at position {position}:\nversion {} of document {} in table {}, which block {} wrote",
+            to_text(&Value::string(record.user.clone())),
+            time_text(*time_ms),
+            record.version,
+            record.document_id,
+            record.table_id,
+            record.block
+        );
         check.fact_as("redaction", serde_json::json!({ "position": position, "time": time_text(*time_ms) }), text);
     }
     match (data, data_hash) {
