@@ -31,6 +31,14 @@ pub enum Help {
 }
 
 impl Help {
+    /// For the report of `verify`, which shows the extent itself.
+    pub(crate) fn text_in_report(self) -> &'static str {
+        match self {
+            Help::Restore => "keep a copy of the directory, and restore the file from a backup",
+            help => help.text(),
+        }
+    }
+
     pub(crate) fn text(self) -> &'static str {
         match self {
             Help::Restore => {

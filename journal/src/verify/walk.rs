@@ -551,7 +551,7 @@ impl<'a> Walk<'a> {
                     &file.path,
                     Some(offset),
                     Some(block),
-                    format!("{}; {}", damage.what, damage.help.text()),
+                    format!("{}; {}", damage.what, damage.help.text_in_report()),
                 );
                 Stopped
             }
@@ -562,7 +562,7 @@ impl<'a> Walk<'a> {
     fn scan_error(&self, error: ScanError, report: &mut VerifyReport) -> Stopped {
         match error {
             ScanError::Damaged(damage) => {
-                let what = format!("{}; {}", damage.what, damage.help.text());
+                let what = format!("{}; {}", damage.what, damage.help.text_in_report());
                 report.broken(&damage.path, Some(damage.offset), None, what);
             }
             ScanError::File(error) if error.source.kind() == std::io::ErrorKind::NotFound => {

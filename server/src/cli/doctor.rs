@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use ledgerstone_digest::note::VerifierKey;
 use ledgerstone_journal::keys::read_key;
-use ledgerstone_journal::qldb::BLOCK_TREE_DIR;
 use ledgerstone_journal::segment::JOURNAL_DIR;
 use ledgerstone_journal::{Env, VerifyOptions, rebuild_derived, verify_directory};
 use ledgerstone_query::columns::{COLUMNS_DIR, ColumnOptions, rebuild_columns};
@@ -17,11 +16,8 @@ use ledgerstone_query::index::disk::{INDEX_DIR, check_index};
 use super::columns;
 use super::report::{Check, Finding, Outcome, conclude};
 use super::terminal::{Progress, thousands};
-use super::verify::{ledger_id, of_report};
+use super::verify::{is_derived, ledger_id, of_report, way_out};
 use super::wire::{self, DEFAULT_ADDRESS};
-
-/// Directories inside a ledger's that hold nothing but what the journal says.
-const DERIVED: [&str; 5] = [ledgerstone_journal::tree::TREE_DIR, BLOCK_TREE_DIR, "offsets", INDEX_DIR, COLUMNS_DIR];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 all is well, 1 something is wrong, 2 something could not be checked.\n\
@@ -110,6 +106,8 @@ impl Doctor {
             }
         } else if check.findings.iter().any(|finding| is_derived(dir, finding)) {
             check.advice = Some("What is derived can be made again: ledgerstone doctor --rebuild".to_owned());
+        } else {
+            check.advice = way_out(dir, &check);
         }
         if let Err(what) = key {
             check.finding(Finding { file: Some(self.keys.clone()), ..Finding::of(Outcome::Unchecked, what) });
@@ -225,8 +223,4 @@ fn key_of(dir: &Path, keys: &Path) -> Result<VerifierKey, String> {
     let id = ledger_id(dir).ok_or("whose key is needed cannot be told: the first segment cannot be read")?;
     let key = read_key(&keys.join(format!("{id}.key"))).map_err(|error| error.to_string())?;
     Ok(key.verifier().clone())
-}
-
-fn is_derived(dir: &Path, finding: &Finding) -> bool {
-    finding.file.as_ref().is_some_and(|file| DERIVED.iter().any(|derived| file.starts_with(dir.join(derived))))
 }

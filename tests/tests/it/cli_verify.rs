@@ -183,10 +183,32 @@ fn a_flipped_byte_is_named_with_file_and_offset() {
     bytes[at] ^= 0x20;
     std::fs::write(&segment, &bytes).unwrap();
     let name = segment.file_name().unwrap().to_str().unwrap();
-    f.run(&["verify", "copy"]).says(1, &["DOES NOT HOLD", name, "offset"]);
+    let said = f.run(&["verify", "copy"]);
+    said.says(1, &["DOES NOT HOLD", name, "offset", "ledgerstone restore BACKUP"]);
+    assert!(!said.out.contains("run `ledgerstone verify"), "{}", said.out);
+    f.run(&["doctor", "copy", "--keys", "keys"]).says(1, &[name, "ledgerstone restore BACKUP"]);
     let found = json(&f.run(&["verify", "copy", "--json"]).out);
     let finding = &found["checks"][0]["findings"][0];
     assert!(finding["offset"].is_u64() && finding["file"].as_str().unwrap().ends_with(name), "{finding}");
+}
+
+#[test]
+fn what_is_derived_and_damaged_leads_to_doctor_and_another_ledger_to_its_own_key() {
+    let f = Fixture::new(21);
+    let copy = f.copy("copy");
+    let level = copy.join("tree/00");
+    let mut bytes = std::fs::read(&level).unwrap();
+    bytes[5] ^= 1;
+    std::fs::write(&level, &bytes).unwrap();
+    f.run(&["verify", "copy"]).says(1, &["ledgerstone doctor --rebuild copy"]);
+    let other = Fixture::new(22);
+    std::fs::rename(other.path("data/main"), f.path("data/other")).unwrap();
+    let own = "verify this one by itself, with its own --checkpoint and --key";
+    f.verify(&["data"]).says(0, &["names the key you gave", own]);
+    let said = f.verify(&["data/main", "data/other"]);
+    said.says(1, &["this is not the ledger you know", "verify this one by itself, with the key and the checkpoint"]);
+    assert!(!said.out.contains("restore BACKUP"), "{}", said.out);
+    f.verify(&["copy", "--document", "0123456789012345678901"]).says(1, &["fetch its receipt"]);
 }
 
 #[test]

@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use ledgerstone_digest::Id;
 use ledgerstone_digest::checkpoint::ledger_id_of;
 use ledgerstone_journal::env::OpenMode;
+use ledgerstone_journal::qldb::BLOCK_TREE_DIR;
 use ledgerstone_journal::segment::{SegmentHeader, segment_path};
+use ledgerstone_journal::tree::TREE_DIR;
 use ledgerstone_journal::verify::Compared;
 use ledgerstone_journal::{Env, VerifyOptions, VerifyReport, verify_directory};
+use ledgerstone_query::columns::COLUMNS_DIR;
+use ledgerstone_query::index::disk::INDEX_DIR;
 
 use super::Given;
 use crate::cli::columns;
@@ -17,6 +21,13 @@ use crate::cli::terminal::{Progress, bytes, thousands};
 
 /// How much of a segment holds its header.
 const HEADER_BYTES: usize = 4096;
+
+/// Directories inside a ledger's that hold nothing but what the journal says.
+const DERIVED: [&str; 5] = [TREE_DIR, BLOCK_TREE_DIR, "offsets", INDEX_DIR, COLUMNS_DIR];
+
+/// For who has a key, and a ledger that it does not belong to.
+const ANOTHER: &str = "If the key is of another ledger, verify this one by itself, with the key and the checkpoint that were kept of it.\n\
+     If it should be the one you know, it was replaced: keep a copy of it, and look into your backups.";
 
 /// Every ledger of a server. Key and checkpoint are for the ledger that they name.
 pub fn check_all(path: &Path, ledgers: &[PathBuf], given: &Given) -> Vec<Check> {
@@ -32,13 +43,49 @@ pub fn check_all(path: &Path, ledgers: &[PathBuf], given: &Given) -> Vec<Check> 
     }
     if !compared {
         let name = given.key.as_ref().map(|key| key.name().to_owned()).unwrap_or_default();
-        checks.push(Check::new(path, "a server's data directory").broken(format!("no ledger here is {name}")));
+        let check = Check::new(path, "a server's data directory").broken(format!("no ledger here is {name}"));
+        checks.push(check.advice(format!("The ledgers above were compared with nothing that was kept. {ANOTHER}")));
     }
     checks
 }
 
 pub fn check(path: &Path, given: &Given) -> Check {
     check_one(path, given, true)
+}
+
+/// Whether what was found is of a file that can be made again from the journal.
+pub fn is_derived(dir: &Path, finding: &Finding) -> bool {
+    finding.file.as_ref().is_some_and(|file| DERIVED.iter().any(|derived| file.starts_with(dir.join(derived))))
+}
+
+/// Nothing is damaged: the ledger as a whole is not the one that was expected.
+fn is_another(dir: &Path, check: &Check) -> bool {
+    check.findings.iter().all(|finding| finding.file.as_deref() == Some(dir) && finding.outcome == Outcome::Broken)
+}
+
+/// What helps a ledger whose files are damaged; nothing for one that is whole, or is another one than was expected.
+pub fn way_out(dir: &Path, check: &Check) -> Option<String> {
+    let broken = || check.findings.iter().filter(|finding| finding.outcome == Outcome::Broken);
+    let is_inside = |finding: &Finding| finding.file.as_ref().is_some_and(|file| file != dir && file.starts_with(dir));
+    if broken().count() == 0 {
+        return None;
+    }
+    let shown = dir.display();
+    if broken().all(|finding| is_derived(dir, finding)) {
+        return Some(format!(
+            "The journal is whole; the files named above are made from it. Stop the server, and make them again:\n  \
+             ledgerstone doctor --rebuild {shown}"
+        ));
+    }
+    broken().any(is_inside).then(|| {
+        format!(
+            "Stop the server, and keep a copy of {shown} as it is. A backup replaces it, whole or by the files named \
+             above:\n  \
+             ledgerstone verify BACKUP --checkpoint FILE --key VKEY           whether the backup holds\n  \
+             ledgerstone restore BACKUP --data NEW --checkpoint FILE --key VKEY\n\
+             What was committed after the backup is in the damaged journal alone, so far as it can be read."
+        )
+    })
 }
 
 /// The ledger that a directory says it is.
@@ -65,10 +112,16 @@ fn check_one(path: &Path, given: &Given, compare: bool) -> Check {
     let report = verify_directory(&Env::production(), path, options);
     drop(bar);
     let mut check = of_report(path, &report);
+    if check.outcome == Outcome::Holds {
+        columns::compare(path, given.json, &mut check);
+    }
     if check.outcome != Outcome::Holds {
+        check.advice = match is_another(path, &check) {
+            true => Some(ANOTHER.to_owned()),
+            false => way_out(path, &check),
+        };
         return check;
     }
-    columns::compare(path, given.json, &mut check);
     match (&report.compared, &given.key) {
         (Compared::WithCheckpoint { size, .. }, _) => {
             check.proved(format!(
@@ -85,10 +138,15 @@ fn check_one(path: &Path, given: &Given, compare: bool) -> Check {
         (Compared::WithItself, key) => {
             let key = if key.is_some() && compare { ", and names the key you gave" } else { "" };
             check.proved(format!("The directory is consistent with itself{key}."));
-            check.not_proved(
-                "That it is the ledger that others saw: somebody who rewrites all of it and signs it again passes this. \
-                 Give --checkpoint FILE and --key VKEY, kept elsewhere.",
-            );
+            let give = match given.key.is_some() && !compare {
+                true => {
+                    "What you gave is of another ledger: verify this one by itself, with its own --checkpoint and --key."
+                }
+                false => "Give --checkpoint FILE and --key VKEY, kept elsewhere.",
+            };
+            check.not_proved(format!(
+                "That it is the ledger that others saw: somebody who rewrites all of it and signs it again passes this. {give}"
+            ));
         }
     }
     check.not_proved("When things happened: block times are the server's claim.");

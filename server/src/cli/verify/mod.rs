@@ -33,7 +33,7 @@ use ledgerstone_digest::verifier::{Refusal, Trust, WitnessPolicy};
 use ledgerstone_digest::{Hash, Id};
 
 use super::report::{Check, conclude};
-pub use directory::{ledger_id, of_report};
+pub use directory::{is_derived, ledger_id, of_report, way_out};
 use input::Input;
 pub use input::{hashes as read_consistency_text, read_note};
 

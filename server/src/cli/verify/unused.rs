@@ -68,6 +68,10 @@ pub fn check(inputs: &[(&Path, &Input)], options: &Verify) -> Option<Check> {
         Input::JournalExport => check.advice(
             "QLDB signed nothing. Compare the digest with one that was kept: ledgerstone import qldb-export --digest FILE.",
         ),
+        Input::Ledger | Input::Server(_) => check.advice(
+            "Leave it out. To check one document, fetch its receipt, psql -Atc \"SELECT ledgerstone_receipt('TABLE', 'KEY')\" \
+             > receipt, and verify that.",
+        ),
         _ => check.advice("Leave it out, or give what it is about: a receipt of the revision."),
     })
 }
