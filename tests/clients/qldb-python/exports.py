@@ -156,7 +156,7 @@ def an_export_that_was_cut_goes_on_to_the_same_objects(server):
         resumed = directory(out)
         assert (resumed.id, resumed.keys, resumed.objects) == (exported.id, exported.keys, exported.objects)
         # Times that were asked for hold, and what cannot be is refused by name.
-        for wrong, word in [("--to=2999-01-01", "future"), ("--from=2999-01-01", "no time"), ("--from=x", "not a time")]:
+        for wrong, word in [("--to=2999-01-01", "future"), ("--from=2999-01-01", "the ledger"), ("--from=x", "not a time")]:
             refusal = export(server, f"{out}-{word[:2]}", "--format", "qldb-ion", wrong)
             assert refusal.returncode == 2 and word in refusal.stderr, refusal
         assert export(server, f"{out}-p", "--from", "2026-01-01").returncode == 2

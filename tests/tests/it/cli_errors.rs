@@ -77,6 +77,24 @@ fn a_path_that_is_wrong_is_named_with_what_to_give() {
 }
 
 #[test]
+fn an_export_of_a_time_before_the_ledger_says_when_it_begins() {
+    let f = Fixture::new(33);
+    let export = |from, to| {
+        ["export", "--data", "data", "--keys", "keys", "--format", "qldb-ion", "--from", from, "--to", to, "blocks"]
+    };
+    let begins = "The ledger begins at 20";
+    refused(&f, &export("2001-01-01", "2001-02-01"), &["--to 2001-02-01T", "the ledger begins after that", begins]);
+    refused(&f, &export("2001-02-01", "2001-01-01"), &["the ledger begins after that", begins]);
+    let year = "2999-01-01";
+    refused(
+        &f,
+        &["export", "--data", "data", "--keys", "keys", "--format", "qldb-ion", "--from", year, "blocks"],
+        &["--from 2999-01-01T", "no block from then on", begins],
+    );
+    assert!(!f.path("blocks").exists());
+}
+
+#[test]
 fn a_redaction_is_told_in_words() {
     let server = Server::start();
     server.psql_ok(

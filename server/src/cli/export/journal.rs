@@ -117,7 +117,7 @@ impl Export {
         }
         if let Some(Started { export, .. }) = there.first() {
             return Err(Failure::of(format!(
-                "{} holds another export: ledger {:?}, blocks from {} to {}, {}; choose another place, or give the options \
+                "{} holds another export: ledger \"{}\", blocks from {} to {}, {}; choose another place, or give the options \
                  of that one to go on with it",
                 self.out.display(),
                 export.ledger_name,
@@ -147,13 +147,23 @@ impl Export {
             return Err(Failure::of("--to lies in the future: what it would hold is not known yet".to_owned()));
         }
         if range.from_ms >= range.to_ms {
-            return Err(Failure::of(format!(
-                "there is no time from {} to {}",
-                native_time(range.from_ms),
-                native_time(range.to_ms)
-            )));
+            return Err(self.no_blocks(begins_ms, ends_ms));
         }
         Ok(range)
+    }
+
+    /// Why no block can lie between --from and --to.
+    fn no_blocks(&self, begins_ms: i64, ends_ms: i64) -> Failure {
+        let what = match (self.from, self.to) {
+            (_, Some(to)) if to <= begins_ms => format!("--to {}: the ledger begins after that", native_time(to)),
+            (Some(from), Some(to)) if from >= to => {
+                format!("--from {} is not before --to {}", native_time(from), native_time(to))
+            }
+            (Some(from), _) => format!("--from {}: the ledger has no block from then on", native_time(from)),
+            (None, _) => "the ledger has no block".to_owned(),
+        };
+        let (begins, ends) = (native_time(begins_ms), native_time(ends_ms));
+        Failure::of(what).advice(format!("The ledger begins at {begins}, and what it holds is known up to {ends}."))
     }
 
     fn write(&self, export: &JournalExport, ledger: &Ledger, sink: &dyn ObjectSink) -> Result<(), Failure> {
