@@ -22,6 +22,21 @@ use crate::{flight, grpc};
 pub use connections::Limits;
 pub use doorway::{Admit, admit_first};
 
+/// What somebody sees who looks at the port with a browser or curl. Anybody may: nothing in it is this server's own.
+const PAGE: &str = concat!(
+    "Ledgerstone ",
+    env!("CARGO_PKG_VERSION"),
+    "\n\nThis is its HTTP port. Programs find here:\n\n  \
+     /healthz    whether every ledger answers\n  \
+     /metrics    for Prometheus\n  \
+     POST /      the endpoint of QLDB's drivers and SDKs\n  \
+     HTTP/2      gRPC and Arrow Flight SQL\n\n\
+     PostgreSQL clients use another port, 7432 unless the server was told otherwise.\n\
+     Documentation: ",
+    env!("CARGO_PKG_REPOSITORY"),
+    "\n"
+);
+
 /// What handlers share.
 #[derive(Clone)]
 pub struct HttpState {
@@ -43,7 +58,11 @@ pub fn router(state: HttpState) -> Router {
     let qldb = qldb::routes(Arc::clone(&state.instance), state.qldb.clone());
     let refuse_pages = axum::middleware::from_fn_with_state(state.anyone, doorway::refuse_pages);
     let hurry = axum::middleware::from_fn_with_state(state.silence, patience::hurry);
-    let own = Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(state);
+    let own = Router::new()
+        .route("/", get(PAGE))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .with_state(state);
     own.merge(grpc).merge(flight).merge(qldb).layer(hurry).layer(refuse_pages)
 }
 

@@ -126,6 +126,23 @@ fn a_redaction_is_told_in_words() {
     assert!(!said.contains("RedactionRecord"), "{said}");
 }
 
+#[test]
+fn the_http_port_says_what_it_is_and_nothing_of_this_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users");
+    users(&file, "clerk", "pencil");
+    let server = Server::start_with(&["--users", file.to_str().unwrap()]);
+    let page = server.get("/").unwrap();
+    for words in
+        ["HTTP/1.1 200", "content-type: text/plain", "Ledgerstone ", "/healthz", "/metrics", "gRPC", "https://"]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    for secret in ["clerk", "main", &server.data().display().to_string()] {
+        assert!(!page.contains(secret), "{secret}: {page}");
+    }
+}
+
 /// A users file with one user in it.
 fn users(path: &Path, name: &str, password: &str) {
     let mut passwd = Command::new(binary());
