@@ -260,7 +260,8 @@ async fn listen(
     let postgres = bind(config.postgres).await?;
     let http = bind(config.http).await?;
     let metrics = Arc::new(Metrics::default());
-    welcome(&config, postgres.local_addr()?, http.local_addr()?, &instance);
+    let user = users.as_deref().and_then(Users::first_name);
+    welcome(&config, postgres.local_addr()?, http.local_addr()?, &instance, user);
     let (stop, stopped) = watch::channel(false);
     let grpc = grpc::Options {
         limits: grpc::Limits::of(&config.limits),
@@ -377,8 +378,35 @@ fn gate(users: Option<&Arc<Users>>, door: &qldb::Door) -> Arc<dyn grpc::Gate> {
     }
 }
 
+/// How psql connects, as it can be typed into a shell: to where the server listens, as a user who may come in.
+fn psql_line(postgres: std::net::SocketAddr, user: Option<&str>) -> String {
+    // Every address of the machine is none that can be connected to everywhere.
+    let host = if postgres.ip().is_unspecified() { "localhost".to_owned() } else { postgres.ip().to_string() };
+    let line = format!("psql -h {host} -p {}", postgres.port());
+    match user {
+        Some(name) => format!("{line} -U {} main", quoted(name)),
+        None => format!("{line} main"),
+    }
+}
+
+/// One word of a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.@-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// What to type next. Nobody may be reading it.
-fn welcome(config: &ServeConfig, postgres: std::net::SocketAddr, http: std::net::SocketAddr, instance: &Instance) {
+fn welcome(
+    config: &ServeConfig,
+    postgres: std::net::SocketAddr,
+    http: std::net::SocketAddr,
+    instance: &Instance,
+    user: Option<&str>,
+) {
     let shown =
         |name: String| if instance.is_served(&name) { name } else { format!("{name} (cannot be opened, see the log)") };
     let names: Vec<String> = instance.ledgers().into_iter().map(|ledger| shown(ledger.name)).collect();
@@ -392,7 +420,7 @@ fn welcome(config: &ServeConfig, postgres: std::net::SocketAddr, http: std::net:
   http      http://{http}/healthz and /metrics; gRPC, Flight SQL, and the endpoint of QLDB's drivers
 
 Type next:
-  psql -h {host} -p {port} main
+  {psql}
 Then:
   CREATE TABLE person (id text PRIMARY KEY, name text NOT NULL);
   INSERT INTO person VALUES ('p1', 'Raul Lewis');
@@ -403,9 +431,12 @@ Ctrl-C stops it in good order.
 ",
         version = env!("CARGO_PKG_VERSION"),
         names = names.join(", "),
-        open = if config.users.is_some() { "" } else { " (any user, no password)" },
-        host = postgres.ip(),
-        port = postgres.port(),
+        open = if config.users.is_some() {
+            " (the users of --users, with their passwords)"
+        } else {
+            " (any user, no password)"
+        },
+        psql = psql_line(postgres, user),
     );
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -418,4 +449,17 @@ fn explain(error: &ledgerstone_query::error::QueryError) -> String {
         text.push_str(part);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_is_shown_for_psql_is_one_that_a_shell_takes() {
+        let line = |address: &str, user| psql_line(address.parse().unwrap(), user);
+        assert_eq!(line("127.0.0.1:7432", None), "psql -h 127.0.0.1 -p 7432 main");
+        assert_eq!(line("[::1]:7432", Some("clerk")), "psql -h ::1 -p 7432 -U clerk main");
+        assert_eq!(line("0.0.0.0:7432", Some("o'hara $x")), "psql -h localhost -p 7432 -U 'o'\\''hara $x' main");
+    }
 }

@@ -94,6 +94,11 @@ impl Users {
         Ok(Users { verifiers, mock_seed, mock_iterations })
     }
 
+    /// The first of the names, for examples.
+    pub fn first_name(&self) -> Option<&str> {
+        self.verifiers.keys().min().map(String::as_str)
+    }
+
     /// Answers the client's first message. An unknown name gets an answer that looks like any other.
     pub fn begin(&self, user: &str, client_first: &[u8]) -> Result<(String, Exchange), Refused> {
         let verifier = self.verifiers.get(user);

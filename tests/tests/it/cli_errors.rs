@@ -2,7 +2,7 @@
 //! other things that somebody new meets first.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -141,6 +141,25 @@ fn the_http_port_says_what_it_is_and_nothing_of_this_server() {
     for secret in ["clerk", "main", &server.data().display().to_string()] {
         assert!(!page.contains(secret), "{secret}: {page}");
     }
+}
+
+#[test]
+fn the_line_for_psql_that_a_server_with_users_shows_connects() {
+    let f = Fixture::new(34);
+    users(&f.path("users"), "o'hara", "pencil");
+    let mut serve = Command::new(binary());
+    serve.args(["serve", "--postgres", "127.0.0.1:0", "--http", "127.0.0.1:0", "--users"]).arg(f.path("users"));
+    serve.arg("--data").arg(f.path("data")).arg("--keys").arg(f.path("keys")).stderr(Stdio::null());
+    let mut server = serve.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.map(|line| line.trim().to_owned()).find(|line| line.starts_with("psql ")).expect("a line");
+    let typed = format!("{line} -XAtc 'SELECT current_user'");
+    let output = Command::new("sh").args(["-c", &typed]).env("PGPASSWORD", "pencil").output();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let output = output.unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(said, "o'hara\n", "{line}");
 }
 
 /// A users file with one user in it.
