@@ -110,9 +110,9 @@ const AFTER_CSV: &str = "Fields may be in double quotes, and have line ends insi
     With --create the types are guessed from the first 10,000 rows (16 MiB at most): boolean, bigint, numeric, double precision (with an exponent),\n\
     date, timestamp, timestamptz, uuid if all texts of a column are such, else text. A later row that does not fit is an error.\n\n\
     Examples:\n  \
-    ledgerstone import csv people.csv --table person --create --primary-key id\n  \
-    ledgerstone import csv a.csv b.csv --table person --delimiter ';' --null NULL --map 'E-Mail=email' --skip Remarks\n  \
-    ledgerstone import csv big.csv --table person --column zip=text --create --chunk-rows 50000\n\n\
+    ledgerstone import csv customers.csv --table customer --create --primary-key id\n  \
+    ledgerstone import csv a.csv b.csv --table customer --delimiter ';' --null NULL --map 'E-Mail=email' --skip Remarks\n  \
+    ledgerstone import csv big.csv --table address --column zip=text --create --chunk-rows 50000\n\n\
     Exit status: 0 imported, 1 a row was refused, 2 it could not be done for another reason.";
 
 #[derive(Debug, clap::Args)]
@@ -126,7 +126,7 @@ const AFTER_JSON: &str = "A file is objects, one after another (JSON Lines or no
     strings are read as the columns' types read them; in one without, objects are documents as they are, and --create makes such a one.\n\n\
     Examples:\n  \
     ledgerstone import json events.jsonl --table event --create\n  \
-    ledgerstone import json people.json --table person --skip _id\n\n\
+    ledgerstone import json people.json --table contact --skip _id\n\n\
     Exit status: 0 imported, 1 a row was refused, 2 it could not be done for another reason.";
 
 #[derive(Debug, clap::Args)]
@@ -152,8 +152,8 @@ pub struct Parquet {
 const AFTER_PARQUET: &str = "With --create columns get the types of the file's. A file of `ledgerstone export --current` is read by its column _ql_ion, which has the\n\
     documents as they were; --create makes a table without columns for it.\n\n\
     Examples:\n  \
-    ledgerstone import parquet people.parquet --table person --create\n  \
-    ledgerstone import parquet out/tables/08h2Xpj5slXJte0sqTxYxA-0000.parquet --table person_again --create\n\n\
+    ledgerstone import parquet members.parquet --table member --create\n  \
+    ledgerstone import parquet out/tables/08h2Xpj5slXJte0sqTxYxA-0000.parquet --table member_again --create\n\n\
     Exit status: 0 imported, 1 a row was refused, 2 it could not be done for another reason.";
 
 /// Examples and rules of a format, and what holds for all.
