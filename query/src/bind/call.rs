@@ -12,7 +12,9 @@ use super::plan::{
 use super::types::{CastContext, Typed};
 use super::walk::own_slots;
 use super::{Binder, quick};
-use crate::ast::{BinaryOp, Expr, Frame, FrameBound, FrameUnit, FunctionCall, OrderBy, Span, WindowRef, WindowSpec};
+use crate::ast::{
+    BinaryOp, Expr, ExprKind, Frame, FrameBound, FrameUnit, FunctionCall, OrderBy, Span, WindowRef, WindowSpec,
+};
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::default_frame;
 use crate::function::aggregate::{self, AggregateKind};
@@ -52,8 +54,32 @@ impl Binder<'_> {
         if let Some(special) = self.special(&name, &call.arguments, span)? {
             return Ok(special);
         }
+        if &*name == "nextval" && self.defines.is_some() {
+            self.sequence_exists(&call.arguments)?;
+        }
         let arguments = self.arguments(&call.arguments)?;
         self.named_call(&name, arguments, span)
+    }
+
+    /// A default cannot name a sequence that is not there. One that has gone since is missed by who asks it for a number, not by
+    /// every statement that would change the table.
+    fn sequence_exists(&self, arguments: &[Expr]) -> Result<()> {
+        let written = match arguments {
+            [Expr { kind: ExprKind::Cast { expr, ty }, .. }] if &*ty.name == "regclass" && ty.array_depth == 0 => expr,
+            [argument] => argument,
+            _ => return Ok(()),
+        };
+        match &written.kind {
+            ExprKind::Literal(value)
+                if let Some(name) = value.as_text()
+                    && name.trim().parse::<u32>().is_err()
+                    && !function::relation_exists(&self.tx.catalogue(), name) =>
+            {
+                let message = format!("relation \"{name}\" does not exist");
+                Err(QueryError::new(SqlState::UNDEFINED_TABLE, message).at(written.span))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn function_name(&self, call: &FunctionCall) -> Result<Arc<str>> {

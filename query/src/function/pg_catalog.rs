@@ -225,7 +225,7 @@ fn relation_called(c: &Call<'_>, written: &str) -> Result<Relation> {
 }
 
 fn relation_written(c: &Call<'_>, written: &str) -> Result<Relation> {
-    let (schema, name) = names(written);
+    let (schema, name) = names_written(written);
     relation_named(&catalogue(c), schema.as_deref(), &name)
         .ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", written))
 }
@@ -236,6 +236,12 @@ fn is_seen(c: &Call<'_>, relation: &Relation) -> bool {
         Relation::Virtual(_) => true,
     }
 }
+/// Whether a text, as it is written in a statement, names a table, an index or a sequence.
+pub(crate) fn relation_exists(catalogue: &Catalogue, written: &str) -> bool {
+    let (schema, name) = names_written(written);
+    relation_named(catalogue, schema.as_deref(), &name).is_some()
+}
+
 
 /// `pg_get_serial_sequence(table, column)`: the table as it is written in a statement, the column as it is.
 fn serial_sequence(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
@@ -279,7 +285,7 @@ fn regproc(written: &str) -> Result<Datum> {
     if let Ok(oid) = written.trim().parse::<u32>() {
         return some_int(i64::from(oid));
     }
-    let (_, name) = names(written);
+    let (_, name) = names_written(written);
     if written.trim() == "-" {
         return some_int(0);
     }
@@ -290,7 +296,7 @@ fn regproc(written: &str) -> Result<Datum> {
 }
 
 fn regrole(session: &SessionInfo, written: &str) -> Result<Datum> {
-    let (_, name) = names(written);
+    let (_, name) = names_written(written);
     if name == OWNER_NAME || *name == *session.user {
         return some_int(i64::from(role_oid(&name)));
     }
@@ -329,7 +335,7 @@ fn regtype(written: &str) -> Result<Datum> {
 }
 
 fn regnamespace(written: &str) -> Result<Datum> {
-    let (_, name) = names(written);
+    let (_, name) = names_written(written);
     match NAMESPACES.iter().find(|(_, n)| *n == name) {
         Some((oid, _)) => some_int(i64::from(*oid)),
         None => Err(missing(SqlState::INVALID_SCHEMA_NAME, "schema", &name)),
@@ -341,7 +347,7 @@ fn missing(code: SqlState, what: &str, name: &str) -> QueryError {
 }
 
 /// A name with or without a schema, each part in lower case unless it stands in double quotes.
-fn names(written: &str) -> (Option<String>, String) {
+pub(crate) fn names_written(written: &str) -> (Option<String>, String) {
     let mut parts = vec![String::new()];
     let mut in_quotes = false;
     let mut letters = written.trim().chars().peekable();
@@ -409,7 +415,7 @@ mod tests {
 
     #[test]
     fn names_are_taken_apart_at_dots_outside_quotes() {
-        assert_eq!(names("public.T"), (Some("public".into()), "t".into()));
-        assert_eq!(names("\"A.b\"\"c\""), (None, "A.b\"c".into()));
+        assert_eq!(names_written("public.T"), (Some("public".into()), "t".into()));
+        assert_eq!(names_written("\"A.b\"\"c\""), (None, "A.b\"c".into()));
     }
 }
