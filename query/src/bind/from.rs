@@ -617,6 +617,12 @@ impl Binder<'_> {
             ExprKind::Name(name) => {
                 self.find_table(&TableName { schema: None, name: name.clone() }, Action::HistoryFunction)
             }
+            ExprKind::Path { base, steps }
+                if let (ExprKind::Name(schema), [PathStep::Field(name)]) = (&base.kind, steps.as_slice()) =>
+            {
+                let name = TableName { schema: Some(schema.clone()), name: name.clone() };
+                self.find_table(&name, Action::HistoryFunction)
+            }
             ExprKind::Literal(value) if value.as_text().is_some() => {
                 let text = value.as_text().unwrap_or_default();
                 self.table_by_text(text, table.span)
@@ -636,7 +642,7 @@ impl Binder<'_> {
         };
         let found = match by_id {
             Some(table) => Some(table),
-            None => self.tx.table(text)?,
+            None => self.tx.table_written(text)?,
         };
         match found {
             Some(table) => {

@@ -24,7 +24,7 @@ pub mod window;
 
 pub(crate) use math::power;
 pub(crate) use pattern::{Search, like};
-pub(crate) use pg_catalog::{reg_name, relation_exists};
+pub(crate) use pg_catalog::{names_written, reg_name, relation_exists};
 pub(crate) use proof::proof_error;
 
 use std::cell::Cell;

@@ -372,7 +372,8 @@ pub(crate) fn names_written(written: &str) -> (Option<String>, String) {
         }
     }
     let name = parts.pop().unwrap_or_default();
-    (parts.pop(), name)
+    // Another database's name makes no schema of it that there is.
+    ((!parts.is_empty()).then(|| parts.join(".")), name)
 }
 
 /// As PostgreSQL rounds: the next unit from 10 240 of one on.
@@ -417,5 +418,6 @@ mod tests {
     fn names_are_taken_apart_at_dots_outside_quotes() {
         assert_eq!(names_written("public.T"), (Some("public".into()), "t".into()));
         assert_eq!(names_written("\"A.b\"\"c\""), (None, "A.b\"c".into()));
+        assert_eq!(names_written("other.public.t"), (Some("other.public".into()), "t".into()));
     }
 }

@@ -3,6 +3,7 @@
 //! `ledgerstone_receipt('person', 'p1')` is a receipt as bytea, to be kept and verified by someone who trusts neither the
 //! server nor its operator. Nothing here checks a proof: a server vouching for itself would prove nothing.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use ledgerstone_digest::ion::Value;
 use ledgerstone_journal::checkpoint::CheckpointError;
 use ledgerstone_journal::receipt::ReceiptError;
 
-use super::ty::{INT8, TEXT};
+use super::ty::{INT8, SHOWN, TEXT};
 use super::{Call, Returns, Scalar, strict};
 use crate::bind::plan::Datum;
 use crate::catalogue::Table;
@@ -33,16 +34,16 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     }),
     strict("ledgerstone_vkey", &[], AS_TEXT, |call, _| text(database(call)?.ledger().vkey().to_string())),
     strict("ledgerstone_origin", &[], AS_TEXT, |call, _| text(database(call)?.ledger().origin().to_owned())),
-    strict("ledgerstone_receipt", &[TEXT, TEXT], AS_BYTES, receipt),
-    strict("ledgerstone_receipt", &[TEXT, TEXT, INT8], AS_BYTES, receipt),
+    strict("ledgerstone_receipt", &[TEXT, SHOWN], AS_BYTES, receipt),
+    strict("ledgerstone_receipt", &[TEXT, SHOWN, INT8], AS_BYTES, receipt),
     strict("ledgerstone_receipt_at", &[INT8], AS_BYTES, |call, arguments| receipt_at(call, number(arguments, 0)?)),
     strict("ledgerstone_rotation", &[INT8], AS_BYTES, rotation),
     strict("ledgerstone_transaction_receipt", &[INT8], AS_BYTES, transaction_receipt),
     strict("ledgerstone_consistency", &[INT8, INT8], AS_TEXT, consistency),
-    strict("ledgerstone_tlog_proof", &[TEXT, TEXT], AS_TEXT, tlog_proof),
-    strict("ledgerstone_tlog_proof", &[TEXT, TEXT, INT8], AS_TEXT, tlog_proof),
-    strict("ledgerstone_position", &[TEXT, TEXT], AS_INT8, position),
-    strict("ledgerstone_position", &[TEXT, TEXT, INT8], AS_INT8, position),
+    strict("ledgerstone_tlog_proof", &[TEXT, SHOWN], AS_TEXT, tlog_proof),
+    strict("ledgerstone_tlog_proof", &[TEXT, SHOWN, INT8], AS_TEXT, tlog_proof),
+    strict("ledgerstone_position", &[TEXT, SHOWN], AS_INT8, position),
+    strict("ledgerstone_position", &[TEXT, SHOWN, INT8], AS_INT8, position),
     strict("ledgerstone_leaf", &[INT8], AS_BYTES, |call, arguments| {
         permit(call, Action::GetDigest)?;
         let leaf = database(call)?.ledger().leaf(number(arguments, 0)?).map_err(crate::database::read_error)?;
@@ -126,10 +127,11 @@ fn position(call: &Call<'_>, arguments: &[Datum]) -> Result<Datum> {
 /// The committed revision that (table, document id or primary key[, version]) names; without a version the newest. Asks for
 /// `action` on the table before it looks.
 fn find(call: &Call<'_>, arguments: &[Datum], action: Option<Action>) -> Result<Arc<Doc>> {
-    let (name, key) = (word(arguments, 0)?, word(arguments, 1)?);
+    let (name, key) = (word(arguments, 0)?, key(arguments)?);
+    let key = &*key;
     let tx = Transaction::begin(database(call)?, true);
     let table = tx
-        .table(name)?
+        .table_written(name)?
         .ok_or_else(|| QueryError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;
     if let (Some(action), Some(permit)) = (action, &call.session.permit) {
         permit.check_table(action, &table)?;
@@ -199,6 +201,15 @@ fn word(arguments: &[Datum], at: usize) -> Result<&str> {
         .and_then(Option::as_ref)
         .and_then(Value::as_text)
         .ok_or_else(|| QueryError::internal("a proof function without its text"))
+}
+
+/// The document id or primary key: a text of one, or a value of the key's own type, whose text is meant.
+fn key(arguments: &[Datum]) -> Result<Cow<'_, str>> {
+    let key = super::value_at(arguments, 1)?.unannotated();
+    Ok(match key.as_text() {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(crate::value::text::format_untyped(key)),
+    })
 }
 
 fn number(arguments: &[Datum], at: usize) -> Result<u64> {

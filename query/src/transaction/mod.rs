@@ -291,6 +291,17 @@ impl Transaction {
         Ok(found)
     }
 
+    /// An active table by a text: its name as it is, or as a statement writes it, such as `public.person`.
+    pub fn table_written(&self, written: &str) -> Result<Option<Arc<Table>>> {
+        if let Some(table) = self.table(written)? {
+            return Ok(Some(table));
+        }
+        match crate::function::names_written(written) {
+            (Some(schema), _) if schema != "public" => Ok(None),
+            (_, name) => self.table(&name),
+        }
+    }
+
     /// Any table by id, dropped ones and system tables included: history reads them.
     pub fn table_by_id(&self, id: Id) -> Result<Option<Arc<Table>>> {
         if id.is_system() {

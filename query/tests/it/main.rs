@@ -30,6 +30,7 @@ mod index_scan;
 mod limits;
 mod merge;
 mod occ_matrix;
+mod own_functions;
 mod parse_memory;
 mod partiql_elements;
 mod permissions;
