@@ -172,3 +172,26 @@ set session characteristics as transaction isolation level serializable;
 -- differs: plans are shown otherwise
 explain (costs off) select 1;
 drop table s;
+-- What is sent at once is one transaction, settings included.
+set application_name = 'before';
+set application_name = 'undone'; select 1/0;
+show application_name;
+set application_name = 'kept'; select 1;
+show application_name;
+reset application_name; select 1/0;
+show application_name;
+select set_config('application_name', 'undone', false); select 1/0;
+show application_name;
+begin; set application_name = 'committed'; commit; select 1/0;
+show application_name;
+set application_name = 'undone'; begin; rollback;
+show application_name;
+set local application_name = 'local'; show application_name;
+show application_name;
+select set_config('application_name', 'local', true); select current_setting('application_name');
+show application_name;
+select set_config('application_name', 'local', true);
+show application_name;
+set application_name = 'both'; set local application_name = 'local'; select current_setting('application_name');
+show application_name;
+set statement_timeout = 0; set nosuch = 1;

@@ -63,8 +63,8 @@ impl Session {
     /// What `set_config` asked for in the statement that has just ended.
     pub(super) fn grant_wishes(&mut self) -> Result<(), QueryError> {
         let mut wishes = self.info.wishes.take();
-        // Outside of a transaction block, what is local has ended with the statement.
-        wishes.retain(|wish| !wish.local || matches!(self.work, Work::Explicit(_)));
+        // What is local to a statement that is a transaction of its own has ended with it.
+        wishes.retain(|wish| !wish.local || !matches!(self.work, Work::Idle));
         if wishes.is_empty() {
             return Ok(());
         }
@@ -101,7 +101,7 @@ impl Session {
         local: bool,
         change: impl Fn(&mut Settings, &Settings) -> Result<(), SettingError>,
     ) -> Result<(), QueryError> {
-        if local && !matches!(self.work, Work::Explicit(_)) {
+        if local && matches!(self.work, Work::Idle) {
             self.notice("WARNING", "25P01", "SET LOCAL can only be used in transaction blocks");
             return Ok(());
         }

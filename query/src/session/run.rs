@@ -209,6 +209,12 @@ impl Session {
             // Its text is not the one the client has sent, so no place in it means anything there.
             return self.run_documents(job, alone).await.map_err(|error| QueryError { span: None, ..error });
         }
+        // What is sent together is one transaction, whose settings go with it if it fails.
+        if !alone
+            && matches!(statement, Statement::Set { .. } | Statement::SetTransaction { .. } | Statement::Reset { .. })
+        {
+            self.join();
+        }
         match statement {
             Statement::Begin { read_only } => Ok(self.begin(*read_only)),
             Statement::Commit { chain } => self.commit_command(*chain).await,

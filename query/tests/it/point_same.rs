@@ -145,7 +145,8 @@ fn timeouts_limits_and_redactions_hold_for_queries_by_key() {
     told(&mut session, "SET statement_timeout = 1").unwrap();
     let slow = "SELECT v, pg_sleep(5) FROM t WHERE k = $1";
     assert_eq!(ask(&mut session, slow, &one).unwrap_err().code.0, "57014");
-    told(&mut session, "RESET statement_timeout; BEGIN; UPDATE t SET v = 'two' WHERE k = 1").unwrap();
+    told(&mut session, "RESET statement_timeout").unwrap();
+    told(&mut session, "BEGIN; UPDATE t SET v = 'two' WHERE k = 1").unwrap();
     assert_eq!(ask(&mut session, text, &one).unwrap().0, [["\"two\""]]);
     told(&mut session, "DELETE FROM t WHERE k = 1").unwrap();
     assert!(ask(&mut session, text, &one).unwrap().0.is_empty());
