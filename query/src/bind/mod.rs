@@ -46,6 +46,7 @@ use plan::{Body, Cte, Plan, ResultColumn, Step, changes_in};
 use query::CteName;
 use scope::Level;
 
+pub(crate) use changes::{EACH as CHANGES_COLUMNS, NET as DIFF_COLUMNS};
 pub(crate) use checks::parse_expression;
 pub use plan::Datum;
 pub(crate) use types::unsized_type;

@@ -11,7 +11,8 @@ use super::{Arg, Call, Returns, Scalar, int_at, lenient, some_bool, some_int, so
 use crate::bind::plan::Datum;
 use crate::catalogue::virtual_tables::{
     INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, Relation, column_of_sequence, constraint_definition, database_oid,
-    description, format_type, index_definition, procedure_oid, quoted, relation_name, relation_named, relation_with,
+    description, format_type, function_arguments, function_description, function_result, function_with,
+    index_definition, is_own_table_function, procedure_oid, quoted, relation_name, relation_named, relation_with,
     role_oid, sequence_name, type_oid, type_procedures,
 };
 use crate::catalogue::{Catalogue, Column, Table};
@@ -82,9 +83,9 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("pg_get_ruledef", &[ANY], R_TEXT, null),
     variadic("pg_get_triggerdef", &[ANY], R_TEXT, null),
     variadic("pg_get_functiondef", &[ANY], R_TEXT, null),
-    variadic("pg_get_function_result", &[ANY], R_TEXT, null),
-    variadic("pg_get_function_arguments", &[ANY], R_TEXT, null),
-    variadic("pg_get_function_identity_arguments", &[ANY], R_TEXT, null),
+    strict("pg_get_function_result", &[OID], R_TEXT, |_, a| Ok(function_result(oid_at(a, 0)?).map(Value::string))),
+    strict("pg_get_function_arguments", &[OID], R_TEXT, arguments_of),
+    strict("pg_get_function_identity_arguments", &[OID], R_TEXT, arguments_of),
     variadic("pg_get_partkeydef", &[ANY], R_TEXT, null),
     strict("pg_get_serial_sequence", &[TEXT, TEXT], R_TEXT, serial_sequence),
     strict("nextval", &[TEXT], super::ty::R_INT8, |c, a| next_value(c, relation_written(c, text_at(a, 0)?)?))
@@ -110,6 +111,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("obj_description", &[OID], R_TEXT, |c, a| described(c, a, 0)),
     strict("obj_description", &[OID, TEXT], R_TEXT, |c, a| match text_at(a, 1)? {
         "pg_class" => described(c, a, 0),
+        "pg_proc" => Ok(function_description(oid_at(a, 0)?).map(Value::string)),
         _ => Ok(None),
     }),
     strict("col_description", &[OID, INT4], R_TEXT, |c, a| described(c, a, int_at(a, 1)?)),
@@ -195,6 +197,10 @@ fn described(c: &Call<'_>, a: &[Datum], column: i64) -> Result<Datum> {
     Ok(description(&catalogue(c), oid_at(a, 0)?, column).map(Value::string))
 }
 
+fn arguments_of(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {
+    Ok(function_arguments(oid_at(a, 0)?).map(Value::string))
+}
+
 fn indexdef(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
     let column = if a.len() > 1 { usize::try_from(int_at(a, 1)?).unwrap_or(usize::MAX) } else { 0 };
     let (catalogue, oid) = (catalogue(c), oid_at(a, 0)?);
@@ -230,18 +236,18 @@ fn relation_written(c: &Call<'_>, written: &str) -> Result<Relation> {
         .ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", written))
 }
 
-fn is_seen(c: &Call<'_>, relation: &Relation) -> bool {
-    match relation {
-        Relation::Table(table) | Relation::Index(table, _) | Relation::Sequence(table, _) => c.session.sees(table),
-        Relation::Virtual(_) => true,
-    }
-}
 /// Whether a text, as it is written in a statement, names a table, an index or a sequence.
 pub(crate) fn relation_exists(catalogue: &Catalogue, written: &str) -> bool {
     let (schema, name) = names_written(written);
     relation_named(catalogue, schema.as_deref(), &name).is_some()
 }
 
+fn is_seen(c: &Call<'_>, relation: &Relation) -> bool {
+    match relation {
+        Relation::Table(table) | Relation::Index(table, _) | Relation::Sequence(table, _) => c.session.sees(table),
+        Relation::Virtual(_) => true,
+    }
+}
 
 /// `pg_get_serial_sequence(table, column)`: the table as it is written in a statement, the column as it is.
 fn serial_sequence(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
@@ -289,7 +295,8 @@ fn regproc(written: &str) -> Result<Datum> {
     if written.trim() == "-" {
         return some_int(0);
     }
-    if super::names().any(|known| known == name) || type_procedures().any(|known| known == name) {
+    let known = super::names().any(|known| known == name) || is_own_table_function(&name);
+    if known || type_procedures().any(|known| known == name) {
         return some_int(i64::from(procedure_oid(&name)));
     }
     Err(missing(SqlState::UNDEFINED_FUNCTION, "function", &name))
@@ -318,7 +325,8 @@ pub(crate) fn reg_name(c: &Call<'_>, reg: Reg, oid: i64) -> String {
         (Reg::Type, _) => Some(format_type(number, None)).filter(|name| name != "???"),
         (Reg::Proc, _) => {
             let known = super::names().map(str::to_owned).chain(type_procedures());
-            known.into_iter().find(|name| procedure_oid(name) == number)
+            let listed = || function_with(number).map(str::to_owned);
+            known.into_iter().find(|name| procedure_oid(name) == number).or_else(listed)
         }
         (Reg::Namespace, _) => NAMESPACES.iter().find(|(oid, _)| *oid == number).map(|(_, name)| (*name).to_owned()),
         (Reg::Procedure | Reg::Operator, _) => None,

@@ -1,4 +1,4 @@
-//! The ledger's own functions as users call them: keys in their own types, tables named as in FROM.
+//! The ledger's own functions as users call and list them: keys in their own types, tables named as in FROM, `pg_proc`.
 
 use crate::support::{Memory, told};
 
@@ -68,4 +68,37 @@ fn tables_are_named_as_in_from() {
     }
     let error = told(&mut sql, "SELECT ledgerstone_receipt('other.t', 1)").unwrap_err();
     assert_eq!(&*error.message, "relation \"other.t\" does not exist");
+}
+
+#[test]
+fn the_catalogue_lists_the_functions_that_are_the_ledgers_own() {
+    let memory = Memory::new(33);
+    let mut sql = memory.session();
+    let listed = told(
+        &mut sql,
+        "SELECT proname, pg_get_function_result(p.oid), pg_get_function_arguments(p.oid), pronargs, proretset \
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace \
+         WHERE n.nspname = 'public' AND pg_function_is_visible(p.oid) ORDER BY 1, 4",
+    )
+    .unwrap();
+    for line in [
+        "ledgerstone_digest|text||0|f",
+        "ledgerstone_receipt|bytea|table_name text, key \"any\"|2|f",
+        "ledgerstone_receipt|bytea|table_name text, key \"any\", version bigint|3|f",
+        "history|SETOF record|table_name text|1|t",
+        "history|SETOF record|table_name text, from_time timestamp with time zone|2|t",
+    ] {
+        assert!(listed.iter().any(|listed| listed == line), "{line}: {listed:#?}");
+    }
+    // Every function of this prefix that documents speak of can be called, and none that is made for the binder is listed.
+    assert!(listed.iter().all(|line| !line.starts_with("ledgerstone_reg") && !line.starts_with("ledgerstone_next")));
+    let types = "SELECT count(*) FROM pg_proc, unnest(proargtypes) a WHERE NOT EXISTS (SELECT 1 FROM pg_type t WHERE t.oid = a) \
+                 OR NOT EXISTS (SELECT 1 FROM pg_type t WHERE t.oid = prorettype)";
+    assert_eq!(told(&mut sql, types).unwrap()[0], "0");
+    let same = "SELECT 'ledgerstone_digest'::regproc = p.oid, 'history'::regproc::text, obj_description(p.oid, 'pg_proc') IS NOT NULL, \
+                l.lanname FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE proname = 'ledgerstone_digest'";
+    assert_eq!(told(&mut sql, same).unwrap()[0], "t|history|t|internal");
+    let columns =
+        told(&mut sql, "SELECT proargnames[2], proargmodes[3] FROM pg_proc WHERE proname = 'diff' AND pronargs = 2");
+    assert_eq!(columns.unwrap()[0], "from_moment|t");
 }

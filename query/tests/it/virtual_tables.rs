@@ -96,6 +96,33 @@ fn check(file: &str, expected: &[(&str, &[&str])]) {
     assert_eq!(shown, expected);
 }
 
+/// What psql shows of the ledger's own functions.
+#[rustfmt::skip]
+const FUNCTIONS: &[&str] = &[
+    "public|changes|TABLE(\"position\" bigint, block bigint, tx_id text, tx_time timestamp with time zone, user_name text, door text, id text, version bigint, operation text, old jsonb, new jsonb)|table_name text, from_moment \"any\"|func",
+    "public|changes|TABLE(\"position\" bigint, block bigint, tx_id text, tx_time timestamp with time zone, user_name text, door text, id text, version bigint, operation text, old jsonb, new jsonb)|table_name text, from_moment \"any\", to_moment \"any\"|func",
+    "public|diff|TABLE(id text, operation text, old jsonb, new jsonb, old_version bigint, new_version bigint, revisions bigint, block bigint, tx_id text, tx_time timestamp with time zone, user_name text)|table_name text, from_moment \"any\"|func",
+    "public|diff|TABLE(id text, operation text, old jsonb, new jsonb, old_version bigint, new_version bigint, revisions bigint, block bigint, tx_id text, tx_time timestamp with time zone, user_name text)|table_name text, from_moment \"any\", to_moment \"any\"|func",
+    "public|history|SETOF record|table_name text|func",
+    "public|history|SETOF record|table_name text, from_time timestamp with time zone|func",
+    "public|history|SETOF record|table_name text, from_time timestamp with time zone, to_time timestamp with time zone|func",
+    "public|ledgerstone_accept_clock|timestamp with time zone||func",
+    "public|ledgerstone_consistency|text|from_size bigint, to_size bigint|func",
+    "public|ledgerstone_digest|text||func",
+    "public|ledgerstone_leaf|bytea|leaf_position bigint|func",
+    "public|ledgerstone_origin|text||func",
+    "public|ledgerstone_position|bigint|table_name text, key \"any\"|func",
+    "public|ledgerstone_position|bigint|table_name text, key \"any\", version bigint|func",
+    "public|ledgerstone_receipt|bytea|table_name text, key \"any\"|func",
+    "public|ledgerstone_receipt|bytea|table_name text, key \"any\", version bigint|func",
+    "public|ledgerstone_receipt_at|bytea|leaf_position bigint|func",
+    "public|ledgerstone_rotation|bytea|rotation_number bigint|func",
+    "public|ledgerstone_tlog_proof|text|table_name text, key \"any\"|func",
+    "public|ledgerstone_tlog_proof|text|table_name text, key \"any\", version bigint|func",
+    "public|ledgerstone_transaction_receipt|bytea|block_number bigint|func",
+    "public|ledgerstone_vkey|text||func",
+];
+
 #[test]
 fn psql_lists_relations_databases_schemas_and_roles() {
     check(
@@ -121,7 +148,7 @@ fn psql_lists_relations_databases_schemas_and_roles() {
             ("\\l", &["main|ledgerstone|UTF8|C|C|null|libc|null"]),
             ("\\dn", &["public|ledgerstone"]),
             ("\\du", &["ledgerstone|t|t|t|t|t|-1|null|{}|f|f", "reader|f|t|f|f|t|-1|null|{}|f|f"]),
-            ("\\df", &[]),
+            ("\\df", FUNCTIONS),
             ("\\dv", &[]),
             ("\\ds", &[]),
             ("\\dT", &[]),

@@ -122,3 +122,20 @@ fn set_config_sets_for_the_session_or_the_transaction() {
     let shown: Vec<&str> = answer.lines().filter(|line| !matches!(*line, "BEGIN" | "COMMIT")).collect();
     assert_eq!(shown, ["one", "one", "two", "two", "one", "one|active"]);
 }
+
+#[test]
+fn psql_lists_the_functions_that_are_the_ledgers_own() {
+    let server = Server::start();
+    let all = server.psql_ok("\\df");
+    for line in [
+        "public|ledgerstone_digest|text||func",
+        "public|ledgerstone_receipt|bytea|table_name text, key \"any\", version bigint|func",
+        "public|history|SETOF record|table_name text, from_time timestamp with time zone|func",
+    ] {
+        assert!(all.lines().any(|shown| shown == line), "{line}: {all}");
+    }
+    let some = server.psql_ok("\\df ledgerstone_rec*");
+    assert!(some.lines().count() == 3 && some.lines().all(|line| line.starts_with("public|ledgerstone_rec")), "{some}");
+    let described = server.psql_ok("\\df+ history");
+    assert!(described.contains("|internal|history|every revision of a table's documents"), "{described}");
+}

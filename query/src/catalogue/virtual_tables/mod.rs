@@ -2,6 +2,7 @@
 //! tools read them (its documentation, chapters 37 and 53), and QLDB's `information_schema.user_tables`.
 
 mod describe;
+mod functions;
 mod information_schema;
 mod oids;
 mod pg_catalog;
@@ -23,6 +24,9 @@ use crate::types::SqlType;
 pub(crate) use describe::{
     Relation, column_of_sequence, constraint_definition, index_definition, quoted, relation_name, relation_named,
     relation_with, sequence_name,
+};
+pub(crate) use functions::{
+    function_arguments, function_description, function_result, function_with, is_own_table_function,
 };
 pub(crate) use oids::{
     INFORMATION_SCHEMA, OWNER_NAME, database_oid, format_type, procedure_oid, relation_oid, role_oid, type_oid,

@@ -13,6 +13,8 @@ pub(crate) const OWNER: u32 = 10;
 pub(crate) const OWNER_NAME: &str = "ledgerstone";
 pub(crate) const HEAP: u32 = 2;
 pub(crate) const BTREE: u32 = 403;
+/// The language of what is built in.
+pub(crate) const INTERNAL_LANGUAGE: u32 = 12;
 pub(crate) const DEFAULT_COLLATION: u32 = 100;
 pub(crate) const DEFAULT_TABLESPACE: u32 = 1663;
 
@@ -66,6 +68,8 @@ pub(crate) static TYPES: &[TypeFacts] = &[
     fact(30, 1013, ("oidvector", "oidvector"), -1, "A", false),
     fact(2205, 2210, ("regclass", "regclass"), 4, "N", false),
     fact(2206, 2211, ("regtype", "regtype"), 4, "N", false),
+    fact(2249, 2287, ("record", "record"), -1, "P", false),
+    fact(2276, 0, ("any", "\"any\""), 4, "P", false),
     fact(2278, 0, ("void", "void"), 4, "P", false),
     fact(2950, 2951, ("uuid", "uuid"), 16, "U", false),
     fact(3802, 3807, ("jsonb", "jsonb"), -1, "U", false),
@@ -168,6 +172,11 @@ pub(crate) fn role_oid(name: &str) -> u32 {
 
 pub(crate) fn procedure_oid(name: &str) -> u32 {
     hashed(&[b"procedure", name.as_bytes()])
+}
+
+/// The OID of a further function of the same name.
+pub(crate) fn overload_oid(name: &str, nth: usize) -> u32 {
+    hashed(&[b"procedure", name.as_bytes(), &nth.to_be_bytes()])
 }
 
 /// FNV-1a of the parts, mixed and brought into 16384..2^31.

@@ -7,9 +7,9 @@ use ledgerstone_digest::ion::Value;
 
 use super::describe::{Relation, column_definition, column_of_sequence, create_index, relations, sequence_name};
 use super::oids::{
-    BTREE, DEFAULT_COLLATION, DEFAULT_TABLESPACE, HEAP, INFORMATION_SCHEMA, OWNER, OWNER_NAME, PG_CATALOG, PUBLIC,
-    TYPES, TypeFacts, check_constraint_oid, column_modifier, database_oid, default_oid, facts_of, key_constraint_oid,
-    procedure_oid, relation_oid, role_oid, type_oid,
+    BTREE, DEFAULT_COLLATION, DEFAULT_TABLESPACE, HEAP, INFORMATION_SCHEMA, INTERNAL_LANGUAGE, OWNER, OWNER_NAME,
+    PG_CATALOG, PUBLIC, TYPES, TypeFacts, check_constraint_oid, column_modifier, database_oid, default_oid, facts_of,
+    key_constraint_oid, procedure_oid, relation_oid, role_oid, type_oid,
 };
 use super::{Computed, Facts, Make, Rows, flag, int, numbers, shapes, text};
 use crate::ast::Identity;
@@ -29,6 +29,8 @@ pub(super) fn maker(name: &str) -> Option<Make> {
         "pg_attribute" => attribute,
         "pg_attrdef" => attrdef,
         "pg_type" => types,
+        "pg_proc" => super::functions::procedures,
+        "pg_language" => languages,
         "pg_index" => index,
         "pg_constraint" => constraint,
         "pg_am" => access_methods,
@@ -326,7 +328,7 @@ fn type_procedure(name: &str, what: &str) -> String {
     match name {
         // Of the older types the names are written together.
         "array" | "numeric" | "date" | "timestamp" | "timestamptz" | "interval" | "uuid" | "json" | "jsonb"
-        | "void" => {
+        | "void" | "record" | "any" => {
             format!("{name}_{what}")
         }
         name => format!("{name}{what}"),
@@ -442,6 +444,11 @@ fn constraint(facts: &Facts<'_>, rows: &mut Rows<'_>) {
             ]);
         }
     }
+}
+
+fn languages(_: &Facts<'_>, rows: &mut Rows<'_>) {
+    let oid = int(INTERNAL_LANGUAGE);
+    rows.push([("oid", oid), ("lanname", text("internal")), ("lanowner", int(OWNER))]);
 }
 
 fn access_methods(_: &Facts<'_>, rows: &mut Rows<'_>) {

@@ -316,7 +316,7 @@ public class Cases {
             equal(rows(about.getCrossReference(null, null, "owner", null, null, "made")), List.of());
             equal(rows(about.getTableTypes(), "TABLE_TYPE").contains(List.of("TABLE")), true);
             equal(rows(about.getProcedures(null, null, "%")), List.of());
-            equal(rows(about.getFunctions(null, "public", "%")), List.of());
+            equal(rows(about.getFunctions(null, "public", "%"), "FUNCTION_NAME").contains(List.of("ledgerstone_receipt")), true);
             equal(rows(about.getUDTs(null, null, "%", null)), List.of());
             equal(rows(about.getTablePrivileges(null, "public", "owner"), "PRIVILEGE").isEmpty(), false);
             equal(rows(about.getColumnPrivileges(null, "public", "owner", "%"), "PRIVILEGE").isEmpty(), false);
