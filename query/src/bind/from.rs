@@ -215,7 +215,12 @@ impl Binder<'_> {
             None => ViewPlan::Current,
             Some(AsOf::Timestamp(e)) => {
                 let bound = self.expr(e)?;
-                ViewPlan::AsOfTime(self.coerce(bound, &SqlType::TimestampTz, CastContext::Explicit, e.span)?)
+                let is_number = bound.ty.as_ref().is_some_and(SqlType::is_integer);
+                let moment = self.coerce(bound, &SqlType::TimestampTz, CastContext::Explicit, e.span);
+                ViewPlan::AsOfTime(moment.map_err(|error| match is_number {
+                    true => error.hint("A block is named by AS OF BLOCK n."),
+                    false => error,
+                })?)
             }
             Some(AsOf::Block(e)) => {
                 let bound = self.expr(e)?;

@@ -93,8 +93,9 @@ fn span_of(token: &TokenWithSpan) -> Span {
 /// What a statement may have of that which is rewritten.
 const REWRITES_MAX: usize = 1_000;
 
-/// Rewrites `t AS OF TIMESTAMP x` to `t TIMESTAMP AS OF x` and `t AS OF BLOCK n` to `t FOR SYSTEM_TIME AS OF n`,
-/// which are the two forms sqlparser has for a table's version; and more of what it cannot read.
+/// Rewrites `t AS OF TIMESTAMP x` and SQL's own `t FOR SYSTEM_TIME AS OF x` to `t TIMESTAMP AS OF x`, and `t AS OF BLOCK n`
+/// to `t FOR SYSTEM_TIME AS OF n`, which are the two forms sqlparser has for a table's version; and more of what it cannot
+/// read.
 fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
     let (mut at, mut rewritten) = (0, 0);
     while at + 2 < tokens.len() {
@@ -109,6 +110,24 @@ fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
                 tokens.splice(at..at, words);
                 at += 1;
             }
+        }
+        // A moment may be any expression; only a number was ever a block.
+        if let [system, of_it, as_, of, moment, ..] = &tokens[at..]
+            && is_word(system, "FOR")
+            && is_word(of_it, "SYSTEM_TIME")
+            && is_word(as_, "AS")
+            && is_word(of, "OF")
+        {
+            if !matches!(moment.token, Token::Number(..)) {
+                let span = of_it.span;
+                tokens.splice(at..at + 2, [TokenWithSpan { token: Token::make_keyword("TIMESTAMP"), span }]);
+                rewritten += 1;
+                // `AS OF TIMESTAMP '…'` would be taken for the other form.
+                at += 2;
+            } else {
+                at += 4;
+            }
+            continue;
         }
         // sqlparser has two ways to lock rows, PostgreSQL four; here they are all the same.
         if is_word(&tokens[at], "FOR") {

@@ -144,3 +144,12 @@ fn partiql_is_spoken_when_asked_for() {
     );
     assert!(answer.contains("Eugene"), "{answer}");
 }
+
+#[test]
+fn system_time_may_be_reckoned_from_now() {
+    let server = Server::start();
+    let script = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); \
+        SELECT (SELECT count(*) FROM t FOR SYSTEM_TIME AS OF now() - interval '1 hour'), count(*) FROM t AS OF BLOCK 0";
+    assert_eq!(server.psql_ok(script).lines().last(), Some("0|0"));
+    assert_eq!(server.psql_ok("SELECT count(*) FROM t FOR SYSTEM_TIME AS OF now()"), "1");
+}
