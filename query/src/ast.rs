@@ -15,7 +15,8 @@ pub use change::{
     Overriding, Update,
 };
 pub use definition::{
-    AlterTable, ColumnDefinition, Comment, Commented, CreateIndex, CreateTable, Identity, Like, TableConstraint,
+    AlterTable, AsQuery, ColumnDefinition, Comment, Commented, CreateIndex, CreateTable, Identity, Like,
+    TableConstraint,
 };
 
 /// Byte offsets into the statement text; `start == end` where a position is not known.

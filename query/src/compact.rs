@@ -174,7 +174,12 @@ fn change(c: &Change) -> String {
 
 fn create_table(c: &CreateTable) -> String {
     let options = group("with", &c.options, |(n, v)| format!("{n}={}", literal(v)));
-    let query = c.as_query.as_ref().map_or(String::new(), |q| format!(" as {}", query(q)));
+    let query = c.as_query.as_ref().map_or(String::new(), |made| {
+        let names: Vec<&str> = made.columns.iter().map(|name| &*name.text).collect();
+        let names = if names.is_empty() { String::new() } else { format!(" named ({})", names.join(" ")) };
+        let empty = if made.no_data { " empty" } else { "" };
+        format!("{names} as {}{empty}", query(&made.query))
+    });
     format!(
         "(create-table{} {}{}{}{}{options}{query})",
         flag(c.if_not_exists, "if-not-exists"),

@@ -16,7 +16,17 @@ pub struct CreateTable {
     pub constraints: Vec<TableConstraint>,
     /// `WITH (salted = false)`, names lower case.
     pub options: Vec<(Arc<str>, Value)>,
-    pub as_query: Option<Box<Query>>,
+    pub as_query: Option<Box<AsQuery>>,
+}
+
+/// `(a, b) AS SELECT … WITH NO DATA`
+#[derive(Debug, Clone, PartialEq)]
+pub struct AsQuery {
+    pub query: Query,
+    /// What the query's first columns are called instead.
+    pub columns: Vec<Name>,
+    /// The table gets the columns, and no rows.
+    pub no_data: bool,
 }
 
 /// `LIKE other INCLUDING …` among the columns: it stands for those of another table.

@@ -7,6 +7,7 @@
 //! Whoever repeats a statement needs the permissions that it needs now. Its rows are given to the user who has committed it
 //! and to nobody else: the first answer is not kept with what the asker may read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledgerstone_digest::hash::Hash;
@@ -31,8 +32,8 @@ pub(super) struct Replay {
     user: Arc<str>,
     /// Digests of the first transaction's statements.
     statements: Vec<Hash>,
-    /// Documents of user tables each of them changed.
-    changed: Vec<u64>,
+    /// Documents of user tables each of them changed, by table.
+    changed: Vec<BTreeMap<Arc<str>, u64>>,
     answers: Option<KeptAnswers>,
     at: usize,
     wrote: bool,
@@ -43,10 +44,12 @@ impl Replay {
     pub fn of(database: &Database, token: &str) -> Result<Option<Replay>, QueryError> {
         let Some(first) = database.client_token(token)? else { return Ok(None) };
         let block = database.log().read_block(first.committed.block).map_err(read_error)?;
-        let mut changed = vec![0; block.info.statements.len()];
-        for statement in block.info.documents.iter().flat_map(|document| &document.statements) {
-            if let Some(count) = changed.get_mut(*statement as usize) {
-                *count += 1;
+        let mut changed = vec![BTreeMap::new(); block.info.statements.len()];
+        for document in &block.info.documents {
+            for statement in &document.statements {
+                if let Some(tables) = changed.get_mut(*statement as usize) {
+                    *tables.entry(Arc::clone(&document.table_name)).or_insert(0) += 1;
+                }
             }
         }
         // Rows that hold what has been redacted since are not handed out again.
@@ -102,10 +105,28 @@ impl Replay {
             }
             Some(KeptAnswer { command, count, .. }) => Response::Done { tag: command_tag(command, *count) },
             None => {
-                let count = self.changed.get(number).copied().unwrap_or(0);
+                let count = self.changed.get(number).map_or(0, |tables| tables.values().sum());
                 Response::Done { tag: command_tag(command, count) }
             }
         }
+    }
+
+    /// What a statement that defines answered: the tag of a CREATE TABLE AS counts what the table got.
+    fn definition(&mut self, number: usize, statement: &Statement) -> Response {
+        self.wrote = true;
+        let kept = self.answers.as_ref().and_then(|answers| answers.get(number)).and_then(Option::as_ref);
+        let rows = match (kept, statement) {
+            (Some(kept), Statement::CreateTable(_)) => Some(kept.count),
+            (None, Statement::CreateTable(create)) if create.as_query.as_ref().is_some_and(|made| !made.no_data) => {
+                let tables = self.changed.get(number);
+                let rows = tables.and_then(|tables| tables.get(&create.name.name.text)).copied();
+                // Without rows it may have been there already.
+                rows.or((!create.if_not_exists).then_some(0))
+            }
+            _ => None,
+        };
+        let tag = rows.map_or_else(|| definition_tag(statement).to_owned(), |rows| command_tag("SELECT", rows));
+        Response::Done { tag }
     }
 }
 
@@ -123,7 +144,7 @@ impl Session {
         let committed = replay.finish()?;
         let answer = match command_of(&job.parsed.statement) {
             Some(command) => replay.answer(number, command, &self.info.user),
-            None => Response::Done { tag: definition_tag(&job.parsed.statement).to_owned() },
+            None => replay.definition(number, &job.parsed.statement),
         };
         self.finish_repetition(committed);
         Ok(Some(answer))
@@ -145,10 +166,7 @@ impl Session {
         let number = replay.next(&job)?;
         Ok(Some(match command_of(&job.parsed.statement) {
             Some(command) => replay.answer(number, command, &user),
-            None => {
-                replay.wrote = true;
-                Response::Done { tag: definition_tag(&job.parsed.statement).to_owned() }
-            }
+            None => replay.definition(number, &job.parsed.statement),
         }))
     }
 
@@ -165,7 +183,10 @@ impl Session {
                 self.permit_definition(&tx, statement)?;
                 match statement {
                     Statement::CreateTable(create) => match &create.as_query {
-                        Some(query) => self.bind(&mut tx, job, &Statement::Query(query.clone())).map(drop),
+                        Some(made) => {
+                            let query = Statement::Query(Box::new(made.query.clone()));
+                            self.bind(&mut tx, job, &query).map(drop)
+                        }
                         None => Ok(()),
                     },
                     _ => Ok(()),
@@ -229,6 +250,12 @@ impl Session {
             open.answer_bytes += bytes;
         }
         self.answered = Some(KeptAnswer { command, count: *count, rows });
+    }
+
+    /// The same of a CREATE TABLE AS.
+    pub(super) fn note_rows_made(&mut self, rows: Option<u64>) {
+        let rows = rows.filter(|_| self.info.settings.client_token().is_some());
+        self.answered = rows.map(|count| KeptAnswer { command: "SELECT", count, rows: None });
     }
 }
 

@@ -444,8 +444,10 @@ impl Session {
         if let Some(notice) = outcome.notice {
             self.notice("NOTICE", "00000", notice);
         }
-        Ok(match (defined_columns(job.dialect, &job.parsed.statement), outcome.table_id) {
-            (Some(columns), Some(table)) => defined(columns, outcome.tag, table),
+        self.note_rows_made(outcome.rows);
+        Ok(match (defined_columns(job.dialect, &job.parsed.statement), outcome.table_id, outcome.rows) {
+            (Some(columns), Some(table), _) => defined(columns, outcome.tag, table),
+            (_, _, Some(rows)) => Response::Done { tag: format!("SELECT {rows}") },
             _ => Response::Done { tag: outcome.tag.to_owned() },
         })
     }

@@ -515,7 +515,10 @@ fn explain(dialect: &LedgerstoneDialect, converter: &mut Converter, mut c: Curso
         }
         // Without ANALYZE nothing is made, and the plan is the query's.
         Statement::CreateTable(create) if !analyze => match create.as_query {
-            Some(query) => Ok(Statement::Explain { analyze, statement: Box::new(Statement::Query(query)) }),
+            Some(made) => {
+                let query = Statement::Query(Box::new(made.query));
+                Ok(Statement::Explain { analyze, statement: Box::new(query) })
+            }
             None => Err(QueryError::syntax("only queries and changes of data can be explained", c.here())),
         },
         _ => Err(QueryError::syntax("only queries and changes of data can be explained", c.here())),

@@ -9,10 +9,10 @@ use sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 
 use super::expr::check_collation;
 use super::identity::IdentityChange;
-use super::{Converter, name, plain_name, refuse, table_name, tokens};
+use super::{Converter, made_as, name, plain_name, refuse, table_name, tokens};
 use crate::ast::{
-    AlterTable, ColumnDefinition, CreateIndex, CreateTable, Expr, ExprKind, Identity, Like, Name, PathStep, Span,
-    Statement, TableConstraint,
+    AlterTable, AsQuery, ColumnDefinition, CreateIndex, CreateTable, Expr, ExprKind, Identity, Like, Name, PathStep,
+    Span, Statement, TableConstraint,
 };
 use crate::error::{QueryError, Result};
 
@@ -47,7 +47,7 @@ impl Converter {
             likes: Vec::new(),
             constraints: Vec::new(),
             options,
-            as_query: query.map(|q| self.whole_query(*q).map(Box::new)).transpose()?,
+            as_query: query.map(|q| self.as_query(*q).map(Box::new)).transpose()?,
         };
         for column in columns {
             let place = tokens::span(column.name.span);
@@ -56,13 +56,21 @@ impl Converter {
                 None => created.columns.push(self.column(column)?),
             }
         }
-        if let (Some(_), Some(like)) = (&created.as_query, created.likes.first()) {
-            return Err(QueryError::syntax("CREATE TABLE AS has the columns of its query", like.table.name.span));
+        let own = created.likes.first().map(|like| like.table.name.span);
+        let own = own.or_else(|| created.columns.first().map(|column| column.ty.span));
+        if let (Some(_), Some(own)) = (&created.as_query, own.or((!constraints.is_empty()).then_some(span))) {
+            return Err(QueryError::syntax("CREATE TABLE AS has the columns of its query", own)
+                .hint("They can be given names, and no types: CREATE TABLE t (a, b) AS SELECT …"));
         }
         for constraint in constraints {
             created.constraints.push(self.constraint(constraint)?);
         }
         Ok(Statement::CreateTable(Box::new(created)))
+    }
+
+    fn as_query(&mut self, query: sql::Query) -> Result<AsQuery> {
+        let made_as::MadeAs { columns, no_data } = mem::take(&mut self.made_as);
+        Ok(AsQuery { query: self.whole_query(query)?, columns, no_data })
     }
 
     fn table_options(&mut self, options: Vec<sql::SqlOption>, span: Span) -> Result<Vec<(Arc<str>, Value)>> {

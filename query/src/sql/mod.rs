@@ -14,6 +14,7 @@ mod grouping;
 mod identity;
 mod like;
 mod long;
+mod made_as;
 mod merge;
 mod query;
 #[cfg(test)]
@@ -95,6 +96,9 @@ fn statement_of(
     }
     if let Some((likes, rest)) = like::taken_out(dialect, &tokens, text)? {
         (converter.likes, tokens) = (likes, Cow::Owned(rest));
+    }
+    if let Some((made_as, rest)) = made_as::taken_out(&tokens) {
+        (converter.made_as, tokens) = (made_as, Cow::Owned(rest));
     }
     if let Some((identities, rest)) = identity::taken_out(&tokens, text)? {
         (converter.identities, tokens) = (identities, Cow::Owned(rest));
@@ -268,6 +272,8 @@ pub(super) struct Converter {
     likes: like::Likes,
     /// What ALTER TABLE says of identity columns.
     identities: identity::IdentityChanges,
+    /// What stands around the query of a CREATE TABLE AS.
+    made_as: made_as::MadeAs,
     /// How many common tables are around what is being converted.
     within: usize,
 }
@@ -281,6 +287,7 @@ impl Converter {
             overridings: Vec::new(),
             likes: Vec::new(),
             identities: Vec::new(),
+            made_as: made_as::MadeAs::default(),
             within: 0,
         }
     }

@@ -66,7 +66,8 @@ fn rows_of_a_used_token_are_given_to_its_user_only() {
 fn the_tag_counts_rows_not_revisions() {
     let mut memory = ledger();
     with_token(&memory, "a", INSERT).unwrap();
-    let definition = "create table u as select n, at from t";
+    let definition =
+        "create table u as with gone as (delete from t where n = 2 returning n) select n, 1 as at from gone";
     let update = "update t set at = 'z' where n > 0";
     let delete = "delete from t where n = 1";
     let first: Vec<_> = [("b", update), ("c", delete), ("d", definition)]
@@ -74,6 +75,8 @@ fn the_tag_counts_rows_not_revisions() {
         .into();
     assert_eq!(first[0].0, ["UPDATE 2"]);
     assert_eq!(first[1].0, ["DELETE 1"]);
+    // One row came, and another one went.
+    assert_eq!(first[2].0, ["SELECT 1"]);
     for restarted in [false, true] {
         if restarted {
             memory.reopen();

@@ -32,7 +32,7 @@ pub(super) fn alter(
     let mut table = match existing_table(tx, name, info) {
         Err(error) if if_exists && error.code == SqlState::UNDEFINED_TABLE => {
             let notice = Some(format!("relation \"{}\" does not exist, skipping", name.name.text));
-            return Ok(DdlOutcome { tag: "ALTER TABLE", table_id: None, notice });
+            return Ok(DdlOutcome { tag: "ALTER TABLE", table_id: None, rows: None, notice });
         }
         found => found?,
     };
@@ -48,7 +48,7 @@ pub(super) fn alter(
     }
     must_take_rows(tx, table.id, info)?;
     let notice = (!notices.is_empty()).then(|| notices.join("; "));
-    Ok(DdlOutcome { tag: "ALTER TABLE", table_id: Some(table.id), notice })
+    Ok(DdlOutcome { tag: "ALTER TABLE", table_id: Some(table.id), rows: None, notice })
 }
 
 /// One change; what there is to say about it.

@@ -8,7 +8,7 @@ use ledgerstone_digest::ion::Value;
 
 use super::{DdlOutcome, Table, check_name, table, table_name};
 use crate::ast::{
-    Alias, CreateTable, Distinct, Expr, ExprKind, From, Insert, InsertSource, Name, Projection, Query, Select,
+    Alias, AsQuery, CreateTable, Distinct, Expr, ExprKind, From, Insert, InsertSource, Name, Projection, Query, Select,
     SelectItem, SetExpr, Span, Statement, TableName, TypeName, UnaryOp,
 };
 use crate::bind::plan::Plan;
@@ -114,35 +114,21 @@ fn cast(expr: &Expr, ty: &TypeName) -> Expr {
 pub(super) fn create_as(
     tx: &mut Transaction,
     create: &CreateTable,
-    query: &Query,
+    made: &AsQuery,
     salted: bool,
     info: &SessionInfo,
 ) -> Result<DdlOutcome> {
-    let statement = Statement::Query(Box::new(query.clone()));
+    let statement = Statement::Query(Box::new(made.query.clone()));
     let plan = bind::plan(&mut context(tx, info), &statement)?;
     info.permit_plan(&plan)?;
-    let mut columns: Vec<Column> = Vec::new();
-    for column in plan.columns().map_or(&[][..], |c| &c[..]) {
-        check_name(&name(&column.name, query.span), "column")?;
-        if columns.iter().any(|c| c.name == column.name) {
-            let message = format!("column \"{}\" specified more than once", column.name);
-            return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(query.span));
-        }
-        let ty = if column.ty == SqlType::Void { SqlType::Text } else { column.ty.clone() };
-        let default_text = None;
-        columns.push(Column {
-            name: column.name.clone(),
-            ty,
-            precision: None,
-            not_null: false,
-            default_text,
-            identity: None,
-            comment: None,
-        });
-    }
+    let columns = columns_of(&plan, made)?;
     let id = table::create_table(tx, table_name(&create.name)?.clone(), columns, salted)?;
+    let outcome = DdlOutcome::done("CREATE TABLE AS", id);
+    if made.no_data {
+        return Ok(outcome);
+    }
     // What it changes in its WITH is changed by the statement as a whole.
-    let mut query = query.clone();
+    let mut query = made.query.clone();
     let (with, recursive) = match query.changes_documents() {
         true => (std::mem::take(&mut query.with), query.recursive),
         false => (Vec::new(), false),
@@ -161,8 +147,39 @@ pub(super) fn create_as(
     let plan = bind::plan(&mut context(tx, info), &insert)?;
     // Who may make a table may fill it while it is made.
     permit_others(&plan, id, info)?;
-    exec::run(&plan, tx, &[], info)?;
-    Ok(DdlOutcome::done("CREATE TABLE AS", id))
+    match exec::run(&plan, tx, &[], info)? {
+        Outcome::Affected { count, .. } => Ok(DdlOutcome { rows: Some(count), ..outcome }),
+        Outcome::Rows { .. } => Err(QueryError::internal("an INSERT answered with rows")),
+    }
+}
+
+/// The columns of a table that is made of a query, the first of them by the names that are given.
+fn columns_of(plan: &Plan, made: &AsQuery) -> Result<Vec<Column>> {
+    let found = plan.columns().map_or(&[][..], |c| &c[..]);
+    if let Some(surplus) = made.columns.get(found.len()) {
+        return Err(QueryError::syntax("too many column names were specified", surplus.span)
+            .hint(format!("The query has {} columns.", found.len())));
+    }
+    let mut columns: Vec<Column> = Vec::with_capacity(found.len());
+    for (at, column) in found.iter().enumerate() {
+        let name = made.columns.get(at).cloned().unwrap_or_else(|| name(&column.name, made.query.span));
+        check_name(&name, "column")?;
+        if columns.iter().any(|c| c.name == name.text) {
+            let message = format!("column \"{}\" specified more than once", name.text);
+            return Err(QueryError::new(SqlState::DUPLICATE_COLUMN, message).at(name.span));
+        }
+        let ty = if column.ty == SqlType::Void { SqlType::Text } else { column.ty.clone() };
+        columns.push(Column {
+            name: name.text,
+            ty,
+            precision: None,
+            not_null: false,
+            default_text: None,
+            identity: None,
+            comment: None,
+        });
+    }
+    Ok(columns)
 }
 
 fn rows(tx: &mut Transaction, plan: &Plan, info: &SessionInfo) -> Result<Vec<Vec<Option<Value>>>> {

@@ -45,6 +45,8 @@ pub struct DdlOutcome {
     pub tag: &'static str,
     /// The table made, dropped, brought back or indexed; `None` if `IF [NOT] EXISTS` left nothing to do.
     pub table_id: Option<Id>,
+    /// How many rows a CREATE TABLE AS has put into its table, which is its tag: `SELECT 3`.
+    pub rows: Option<u64>,
     /// Said to the client as a NOTICE, e.g. that the table exists already.
     pub notice: Option<String>,
 }
@@ -72,11 +74,11 @@ pub fn apply(tx: &mut Transaction, statement: &Statement, dialect: Dialect, info
 
 impl DdlOutcome {
     fn done(tag: &'static str, table: Id) -> DdlOutcome {
-        DdlOutcome { tag, table_id: Some(table), notice: None }
+        DdlOutcome { tag, table_id: Some(table), rows: None, notice: None }
     }
 
     fn nothing(tag: &'static str, notice: String) -> DdlOutcome {
-        DdlOutcome { tag, table_id: None, notice: Some(notice) }
+        DdlOutcome { tag, table_id: None, rows: None, notice: Some(notice) }
     }
 }
 
@@ -350,7 +352,7 @@ fn drop_indexes(
     if_exists: bool,
     info: &SessionInfo,
 ) -> Result<DdlOutcome> {
-    let mut outcome = DdlOutcome { tag: "DROP INDEX", table_id: None, notice: None };
+    let mut outcome = DdlOutcome { tag: "DROP INDEX", table_id: None, rows: None, notice: None };
     for name in names {
         let found = match on {
             Some(table) => {

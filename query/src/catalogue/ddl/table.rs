@@ -27,14 +27,15 @@ pub(super) fn create(
     check_name(&create.name.name, "table")?;
     if tx.relation_exists(name) {
         if create.if_not_exists {
-            return Ok(DdlOutcome::nothing("CREATE TABLE", format!("relation \"{name}\" already exists, skipping")));
+            let tag = if create.as_query.is_some() { "CREATE TABLE AS" } else { "CREATE TABLE" };
+            return Ok(DdlOutcome::nothing(tag, format!("relation \"{name}\" already exists, skipping")));
         }
         let message = format!("relation \"{name}\" already exists");
         return Err(QueryError::new(SqlState::DUPLICATE_TABLE, message).at(create.name.name.span));
     }
     let Options { salted, notice } = options(create, dialect)?;
-    if let Some(query) = &create.as_query {
-        return Ok(DdlOutcome { notice, ..super::evaluate::create_as(tx, create, query, salted, info)? });
+    if let Some(made) = &create.as_query {
+        return Ok(DdlOutcome { notice, ..super::evaluate::create_as(tx, create, made, salted, info)? });
     }
     let columns = columns(tx, create, info)?;
     let id = create_table(tx, name.clone(), columns, salted)?;
@@ -104,7 +105,7 @@ pub(super) fn drop_tables(
     if_exists: bool,
     info: &SessionInfo,
 ) -> Result<DdlOutcome> {
-    let mut outcome = DdlOutcome { tag: "DROP TABLE", table_id: None, notice: None };
+    let mut outcome = DdlOutcome { tag: "DROP TABLE", table_id: None, rows: None, notice: None };
     for name in names {
         let text = table_name(name)?;
         if if_exists && tx.table(text)?.is_none() {
