@@ -158,3 +158,11 @@ select extract(infinity from interval '1 day');
 select date_trunc('now', timestamp '2020-01-01');
 select date_trunc('infinity', interval '1 day');
 select date_trunc('allballs', timestamptz '2020-01-01Z');
+-- differs: a literal without a type is a timestamptz
+select date_trunc('day', '1 day 02:03:04');
+select date_trunc('day', interval '1 day 02:03:04');
+-- differs: a literal without a type is a timestamptz
+select date_trunc('day', '2020-01-01 10:11:12');
+-- differs: a literal without a type is a timestamptz
+select date_trunc('day', null);
+select date_trunc('day', '10:11:12'::time);

@@ -109,3 +109,15 @@ merge into only (tgt) t using only (src) s on t.id = s.id when matched then upda
 select id, note from tgt where note like 'only%' order by id;
 explain merge into tgt using src on nosuch when matched then delete;
 drop table tgt, src, counted;
+create table conditions (id int primary key, v int);
+insert into conditions values (1, 1);
+merge into conditions using (values (1)) s (x) on null when matched then delete;
+merge into conditions using (values (1)) s (x) on null::boolean when matched then delete;
+-- differs: PostgreSQL 15 does not look at the type of the condition
+merge into conditions using (values (1)) s (x) on 1 when matched and false then delete;
+-- differs: PostgreSQL 15 does not look at the type of the condition
+merge into conditions using (values (1)) s (x) on s.x when matched and false then delete;
+merge into conditions using (values (7)) s (x) on null when not matched then insert values (s.x, 7);
+merge into conditions using (values (8)) s (x) on 'f' when not matched and 1 then insert values (s.x, 8);
+select * from conditions order by id;
+drop table conditions;
