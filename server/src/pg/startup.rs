@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ledgerstone_query::error::QueryError;
+use ledgerstone_query::error::{QueryError, SqlState};
 use ledgerstone_query::session::{Cancel, Dialect, Door, Session, SessionOptions, Settings};
 
 use super::auth::Exchange;
@@ -236,7 +236,7 @@ async fn open_session(server: &Server, mut wire: Wire, request: Request) -> Resu
     };
     let session = match Session::new(server.instance.clone(), &request.database, options) {
         Ok(session) => session,
-        Err(error) => return refuse_session(wire, &error).await,
+        Err(error) => return refuse_session(wire, &with_way_in(error, &request.database)).await,
     };
     for (name, value) in session.settings().reported() {
         wire.out.parameter_status(name, value);
@@ -246,6 +246,21 @@ async fn open_session(server: &Server, mut wire: Wire, request: Request) -> Resu
     wire.out.ready(Status::Idle);
     wire.flush().await?;
     Ok(Some(Started { wire, session, registration }))
+}
+
+/// Where PostgreSQL's tools come in to list, make and drop databases if nobody tells them another name.
+const MAINTENANCE_NAMES: [&str; 2] = ["postgres", "template1"];
+
+/// There is no place to come in that is not a ledger, so the tools have to be told of one.
+fn with_way_in(error: QueryError, database: &str) -> QueryError {
+    if error.code != SqlState::INVALID_CATALOG_NAME || !MAINTENANCE_NAMES.contains(&database) {
+        return error;
+    }
+    let known = error.hint.as_ref().map(|known| format!("{known} ")).unwrap_or_default();
+    error.hint(format!(
+        "{known}Tools that come in through \"{database}\" can be told the name of a ledger: psql -d NAME -l, \
+         createdb --maintenance-db=NAME, dropdb --maintenance-db=NAME. CREATE DATABASE postgres makes one that they find."
+    ))
 }
 
 async fn refuse_session<T>(mut wire: Wire, error: &QueryError) -> Result<Option<T>, Ended> {

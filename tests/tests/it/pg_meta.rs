@@ -1,5 +1,7 @@
 //! psql's describing commands: each answers, with an empty list where there is nothing of the kind.
 
+use std::process::Command;
+
 use crate::harness::Server;
 
 /// Every `\\d` command of psql 15 and its kin, with the words after which it lists more.
@@ -138,4 +140,28 @@ fn psql_lists_the_functions_that_are_the_ledgers_own() {
     assert!(some.lines().count() == 3 && some.lines().all(|line| line.starts_with("public|ledgerstone_rec")), "{some}");
     let described = server.psql_ok("\\df+ history");
     assert!(described.contains("|internal|history|every revision of a table's documents"), "{described}");
+}
+
+#[test]
+fn tools_that_come_in_through_postgres_are_told_the_way() {
+    let server = Server::start();
+    for name in ["postgres", "template1"] {
+        let error = server.client_error(name);
+        assert!(error.contains("There is: main.") && error.contains("psql -d NAME -l"), "{error}");
+    }
+    assert!(!server.client_error("nosuch").contains("psql -d NAME -l"));
+    let tool = |name: &str, arguments: &[&str]| {
+        let (host, port) = (server.postgres.ip().to_string(), server.postgres.port().to_string());
+        let done = Command::new(name).args(["-h", &host, "-p", &port, "-U", "test"]).args(arguments).output();
+        let done = done.expect("PostgreSQL's tools are installed");
+        assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    tool("createdb", &["--maintenance-db=main", "first"]);
+    tool("dropdb", &["--maintenance-db=main", "first"]);
+    server.psql_ok("CREATE DATABASE postgres");
+    tool("createdb", &["second"]);
+    let listed = tool("psql", &["-X", "-At", "-l"]);
+    assert!(listed.contains("second|") && !listed.contains("first|"), "{listed}");
+    tool("dropdb", &["second"]);
 }
