@@ -113,16 +113,22 @@ impl RevisionCache {
 pub fn bytes_of(value: &Value) -> usize {
     let inner = match value {
         Value::String(text) => beside(text),
+        Value::Symbol(symbol) => named(symbol),
         Value::Clob(b) | Value::Blob(b) => b.len() + 16,
         Value::List(items) | Value::Sexp(items) => items.iter().map(bytes_of).sum(),
-        Value::Struct(s) => s.fields.iter().map(|(_, v)| size_of::<Symbol>() + bytes_of(v)).sum(),
+        Value::Struct(s) => s.fields.iter().map(|(n, v)| size_of::<Symbol>() + named(n) + bytes_of(v)).sum(),
         Value::Annotated(inner) => 48 + bytes_of(&inner.value),
         _ => 0,
     };
     size_of::<Value>() + inner
 }
 
-/// What a text takes that is not kept in its value. Names of fields are not counted: long ones are shared.
+/// What a name takes that is not kept in place. Documents that were read share it; those that were written here may not.
+fn named(symbol: &Symbol) -> usize {
+    symbol.kept().map_or(0, beside)
+}
+
+/// What a text takes that is not kept in its value.
 fn beside(text: &Text) -> usize {
     if text.is_heap_allocated() { text.len() + 16 } else { 0 }
 }
@@ -170,6 +176,15 @@ mod tests {
             drop(cache.shown(16));
         }
         assert!(cache.shown(16).is_none() && cache.shown(1999 * 16).is_some());
+    }
+
+    #[test]
+    fn long_names_count_for_each_document_that_may_hold_one() {
+        let name = "n".repeat(5000);
+        let named = Value::Struct(ledgerstone_digest::ion::Struct::from_fields([(name.as_str(), Value::int(1))]));
+        assert!(bytes_of(&named) >= 5000);
+        let short = Value::Struct(ledgerstone_digest::ion::Struct::from_fields([("n", Value::string("in place"))]));
+        assert!(bytes_of(&short) < 200);
     }
 
     #[test]
