@@ -72,6 +72,7 @@ impl Session {
         let lasting = wishes.iter().filter(|wish| !wish.local).map(|wish| (&*wish.name, &*wish.value));
         let mut settings = self.info.settings.clone();
         settings.set_all(all).map_err(refused)?;
+        self.token_in_time(&settings)?;
         if let Work::Explicit(open) | Work::Implicit(open) = &mut self.work
             && (open.settings_after.is_some() || wishes.iter().any(|wish| wish.local))
         {
@@ -107,6 +108,7 @@ impl Session {
         }
         let mut settings = self.info.settings.clone();
         change(&mut settings, &self.base).map_err(refused)?;
+        self.token_in_time(&settings)?;
         if let Work::Explicit(open) | Work::Implicit(open) = &mut self.work {
             if local && open.settings_after.is_none() {
                 open.settings_after = Some(self.info.settings.clone());
@@ -117,6 +119,19 @@ impl Session {
         self.info.settings = settings;
         self.follow_settings();
         Ok(())
+    }
+
+    /// A transaction has its token from its beginning: one that came later would promise what nobody keeps.
+    fn token_in_time(&self, settings: &Settings) -> Result<(), QueryError> {
+        let token = settings.client_token();
+        let is_other = token.is_some() && token != self.info.settings.client_token();
+        match &self.work {
+            Work::Explicit(open) | Work::Implicit(open) if is_other && open.tx.is_some() => {
+                let message = "ledgerstone.client_token must be set before the transaction's first statement";
+                Err(QueryError::new(SqlState::ACTIVE_SQL_TRANSACTION, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn set_read_only(&mut self, flag: &str) -> Result<(), QueryError> {
@@ -234,7 +249,7 @@ impl Session {
         let value = match name.to_ascii_lowercase().as_str() {
             "ledgerstone.last_commit" => self.last_commit().as_ref().map(commit_report).unwrap_or_default(),
             "transaction_read_only" => match &self.work {
-                Work::Explicit(open) if open.read_only => "on".to_owned(),
+                Work::Explicit(open) | Work::Implicit(open) if open.read_only => "on".to_owned(),
                 _ => "off".to_owned(),
             },
             own if own.starts_with("ledgerstone.") && self.info.settings.get(own).is_none() => self.show_proof(own)?,

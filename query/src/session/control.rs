@@ -37,7 +37,7 @@ impl Session {
         // What ROLLBACK goes back to has no token.
         self.set_client_token("")?;
         self.take_commit();
-        self.begin(read_only);
+        self.begin(read_only)?;
         self.set_client_token(token).inspect_err(|_| self.roll_back())
     }
 

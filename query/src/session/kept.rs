@@ -309,7 +309,7 @@ impl Session {
     }
 
     pub(super) fn discard_all(&mut self) -> Result<Response, QueryError> {
-        if matches!(self.work, Work::Explicit(_)) {
+        if !matches!(self.work, Work::Idle) {
             let message = "DISCARD ALL cannot run inside a transaction block";
             return Err(QueryError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
         }

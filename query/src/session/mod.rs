@@ -381,7 +381,8 @@ impl Session {
     /// The state several statements share, opened if there is none.
     fn join(&mut self) {
         if matches!(self.work, Work::Idle) {
-            self.work = Work::Implicit(Box::new(Open::new(&self.info.settings, false)));
+            let read_only = self.info.settings.is_on("default_transaction_read_only");
+            self.work = Work::Implicit(Box::new(Open::new(&self.info.settings, read_only)));
         }
     }
 

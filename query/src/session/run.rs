@@ -216,7 +216,7 @@ impl Session {
             self.join();
         }
         match statement {
-            Statement::Begin { read_only } => Ok(self.begin(*read_only)),
+            Statement::Begin { read_only } => self.begin(*read_only),
             Statement::Commit { chain } => self.commit_command(*chain).await,
             Statement::Rollback { chain } => self.rollback_command(*chain),
             Statement::Savepoint(_) | Statement::ReleaseSavepoint(_) | Statement::RollbackToSavepoint(_) => {
@@ -568,20 +568,29 @@ impl Session {
         plan
     }
 
-    pub(super) fn begin(&mut self, read_only: bool) -> Response {
+    pub(super) fn begin(&mut self, read_only: bool) -> Result<Response, QueryError> {
         let read_only = read_only || self.info.settings.is_on("default_transaction_read_only");
         match std::mem::replace(&mut self.work, Work::Idle) {
             Work::Idle => {
                 self.work = Work::Explicit(Box::new(Open::new(&self.info.settings, read_only)));
             }
             // What was sent before BEGIN in the same text becomes part of the transaction, as in PostgreSQL.
-            Work::Implicit(open) => self.work = Work::Explicit(open),
+            Work::Implicit(open) if read_only && !open.read_only && open.tx.is_some() => {
+                self.work = Work::Implicit(open);
+                let message = "a transaction must begin read-only before any query";
+                return Err(QueryError::new(SqlState::ACTIVE_SQL_TRANSACTION, message)
+                    .hint("Send BEGIN READ ONLY before the other statements, or by itself."));
+            }
+            Work::Implicit(mut open) => {
+                open.read_only |= read_only;
+                self.work = Work::Explicit(open);
+            }
             Work::Explicit(open) => {
                 self.work = Work::Explicit(open);
                 self.notice("WARNING", "25001", "there is already a transaction in progress");
             }
         }
-        Response::Done { tag: "BEGIN".to_owned() }
+        Ok(Response::Done { tag: "BEGIN".to_owned() })
     }
 
     async fn commit_command(&mut self, chain: bool) -> Result<Response, QueryError> {

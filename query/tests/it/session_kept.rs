@@ -282,3 +282,36 @@ fn maintenance_says_that_there_is_nothing_to_do() {
     assert_eq!(told_or_code(&mut s, "ANALYZE nosuch"), "42P01");
     assert_eq!(told_or_code(&mut s, "BEGIN; VACUUM s"), "25001");
 }
+
+#[test]
+fn what_is_sent_before_begin_in_one_text_leaves_it_read_only() {
+    let memory = Memory::new(1);
+    let mut s = session(&memory);
+    for (text, code) in [
+        ("SET application_name = 'q'; BEGIN READ ONLY; INSERT INTO s VALUES (10, 'x')", "25006"),
+        ("INSERT INTO s VALUES (11, 'x'); BEGIN READ ONLY; SELECT 1", "25001"),
+        ("SET default_transaction_read_only = on", "SET"),
+        ("SET application_name = 'q'; BEGIN; INSERT INTO s VALUES (12, 'x')", "25006"),
+        ("INSERT INTO s VALUES (13, 'x'); INSERT INTO s VALUES (14, 'x')", "25006"),
+        ("SET application_name = 'q'; DISCARD ALL", "25001"),
+    ] {
+        assert_eq!(told_or_code(&mut s, text), code, "{text}");
+        told_or_code(&mut s, "ROLLBACK");
+    }
+    assert_eq!(told(&mut s, "SELECT count(*) FROM s").unwrap()[0], "5");
+}
+
+#[test]
+fn a_client_token_that_comes_too_late_is_refused() {
+    let memory = Memory::new(1);
+    let mut s = session(&memory);
+    for text in [
+        "SELECT set_config('ledgerstone.client_token', 'late', true); INSERT INTO s VALUES (20, 'x')",
+        "BEGIN; SELECT 1; SET ledgerstone.client_token = 'late'",
+    ] {
+        assert_eq!(told_or_code(&mut s, text), "25001", "{text}");
+        told_or_code(&mut s, "ROLLBACK");
+    }
+    told(&mut s, "SET LOCAL ledgerstone.client_token = 'early'; INSERT INTO s VALUES (20, 'x')").unwrap();
+    assert_eq!(told(&mut s, "SELECT count(*) FROM s").unwrap()[0], "6");
+}
