@@ -200,8 +200,5 @@ fn push_char(number: u32, start: usize, out: &mut Vec<u8>) -> Raw<()> {
 
 fn into_text(bytes: Vec<u8>, start: usize) -> Raw<Text> {
     // Whole characters were copied from text, so this does not fail.
-    match Text::from_utf8(&bytes) {
-        Ok(text) => Ok(text),
-        Err(_) => Err((start, TextProblem::Escape)),
-    }
+    Text::from_utf8(&bytes).map_err(|_| (start, TextProblem::Escape))
 }

@@ -72,11 +72,10 @@ impl Binder<'_> {
         match &written.kind {
             ExprKind::Literal(value)
                 if let Some(name) = value.as_text()
-                    && name.trim().parse::<u32>().is_err()
-                    && !function::relation_exists(&self.tx.catalogue(), name) =>
+                    && name.trim().parse::<u32>().is_err() =>
             {
-                let message = format!("relation \"{name}\" does not exist");
-                Err(QueryError::new(SqlState::UNDEFINED_TABLE, message).at(written.span))
+                let found = function::relation_in(&self.tx.catalogue(), name);
+                found.map(drop).map_err(|error| error.at(written.span))
             }
             _ => Ok(()),
         }

@@ -113,10 +113,10 @@ impl RevisionCache {
 pub fn bytes_of(value: &Value) -> usize {
     let inner = match value {
         Value::String(text) => beside(text),
-        Value::Symbol(symbol) => named(symbol),
+        Value::Symbol(symbol) => name_bytes(symbol),
         Value::Clob(b) | Value::Blob(b) => b.len() + 16,
         Value::List(items) | Value::Sexp(items) => items.iter().map(bytes_of).sum(),
-        Value::Struct(s) => s.fields.iter().map(|(n, v)| size_of::<Symbol>() + named(n) + bytes_of(v)).sum(),
+        Value::Struct(s) => s.fields.iter().map(|(n, v)| size_of::<Symbol>() + name_bytes(n) + bytes_of(v)).sum(),
         Value::Annotated(inner) => 48 + bytes_of(&inner.value),
         _ => 0,
     };
@@ -124,7 +124,7 @@ pub fn bytes_of(value: &Value) -> usize {
 }
 
 /// What a name takes that is not kept in place. Documents that were read share it; those that were written here may not.
-fn named(symbol: &Symbol) -> usize {
+pub(crate) fn name_bytes(symbol: &Symbol) -> usize {
     symbol.kept().map_or(0, beside)
 }
 

@@ -36,6 +36,7 @@ use ledgerstone_journal::{
     StoredBlock, StoredRevision,
 };
 
+pub(crate) use cache::name_bytes;
 use log::Journal;
 pub(crate) use log::Log;
 pub(crate) use state::{State, unique_violation};

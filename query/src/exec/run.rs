@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ledgerstone_digest::ion::{Int, Symbol, Value};
+use ledgerstone_digest::ion::{Int, Value};
 
 use crate::bind::plan::{Datum, Plan};
+use crate::database::name_bytes;
 use crate::error::Result;
 use crate::function::Call;
 use crate::session::{Dialect, SessionInfo};
@@ -192,11 +193,6 @@ pub(crate) fn bytes_of_tuple(tuple: &[Slot]) -> usize {
     tuple.iter().map(|slot| 64 + bytes(slot)).sum()
 }
 
-/// What a name takes that is too long to be kept in place.
-fn long_name(symbol: &Symbol) -> usize {
-    symbol.kept().filter(|text| text.is_heap_allocated()).map_or(0, |text| text.len())
-}
-
 /// A rough size on the heap; containers count their elements.
 fn size_of_value(value: &Value) -> usize {
     match value {
@@ -204,10 +200,10 @@ fn size_of_value(value: &Value) -> usize {
         Value::Blob(b) | Value::Clob(b) => 64 + b.len(),
         Value::Int(Int::Big(b)) => 64 + b.bits() as usize / 8,
         Value::List(items) | Value::Sexp(items) => 64 + items.iter().map(size_of_value).sum::<usize>(),
-        Value::Struct(s) => 64 + s.fields.iter().map(|(n, v)| 32 + long_name(n) + size_of_value(v)).sum::<usize>(),
-        Value::Symbol(symbol) => 64 + long_name(symbol),
+        Value::Struct(s) => 64 + s.fields.iter().map(|(n, v)| 32 + name_bytes(n) + size_of_value(v)).sum::<usize>(),
+        Value::Symbol(symbol) => 64 + name_bytes(symbol),
         Value::Annotated(inner) => {
-            64 + inner.annotations.iter().map(|a| 32 + long_name(a)).sum::<usize>() + size_of_value(&inner.value)
+            64 + inner.annotations.iter().map(|a| 32 + name_bytes(a)).sum::<usize>() + size_of_value(&inner.value)
         }
         _ => 64,
     }

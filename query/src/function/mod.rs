@@ -24,8 +24,9 @@ pub mod window;
 
 pub(crate) use math::power;
 pub(crate) use pattern::{Search, like};
-pub(crate) use pg_catalog::{names_written, reg_name, relation_exists};
+pub(crate) use pg_catalog::{names_written, reg_name, relation_in};
 pub(crate) use proof::proof_error;
+pub(crate) use text::quote_ident;
 
 use std::cell::Cell;
 

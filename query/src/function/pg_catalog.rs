@@ -231,15 +231,14 @@ fn relation_called(c: &Call<'_>, written: &str) -> Result<Relation> {
 }
 
 fn relation_written(c: &Call<'_>, written: &str) -> Result<Relation> {
-    let (schema, name) = names_written(written);
-    relation_named(&catalogue(c), schema.as_deref(), &name)
-        .ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", written))
+    relation_in(&catalogue(c), written)
 }
 
-/// Whether a text, as it is written in a statement, names a table, an index or a sequence.
-pub(crate) fn relation_exists(catalogue: &Catalogue, written: &str) -> bool {
+/// The table, index or sequence that a text names as a statement writes it.
+pub(crate) fn relation_in(catalogue: &Catalogue, written: &str) -> Result<Relation> {
     let (schema, name) = names_written(written);
-    relation_named(catalogue, schema.as_deref(), &name).is_some()
+    relation_named(catalogue, schema.as_deref(), &name)
+        .ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", written))
 }
 
 fn is_seen(c: &Call<'_>, relation: &Relation) -> bool {

@@ -172,7 +172,6 @@ fn too_many() -> QueryError {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]

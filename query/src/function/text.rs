@@ -318,7 +318,7 @@ const KEYWORDS: &str = "all analyse analyze and any array as asc asymmetric auth
      unique user using values varchar variadic verbose when where window with xmlattributes xmlconcat xmlelement \
      xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable";
 
-pub(super) fn quote_ident(name: &str) -> String {
+pub(crate) fn quote_ident(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     let plain = plain && !KEYWORDS.split(' ').any(|word| word == name);

@@ -95,9 +95,17 @@ impl Replay {
         .hint("Take a fresh token for every transaction, and the same one only to repeat it.")
     }
 
-    /// What a statement that changes documents answered; its rows only if they are still kept, and only for their user.
-    fn answer(&mut self, number: usize, command: &'static str, user: &str) -> Response {
+    /// What a statement answered that was no query.
+    fn first_answer(&mut self, number: usize, statement: &Statement, user: &str) -> Response {
         self.wrote = true;
+        match command_of(statement) {
+            Some(command) => self.answer(number, command, user),
+            None => self.definition(number, statement),
+        }
+    }
+
+    /// What a statement that changes documents answered; its rows only if they are still kept, and only for their user.
+    fn answer(&self, number: usize, command: &'static str, user: &str) -> Response {
         let kept = self.answers.as_ref().and_then(|answers| answers.get(number)).and_then(Option::as_ref);
         match kept {
             Some(KeptAnswer { command, rows: Some((columns, rows)), .. }) if *self.user == *user => {
@@ -112,8 +120,7 @@ impl Replay {
     }
 
     /// What a statement that defines answered: the tag of a CREATE TABLE AS counts what the table got.
-    fn definition(&mut self, number: usize, statement: &Statement) -> Response {
-        self.wrote = true;
+    fn definition(&self, number: usize, statement: &Statement) -> Response {
         let kept = self.answers.as_ref().and_then(|answers| answers.get(number)).and_then(Option::as_ref);
         let rows = match (kept, statement) {
             (Some(kept), Statement::CreateTable(_)) => Some(kept.count),
@@ -142,10 +149,7 @@ impl Session {
         self.permit_repetition(*job)?;
         let number = replay.next(job)?;
         let committed = replay.finish()?;
-        let answer = match command_of(&job.parsed.statement) {
-            Some(command) => replay.answer(number, command, &self.info.user),
-            None => replay.definition(number, &job.parsed.statement),
-        };
+        let answer = replay.first_answer(number, &job.parsed.statement, &self.info.user);
         self.finish_repetition(committed);
         Ok(Some(answer))
     }
@@ -164,10 +168,7 @@ impl Session {
         let user = Arc::clone(&self.info.user);
         let Some(replay) = self.open().and_then(|open| open.replay.as_mut()) else { return Ok(None) };
         let number = replay.next(&job)?;
-        Ok(Some(match command_of(&job.parsed.statement) {
-            Some(command) => replay.answer(number, command, &user),
-            None => replay.definition(number, &job.parsed.statement),
-        }))
+        Ok(Some(replay.first_answer(number, &job.parsed.statement, &user)))
     }
 
     /// What a statement would ask if it were done again.

@@ -447,7 +447,7 @@ impl Session {
         self.note_rows_made(outcome.rows);
         Ok(match (defined_columns(job.dialect, &job.parsed.statement), outcome.table_id, outcome.rows) {
             (Some(columns), Some(table), _) => defined(columns, outcome.tag, table),
-            (_, _, Some(rows)) => Response::Done { tag: format!("SELECT {rows}") },
+            (_, _, Some(rows)) => Response::Done { tag: command_tag("SELECT", rows) },
             _ => Response::Done { tag: outcome.tag.to_owned() },
         })
     }
@@ -570,17 +570,18 @@ impl Session {
 
     pub(super) fn begin(&mut self, read_only: bool) -> Result<Response, QueryError> {
         let read_only = read_only || self.info.settings.is_on("default_transaction_read_only");
+        if let Work::Implicit(open) = &self.work
+            && (read_only && !open.read_only && open.tx.is_some())
+        {
+            let message = "a transaction must begin read-only before any query";
+            return Err(QueryError::new(SqlState::ACTIVE_SQL_TRANSACTION, message)
+                .hint("Send BEGIN READ ONLY before the other statements, or by itself."));
+        }
         match std::mem::replace(&mut self.work, Work::Idle) {
             Work::Idle => {
                 self.work = Work::Explicit(Box::new(Open::new(&self.info.settings, read_only)));
             }
             // What was sent before BEGIN in the same text becomes part of the transaction, as in PostgreSQL.
-            Work::Implicit(open) if read_only && !open.read_only && open.tx.is_some() => {
-                self.work = Work::Implicit(open);
-                let message = "a transaction must begin read-only before any query";
-                return Err(QueryError::new(SqlState::ACTIVE_SQL_TRANSACTION, message)
-                    .hint("Send BEGIN READ ONLY before the other statements, or by itself."));
-            }
             Work::Implicit(mut open) => {
                 open.read_only |= read_only;
                 self.work = Work::Explicit(open);

@@ -111,7 +111,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn are_words(&self, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(ahead, word)| self.is_word_ahead(ahead, word))
+        tokens::begin_with(self.rest(), words)
     }
 
     /// Takes these words if all of them come next.

@@ -19,7 +19,7 @@ pub(super) enum IdentityChange {
 
 /// The statement without them; nothing if it has none.
 pub(super) fn taken_out(tokens: &[TokenWithSpan], text: &str) -> Result<Option<(IdentityChanges, Vec<TokenWithSpan>)>> {
-    if !matches!(tokens, [alter, table, ..] if tokens::is_word(alter, "ALTER") && tokens::is_word(table, "TABLE")) {
+    if !tokens::begin_with(tokens, &["ALTER", "TABLE"]) {
         return Ok(None);
     }
     let (mut found, mut rest, mut at) = (IdentityChanges::new(), Vec::new(), 0);

@@ -20,7 +20,7 @@ pub(super) fn taken_out(
     tokens: &[TokenWithSpan],
     text: &str,
 ) -> Result<Option<(Likes, Vec<TokenWithSpan>)>> {
-    let creates = matches!(tokens, [create, table, ..] if tokens::is_keyword(create, Keyword::CREATE) && tokens::is_keyword(table, Keyword::TABLE));
+    let creates = tokens::begin_with(tokens, &["CREATE", "TABLE"]);
     let Some(open) = tokens.iter().position(|t| t.token == Token::LParen).filter(|_| creates) else { return Ok(None) };
     let (mut likes, mut rest, mut kept) = (Likes::new(), Vec::new(), 0);
     let (mut depth, mut begins) = (0_usize, false);

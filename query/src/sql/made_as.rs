@@ -18,10 +18,13 @@ pub(super) fn taken_out(tokens: &[TokenWithSpan]) -> Option<(MadeAs, Vec<TokenWi
     let begins = behind_name(tokens)?;
     let (columns, ends) = columns(tokens, begins).unwrap_or_else(|| (Vec::new(), begins));
     let query = query_begins(tokens, ends)?;
-    let (length, no_data) = match tokens.get(query..)? {
-        [.., with, no, data] if is(with, "WITH") && is(no, "NO") && is(data, "DATA") => (tokens.len() - 3, true),
-        [.., with, data] if is(with, "WITH") && is(data, "DATA") => (tokens.len() - 2, false),
-        _ => (tokens.len(), false),
+    let ends_with = |words: &[&str]| {
+        let begins = tokens.len().checked_sub(words.len()).filter(|begins| *begins >= query)?;
+        tokens::begin_with(tokens.get(begins..)?, words).then_some(begins)
+    };
+    let (length, no_data) = match (ends_with(&["WITH", "NO", "DATA"]), ends_with(&["WITH", "DATA"])) {
+        (Some(length), _) => (length, true),
+        (None, with_data) => (with_data.unwrap_or(tokens.len()), false),
     };
     if ends == begins && length == tokens.len() {
         return None;
@@ -30,24 +33,12 @@ pub(super) fn taken_out(tokens: &[TokenWithSpan]) -> Option<(MadeAs, Vec<TokenWi
     Some((MadeAs { columns, no_data }, rest))
 }
 
-fn is(token: &TokenWithSpan, word: &str) -> bool {
-    tokens::is_word(token, word)
-}
-
 /// Where CREATE TABLE has said its table's name.
 fn behind_name(tokens: &[TokenWithSpan]) -> Option<usize> {
-    let [create, table, ..] = tokens else { return None };
-    if !tokens::is_keyword(create, Keyword::CREATE) || !tokens::is_keyword(table, Keyword::TABLE) {
+    if !tokens::begin_with(tokens, &["CREATE", "TABLE"]) {
         return None;
     }
-    let mut at = 2;
-    if let Some([if_, not, exists]) = tokens.get(at..at + 3)
-        && is(if_, "IF")
-        && is(not, "NOT")
-        && is(exists, "EXISTS")
-    {
-        at += 3;
-    }
+    let mut at = if tokens::begin_with(tokens.get(2..)?, &["IF", "NOT", "EXISTS"]) { 5 } else { 2 };
     loop {
         matches!(tokens.get(at)?.token, Token::Word(_)).then_some(())?;
         at += 1;
@@ -79,7 +70,7 @@ fn columns(tokens: &[TokenWithSpan], begins: usize) -> Option<(Vec<Name>, usize)
 
 /// Where the query begins: behind AS, before which options may stand.
 fn query_begins(tokens: &[TokenWithSpan], mut at: usize) -> Option<usize> {
-    if is(tokens.get(at)?, "WITH") {
+    if tokens::is_word(tokens.get(at)?, "WITH") {
         let mut depth = 0_usize;
         loop {
             at += 1;

@@ -112,14 +112,11 @@ fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
             }
         }
         // A moment may be any expression; only a number was ever a block.
-        if let [system, of_it, as_, of, moment, ..] = &tokens[at..]
-            && is_word(system, "FOR")
-            && is_word(of_it, "SYSTEM_TIME")
-            && is_word(as_, "AS")
-            && is_word(of, "OF")
+        if begin_with(&tokens[at..], &["FOR", "SYSTEM_TIME", "AS", "OF"])
+            && let Some(moment) = tokens.get(at + 4)
         {
             if !matches!(moment.token, Token::Number(..)) {
-                let span = of_it.span;
+                let span = tokens[at + 1].span;
                 tokens.splice(at..at + 2, [TokenWithSpan { token: Token::make_keyword("TIMESTAMP"), span }]);
                 rewritten += 1;
                 // `AS OF TIMESTAMP '…'` would be taken for the other form.
@@ -132,13 +129,9 @@ fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
         // sqlparser has two ways to lock rows, PostgreSQL four; here they are all the same.
         if is_word(&tokens[at], "FOR") {
             let rest = &tokens[at + 1..];
-            if let [no, key, update, ..] = rest
-                && is_word(no, "NO")
-                && is_word(key, "KEY")
-                && is_word(update, "UPDATE")
-            {
+            if begin_with(rest, &["NO", "KEY", "UPDATE"]) {
                 tokens.drain(at + 1..at + 3);
-            } else if is_word(&tokens[at + 1], "KEY") && is_word(&tokens[at + 2], "SHARE") {
+            } else if begin_with(rest, &["KEY", "SHARE"]) {
                 tokens.remove(at + 1);
             }
         }
@@ -403,6 +396,11 @@ fn is_call_of(call: &sql::Function, function: &str) -> bool {
 /// Whether a token is this word, which sqlparser need not know.
 pub(super) fn is_word(token: &TokenWithSpan, word: &str) -> bool {
     matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+}
+
+/// Whether these words come first, one after the other.
+pub(super) fn begin_with(tokens: &[TokenWithSpan], words: &[&str]) -> bool {
+    tokens.len() >= words.len() && tokens.iter().zip(words).all(|(token, word)| is_word(token, word))
 }
 
 pub(super) fn is_keyword(token: &TokenWithSpan, keyword: Keyword) -> bool {

@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
     }
 
     pub fn revisions_of(&self, table: &Table, id: Id, most: usize, successors: bool) -> Result<Option<Vec<Arc<Doc>>>> {
-        self.history_between(table, Some(id), None, None)?;
+        self.tx.shared.note(|reads| reads.document(table.id, id));
         let positions = self.state().rows.revisions(table.id, id, self.at)?;
         if positions.len() > most {
             return Ok(None);

@@ -146,9 +146,7 @@ pub(crate) fn is_own_table_function(name: &str) -> bool {
 }
 
 fn shown(name: &str, ty: u32) -> String {
-    let ty = format_type(ty, None);
-    // Of the names above this is the one that PostgreSQL puts in quotes.
-    if name == "position" { format!("\"{name}\" {ty}") } else { format!("{name} {ty}") }
+    format!("{} {}", function::quote_ident(name), format_type(ty, None))
 }
 
 fn with(oid: u32) -> Option<Listed> {

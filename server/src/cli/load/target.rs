@@ -1,8 +1,8 @@
 //! The table that rows go to: what is made of a row, and the types that are guessed for a table that is made.
 
-use ledgerstone_digest::ion::{Int, IonType, Struct, Symbol, Value};
+use ledgerstone_digest::ion::{Int, Struct, Symbol, Value};
 use ledgerstone_query::types::SqlType;
-use ledgerstone_query::value::{datetime, json, text};
+use ledgerstone_query::value::{datetime, ion_type_name, json, text};
 
 use super::source::{Cells, Row, Trouble};
 use crate::flight::read_value;
@@ -53,7 +53,7 @@ impl Target {
 
     fn of_document(&self, value: Value) -> Result<Struct, Trouble> {
         let Value::Struct(document) = value else {
-            let what = format!("an Ion {} is no row", type_name(&value));
+            let what = format!("an Ion {} is no row", ion_type_name(&value));
             let shown = ledgerstone_digest::ion::to_text(&value);
             return Err(Trouble::new(what).text(&shown).help("A row is an object, a struct in Ion."));
         };
@@ -127,29 +127,10 @@ fn read_text(written: &str, ty: &SqlType) -> Result<Value, Trouble> {
     }
 }
 
-/// As Ion's specification writes it.
-fn type_name(value: &Value) -> &'static str {
-    match value.ion_type() {
-        IonType::Null => "null",
-        IonType::Bool => "bool",
-        IonType::Int => "int",
-        IonType::Float => "float",
-        IonType::Decimal => "decimal",
-        IonType::Timestamp => "timestamp",
-        IonType::Symbol => "symbol",
-        IonType::String => "string",
-        IonType::Clob => "clob",
-        IonType::Blob => "blob",
-        IonType::List => "list",
-        IonType::Sexp => "sexp",
-        IonType::Struct => "struct",
-    }
-}
-
 /// A value of JSON or Ion in a column with a type: one of its own as it is, a number by its digits, a text as the type reads it.
 fn read_json(value: &Value, ty: &SqlType) -> Result<Value, Trouble> {
     let mismatch = || {
-        let what = format!("an Ion {} cannot be a {ty}", type_name(value));
+        let what = format!("an Ion {} cannot be a {ty}", ion_type_name(value));
         Err(Trouble::new(what).help("Write it as a text that the type reads, or give the column another type."))
     };
     match (ty, value) {
