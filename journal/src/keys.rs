@@ -15,6 +15,7 @@ use ledgerstone_digest::note::{KeyError as NoteKeyError, SigningKey, VerifierKey
 
 use crate::env::{Rng, help_for, is_full};
 use crate::keyring::{KeyFiles, KeyRing, Keys};
+use crate::real_path;
 
 /// Key files are short; a longer file is not one.
 pub(crate) const KEY_FILE_BYTES_MAX: u64 = 4096;
@@ -133,10 +134,10 @@ pub struct KeyDirectory {
 impl KeyDirectory {
     /// Opens the directory, making it (mode 0700) if it is not there. It may not lie inside `data`.
     pub fn open(dir: &Path, data: &Path) -> Result<KeyDirectory, KeyError> {
-        if real(dir).starts_with(real(data)) {
+        let refused = |source| KeyError::Directory { path: dir.to_owned(), source };
+        if real_path(dir).map_err(refused)?.starts_with(real_path(data).map_err(refused)?) {
             return Err(KeyError::InsideData { keys: dir.to_owned(), data: data.to_owned() });
         }
-        let refused = |source| KeyError::Directory { path: dir.to_owned(), source };
         if !dir.is_dir() {
             create_private_dir(dir).map_err(|source| match source.kind() {
                 // "File exists" would be said of what is no directory.
@@ -252,17 +253,6 @@ pub fn read_key(path: &Path) -> Result<SigningKey, KeyError> {
     text.trim_end_matches(['\r', '\n']).parse().map_err(|error: NoteKeyError| malformed(error.to_string()))
 }
 
-/// The path without links and `..`, as far as it exists.
-fn real(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for ancestor in absolute.ancestors() {
-        if let (Ok(found), Ok(rest)) = (ancestor.canonicalize(), absolute.strip_prefix(ancestor)) {
-            return found.join(rest);
-        }
-    }
-    absolute
-}
-
 fn create_private_dir(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
@@ -365,7 +355,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         fs::create_dir(&data).unwrap();
-        for inside in [data.clone(), data.join("keys"), data.join("a/b"), dir.path().join("data/../data/keys")] {
+        for inside in [data.clone(), data.join("keys"), data.join("a/b"), dir.path().join("new/../data/keys")] {
             assert!(matches!(KeyDirectory::open(&inside, &data), Err(KeyError::InsideData { .. })));
         }
         assert_eq!(fs::read_dir(&data).unwrap().count(), 0);

@@ -28,6 +28,7 @@
 //! | [`closed`] | the journal of a ledger that nobody has open |
 //! | [`verify`] | a whole directory re-derived and compared |
 //! | [`mutation`] | defects that the simulator's tests switch on; not there without debug assertions |
+//! | `real_path` | where a path leads that may not be there yet |
 //! | [`slots`] | small facts that survive a torn write |
 #![forbid(unsafe_code)]
 
@@ -57,6 +58,7 @@ pub(crate) mod offsets;
 pub mod pack;
 pub mod qldb;
 pub(crate) mod reader;
+mod real_path;
 pub mod receipt;
 pub mod recovery;
 pub mod redaction;
@@ -86,6 +88,7 @@ pub use frame::Known;
 pub use keyring::Keys;
 pub use ledger::{BlockOutline, Ledger};
 pub use qldb::{QldbDigest, QldbError, QldbProof};
+pub use real_path::real_path;
 pub use receipt::{ReceiptError, ReceiptOptions};
 pub use recovery::{CreateOptions, Import, OpenOptions, Recovered};
 pub use redaction::RedactError;

@@ -1,15 +1,16 @@
 //! Where `COPY … TO 'name'` may write: a directory that lies apart from data and keys, so that no export is taken for a
 //! ledger and none reaches a key.
 
-use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
+
+use ledgerstone_journal::real_path;
 
 use crate::error::{QueryError, Result, SqlState};
 
 /// Refuses a directory of exports that lies in one of these, or one of these in it. None of them need be there yet, and none
 /// is made.
 pub fn lie_apart(exports: &Path, from: &[&Path]) -> Result<()> {
-    let real = |path: &Path| real(path).map_err(|error| super::io_error("find", path, error));
+    let real = |path: &Path| real_path(path).map_err(|error| super::io_error("find", path, error));
     let exports = real(exports)?;
     for own in from {
         let own = real(own)?;
@@ -22,23 +23,6 @@ pub fn lie_apart(exports: &Path, from: &[&Path]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The path without links, and without what goes back; what is not there yet stands as it was written.
-fn real(path: &Path) -> io::Result<PathBuf> {
-    let mut real = PathBuf::new();
-    for part in std::path::absolute(path)?.components() {
-        match part {
-            Component::ParentDir => drop(real.pop()),
-            part => real.push(part),
-        }
-        match real.canonicalize() {
-            Ok(found) => real = found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(real)
 }
 
 #[cfg(test)]
