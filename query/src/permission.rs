@@ -92,6 +92,45 @@ pub struct Permit {
 }
 
 impl Action {
+    /// All there are, in the order of the enumeration.
+    pub const ALL: [Action; 35] = [
+        Action::Select,
+        Action::HistoryFunction,
+        Action::Insert,
+        Action::Update,
+        Action::Delete,
+        Action::Redact,
+        Action::CreateTable,
+        Action::DropTable,
+        Action::UndropTable,
+        Action::AlterTable,
+        Action::CreateIndex,
+        Action::DropIndex,
+        Action::SendCommand,
+        Action::GetRevision,
+        Action::GetBlock,
+        Action::GetDigest,
+        Action::CreateLedger,
+        Action::DescribeLedger,
+        Action::ListLedgers,
+        Action::UpdateLedger,
+        Action::DeleteLedger,
+        Action::TagResource,
+        Action::UntagResource,
+        Action::ListTagsForResource,
+        Action::StreamJournal,
+        Action::DescribeStream,
+        Action::CancelStream,
+        Action::ListStreams,
+        Action::ExportJournal,
+        Action::DescribeJournalExport,
+        Action::ListJournalExports,
+        Action::ListJournalExportsForLedger,
+        Action::Backup,
+        Action::RotateKey,
+        Action::AcceptClock,
+    ];
+
     /// As policies name it.
     pub fn name(self) -> &'static str {
         match self {

@@ -77,10 +77,16 @@ impl Policies {
         serde_json::from_str(text).map(Policies)
     }
 
-    /// A resource that is not an ARN matches nothing: it must not seem to forbid.
+    /// A resource that is not an ARN, and an action that there is not, match nothing: they must not seem to forbid.
     fn check(&self) -> Result<(), String> {
         for (user, statements) in &self.0 {
             for (number, statement) in (1..).zip(statements) {
+                if let Some(action) = statement.action.all().iter().find(|action| !statement.may_name(action)) {
+                    return Err(format!(
+                        "statement {number} of \"{user}\": \"{action}\" is no action, nor a pattern of one; QLDB's are named as \
+                         qldb:PartiQLSelect, those of other services can stand in statements that allow and mean nothing here"
+                    ));
+                }
                 let wrong = statement.resource.all().iter().find(|resource| resource_part(resource).is_none());
                 if let Some(resource) = wrong {
                     return Err(format!(
@@ -109,7 +115,24 @@ impl Policy for Policies {
     }
 }
 
+/// Actions of QLDB that nothing here asks for: its console's, and one that UpdateLedger covers.
+const NOT_HERE: [&str; 4] =
+    ["qldb:ExecuteStatement", "qldb:InsertSampleData", "qldb:ShowCatalog", "qldb:UpdateLedgerPermissionsMode"];
+
 impl Statement {
+    /// Whether a pattern of actions stands for one at least. Those of other services are taken over with the statements that
+    /// they stand in, where that gives and takes nothing.
+    fn may_name(&self, pattern: &str) -> bool {
+        let lower = pattern.to_ascii_lowercase();
+        if let (Some((service, _)), Effect::Allow) = (lower.split_once(':'), &self.effect)
+            && !matches!(service, "qldb" | "ledgerstone")
+        {
+            return true;
+        }
+        let known = Action::ALL.into_iter().map(Action::name).chain(NOT_HERE);
+        known.into_iter().any(|name| matches(&lower, &name.to_ascii_lowercase()))
+    }
+
     fn concerns(&self, action: Action, named: &[String]) -> bool {
         // IAM's actions are the same in any case, its resources are not.
         let name = action.name().to_ascii_lowercase();
@@ -233,6 +256,25 @@ mod tests {
         }
         let arn = r#"{"a": [{"Effect": "Deny", "Action": "*", "Resource": "ledger/main"}]}"#;
         assert!(Policies::parse(arn).unwrap().check().is_err());
+    }
+
+    #[test]
+    fn an_action_that_there_is_not_does_not_seem_to_forbid() {
+        let check = |effect: &str, action: &str| {
+            let text = format!(r#"{{"a": [{{"Effect": "{effect}", "Action": "{action}", "Resource": "*"}}]}}"#);
+            Policies::parse(&text).unwrap().check()
+        };
+        for action in
+            ["*", "qldb:*", "QLDB:partiqlselect", "qldb:PartiQL?elect", "ledgerstone:Backup", "qldb:ShowCatalog"]
+        {
+            assert_eq!((check("Allow", action), check("Deny", action)), (Ok(()), Ok(())), "{action}");
+        }
+        for action in ["qldb:PartiQLDelte", "qldb:X*", "PartiQLDelete", "ledgerstone:Fly", ""] {
+            assert!(check("Allow", action).is_err() && check("Deny", action).is_err(), "{action}");
+        }
+        assert_eq!(check("Allow", "dbqms:*"), Ok(()));
+        let error = check("Deny", "dqlb:PartiQLDelete").unwrap_err();
+        assert!(error.starts_with("statement 1 of \"a\": \"dqlb:PartiQLDelete\" is no action"), "{error}");
     }
 
     #[test]
