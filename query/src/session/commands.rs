@@ -243,7 +243,7 @@ impl Session {
     pub(super) fn show(&mut self, name: &str) -> Result<Response, QueryError> {
         if name.eq_ignore_ascii_case("all") {
             let rows = self.info.settings.all();
-            let rows = rows.map(|(name, value, about)| vec![text(name), text(value), text(about)]).collect();
+            let rows = rows.map(|p| vec![text(p.name), text(p.value), text(p.about())]).collect();
             return Ok(rows_of(show_columns(name), rows));
         }
         let value = match name.to_ascii_lowercase().as_str() {

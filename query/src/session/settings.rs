@@ -55,7 +55,7 @@ enum Accepts {
     Bool,
     /// One of these, in any case; anything else would have to change results.
     OneOf(&'static [&'static str]),
-    /// Milliseconds, or a number with `ms`, `s`, `min`, `h`.
+    /// Milliseconds, or a number with `ms`, `s`, `min`, `h`, `d`; kept in the largest of these that divides it.
     Duration,
     Integer(i64, i64),
 }
@@ -245,12 +245,50 @@ impl Settings {
         })
     }
 
-    /// Every parameter with its value and what it is, for `SHOW ALL` and `pg_settings`.
-    pub fn all(&self) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
-        PARAMETERS.iter().map(|parameter| {
-            let value = self.changed.get(parameter.name).map_or(parameter.default, |value| value.as_ref());
-            (spelling(parameter.name), value, parameter.about)
+    /// Every parameter, for `SHOW ALL` and `pg_settings`.
+    pub fn all(&self) -> impl Iterator<Item = Shown<'_>> {
+        PARAMETERS.iter().map(|parameter| Shown {
+            name: spelling(parameter.name),
+            value: self.changed.get(parameter.name).map_or(parameter.default, |value| value.as_ref()),
+            parameter,
         })
+    }
+}
+
+/// A parameter and its value.
+pub struct Shown<'s> {
+    pub name: &'static str,
+    /// As `SHOW` shows it.
+    pub value: &'s str,
+    parameter: &'static Parameter,
+}
+
+impl Shown<'_> {
+    pub fn about(&self) -> &'static str {
+        self.parameter.about
+    }
+
+    /// `pg_settings.vartype`.
+    pub fn kind(&self) -> &'static str {
+        match self.parameter.accepts {
+            Nothing | Anything => "string",
+            Bool => "bool",
+            OneOf(_) => "enum",
+            Duration | Integer(..) => "integer",
+        }
+    }
+
+    /// `pg_settings.context`: who may change it.
+    pub fn context(&self) -> &'static str {
+        if matches!(self.parameter.accepts, Nothing) { "internal" } else { "user" }
+    }
+
+    /// The value as a number with its unit, if that is what it is.
+    pub fn in_unit(&self) -> Option<(u64, &'static str)> {
+        match self.parameter.accepts {
+            Duration => Some((parse_duration(self.value)?, "ms")),
+            _ => None,
+        }
     }
 }
 
@@ -298,8 +336,8 @@ impl Parameter {
                 })
             }
             Duration => match parse_duration(value) {
-                Some(ms) => Ok(Cow::Owned(ms.to_string())),
-                None => Err(invalid("Use milliseconds, or a number with ms, s, min or h.".to_owned())),
+                Some(ms) => Ok(Cow::Owned(duration_text(ms))),
+                None => Err(invalid("Use milliseconds, or a number with ms, s, min, h or d.".to_owned())),
             },
             Integer(low, high) => match value.trim().parse::<i64>() {
                 Ok(number) if (low..=high).contains(&number) => Ok(Cow::Owned(number.to_string())),
@@ -359,9 +397,18 @@ fn parse_duration(value: &str) -> Option<u64> {
         "s" => 1_000,
         "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     number.checked_mul(scale).filter(|ms| *ms <= i32::MAX as u64)
+}
+
+fn duration_text(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
+    match units.into_iter().find(|(scale, _)| ms.is_multiple_of(*scale)) {
+        Some((scale, unit)) if ms > 0 => format!("{}{unit}", ms / scale),
+        _ => "0".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -407,5 +454,10 @@ mod tests {
         settings.set("statement_timeout", "2min").unwrap();
         assert_eq!(settings.milliseconds("statement_timeout"), 120_000);
         assert!(settings.set("statement_timeout", "soon").is_err());
+        for (given, shown) in [("7000", "7s"), ("7001", "7001ms"), ("120 s", "2min"), ("48h", "2d"), ("0ms", "0")] {
+            settings.set("statement_timeout", given).unwrap();
+            assert_eq!(settings.get("statement_timeout"), Some(shown));
+            assert_eq!(parse_duration(shown), parse_duration(given));
+        }
     }
 }

@@ -122,7 +122,7 @@ fn settings_are_set_shown_and_refused() {
         "SET statement_timeout = '2s'; SHOW statement_timeout; RESET statement_timeout; SHOW statement_timeout;
          BEGIN; SET LOCAL application_name = 'x'; SHOW application_name; ROLLBACK; SHOW server_version",
     );
-    assert_eq!(answer, "2000\n0\nx\n15.0");
+    assert_eq!(answer, "2s\n0\nx\n15.0");
     assert!(server.psql_error("SET standard_conforming_strings = off").contains("22023"));
     assert!(server.psql_error("SET no_such_thing = 1").contains("42704"));
     assert!(server.psql_error("SET timezone = 'Europe/Berlin'").contains("22023"));

@@ -604,16 +604,21 @@ fn table_statistics(facts: &Facts<'_>, rows: &mut Rows<'_>) {
 }
 
 fn settings(facts: &Facts<'_>, rows: &mut Rows<'_>) {
-    for (name, value, about) in facts.session.settings.all() {
+    for parameter in facts.session.settings.all() {
+        let (value, unit) = match parameter.in_unit() {
+            Some((number, unit)) => (text(number.to_string()), text(unit)),
+            None => (text(parameter.value), None),
+        };
         rows.push([
-            ("name", text(name)),
-            ("setting", text(value)),
+            ("name", text(parameter.name)),
+            ("setting", value.clone()),
+            ("unit", unit),
             ("category", text("Settings")),
-            ("short_desc", text(about)),
-            ("context", text("user")),
-            ("vartype", text("string")),
+            ("short_desc", text(parameter.about())),
+            ("context", text(parameter.context())),
+            ("vartype", text(parameter.kind())),
             ("source", text("session")),
-            ("reset_val", text(value)),
+            ("reset_val", value),
             ("sourceline", None),
         ]);
     }
