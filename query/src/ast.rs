@@ -342,6 +342,22 @@ pub struct Select {
     pub span: Span,
 }
 
+impl Select {
+    /// What is selected, and no other clause.
+    pub fn of(projection: Projection, span: Span) -> Select {
+        Select {
+            distinct: Distinct::No,
+            projection,
+            from: Vec::new(),
+            filter: None,
+            group_by: Vec::new(),
+            having: None,
+            windows: Vec::new(),
+            span,
+        }
+    }
+}
+
 /// An element of GROUP BY: what stands for one grouping set or several.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GroupingElement {

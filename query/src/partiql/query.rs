@@ -163,16 +163,7 @@ impl Parser<'_> {
             }
             self.projection()?
         };
-        let mut select = Select {
-            distinct,
-            projection,
-            from: Vec::new(),
-            filter: None,
-            group_by: Vec::new(),
-            having: None,
-            windows: Vec::new(),
-            span: start,
-        };
+        let mut select = Select { distinct, ..Select::of(projection, start) };
         if self.word("FROM") {
             select.from = self.sources()?;
         }

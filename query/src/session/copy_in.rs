@@ -321,15 +321,7 @@ fn select_of(table: &TableName, columns: &[Name]) -> Query {
         }),
         None => expr(ExprKind::Name(table.name.clone())),
     };
-    let body = SetExpr::Select(Box::new(Select {
-        distinct: crate::ast::Distinct::No,
-        projection: Projection::Items(items),
-        from: vec![crate::ast::From::Path { path, as_of: None, alias: crate::ast::Alias::default() }],
-        filter: None,
-        group_by: Vec::new(),
-        having: None,
-        windows: Vec::new(),
-        span: table.name.span,
-    }));
-    Query::of(body, Span::default())
+    let from = vec![crate::ast::From::Path { path, as_of: None, alias: crate::ast::Alias::default() }];
+    let select = Select { from, ..Select::of(Projection::Items(items), table.name.span) };
+    Query::of(SetExpr::Select(Box::new(select)), Span::default())
 }

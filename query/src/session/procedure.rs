@@ -7,7 +7,7 @@ use ledgerstone_digest::qldb::block_address;
 use super::response::{Response, RowStream};
 use super::run::{Job, noted};
 use super::{Dialect, Session};
-use crate::ast::{Distinct, Expr, Name, Projection, Query, Select, SelectItem, SetExpr, Statement};
+use crate::ast::{Expr, Name, Projection, Query, Select, SelectItem, SetExpr, Statement};
 use crate::bind::plan::ResultColumn;
 use crate::error::{QueryError, SqlState};
 use crate::exec;
@@ -99,16 +99,7 @@ fn select(dialect: Dialect, argument: &Expr) -> Statement {
         Dialect::PartiQl => Projection::Value(Box::new(argument.clone())),
         Dialect::Sql => Projection::Items(vec![SelectItem::Expr { expr: argument.clone(), alias: None }]),
     };
-    let select = Select {
-        distinct: Distinct::No,
-        projection,
-        from: Vec::new(),
-        filter: None,
-        group_by: Vec::new(),
-        having: None,
-        windows: Vec::new(),
-        span: argument.span,
-    };
+    let select = Select::of(projection, argument.span);
     Statement::Query(Box::new(Query::of(SetExpr::Select(Box::new(select)), argument.span)))
 }
 

@@ -572,16 +572,9 @@ fn whole_table(table: TableName) -> Select {
             crate::ast::Expr { span: schema.span, kind: ExprKind::Path { base: Box::new(name_expr(schema)), steps } }
         }
     };
-    Select {
-        distinct: Distinct::No,
-        projection: Projection::Items(vec![SelectItem::Wildcard(Span::default())]),
-        from: vec![From::Path { path, as_of: None, alias: Alias::default() }],
-        filter: None,
-        group_by: Vec::new(),
-        having: None,
-        windows: Vec::new(),
-        span: Span::default(),
-    }
+    let all = Projection::Items(vec![SelectItem::Wildcard(Span::default())]);
+    let from = vec![From::Path { path, as_of: None, alias: Alias::default() }];
+    Select { from, ..Select::of(all, Span::default()) }
 }
 
 /// FOR UPDATE and its kin name rows of tables, so the result's rows must be such.

@@ -89,7 +89,7 @@ fn comment_on_ledger(tx: &mut Transaction, name: &Name, text: Option<Arc<str>>) 
     let document = system_tables::ledger_document(ledger, &text);
     catalogue.set_comment(text);
     tx.define(Id::LEDGER, ledger, Some(document), catalogue, Id::LEDGER)?;
-    Ok(DdlOutcome { tag: TAG, table_id: None, rows: None, notice: None })
+    Ok(DdlOutcome::of(TAG))
 }
 
 fn check_text(said: &Comment) -> Result<()> {

@@ -73,12 +73,16 @@ pub fn apply(tx: &mut Transaction, statement: &Statement, dialect: Dialect, info
 }
 
 impl DdlOutcome {
+    fn of(tag: &'static str) -> DdlOutcome {
+        DdlOutcome { tag, table_id: None, rows: None, notice: None }
+    }
+
     fn done(tag: &'static str, table: Id) -> DdlOutcome {
-        DdlOutcome { tag, table_id: Some(table), rows: None, notice: None }
+        DdlOutcome { table_id: Some(table), ..DdlOutcome::of(tag) }
     }
 
     fn nothing(tag: &'static str, notice: String) -> DdlOutcome {
-        DdlOutcome { tag, table_id: None, rows: None, notice: Some(notice) }
+        DdlOutcome { notice: Some(notice), ..DdlOutcome::of(tag) }
     }
 }
 
@@ -352,7 +356,7 @@ fn drop_indexes(
     if_exists: bool,
     info: &SessionInfo,
 ) -> Result<DdlOutcome> {
-    let mut outcome = DdlOutcome { tag: "DROP INDEX", table_id: None, rows: None, notice: None };
+    let mut outcome = DdlOutcome::of("DROP INDEX");
     for name in names {
         let found = match on {
             Some(table) => {
