@@ -216,6 +216,7 @@ fn column(c: &ColumnDefinition) -> String {
     ] {
         out.push_str(&flag(on, text));
     }
+    out.push_str(&optional_int("from", c.counts_from));
     if let (Some(e), Some(text)) = (&c.default, &c.default_text) {
         let _ = write!(out, " (default {} '{text}')", expr(e));
     }
@@ -225,6 +226,18 @@ fn column(c: &ColumnDefinition) -> String {
     };
     out.push_str(&group("checks", &c.checks, check));
     out + ")"
+}
+
+fn generated(identity: Option<Identity>) -> &'static str {
+    match identity {
+        Some(Identity::Always) => " always",
+        Some(Identity::ByDefault) => " by-default",
+        None => "",
+    }
+}
+
+fn optional_int(what: &str, value: Option<i64>) -> String {
+    value.map_or(String::new(), |value| format!(" ({what} {value})"))
 }
 
 fn constraint(c: &TableConstraint) -> String {
@@ -258,8 +271,13 @@ fn alter(a: &AlterTable) -> String {
             format!("(set-default {} {} '{text}')", name(n), expr(default))
         }
         AlterTable::DropDefault(n) => format!("(drop-default {})", name(n)),
-        AlterTable::SetGenerated { name: n, identity } => {
-            format!("(set-generated {}{})", name(n), flag(*identity == Identity::Always, "always"))
+        AlterTable::AddGenerated { name: n, identity, counts_from, sequence } => {
+            let sequence = sequence.as_ref().map_or(String::new(), |s| format!(" (sequence {})", name(s)));
+            let (kind, from) = (generated(Some(*identity)), optional_int("from", *counts_from));
+            format!("(add-generated {}{kind}{from}{sequence})", name(n))
+        }
+        AlterTable::SetGenerated { name: n, identity, counts_from } => {
+            format!("(set-generated {}{}{})", name(n), generated(*identity), optional_int("from", *counts_from))
         }
         AlterTable::DropIdentity { name: n, if_exists } => {
             format!("(drop-identity{} {})", flag(*if_exists, "if-exists"), name(n))

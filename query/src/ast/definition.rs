@@ -59,6 +59,8 @@ pub struct ColumnDefinition {
     pub checks: Vec<(Expr, Arc<str>, Option<Name>)>,
     /// `GENERATED … AS IDENTITY`; `serial` is one BY DEFAULT.
     pub identity: Option<Identity>,
+    /// Its option `START WITH`.
+    pub counts_from: Option<i64>,
 }
 
 /// When an identity column counts on.
@@ -116,9 +118,18 @@ pub enum AlterTable {
         text: Arc<str>,
     },
     DropDefault(Name),
-    SetGenerated {
+    /// `ALTER COLUMN … ADD GENERATED … AS IDENTITY (SEQUENCE NAME sequence START WITH counts_from)`
+    AddGenerated {
         name: Name,
         identity: Identity,
+        counts_from: Option<i64>,
+        sequence: Option<Name>,
+    },
+    /// `ALTER COLUMN … SET GENERATED … RESTART WITH counts_from`, one of them at least.
+    SetGenerated {
+        name: Name,
+        identity: Option<Identity>,
+        counts_from: Option<i64>,
     },
     DropIdentity {
         name: Name,

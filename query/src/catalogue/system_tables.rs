@@ -208,6 +208,9 @@ fn column_document(column: &Column) -> Value {
     if column.is_always_identity() {
         fields.push(("identityAlways", Value::Bool(true)));
     }
+    if let Some(from) = column.counts_from {
+        fields.push(("identityFrom", Value::int(from)));
+    }
     fields.extend(comment_field(&column.comment));
     record(fields)
 }
@@ -229,6 +232,7 @@ fn read_table(id: Id, data: &Value) -> Result<Table> {
                 (true, false) => Some(Identity::ByDefault),
                 (false, _) => None,
             },
+            counts_from: column.int_if_there("identityFrom"),
             comment: column.text_if_there("comment"),
         });
     }
@@ -318,6 +322,10 @@ impl Reader<'_> {
         }
     }
 
+    fn int_if_there(&self, name: &str) -> Option<i64> {
+        self.get(name).and_then(Value::as_i64)
+    }
+
     fn flag(&self, name: &str) -> bool {
         matches!(self.get(name), Some(Value::Bool(true)))
     }
@@ -353,6 +361,7 @@ mod tests {
             not_null: true,
             default_text: None,
             identity,
+            counts_from: None,
             comment: None,
         };
         let table = Table {
@@ -367,7 +376,7 @@ mod tests {
                 },
                 Column { ty: SqlType::TimestampTz, precision: Some(3), ..column("at", None) },
                 Column { comment: Some("counts".into()), ..column("b", Some(Identity::ByDefault)) },
-                column("c", Some(Identity::Always)),
+                Column { counts_from: Some(i64::MAX), ..column("c", Some(Identity::Always)) },
             ],
             indexes: Vec::new(),
             checks: vec![Check { name: "c".into(), text: "a > 0".into() }],

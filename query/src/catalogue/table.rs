@@ -54,6 +54,8 @@ pub struct Column {
     pub default_text: Option<Arc<str>>,
     /// A missing value is taken from the column's counter.
     pub identity: Option<Identity>,
+    /// The least value that its counter gives, if it does not begin with 1.
+    pub counts_from: Option<i64>,
     pub comment: Option<Arc<str>>,
 }
 

@@ -213,12 +213,17 @@ impl State {
         random.iter().map(|random| next_document_id(&mut last, now_ms, *random)).collect()
     }
 
-    /// The next value of an identity column.
-    pub fn next_identity(&self, table: Id, column: &Arc<str>) -> Option<i64> {
+    /// The next value of an identity column, which is at least `from`.
+    pub fn next_identity(&self, table: Id, column: &Arc<str>, from: i64) -> Option<i64> {
         let mut identities = lock(&self.identities);
         let value = identities.entry((table, column.clone())).or_insert(0);
-        *value = value.checked_add(1)?;
+        *value = value.checked_add(1)?.max(from);
         Some(*value)
+    }
+
+    /// The highest value that an identity column has had or given; 0 if none.
+    pub fn highest_identity(&self, table: Id, column: &Arc<str>) -> i64 {
+        lock(&self.identities).get(&(table, column.clone())).copied().unwrap_or(0)
     }
 
     /// Judges the unique keys a transaction wins against who holds them, published or pending.

@@ -57,7 +57,7 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn token(&self) -> Option<&'a Token> {
+    pub(super) fn token(&self) -> Option<&'a Token> {
         self.tokens.get(self.at).map(|t| &t.token)
     }
 
@@ -127,7 +127,7 @@ impl<'a> Cursor<'a> {
         if self.words(&[word]) { Ok(()) } else { Err(self.expected(word)) }
     }
 
-    fn sign(&mut self, sign: &Token) -> bool {
+    pub(super) fn sign(&mut self, sign: &Token) -> bool {
         let found = self.token() == Some(sign);
         if found {
             self.at += 1;
@@ -162,7 +162,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn table_name(&mut self) -> Result<TableName> {
+    pub(super) fn table_name(&mut self) -> Result<TableName> {
         let name = self.name("a table name")?;
         if self.sign(&Token::Period) {
             return Ok(TableName { schema: Some(name), name: self.name("a table name")? });

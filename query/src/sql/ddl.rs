@@ -8,7 +8,7 @@ use sqlparser::ast as sql;
 use sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 
 use super::expr::check_collation;
-use super::identity::IdentityChange;
+use super::identity::{IdentityChange, counts_from, identity_of};
 use super::{Converter, made_as, name, plain_name, refuse, table_name, tokens};
 use crate::ast::{
     AlterTable, AsQuery, ColumnDefinition, CreateIndex, CreateTable, Expr, ExprKind, Identity, Like, Name, PathStep,
@@ -113,6 +113,7 @@ impl Converter {
             unique_name: None,
             checks: Vec::new(),
             identity: serial.then_some(Identity::ByDefault),
+            counts_from: None,
         };
         for option in options {
             self.column_option(option, &mut definition)?;
@@ -161,15 +162,12 @@ impl Converter {
                     || generation_expr_mode.is_some()
                     || generated_as == sql::GeneratedAs::ExpStored;
                 refuse(computed, "a generated column", span)?;
-                refuse(sequence_options.is_some_and(|o| !o.is_empty()), "options of an identity column", span)?;
+                column.counts_from = counts_from(&sequence_options.unwrap_or_default());
                 if column.identity.is_some() {
                     let message = format!("multiple identity specifications for column \"{}\"", column.name.text);
                     return Err(QueryError::syntax(message, span));
                 }
-                column.identity = Some(match generated_as {
-                    sql::GeneratedAs::Always => Identity::Always,
-                    _ => Identity::ByDefault,
-                });
+                column.identity = Some(identity_of(generated_as));
                 column.not_null = true;
             }
             O::Collation(collation) => check_collation(collation, span)?,
@@ -372,11 +370,17 @@ impl Converter {
 
     fn alter_column(&mut self, column: Name, op: sql::AlterColumnOperation) -> Result<AlterTable> {
         use sql::AlterColumnOperation as A;
-        if let Some((_, change)) = self.identities.iter().find(|(place, _)| *place == column.span) {
-            return Ok(match *change {
-                IdentityChange::Set(identity) => AlterTable::SetGenerated { name: column, identity },
-                IdentityChange::Drop { if_exists } => AlterTable::DropIdentity { name: column, if_exists },
-            });
+        let mut sequence = None;
+        match self.identities.iter().find(|(place, _)| *place == column.span).map(|(_, change)| change) {
+            Some(IdentityChange::Set { identity, counts_from }) => {
+                let (identity, counts_from) = (*identity, *counts_from);
+                return Ok(AlterTable::SetGenerated { name: column, identity, counts_from });
+            }
+            Some(IdentityChange::Drop { if_exists }) => {
+                return Ok(AlterTable::DropIdentity { name: column, if_exists: *if_exists });
+            }
+            Some(IdentityChange::Named(name)) => sequence = Some(name.clone()),
+            None => {}
         }
         Ok(match op {
             A::SetNotNull => AlterTable::SetNotNull(column),
@@ -390,7 +394,13 @@ impl Converter {
                 let ty = self.type_name(data_type, column.span)?;
                 AlterTable::SetType { name: column, ty, using: self.optional(using)? }
             }
-            A::AddGenerated { .. } => return Err(QueryError::unsupported("ADD GENERATED").at(column.span)),
+            A::AddGenerated { generated_as, sequence_options } => {
+                let Some(kind) = generated_as else {
+                    return Err(QueryError::syntax("GENERATED needs ALWAYS or BY DEFAULT", column.span));
+                };
+                let counts_from = counts_from(&sequence_options.unwrap_or_default());
+                AlterTable::AddGenerated { name: column, identity: identity_of(kind), counts_from, sequence }
+            }
         })
     }
 

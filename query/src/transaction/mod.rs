@@ -486,12 +486,18 @@ impl Transaction {
 
     /// The next value of an identity column. Values are never given twice; gaps are normal.
     pub fn next_identity(&self, table: &Table, column: &Column) -> Result<i64> {
-        self.database().state().next_identity(table.id, &column.name).ok_or_else(|| {
+        let from = column.counts_from.unwrap_or(1);
+        self.database().state().next_identity(table.id, &column.name, from).ok_or_else(|| {
             QueryError::new(
                 SqlState::NUMERIC_OUT_OF_RANGE,
                 format!("identity column \"{}\" has no values left", column.name),
             )
         })
+    }
+
+    /// The highest value that an identity column has had or given, of whichever transaction; 0 if none.
+    pub fn highest_identity(&self, table: &Table, column: &Column) -> i64 {
+        self.database().state().highest_identity(table.id, &column.name)
     }
 
     /// Notes a statement: its text, digest and start time go into the block, if there will be one. Answers its number.
@@ -698,7 +704,8 @@ impl Transaction {
         }
         if is_first && self.overlay.len() >= limits.transaction_documents_max {
             let limit = limits.transaction_documents_max;
-            return Err(limit_error(format!("a transaction changes at most {limit} documents")));
+            return Err(limit_error(format!("a transaction changes at most {limit} documents"))
+                .hint("Change them in several, by ranges of a key; ledgerstone import loads a file in parts that go on where they were broken off."));
         }
         Ok(())
     }

@@ -163,6 +163,7 @@ pub fn create_table(table: &str, columns: &[(&str, &str, &str)]) -> Statement {
         unique_name: None,
         checks: Vec::new(),
         identity: flags.contains('i').then_some(Identity::ByDefault),
+        counts_from: None,
     };
     Statement::CreateTable(Box::new(CreateTable {
         name: table_name(table),

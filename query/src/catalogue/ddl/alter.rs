@@ -8,9 +8,9 @@ use std::sync::Arc;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
-use super::evaluate::{default_is_sound, for_every_row, is_violated, must_take_rows};
+use super::evaluate::{default_is_sound, for_every_row, highest, is_violated, must_take_rows};
 use super::retype::retyped;
-use super::table::{add_column_constraints, add_constraint, column_of};
+use super::table::{add_column_constraints, add_constraint, column_of, identity_type};
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
     remove_index,
@@ -22,6 +22,8 @@ use crate::session::SessionInfo;
 use crate::transaction::{Transaction, View};
 use crate::types::SqlType;
 
+const TAG: &str = "ALTER TABLE";
+
 pub(super) fn alter(
     tx: &mut Transaction,
     name: &TableName,
@@ -31,8 +33,8 @@ pub(super) fn alter(
 ) -> Result<DdlOutcome> {
     let mut table = match existing_table(tx, name, info) {
         Err(error) if if_exists && error.code == SqlState::UNDEFINED_TABLE => {
-            let notice = Some(format!("relation \"{}\" does not exist, skipping", name.name.text));
-            return Ok(DdlOutcome { tag: "ALTER TABLE", table_id: None, rows: None, notice });
+            let notice = format!("relation \"{}\" does not exist, skipping", name.name.text);
+            return Ok(DdlOutcome::nothing(TAG, notice));
         }
         found => found?,
     };
@@ -48,7 +50,7 @@ pub(super) fn alter(
     }
     must_take_rows(tx, table.id, info)?;
     let notice = (!notices.is_empty()).then(|| notices.join("; "));
-    Ok(DdlOutcome { tag: "ALTER TABLE", table_id: Some(table.id), rows: None, notice })
+    Ok(DdlOutcome { notice, ..DdlOutcome::done(TAG, table.id) })
 }
 
 /// One change; what there is to say about it.
@@ -100,10 +102,13 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
             not_always_identity(table, name)?;
             change_column(tx, table, name, |c| c.default_text = None)?;
         }
-        AlterTable::SetGenerated { name, identity } => {
-            notice = change_identity(tx, table, name, Some(*identity), false)?;
+        AlterTable::AddGenerated { name, identity, counts_from, sequence } => {
+            add_identity(tx, table, (name, *identity), *counts_from, sequence.as_ref(), info)?;
         }
-        AlterTable::DropIdentity { name, if_exists } => notice = change_identity(tx, table, name, None, *if_exists)?,
+        AlterTable::SetGenerated { name, identity, counts_from } => {
+            set_identity(tx, table, name, *identity, *counts_from)?;
+        }
+        AlterTable::DropIdentity { name, if_exists } => notice = drop_identity(tx, table, name, *if_exists)?,
         AlterTable::SetType { name, ty: to, using } => {
             let column = column(table, name)?;
             let ty = retyped(tx, table, column, (name, to), using.as_ref())?;
@@ -138,22 +143,87 @@ fn not_always_identity(table: &Table, name: &Name) -> Result<()> {
     Err(QueryError::syntax(message, name.span))
 }
 
-/// When an identity column counts on, or that it is one no more; what there is to say if it is none.
-fn change_identity(
+/// Makes a column count: from above the highest value in the table, as values are never given twice.
+fn add_identity(
+    tx: &mut Transaction,
+    table: &Table,
+    (name, identity): (&Name, Identity),
+    counts_from: Option<i64>,
+    sequence: Option<&Name>,
+    info: &SessionInfo,
+) -> Result<()> {
+    let column = column(table, name)?;
+    let refused = |what: &str| {
+        let message = format!("column \"{}\" of relation \"{}\" {what}", name.text, table.name);
+        Err(QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).at(name.span))
+    };
+    if !column.not_null {
+        return refused("must be declared NOT NULL before identity can be added");
+    }
+    if column.identity.is_some() {
+        return refused("is already an identity column");
+    }
+    if column.default_text.is_some() {
+        return refused("already has a default value");
+    }
+    identity_type(&column.ty, name)?;
+    let known = format!("{}_{}_seq", table.name, name.text);
+    if let Some(other) = sequence.filter(|sequence| *sequence.text != *known) {
+        return Err(QueryError::unsupported(format!("a sequence called \"{}\"", other.text))
+            .at(other.span)
+            .hint(format!("The sequence of this column is \"{known}\".")));
+    }
+    let above = highest(tx, table, name, info)?.map_or(Some(1), |highest| highest.max(0).checked_add(1));
+    let Some(above) = above else { return refused("has no values left to give") };
+    let from = counts_from.unwrap_or(1).max(above);
+    change_column(tx, table, name, |c| {
+        (c.identity, c.counts_from) = (Some(identity), (from > 1).then_some(from));
+    })
+}
+
+/// When an identity column counts on, and from where.
+fn set_identity(
     tx: &mut Transaction,
     table: &Table,
     name: &Name,
     identity: Option<Identity>,
-    if_exists: bool,
-) -> Result<Option<String>> {
+    counts_from: Option<i64>,
+) -> Result<()> {
+    let column = column(table, name)?;
+    if column.identity.is_none() {
+        let error = QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, no_identity(table, name));
+        return Err(error.at(name.span));
+    }
+    if let Some(from) = counts_from {
+        let highest = tx.highest_identity(table, column).max(column.counts_from.unwrap_or(1) - 1);
+        if from <= highest {
+            let message = format!("column \"{}\" cannot count from {from} again", name.text);
+            return Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.span).hint(format!(
+                "Identity values are never given twice: {} is the least that it can count from.",
+                i128::from(highest) + 1
+            )));
+        }
+    }
+    change_column(tx, table, name, |c| {
+        (c.identity, c.counts_from) = (identity.or(c.identity), counts_from.or(c.counts_from));
+    })
+}
+
+/// Makes an identity column one no more; what there is to say if it is none.
+fn drop_identity(tx: &mut Transaction, table: &Table, name: &Name, if_exists: bool) -> Result<Option<String>> {
     if column(table, name)?.identity.is_some() {
-        return change_column(tx, table, name, |c| c.identity = identity).map(|()| None);
+        return change_column(tx, table, name, |c| (c.identity, c.counts_from) = (None, None)).map(|()| None);
     }
-    let message = format!("column \"{}\" of relation \"{}\" is not an identity column", name.text, table.name);
     match if_exists {
-        true => Ok(Some(format!("{message}, skipping"))),
-        false => Err(QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).at(name.span)),
+        true => Ok(Some(format!("{}, skipping", no_identity(table, name)))),
+        false => {
+            Err(QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, no_identity(table, name)).at(name.span))
+        }
     }
+}
+
+fn no_identity(table: &Table, name: &Name) -> String {
+    format!("column \"{}\" of relation \"{}\" is not an identity column", name.text, table.name)
 }
 
 fn change_column(tx: &mut Transaction, table: &Table, name: &Name, change: impl FnOnce(&mut Column)) -> Result<()> {
@@ -267,6 +337,11 @@ fn rename_column(tx: &mut Transaction, table: &Table, from: &Name, to: &Name) ->
     }
     let mut changed = current(tx, table)?;
     for column in changed.columns.iter_mut().filter(|c| c.name == from.text) {
+        // Numbers are kept by names, and some may be of documents that are gone.
+        if column.identity.is_some() {
+            let next = tx.highest_identity(table, column).saturating_add(1).max(column.counts_from.unwrap_or(1));
+            column.counts_from = (next > 1).then_some(next);
+        }
         column.name = to.text.clone();
     }
     put_table(tx, changed.clone())?;

@@ -8,14 +8,15 @@ use ledgerstone_digest::ion::Value;
 
 use super::{DdlOutcome, Table, check_name, table, table_name};
 use crate::ast::{
-    Alias, AsQuery, CreateTable, Distinct, Expr, ExprKind, From, Insert, InsertSource, Name, Projection, Query, Select,
+    Alias, AsQuery, CreateTable, Expr, ExprKind, From, Insert, InsertSource, Name, Projection, Query, Select,
     SelectItem, SetExpr, Span, Statement, TableName, TypeName, UnaryOp,
 };
 use crate::bind::plan::Plan;
-use crate::bind::{self, PlanContext};
+use crate::bind::{self, PlanContext, parse_expression};
 use crate::catalogue::Column;
 use crate::error::{QueryError, Result, SqlState};
 use crate::exec::{self, Outcome, storable};
+use crate::function::quote_ident;
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 use crate::types::SqlType;
@@ -56,6 +57,17 @@ pub(super) fn must_take_rows(tx: &mut Transaction, id: Id, info: &SessionInfo) -
     }));
     let plan = bind::plan(&mut context(tx, info), &insert)?;
     permit_others(&plan, id, info)
+}
+
+/// The highest number in a column; nothing if there is none.
+pub(super) fn highest(tx: &mut Transaction, table: &Table, column: &Name, info: &SessionInfo) -> Result<Option<i64>> {
+    let max = parse_expression(&format!("max({})", quote_ident(&column.text)))?;
+    let query = select(max, vec![from_table(table, column.span)], None);
+    let plan = bind::plan(&mut context(tx, info), &Statement::Query(Box::new(query)))?;
+    // The answer tells of the rows what their reader could ask.
+    info.permit_plan(&plan)?;
+    let row = rows(tx, &plan, info)?.into_iter().next().unwrap_or_default();
+    Ok(row.first().and_then(|value| value.as_ref()?.as_i64()))
 }
 
 /// Whether a document of the table makes a check false.
@@ -176,6 +188,7 @@ fn columns_of(plan: &Plan, made: &AsQuery) -> Result<Vec<Column>> {
             not_null: false,
             default_text: None,
             identity: None,
+            counts_from: None,
             comment: None,
         });
     }
@@ -209,15 +222,7 @@ fn name(text: &Arc<str>, span: Span) -> Name {
 
 fn select(expr: Expr, from: Vec<From>, filter: Option<Expr>) -> Query {
     let span = expr.span;
-    let select = Select {
-        distinct: Distinct::No,
-        projection: Projection::Items(vec![SelectItem::Expr { expr, alias: None }]),
-        from,
-        filter,
-        group_by: Vec::new(),
-        having: None,
-        windows: Vec::new(),
-        span,
-    };
+    let projection = Projection::Items(vec![SelectItem::Expr { expr, alias: None }]);
+    let select = Select { from, filter, ..Select::of(projection, span) };
     Query::of(SetExpr::Select(Box::new(select)), span)
 }

@@ -24,7 +24,7 @@ pub(super) fn columns(tx: &mut Transaction, like: &Like, info: &SessionInfo) -> 
             column.default_text = None;
         }
         if !like.identity {
-            column.identity = None;
+            (column.identity, column.counts_from) = (None, None);
         }
         if !like.comments {
             column.comment = None;

@@ -105,7 +105,7 @@ pub(super) fn drop_tables(
     if_exists: bool,
     info: &SessionInfo,
 ) -> Result<DdlOutcome> {
-    let mut outcome = DdlOutcome { tag: "DROP TABLE", table_id: None, rows: None, notice: None };
+    let mut outcome = DdlOutcome::of("DROP TABLE");
     for name in names {
         let text = table_name(name)?;
         if if_exists && tx.table(text)?.is_none() {
@@ -153,6 +153,7 @@ pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
         not_null: definition.not_null || definition.primary_key || definition.identity.is_some(),
         default_text: definition.default_text.clone(),
         identity: definition.identity,
+        counts_from: definition.counts_from,
         comment: None,
     })
 }
@@ -169,13 +170,21 @@ pub(super) fn column_type(column: &Name, ty: &TypeName, is_identity: bool) -> Re
             .at(ty.span)
             .hint("Use text for names, or oid."));
     }
-    if is_identity && !parsed.is_integer() {
-        let message = "identity column type must be smallint, integer, or bigint";
-        return Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message)
-            .detail(format!("Column \"{}\" is of type {parsed}.", column.text))
-            .at(ty.span));
+    if is_identity {
+        identity_type(&parsed, column).map_err(|error| error.at(ty.span))?;
     }
     Ok(parsed)
+}
+
+/// Refuses an identity column of a type that does not count.
+pub(super) fn identity_type(ty: &SqlType, column: &Name) -> Result<()> {
+    if ty.is_integer() {
+        return Ok(());
+    }
+    let message = "identity column type must be smallint, integer, or bigint";
+    Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message)
+        .detail(format!("Column \"{}\" is of type {ty}.", column.text))
+        .at(column.span))
 }
 
 /// What a column's definition says beyond its type: primary key, unique, checks.

@@ -52,6 +52,7 @@ fn columns(facts: &Facts<'_>, rows: &mut Rows<'_>) {
                     shown.default = c.default_text.as_deref();
                     shown.not_null = c.not_null;
                     shown.identity = c.identity;
+                    shown.counts_from = c.counts_from.unwrap_or(1);
                     shown.precision = c.precision;
                     shown.writable = true;
                     column(facts, rows, &shown);
@@ -76,6 +77,7 @@ struct Column<'a> {
     default: Option<&'a str>,
     not_null: bool,
     identity: Option<Identity>,
+    counts_from: i64,
     precision: Option<u8>,
     writable: bool,
 }
@@ -91,6 +93,7 @@ impl<'a> Column<'a> {
             default: None,
             not_null: false,
             identity: None,
+            counts_from: 1,
             precision: None,
             writable: false,
         }
@@ -126,7 +129,7 @@ fn column(facts: &Facts<'_>, rows: &mut Rows<'_>, c: &Column<'_>) {
         ("is_self_referencing", text("NO")),
         ("is_identity", yes_no(counts)),
         ("identity_generation", generation.and_then(text)),
-        ("identity_start", flag_text(counts, "1")),
+        ("identity_start", counts.then(|| c.counts_from.to_string()).and_then(text)),
         ("identity_increment", flag_text(counts, "1")),
         ("identity_cycle", text("NO")),
         ("is_generated", text("NEVER")),

@@ -128,7 +128,7 @@ fn sequences(facts: &Facts<'_>, rows: &mut Rows<'_>) {
         rows.push([
             ("seqrelid", int(relation.oid())),
             ("seqtypid", int(type_oid(&column.ty))),
-            ("seqstart", int(1)),
+            ("seqstart", int(column.counts_from.unwrap_or(1))),
             ("seqincrement", int(1)),
             ("seqmax", int(most)),
             ("seqmin", int(1)),
