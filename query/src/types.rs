@@ -273,6 +273,16 @@ impl SqlType {
         matches!(self, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Oid | SqlType::Reg(_))
     }
 
+    /// The greatest value of the types that count: smallint, integer and bigint.
+    pub fn counts_to(&self) -> Option<i64> {
+        match self {
+            SqlType::Int2 => Some(i16::MAX.into()),
+            SqlType::Int4 => Some(i32::MAX.into()),
+            SqlType::Int8 => Some(i64::MAX),
+            _ => None,
+        }
+    }
+
     pub fn is_text(&self) -> bool {
         matches!(self, SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name)
     }

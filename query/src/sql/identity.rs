@@ -43,11 +43,11 @@ pub(super) fn counts_from(options: &[sql::SequenceOptions]) -> Option<i64> {
     })
 }
 
-fn first_value(value: i64, span: Span) -> Result<i64> {
+fn first_value(what: &str, (value, span): (i64, Span)) -> Result<i64> {
     if value >= 1 {
         return Ok(value);
     }
-    let message = format!("START value ({value}) cannot be less than MINVALUE (1)");
+    let message = format!("{what} value ({value}) cannot be less than MINVALUE (1)");
     Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message).at(span))
 }
 
@@ -115,8 +115,7 @@ fn options(c: &mut Cursor<'_>) -> Result<Options> {
         let start = c.here();
         let again = if c.words(&["START"]) {
             c.words(&["WITH"]);
-            let (value, span) = number(c)?;
-            from.replace(first_value(value, span)?).is_some()
+            from.replace(first_value("START", number(c)?)?).is_some()
         } else if c.words(&["SEQUENCE", "NAME"]) {
             options.sequence.replace(c.table_name()?.name).is_some()
         } else if c.words(&["CACHE"]) {
@@ -208,8 +207,7 @@ fn generated(c: &mut Cursor<'_>) -> Result<Identity> {
 /// What stands behind RESTART.
 fn restart(c: &mut Cursor<'_>, start: Span) -> Result<i64> {
     if c.words(&["WITH"]) || matches!(c.token(), Some(Token::Number(..) | Token::Minus)) {
-        let (value, span) = number(c)?;
-        return first_value(value, span);
+        return first_value("RESTART", number(c)?);
     }
     Err(QueryError::unsupported("RESTART without a value")
         .at(start)

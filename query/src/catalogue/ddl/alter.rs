@@ -10,7 +10,7 @@ use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
 use super::evaluate::{default_is_sound, for_every_row, highest, is_violated, must_take_rows};
 use super::retype::retyped;
-use super::table::{add_column_constraints, add_constraint, column_of, identity_type};
+use super::table::{add_column_constraints, add_constraint, column_of, identity_type, within_type};
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
     remove_index,
@@ -167,6 +167,7 @@ fn add_identity(
         return refused("already has a default value");
     }
     identity_type(&column.ty, name)?;
+    within_type("START", counts_from, &column.ty, name)?;
     let known = format!("{}_{}_seq", table.name, name.text);
     if let Some(other) = sequence.filter(|sequence| *sequence.text != *known) {
         return Err(QueryError::unsupported(format!("a sequence called \"{}\"", other.text))
@@ -194,6 +195,7 @@ fn set_identity(
         let error = QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, no_identity(table, name));
         return Err(error.at(name.span));
     }
+    within_type("RESTART", counts_from, &column.ty, name)?;
     if let Some(from) = counts_from {
         let highest = tx.highest_identity(table, column).max(column.counts_from.unwrap_or(1) - 1);
         if from <= highest {

@@ -146,6 +146,7 @@ pub(super) fn undrop(tx: &mut Transaction, id: &Name) -> Result<DdlOutcome> {
 pub(super) fn column_of(definition: &ColumnDefinition) -> Result<Column> {
     check_name(&definition.name, "column")?;
     let ty = column_type(&definition.name, &definition.ty, definition.identity.is_some())?;
+    within_type("START", definition.counts_from, &ty, &definition.name)?;
     Ok(Column {
         name: definition.name.text.clone(),
         ty,
@@ -178,13 +179,25 @@ pub(super) fn column_type(column: &Name, ty: &TypeName, is_identity: bool) -> Re
 
 /// Refuses an identity column of a type that does not count.
 pub(super) fn identity_type(ty: &SqlType, column: &Name) -> Result<()> {
-    if ty.is_integer() {
+    if ty.counts_to().is_some() {
         return Ok(());
     }
     let message = "identity column type must be smallint, integer, or bigint";
     Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message)
         .detail(format!("Column \"{}\" is of type {ty}.", column.text))
         .at(column.span))
+}
+
+/// Refuses a first value that its column cannot have.
+pub(super) fn within_type(what: &str, from: Option<i64>, ty: &SqlType, column: &Name) -> Result<()> {
+    let most = ty.counts_to().unwrap_or(i64::MAX);
+    match from.filter(|from| *from > most) {
+        Some(from) => {
+            let message = format!("{what} value ({from}) cannot be greater than MAXVALUE ({most})");
+            Err(QueryError::new(SqlState::INVALID_PARAMETER_VALUE, message).at(column.span))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What a column's definition says beyond its type: primary key, unique, checks.

@@ -120,17 +120,12 @@ const SEQUENCE_COLUMNS: [(&str, SqlType); 3] =
 fn sequences(facts: &Facts<'_>, rows: &mut Rows<'_>) {
     for relation in relations(&facts.catalogue) {
         let Some((_, column)) = column_of_sequence(&relation) else { continue };
-        let most = match column.ty {
-            SqlType::Int2 => i64::from(i16::MAX),
-            SqlType::Int4 => i64::from(i32::MAX),
-            _ => i64::MAX,
-        };
         rows.push([
             ("seqrelid", int(relation.oid())),
             ("seqtypid", int(type_oid(&column.ty))),
             ("seqstart", int(column.counts_from.unwrap_or(1))),
             ("seqincrement", int(1)),
-            ("seqmax", int(most)),
+            ("seqmax", int(column.ty.counts_to().unwrap_or(i64::MAX))),
             ("seqmin", int(1)),
             ("seqcache", int(1)),
         ]);
