@@ -39,6 +39,7 @@ pub enum Action {
     DescribeLedger,
     ListLedgers,
     UpdateLedger,
+    UpdatePermissionsMode,
     DeleteLedger,
     TagResource,
     UntagResource,
@@ -93,7 +94,7 @@ pub struct Permit {
 
 impl Action {
     /// All there are, in the order of the enumeration.
-    pub const ALL: [Action; 35] = [
+    pub const ALL: [Action; 36] = [
         Action::Select,
         Action::HistoryFunction,
         Action::Insert,
@@ -114,6 +115,7 @@ impl Action {
         Action::DescribeLedger,
         Action::ListLedgers,
         Action::UpdateLedger,
+        Action::UpdatePermissionsMode,
         Action::DeleteLedger,
         Action::TagResource,
         Action::UntagResource,
@@ -154,6 +156,7 @@ impl Action {
             Action::DescribeLedger => "qldb:DescribeLedger",
             Action::ListLedgers => "qldb:ListLedgers",
             Action::UpdateLedger => "qldb:UpdateLedger",
+            Action::UpdatePermissionsMode => "qldb:UpdateLedgerPermissionsMode",
             Action::DeleteLedger => "qldb:DeleteLedger",
             Action::TagResource => "qldb:TagResource",
             Action::UntagResource => "qldb:UntagResource",

@@ -81,6 +81,9 @@ impl Policies {
     fn check(&self) -> Result<(), String> {
         for (user, statements) in &self.0 {
             for (number, statement) in (1..).zip(statements) {
+                if statement.action.all().is_empty() || statement.resource.all().is_empty() {
+                    return Err(format!("statement {number} of \"{user}\" is of no action, or of no resource"));
+                }
                 if let Some(action) = statement.action.all().iter().find(|action| !statement.may_name(action)) {
                     return Err(format!(
                         "statement {number} of \"{user}\": \"{action}\" is no action, nor a pattern of one; QLDB's are named as \
@@ -115,22 +118,21 @@ impl Policy for Policies {
     }
 }
 
-/// Actions of QLDB that nothing here asks for: its console's, and one that UpdateLedger covers.
-const NOT_HERE: [&str; 4] =
-    ["qldb:ExecuteStatement", "qldb:InsertSampleData", "qldb:ShowCatalog", "qldb:UpdateLedgerPermissionsMode"];
+/// Actions of QLDB's console, which nothing here asks for.
+const OF_THE_CONSOLE: [&str; 3] = ["qldb:ExecuteStatement", "qldb:InsertSampleData", "qldb:ShowCatalog"];
 
 impl Statement {
-    /// Whether a pattern of actions stands for one at least. Those of other services are taken over with the statements that
-    /// they stand in, where that gives and takes nothing.
+    /// Whether a pattern of actions stands for one at least. Others, of QLDB's console and of other services, are taken over with
+    /// the statements that they stand in where they allow: there they give nothing.
     fn may_name(&self, pattern: &str) -> bool {
         let lower = pattern.to_ascii_lowercase();
-        if let (Some((service, _)), Effect::Allow) = (lower.split_once(':'), &self.effect)
-            && !matches!(service, "qldb" | "ledgerstone")
-        {
+        let is = |name: &str| matches(&lower, &name.to_ascii_lowercase());
+        if Action::ALL.into_iter().any(|action| is(action.name())) {
             return true;
         }
-        let known = Action::ALL.into_iter().map(Action::name).chain(NOT_HERE);
-        known.into_iter().any(|name| matches(&lower, &name.to_ascii_lowercase()))
+        let of_others = |(service, _): (&str, &str)| !matches!(service, "qldb" | "ledgerstone");
+        self.effect == Effect::Allow
+            && (OF_THE_CONSOLE.into_iter().any(is) || lower.split_once(':').is_some_and(of_others))
     }
 
     fn concerns(&self, action: Action, named: &[String]) -> bool {
@@ -265,14 +267,18 @@ mod tests {
             Policies::parse(&text).unwrap().check()
         };
         for action in
-            ["*", "qldb:*", "QLDB:partiqlselect", "qldb:PartiQL?elect", "ledgerstone:Backup", "qldb:ShowCatalog"]
+            ["*", "qldb:*", "QLDB:partiqlselect", "qldb:PartiQL?elect", "ledgerstone:Backup", "qldb:UpdateLedger*"]
         {
             assert_eq!((check("Allow", action), check("Deny", action)), (Ok(()), Ok(())), "{action}");
         }
+        for action in ["dbqms:*", "qldb:ShowCatalog"] {
+            assert!(check("Allow", action).is_ok() && check("Deny", action).is_err(), "{action}");
+        }
+        let none = r#"{"a": [{"Effect": "Deny", "Action": [], "Resource": "*"}]}"#;
+        assert!(Policies::parse(none).unwrap().check().is_err());
         for action in ["qldb:PartiQLDelte", "qldb:X*", "PartiQLDelete", "ledgerstone:Fly", ""] {
             assert!(check("Allow", action).is_err() && check("Deny", action).is_err(), "{action}");
         }
-        assert_eq!(check("Allow", "dbqms:*"), Ok(()));
         let error = check("Deny", "dqlb:PartiQLDelete").unwrap_err();
         assert!(error.starts_with("statement 1 of \"a\": \"dqlb:PartiQLDelete\" is no action"), "{error}");
     }

@@ -387,6 +387,8 @@ def permissions_are_those_of_the_policy(binary, folder):
             allow(["qldb:SendCommand", "qldb:GetDigest"], ""),
             allow(["qldb:PartiQLSelect"], "/table/*"),
             allow(["qldb:PartiQLInsert", "qldb:PartiQLHistory*"], "/table/Vehicle"),
+            allow("qldb:UpdateLedger*", ""),
+            {"Effect": "Deny", "Action": "qldb:UpdateLedgerPermissionsMode", "Resource": "*"},
         ],
     }
     with open(policy, "w") as file:
@@ -422,6 +424,8 @@ def permissions_are_those_of_the_policy(binary, folder):
     refused(lambda: api.list_journal_s3_exports_for_ledger(Name="main"), "AccessDeniedException")
     refused(lambda: api.list_journal_s3_exports(), "AccessDeniedException")
     refused(lambda: api.create_ledger(Name="mine", PermissionsMode="ALLOW_ALL"), "AccessDeniedException")
+    api.update_ledger(Name="main", DeletionProtection=True)
+    refused(lambda: api.update_ledger_permissions_mode(Name="main", PermissionsMode="ALLOW_ALL"), "AccessDeniedException")
     refused(lambda: run(server.driver(key="STRANGER"), "SELECT 1 FROM Vehicle"), "AccessDeniedException")
     server.stop()
 

@@ -71,7 +71,7 @@ impl Call<'_> {
     }
 
     pub fn update_permissions_mode(&self, name: &str) -> Result<String, Failure> {
-        self.permit(name, Action::UpdateLedger)?;
+        self.permit(name, Action::UpdatePermissionsMode)?;
         let request: UpdatePermissionsMode = wire::read(self.body)?;
         let mode = mode_of(&wire::required(request.permissions_mode, "PermissionsMode")?)?;
         let changed = self.shared.instance.change_settings(name, |settings| settings.permissions = mode);
