@@ -55,7 +55,7 @@ enum Accepts {
     Bool,
     /// One of these, in any case; anything else would have to change results.
     OneOf(&'static [&'static str]),
-    /// Milliseconds, or a number with `ms`, `s`, `min`, `h`, `d`; kept in the largest of these that divides it.
+    /// Milliseconds, or a number with `us`, `ms`, `s`, `min`, `h`, `d`; kept in the largest of these that divides it.
     Duration,
     Integer(i64, i64),
 }
@@ -337,7 +337,7 @@ impl Parameter {
             }
             Duration => match parse_duration(value) {
                 Some(ms) => Ok(Cow::Owned(duration_text(ms))),
-                None => Err(invalid("Use milliseconds, or a number with ms, s, min, h or d.".to_owned())),
+                None => Err(invalid("Use milliseconds, or a number with us, ms, s, min, h or d.".to_owned())),
             },
             Integer(low, high) => match value.trim().parse::<i64>() {
                 Ok(number) if (low..=high).contains(&number) => Ok(Cow::Owned(number.to_string())),
@@ -387,20 +387,23 @@ fn parse_bool(value: &str) -> Option<bool> {
     }
 }
 
+/// In milliseconds, to the nearest one: `1.5s` are 1500.
 fn parse_duration(value: &str) -> Option<u64> {
     let value = value.trim();
-    let digits = value.len() - value.trim_start_matches(|character: char| character.is_ascii_digit()).len();
-    let (number, unit) = value.split_at(digits);
-    let number: u64 = number.parse().ok()?;
+    let is_of_number = |character: char| character.is_ascii_digit() || character == '.';
+    let (number, unit) = value.split_at(value.find(|character| !is_of_number(character)).unwrap_or(value.len()));
     let scale = match unit.trim() {
-        "" | "ms" => 1,
-        "s" => 1_000,
-        "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
+        "us" => 0.001,
+        "" | "ms" => 1.0,
+        "s" => 1_000.0,
+        "min" => 60_000.0,
+        "h" => 3_600_000.0,
+        "d" => 86_400_000.0,
         _ => return None,
     };
-    number.checked_mul(scale).filter(|ms| *ms <= i32::MAX as u64)
+    let ms = (number.parse::<f64>().ok()? * scale).round_ties_even();
+    // Exact: a whole number below 2^31.
+    (ms <= f64::from(i32::MAX)).then_some(ms as u64)
 }
 
 fn duration_text(ms: u64) -> String {
@@ -454,10 +457,22 @@ mod tests {
         settings.set("statement_timeout", "2min").unwrap();
         assert_eq!(settings.milliseconds("statement_timeout"), 120_000);
         assert!(settings.set("statement_timeout", "soon").is_err());
-        for (given, shown) in [("7000", "7s"), ("7001", "7001ms"), ("120 s", "2min"), ("48h", "2d"), ("0ms", "0")] {
+        for (given, shown) in [
+            ("7000", "7s"),
+            ("7001", "7001ms"),
+            ("120 s", "2min"),
+            ("48h", "2d"),
+            ("0ms", "0"),
+            ("1.5 s", "1500ms"),
+            ("2500us", "2ms"),
+            (".25min", "15s"),
+        ] {
             settings.set("statement_timeout", given).unwrap();
             assert_eq!(settings.get("statement_timeout"), Some(shown));
             assert_eq!(parse_duration(shown), parse_duration(given));
+        }
+        for wrong in ["", "s", "1.2.3s", "-1", "1e3", "1 week", "2147483648", "25d", "1s 2"] {
+            assert!(settings.set("statement_timeout", wrong).is_err(), "{wrong}");
         }
     }
 }
