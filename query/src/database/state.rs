@@ -4,6 +4,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -213,12 +214,22 @@ impl State {
         random.iter().map(|random| next_document_id(&mut last, now_ms, *random)).collect()
     }
 
-    /// The next value of an identity column, which is at least `from`.
-    pub fn next_identity(&self, table: Id, column: &Arc<str>, from: i64) -> Option<i64> {
+    /// The next value of an identity column, from `range`; nothing if there is none left.
+    pub fn next_identity(&self, table: Id, column: &Arc<str>, range: &RangeInclusive<i64>) -> Option<i64> {
         let mut identities = lock(&self.identities);
         let value = identities.entry((table, column.clone())).or_insert(0);
-        *value = value.checked_add(1)?.max(from);
-        Some(*value)
+        let next = value.checked_add(1)?.max(*range.start());
+        range.contains(&next).then(|| {
+            *value = next;
+            next
+        })
+    }
+
+    /// Says that an identity column has given a value.
+    pub fn note_identity(&self, table: Id, column: &Arc<str>, given: i64) {
+        let mut identities = lock(&self.identities);
+        let highest = identities.entry((table, column.clone())).or_insert(0);
+        *highest = given.max(*highest);
     }
 
     /// The highest value that an identity column has had or given; 0 if none.
@@ -499,9 +510,7 @@ impl State {
             let (data, _) = shown(data)?;
             for column in table.columns.iter().filter(|c| c.identity.is_some()) {
                 if let Some(value) = data.as_struct().and_then(|s| s.get(&column.name)).and_then(Value::as_i64) {
-                    let mut identities = lock(&self.identities);
-                    let highest = identities.entry((table.id, column.name.clone())).or_insert(0);
-                    *highest = value.max(*highest);
+                    self.note_identity(table.id, &column.name, value);
                 }
             }
         }

@@ -63,8 +63,11 @@ pub(super) fn taken_out(tokens: &[TokenWithSpan], text: &str) -> Result<Option<(
         rest.push(token.clone());
         at += 1;
         let mut reader = Cursor { tokens, at, text };
-        let behind_as = at > 1 && tokens.get(at - 2).is_some_and(|before| tokens::is_word(before, "AS"));
-        if behind_as && tokens::is_word(token, "IDENTITY") && reader.token() == Some(&Token::LParen) {
+        if token.token == Token::Comma {
+            // The next action is of another column, or of a new one.
+            altered = None;
+        }
+        if is_generated_identity(tokens, at) && reader.token() == Some(&Token::LParen) {
             let options = options(&mut reader)?;
             rest.extend(options.counts_from.into_iter().flat_map(|from| start_with(from, token)));
             if let Some(name) = options.sequence {
@@ -95,6 +98,15 @@ pub(super) fn taken_out(tokens: &[TokenWithSpan], text: &str) -> Result<Option<(
         (at, changed) = (reader.at, true);
     }
     Ok(changed.then_some((found, rest)))
+}
+
+/// Whether the tokens before this place are `GENERATED … AS IDENTITY`: an alias may be called so as well.
+fn is_generated_identity(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let ends_with = |words: &[&str]| {
+        at.checked_sub(words.len()).and_then(|from| tokens.get(from..at)).is_some_and(|t| tokens::begin_with(t, words))
+    };
+    ends_with(&["GENERATED", "ALWAYS", "AS", "IDENTITY"])
+        || ends_with(&["GENERATED", "BY", "DEFAULT", "AS", "IDENTITY"])
 }
 
 /// What stands in parentheses behind IDENTITY.

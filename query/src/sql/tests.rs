@@ -357,6 +357,10 @@ fn trees_of_definitions() {
             "(alter public.t (add-generated a by-default (sequence t_a_seq)))",
         ),
         (
+            "CREATE TABLE t AS SELECT x FROM (SELECT 1) AS identity (x)",
+            "(create-table t as (select x (from (subquery (select 1) as identity (columns x)))))",
+        ),
+        (
             "ALTER TABLE t ALTER a ADD GENERATED ALWAYS AS IDENTITY (START 9), ALTER b SET GENERATED ALWAYS RESTART WITH 40, ALTER c RESTART 3",
             "(alter t (add-generated a always (from 9)) (set-generated b always (from 40)) (set-generated c (from 3)))",
         ),
@@ -526,6 +530,7 @@ fn what_is_not_done_is_an_error() {
         "ALTER TABLE t ALTER a ADD GENERATED ALWAYS AS IDENTITY (CYCLE)",
         "ALTER TABLE t ALTER a ADD GENERATED ALWAYS AS IDENTITY (MAXVALUE 10)",
         "ALTER TABLE t ALTER a RESTART",
+        "ALTER TABLE t ALTER a SET NOT NULL, ADD COLUMN b int GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME s)",
         "ALTER TABLE t ALTER a SET INCREMENT BY 2",
         "CREATE TABLE t (a text COLLATE \"de_DE\")",
         "CREATE TABLE t (a int) ON COMMIT DROP",

@@ -118,6 +118,7 @@ impl Transaction {
         if order.is_empty() {
             return Ok(None);
         }
+        self.note_counters();
         order.sort_unstable_by_key(|(user, order, ..)| (*user, *order));
         let mut payload = Payload {
             snapshot: Arc::clone(&self.shared.snapshot),

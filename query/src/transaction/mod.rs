@@ -15,8 +15,8 @@ mod rules;
 pub mod strict;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeInclusive};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -94,6 +94,8 @@ pub struct Transaction {
     held: Option<OverlayView>,
     /// What the sequencer does if it meets a conflict.
     again: Option<Again>,
+    /// How far identity columns have counted whose counter this transaction has changed.
+    counters: Mutex<BTreeMap<(Id, Arc<str>), i64>>,
 }
 
 /// What iterators keep of a transaction.
@@ -193,6 +195,7 @@ impl Transaction {
             statement_mark: 0,
             held: None,
             again: None,
+            counters: Mutex::default(),
         }
     }
 
@@ -484,15 +487,44 @@ impl Transaction {
         self.write(table, doc.id, base, None).map(drop)
     }
 
-    /// The next value of an identity column. Values are never given twice; gaps are normal.
+    /// The next value of an identity column. None that a document of the table has had is given again; gaps are normal.
     pub fn next_identity(&self, table: &Table, column: &Column) -> Result<i64> {
-        let from = column.counts_from.unwrap_or(1);
-        self.database().state().next_identity(table.id, &column.name, from).ok_or_else(|| {
-            QueryError::new(
-                SqlState::NUMERIC_OUT_OF_RANGE,
-                format!("identity column \"{}\" has no values left", column.name),
-            )
+        let range = column.counts_from.unwrap_or(1)..=column.ty.counts_to().unwrap_or(i64::MAX);
+        let next = match self.counts_apart(table, column) {
+            true => self.next_apart(table, column, &range),
+            false => self.database().state().next_identity(table.id, &column.name, &range),
+        };
+        next.ok_or_else(|| {
+            let sequence = format!("{}_{}_seq", table.name, column.name);
+            let message = format!("nextval: reached maximum value of sequence \"{sequence}\" ({})", range.end());
+            QueryError::new(SqlState::SEQUENCE_LIMIT_EXCEEDED, message)
         })
+    }
+
+    /// Whether this transaction has said where the column counts from, which others must not learn before it commits.
+    fn counts_apart(&self, table: &Table, column: &Column) -> bool {
+        let before = self.catalogues.first().and_then(|catalogue| catalogue.table_by_id(&table.id).cloned());
+        before.and_then(|table| table.column(&column.name)?.counts_from) != column.counts_from
+    }
+
+    /// The same of a column that counts apart. Whoever writes to the table meanwhile does not commit beside this transaction.
+    fn next_apart(&self, table: &Table, column: &Column, range: &RangeInclusive<i64>) -> Option<i64> {
+        let known = self.highest_identity(table, column);
+        let mut own = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = own.entry((table.id, column.name.clone())).or_insert(0);
+        let next = known.max(*value).checked_add(1)?.max(*range.start());
+        range.contains(&next).then(|| {
+            *value = next;
+            next
+        })
+    }
+
+    /// Tells others how far columns that count apart have come: this transaction is about to commit.
+    fn note_counters(&self) {
+        let own = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((table, column), given) in own.iter() {
+            self.database().state().note_identity(*table, column, *given);
+        }
     }
 
     /// The highest value that an identity column has had or given, of whichever transaction; 0 if none.

@@ -294,9 +294,79 @@ fn a_column_that_is_made_to_count_goes_on_above_what_is_there() {
                 "ALTER TABLE e ALTER t ADD GENERATED ALWAYS AS IDENTITY",
                 "22023 identity column type must be smallint, integer, or bigint",
             ),
+        ],
+    );
+    let renamed =
+        "ALTER TABLE g ALTER id DROP IDENTITY, ALTER id ADD GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME other)";
+    let Response::Done { .. } = &block_on(s.execute(renamed)).unwrap()[0] else { panic!("{renamed}") };
+}
+
+#[test]
+fn restart_goes_with_its_transaction_and_its_savepoint() {
+    let (_memory, mut s) = ledger();
+    says(
+        &mut s,
+        &[
+            ("INSERT INTO g (n) VALUES ('a') RETURNING id", "1 INSERT 0 1"),
+            ("BEGIN", "BEGIN"),
+            ("ALTER TABLE g ALTER id RESTART WITH 2147483647", "ALTER TABLE"),
+            ("INSERT INTO g (n) VALUES ('b') RETURNING id", "2147483647 INSERT 0 1"),
             (
-                "ALTER TABLE e ALTER m ADD GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME other)",
-                "0A000 a sequence called \"other\" is not supported",
+                "INSERT INTO g (n) VALUES ('c')",
+                "2200H nextval: reached maximum value of sequence \"g_id_seq\" (2147483647)",
+            ),
+            ("ROLLBACK", "ROLLBACK"),
+            ("INSERT INTO g (n) VALUES ('d') RETURNING id", "2 INSERT 0 1"),
+            ("BEGIN", "BEGIN"),
+            ("SAVEPOINT s", "SAVEPOINT"),
+            ("ALTER TABLE g ALTER id RESTART WITH 100", "ALTER TABLE"),
+            ("INSERT INTO g (n) VALUES ('e'), ('f') RETURNING id", "100 101 INSERT 0 2"),
+            ("ROLLBACK TO s", "ROLLBACK"),
+            ("INSERT INTO g (n) VALUES ('g') RETURNING id", "3 INSERT 0 1"),
+            ("ALTER TABLE g ALTER id RESTART WITH 50", "ALTER TABLE"),
+            // What was given in this transaction stays given.
+            ("SELECT nextval('g_id_seq')", "102 SELECT 1"),
+            ("COMMIT", "COMMIT"),
+            ("INSERT INTO g (n) VALUES ('h') RETURNING id", "103 INSERT 0 1"),
+        ],
+    );
+}
+
+#[test]
+fn a_column_remembers_how_far_it_has_counted() {
+    let (_memory, mut s) = ledger();
+    says(
+        &mut s,
+        &[
+            ("INSERT INTO g (n) VALUES ('a'), ('b') RETURNING id", "1 2 INSERT 0 2"),
+            ("DELETE FROM g", "DELETE 2"),
+            ("ALTER TABLE g RENAME id TO k", "ALTER TABLE"),
+            ("ALTER TABLE g ALTER k DROP IDENTITY", "ALTER TABLE"),
+            ("ALTER TABLE g ALTER k ADD GENERATED ALWAYS AS IDENTITY", "ALTER TABLE"),
+            ("INSERT INTO g (n) VALUES ('c') RETURNING k", "3 INSERT 0 1"),
+            ("DELETE FROM g", "DELETE 1"),
+            ("ALTER TABLE g ALTER k DROP IDENTITY", "ALTER TABLE"),
+            ("ALTER TABLE g RENAME k TO j", "ALTER TABLE"),
+            ("ALTER TABLE g ALTER j ADD GENERATED ALWAYS AS IDENTITY", "ALTER TABLE"),
+            ("INSERT INTO g (n) VALUES ('d') RETURNING j", "4 INSERT 0 1"),
+            // A default beside the counter would be given again and again.
+            ("ALTER TABLE d ALTER id SET DEFAULT 7", "ALTER TABLE"),
+            (
+                "ALTER TABLE d ALTER id SET GENERATED ALWAYS",
+                "55000 column \"id\" of relation \"d\" already has a default value",
+            ),
+            (
+                "CREATE TABLE s (id int GENERATED ALWAYS AS IDENTITY (START WITH 40000), n smallint NOT NULL)",
+                "CREATE TABLE",
+            ),
+            (
+                "ALTER TABLE s ALTER id TYPE smallint",
+                "22023 RESTART value (40000) cannot be greater than MAXVALUE (32767)",
+            ),
+            ("INSERT INTO s (n) VALUES (32767) RETURNING id", "40000 INSERT 0 1"),
+            (
+                "ALTER TABLE s ALTER n ADD GENERATED ALWAYS AS IDENTITY",
+                "55000 column \"n\" of relation \"s\" has no values left to give",
             ),
         ],
     );

@@ -103,7 +103,7 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
             change_column(tx, table, name, |c| c.default_text = None)?;
         }
         AlterTable::AddGenerated { name, identity, counts_from, sequence } => {
-            add_identity(tx, table, (name, *identity), *counts_from, sequence.as_ref(), info)?;
+            notice = add_identity(tx, table, (name, *identity), *counts_from, sequence.as_ref(), info)?;
         }
         AlterTable::SetGenerated { name, identity, counts_from } => {
             set_identity(tx, table, name, *identity, *counts_from)?;
@@ -112,6 +112,9 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
         AlterTable::SetType { name, ty: to, using } => {
             let column = column(table, name)?;
             let ty = retyped(tx, table, column, (name, to), using.as_ref())?;
+            if column.identity.is_some() {
+                within_type("RESTART", column.counts_from, &ty, name)?;
+            }
             let precision = SqlType::precision_of(to);
             change_column(tx, table, name, |c| (c.ty, c.precision) = (ty, precision))?;
         }
@@ -143,7 +146,8 @@ fn not_always_identity(table: &Table, name: &Name) -> Result<()> {
     Err(QueryError::syntax(message, name.span))
 }
 
-/// Makes a column count: from above the highest value in the table, as values are never given twice.
+/// Makes a column count, from above the highest value that it has or has given. What there is to say: its sequence has the name that
+/// all have.
 fn add_identity(
     tx: &mut Transaction,
     table: &Table,
@@ -151,12 +155,9 @@ fn add_identity(
     counts_from: Option<i64>,
     sequence: Option<&Name>,
     info: &SessionInfo,
-) -> Result<()> {
+) -> Result<Option<String>> {
     let column = column(table, name)?;
-    let refused = |what: &str| {
-        let message = format!("column \"{}\" of relation \"{}\" {what}", name.text, table.name);
-        Err(QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).at(name.span))
-    };
+    let refused = |what: &str| Err(not_in_state(format!("{} {what}", written(table, name)), name));
     if !column.not_null {
         return refused("must be declared NOT NULL before identity can be added");
     }
@@ -168,18 +169,23 @@ fn add_identity(
     }
     identity_type(&column.ty, name)?;
     within_type("START", counts_from, &column.ty, name)?;
-    let known = format!("{}_{}_seq", table.name, name.text);
-    if let Some(other) = sequence.filter(|sequence| *sequence.text != *known) {
-        return Err(QueryError::unsupported(format!("a sequence called \"{}\"", other.text))
-            .at(other.span)
-            .hint(format!("The sequence of this column is \"{known}\".")));
-    }
-    let above = highest(tx, table, name, info)?.map_or(Some(1), |highest| highest.max(0).checked_add(1));
-    let Some(above) = above else { return refused("has no values left to give") };
+    let there = highest(tx, table, name, info)?.unwrap_or(0);
+    let Some(above) = least(tx, table, column, there) else { return refused("has no values left to give") };
     let from = counts_from.unwrap_or(1).max(above);
     change_column(tx, table, name, |c| {
         (c.identity, c.counts_from) = (Some(identity), (from > 1).then_some(from));
-    })
+    })?;
+    let known = format!("{}_{}_seq", table.name, name.text);
+    let other = sequence.filter(|sequence| *sequence.text != *known);
+    Ok(other
+        .map(|other| format!("the sequence of {} is called \"{known}\", not \"{}\"", written(table, name), other.text)))
+}
+
+/// The least value that a column can give when it has given this one; nothing if there is none.
+fn least(tx: &Transaction, table: &Table, column: &Column, given: i64) -> Option<i64> {
+    let highest = tx.highest_identity(table, column).max(given).max(0);
+    let next = highest.checked_add(1)?.max(column.counts_from.unwrap_or(1));
+    column.ty.counts_to().is_none_or(|most| next <= most).then_some(next)
 }
 
 /// When an identity column counts on, and from where.
@@ -192,40 +198,50 @@ fn set_identity(
 ) -> Result<()> {
     let column = column(table, name)?;
     if column.identity.is_none() {
-        let error = QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, no_identity(table, name));
-        return Err(error.at(name.span));
+        return Err(not_in_state(no_identity(table, name), name));
+    }
+    if identity == Some(Identity::Always) && column.default_text.is_some() {
+        return Err(not_in_state(format!("{} already has a default value", written(table, name)), name)
+            .hint("Drop its default first: a column that always counts has none."));
     }
     within_type("RESTART", counts_from, &column.ty, name)?;
-    if let Some(from) = counts_from {
-        let highest = tx.highest_identity(table, column).max(column.counts_from.unwrap_or(1) - 1);
-        if from <= highest {
-            let message = format!("column \"{}\" cannot count from {from} again", name.text);
-            return Err(QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.span).hint(format!(
-                "Identity values are never given twice: {} is the least that it can count from.",
-                i128::from(highest) + 1
-            )));
-        }
+    let least = least(tx, table, column, 0);
+    if let Some(from) = counts_from.filter(|from| least.is_none_or(|least| *from < least)) {
+        let message = format!("column \"{}\" cannot count from {from} again", name.text);
+        let error = QueryError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(name.span);
+        return Err(error.hint(match least {
+            Some(least) => {
+                format!("Identity values are never given twice: {least} is the least that it can count from.")
+            }
+            None => "Identity values are never given twice, and it has none left.".to_owned(),
+        }));
     }
     change_column(tx, table, name, |c| {
         (c.identity, c.counts_from) = (identity.or(c.identity), counts_from.or(c.counts_from));
     })
 }
 
-/// Makes an identity column one no more; what there is to say if it is none.
+/// Makes an identity column one no more; what there is to say if it is none. How far it has counted is kept.
 fn drop_identity(tx: &mut Transaction, table: &Table, name: &Name, if_exists: bool) -> Result<Option<String>> {
     if column(table, name)?.identity.is_some() {
-        return change_column(tx, table, name, |c| (c.identity, c.counts_from) = (None, None)).map(|()| None);
+        return change_column(tx, table, name, |c| c.identity = None).map(|()| None);
     }
     match if_exists {
         true => Ok(Some(format!("{}, skipping", no_identity(table, name)))),
-        false => {
-            Err(QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, no_identity(table, name)).at(name.span))
-        }
+        false => Err(not_in_state(no_identity(table, name), name)),
     }
 }
 
+fn not_in_state(message: String, name: &Name) -> QueryError {
+    QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).at(name.span)
+}
+
+fn written(table: &Table, name: &Name) -> String {
+    format!("column \"{}\" of relation \"{}\"", name.text, table.name)
+}
+
 fn no_identity(table: &Table, name: &Name) -> String {
-    format!("column \"{}\" of relation \"{}\" is not an identity column", name.text, table.name)
+    format!("{} is not an identity column", written(table, name))
 }
 
 fn change_column(tx: &mut Transaction, table: &Table, name: &Name, change: impl FnOnce(&mut Column)) -> Result<()> {
@@ -339,8 +355,8 @@ fn rename_column(tx: &mut Transaction, table: &Table, from: &Name, to: &Name) ->
     }
     let mut changed = current(tx, table)?;
     for column in changed.columns.iter_mut().filter(|c| c.name == from.text) {
-        // Numbers are kept by names, and some may be of documents that are gone.
-        if column.identity.is_some() {
+        // Numbers are kept by names, and some may be of documents that are gone. One that has none left stays with its last one.
+        if column.ty.counts_to().is_some() {
             let next = tx.highest_identity(table, column).saturating_add(1).max(column.counts_from.unwrap_or(1));
             column.counts_from = (next > 1).then_some(next);
         }
