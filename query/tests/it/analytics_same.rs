@@ -359,8 +359,7 @@ fn without_idle_zeros(shown: &str) -> String {
 
 /// An expression refuses a value: of this kind (22…), or of this type, which documents may have in a field beside others.
 fn is_about_a_value(error: &QueryError) -> bool {
-    let of_type = error.code.0 == "42804" && error.message.starts_with("argument of ");
-    error.code.0.starts_with("22") || ["42883", "42846"].contains(&error.code.0) || of_type
+    error.code.0.starts_with("22") || ["42883", "42846", "42804"].contains(&error.code.0)
 }
 
 /// Inserts, replaces and deletes a few documents.
