@@ -13,6 +13,7 @@
 
 mod build;
 mod cache;
+pub(crate) mod counters;
 mod log;
 mod notes;
 mod open;

@@ -1,20 +1,20 @@
 //! What the row index keeps for us beside rows, so that opening need not replay the whole journal: the last document id,
 //! the counters of identity columns, and unique indexes in which duplicates were found while they were built.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Struct, Value, decode, encode};
 
+use super::counters::Counters;
 use crate::error::{QueryError, Result, SqlState};
 
 /// The notes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notes {
     pub last_document: u128,
-    /// By table and column.
-    pub identities: HashMap<(Id, Arc<str>), i64>,
+    pub identities: Counters,
     /// Ids of indexes.
     pub duplicates: HashSet<Id>,
 }
@@ -24,13 +24,11 @@ impl Notes {
         let identity = |((table, column), value): (&(Id, Arc<str>), &i64)| {
             Value::List(vec![Value::string(table.to_string()), Value::string(column.clone()), Value::int(*value)])
         };
-        let mut identities: Vec<_> = self.identities.iter().collect();
-        identities.sort();
         let mut duplicates: Vec<_> = self.duplicates.iter().collect();
         duplicates.sort();
         encode(&Value::Struct(Struct::from_fields([
             ("lastDocument", Value::string(Id(self.last_document.to_be_bytes()).to_string())),
-            ("identities", Value::List(identities.into_iter().map(identity).collect())),
+            ("identities", Value::List(self.identities.0.iter().map(identity).collect())),
             ("duplicates", Value::List(duplicates.into_iter().map(|id| Value::string(id.to_string())).collect())),
         ])))
     }
@@ -63,7 +61,7 @@ fn read(value: &Value) -> Option<Notes> {
     };
     Some(Notes {
         last_document: u128::from_be_bytes(id(notes.get("lastDocument")?)?.0),
-        identities: list("identities")?.iter().map(identity).collect::<Option<_>>()?,
+        identities: Counters(list("identities")?.iter().map(identity).collect::<Option<_>>()?),
         duplicates: list("duplicates")?.iter().map(id).collect::<Option<_>>()?,
     })
 }
@@ -76,7 +74,7 @@ mod tests {
     fn notes_read_back() {
         let notes = Notes {
             last_document: 1 << 100,
-            identities: HashMap::from([((Id([1; 16]), "a".into()), -5), ((Id([2; 16]), "b c".into()), i64::MAX)]),
+            identities: Counters([((Id([1; 16]), "a".into()), -5), ((Id([2; 16]), "b c".into()), i64::MAX)].into()),
             duplicates: HashSet::from([Id([3; 16])]),
         };
         assert_eq!(Notes::decode(&notes.encode()).unwrap(), notes);

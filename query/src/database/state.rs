@@ -2,9 +2,8 @@
 //! snapshots, counters and the cache of revisions. All of it derived from the journal.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -14,6 +13,7 @@ use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_journal::{BlockEnds, Committed, Data, Publish, PublishedBlock, PublishedRevision, ReadError};
 
 use super::cache::RevisionCache;
+use super::counters::Counters;
 use super::notes::Notes;
 use crate::catalogue::{Catalogue, IndexStatus, Table, system_tables};
 use crate::error::{QueryError, Result, SqlState};
@@ -35,7 +35,7 @@ pub struct State {
     published_before: AtomicU64,
     /// The newest block's time.
     newest_time_ms: AtomicI64,
-    identities: Mutex<HashMap<(Id, Arc<str>), i64>>,
+    identities: Mutex<Counters>,
     ids: Mutex<u128>,
     /// Positions whose redaction is recorded.
     redacted: RwLock<HashSet<u64>>,
@@ -214,27 +214,9 @@ impl State {
         random.iter().map(|random| next_document_id(&mut last, now_ms, *random)).collect()
     }
 
-    /// The next value of an identity column, from `range`; nothing if there is none left.
-    pub fn next_identity(&self, table: Id, column: &Arc<str>, range: &RangeInclusive<i64>) -> Option<i64> {
-        let mut identities = lock(&self.identities);
-        let value = identities.entry((table, column.clone())).or_insert(0);
-        let next = value.checked_add(1)?.max(*range.start());
-        range.contains(&next).then(|| {
-            *value = next;
-            next
-        })
-    }
-
-    /// Says that an identity column has given a value.
-    pub fn note_identity(&self, table: Id, column: &Arc<str>, given: i64) {
-        let mut identities = lock(&self.identities);
-        let highest = identities.entry((table, column.clone())).or_insert(0);
-        *highest = given.max(*highest);
-    }
-
-    /// The highest value that an identity column has had or given; 0 if none.
-    pub fn highest_identity(&self, table: Id, column: &Arc<str>) -> i64 {
-        lock(&self.identities).get(&(table, column.clone())).copied().unwrap_or(0)
+    /// The counters of identity columns.
+    pub fn counters(&self) -> MutexGuard<'_, Counters> {
+        lock(&self.identities)
     }
 
     /// Judges the unique keys a transaction wins against who holds them, published or pending.
@@ -510,7 +492,7 @@ impl State {
             let (data, _) = shown(data)?;
             for column in table.columns.iter().filter(|c| c.identity.is_some()) {
                 if let Some(value) = data.as_struct().and_then(|s| s.get(&column.name)).and_then(Value::as_i64) {
-                    self.note_identity(table.id, &column.name, value);
+                    self.counters().note(table.id, &column.name, value);
                 }
             }
         }

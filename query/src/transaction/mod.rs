@@ -3,6 +3,7 @@
 pub(crate) mod bulk;
 mod commit;
 pub mod conflict;
+mod counters;
 mod doc;
 mod overlay;
 pub(crate) mod payload;
@@ -15,8 +16,8 @@ mod rules;
 pub mod strict;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, RangeInclusive};
+use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +33,8 @@ pub use doc::{Doc, View};
 pub(crate) use doc::{shown, without_salt};
 pub use read::Docs;
 
-use crate::catalogue::{Catalogue, Column, Index, Table, TableStatus, system_tables};
+use crate::catalogue::{Catalogue, Index, Table, TableStatus, system_tables};
+use crate::database::counters::Counters;
 use crate::database::state::OpenSnapshot;
 use crate::database::{Database, TOKEN_BYTES_MAX};
 use crate::error::{QueryError, Result, SqlState};
@@ -95,7 +97,7 @@ pub struct Transaction {
     /// What the sequencer does if it meets a conflict.
     again: Option<Again>,
     /// How far identity columns have counted whose counter this transaction has changed.
-    counters: Mutex<BTreeMap<(Id, Arc<str>), i64>>,
+    counters: Mutex<Counters>,
 }
 
 /// What iterators keep of a transaction.
@@ -485,51 +487,6 @@ impl Transaction {
     pub fn delete(&mut self, table: &Table, doc: &Doc) -> Result<()> {
         let base = self.base_of(table, doc)?;
         self.write(table, doc.id, base, None).map(drop)
-    }
-
-    /// The next value of an identity column. None that a document of the table has had is given again; gaps are normal.
-    pub fn next_identity(&self, table: &Table, column: &Column) -> Result<i64> {
-        let range = column.counts_from.unwrap_or(1)..=column.ty.counts_to().unwrap_or(i64::MAX);
-        let next = match self.counts_apart(table, column) {
-            true => self.next_apart(table, column, &range),
-            false => self.database().state().next_identity(table.id, &column.name, &range),
-        };
-        next.ok_or_else(|| {
-            let sequence = format!("{}_{}_seq", table.name, column.name);
-            let message = format!("nextval: reached maximum value of sequence \"{sequence}\" ({})", range.end());
-            QueryError::new(SqlState::SEQUENCE_LIMIT_EXCEEDED, message)
-        })
-    }
-
-    /// Whether this transaction has said where the column counts from, which others must not learn before it commits.
-    fn counts_apart(&self, table: &Table, column: &Column) -> bool {
-        let before = self.catalogues.first().and_then(|catalogue| catalogue.table_by_id(&table.id).cloned());
-        before.and_then(|table| table.column(&column.name)?.counts_from) != column.counts_from
-    }
-
-    /// The same of a column that counts apart. Whoever writes to the table meanwhile does not commit beside this transaction.
-    fn next_apart(&self, table: &Table, column: &Column, range: &RangeInclusive<i64>) -> Option<i64> {
-        let known = self.highest_identity(table, column);
-        let mut own = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = own.entry((table.id, column.name.clone())).or_insert(0);
-        let next = known.max(*value).checked_add(1)?.max(*range.start());
-        range.contains(&next).then(|| {
-            *value = next;
-            next
-        })
-    }
-
-    /// Tells others how far columns that count apart have come: this transaction is about to commit.
-    fn note_counters(&self) {
-        let own = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((table, column), given) in own.iter() {
-            self.database().state().note_identity(*table, column, *given);
-        }
-    }
-
-    /// The highest value that an identity column has had or given, of whichever transaction; 0 if none.
-    pub fn highest_identity(&self, table: &Table, column: &Column) -> i64 {
-        self.database().state().highest_identity(table.id, &column.name)
     }
 
     /// Notes a statement: its text, digest and start time go into the block, if there will be one. Answers its number.

@@ -16,6 +16,7 @@ use super::{
     remove_index,
 };
 use crate::ast::{AlterTable, ColumnDefinition, Identity, Name, TableConstraint, TableName};
+use crate::catalogue::virtual_tables::sequence_name;
 use crate::catalogue::{Column, Index, PathStep};
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
@@ -175,7 +176,7 @@ fn add_identity(
     change_column(tx, table, name, |c| {
         (c.identity, c.counts_from) = (Some(identity), (from > 1).then_some(from));
     })?;
-    let known = format!("{}_{}_seq", table.name, name.text);
+    let known = sequence_name(&table.name, &name.text);
     let other = sequence.filter(|sequence| *sequence.text != *known);
     Ok(other
         .map(|other| format!("the sequence of {} is called \"{known}\", not \"{}\"", written(table, name), other.text)))
