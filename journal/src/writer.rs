@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use ledgerstone_digest::Hash;
 
-use crate::env::{File, OpenMode, Storage, help_for, is_full, write_all_at};
+use crate::env::{File, OpenMode, Storage, breathe, help_for, is_full, work_in_background, write_all_at};
 use crate::mutation::{self, Mutation};
 use crate::scan::SegmentFile;
 use crate::segment::{JOURNAL_DIR, NEXT_SEGMENT, PAGE_BYTES, SegmentHeader, segment_path};
@@ -167,6 +167,7 @@ impl Writer {
         let storage = Arc::clone(&self.storage);
         let path = self.dir.join(JOURNAL_DIR).join(NEXT_SEGMENT);
         let task = thread::Builder::new().name("prepare".to_owned()).spawn(move || {
+            work_in_background(|| false);
             prepare(&*storage, &path, length).inspect_err(|_| {
                 let _ = storage.remove_file(&path);
             })
@@ -186,6 +187,7 @@ pub(crate) fn prepare(storage: &dyn Storage, path: &Path, length: u64) -> io::Re
         let n = (PREPARED as u64).min(length - offset) as usize;
         write_all_at(&*file, &zeros[..n], offset)?;
         offset += n as u64;
+        breathe();
     }
     file.sync_data()?;
     Ok(file)

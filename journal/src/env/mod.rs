@@ -1,6 +1,7 @@
 //! What the journal asks of the machine: files, time and randomness, each behind a trait, so that the same journal
 //! runs on a disk, in memory and on a simulated disk that fails on purpose (docs/architecture.md, "Journal").
 
+mod background;
 mod clock;
 mod memory;
 mod production;
@@ -10,9 +11,10 @@ mod storage;
 
 use std::sync::Arc;
 
+pub use background::{breathe, give_way, processor_time_of_others, work_in_background};
 pub use clock::{Clock, ManualClock};
 pub use memory::MemoryStorage;
-pub use production::{ProductionStorage, SystemClock, SystemRng, give_way, processor_time_of_others};
+pub use production::{ProductionStorage, SystemClock, SystemRng};
 pub use rng::{Rng, SeededRng};
 pub use storage::{
     Entry, EntryKind, File, Lock, OpenMode, Storage, help_for, is_full, read_exact_at, read_file, write_all_at,

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
@@ -221,28 +221,6 @@ fn fill_from_system(bytes: &mut [u8]) {
     }
 }
 
-/// Processor time that the other threads of this process have taken so far: whoever works in the background rests longer
-/// while they have something to do.
-pub fn processor_time_of_others() -> Duration {
-    let of = |clock| {
-        let time = rustix::time::clock_gettime(clock);
-        Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
-    };
-    of(rustix::time::ClockId::ProcessCPUTime).saturating_sub(of(rustix::time::ClockId::ThreadCPUTime))
-}
-
-/// From here on this thread works when processors have nothing better to do: where others want them it gets about a tenth of
-/// what each of those gets. There is no way back for a process without privileges, so this is for a thread of its own whose
-/// work may come late. What must not come late needs another thread that takes over.
-pub fn give_way() {
-    // A tenth of the weight; the most, 19, would be a hundredth, and might never come to the end of something. Elsewhere than
-    // on Linux this would be the priority of the whole process.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
-        tracing::debug!(%error, "a thread in the background keeps its priority");
-    }
-}
-
 fn clock_ms(clock: rustix::time::ClockId) -> i64 {
     let time = rustix::time::clock_gettime(clock);
     time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)
@@ -257,18 +235,6 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_thread_that_gives_way_does_so_alone() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
-        let before = priority();
-        let in_thread = std::thread::spawn(move || {
-            give_way();
-            priority()
-        });
-        assert_eq!((in_thread.join().unwrap(), priority()), (before.max(10), before));
-    }
 
     #[test]
     fn no_random_bytes_are_handed_out_twice() {

@@ -24,7 +24,7 @@ use ledgerstone_digest::ion::Hasher;
 use ledgerstone_digest::leaf::GenesisLeaf;
 
 use crate::derive::{BlockFacts, BlockHasher, DerivedBlock, revision_leaf};
-use crate::env::{Env, OpenMode};
+use crate::env::{Env, OpenMode, breathe};
 use crate::error::{Damage, Help, ReadError};
 use crate::frame::{BlockHead, Contents, FrameKind, Genesis, HeadPart, Known, RevisionFrame};
 use crate::offsets::{self, Index, Place};
@@ -513,6 +513,7 @@ impl Journal {
             }
             let texts = &segment.index().texts;
             revisions.push(stored_revision(&revision, head, position, texts, contents).map_err(damage)?);
+            breathe();
         }
         Ok(revisions)
     }

@@ -13,6 +13,7 @@ use ledgerstone_digest::ion::Hasher;
 
 use super::frames::{FRAME_READ_BYTES, Frames};
 use super::{Journal, Segment, stored_revision};
+use crate::env::breathe;
 use crate::error::ReadError;
 use crate::frame::{BlockHead, Contents, Frame, RevisionFrame, Staged, StagedRef, read_frame};
 use crate::spread::spread_by;
@@ -132,6 +133,7 @@ impl StagedBytes {
         for (offset, position) in frame.offsets.iter().zip(*first..) {
             let inner = read_frame(bytes.get(*offset as usize..).unwrap_or_default()).map_err(|e| frame.damage(e.0))?;
             visit(revision_in(frame, &inner, head, position, contents)?);
+            breathe();
         }
         Ok(())
     }

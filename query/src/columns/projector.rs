@@ -1,11 +1,12 @@
 //! The thread that turns what was committed into columns and what is in memory into files, beside everything else: it asks
 //! now and then how much there is, so that a commit has nothing to tell it, and rests longer than it works.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ledgerstone_journal::env::processor_time_of_others;
+use ledgerstone_journal::env::{processor_time_of_others, work_in_background};
 
 use super::ColumnError;
 use super::store::ColumnStore;
@@ -33,6 +34,8 @@ impl Projector {
         let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
         let for_thread = stop.clone();
         let thread = std::thread::Builder::new().name("columns".to_owned()).spawn(move || {
+            let waiting = store.waiting.clone();
+            work_in_background(move || waiting.load(Ordering::Relaxed) > 0);
             // A redaction may have been carried out by the start.
             store.purge();
             let mut wait = LOOK_EVERY;

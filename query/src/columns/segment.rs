@@ -13,7 +13,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::{Text, Value};
-use ledgerstone_journal::env::{File, OpenMode, Storage, read_exact_at, write_whole};
+use ledgerstone_journal::env::{File, OpenMode, Storage, breathe, read_exact_at, write_whole};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding};
@@ -30,6 +30,8 @@ use crate::index::disk::hash64;
 
 /// Bytes that have a checksum of their own.
 pub const BLOCK_BYTES: usize = 64 << 10;
+/// Rows encoded before a look whether somebody else needs the processor.
+const ENCODED_AT_A_TIME: usize = 1024;
 /// Longer files are not read.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -422,7 +424,10 @@ pub fn encode(columns: Vec<ArrowField>, arrays: Vec<ArrayRef>) -> Result<Vec<u8>
             .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
     }
     let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties.build()))?;
-    writer.write(&batch)?;
+    for from in (0..batch.num_rows()).step_by(ENCODED_AT_A_TIME) {
+        writer.write(&batch.slice(from, ENCODED_AT_A_TIME.min(batch.num_rows() - from)))?;
+        breathe();
+    }
     Ok(writer.into_inner()?)
 }
 

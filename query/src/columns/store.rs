@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::id::Id;
@@ -37,6 +37,8 @@ pub struct ColumnStore {
     /// Held while files are made.
     pub(super) files: Mutex<()>,
     inner: Mutex<Inner>,
+    /// How many wait for it.
+    pub(super) waiting: Arc<AtomicUsize>,
     /// A file was found damaged by somebody who reads a scan.
     broken: Arc<AtomicBool>,
     /// The number of the next file.
@@ -109,6 +111,7 @@ impl ColumnStore {
             options,
             files: Mutex::default(),
             inner: Mutex::new(Inner::new(0)),
+            waiting: Arc::default(),
             broken: Arc::default(),
             next_number: AtomicU64::new(1),
             reached: AtomicU64::new(1),
@@ -354,6 +357,9 @@ impl ColumnStore {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        inner
     }
 }

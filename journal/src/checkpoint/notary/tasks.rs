@@ -15,14 +15,16 @@ use ledgerstone_digest::hash::Hash;
 
 use super::{Notary, Signing, lock};
 use crate::checkpoint::CheckpointError;
-use crate::env::give_way;
+use crate::env::{give_way, work_in_background};
 
 /// A signature is stored and synced, which commits that are being synced at that moment wait for: no more often than this.
 const SIGNING_INTERVAL: Duration = Duration::from_millis(1000);
 /// Leaves are derived this often, so that whoever asks for a signature waits for few of them.
 const DERIVING_INTERVAL: Duration = Duration::from_millis(100);
-/// About so many leaves are derived before the thread that has time looks whether somebody wants to sign.
-const LEAVES_PER_TURN: u64 = 1024;
+/// About so many leaves are derived before the thread that has time looks whether somebody wants to sign or needs its processor.
+const LEAVES_PER_TURN: u64 = 128;
+/// Blocks of more leaves are left to the thread that signs.
+const LEAVES_LARGE: u64 = 1024;
 /// The thread that signs does not leave more than so many leaves to the one that has time.
 const LEAVES_BEHIND_URGENT: u64 = 1 << 16;
 /// So many leaves may be durable and not derived again yet before commits wait for the tasks: what is kept of them until then
@@ -47,7 +49,7 @@ impl Notary {
         self.spawn("leaves", Notary::derive_at_leisure)
     }
 
-    fn spawn(self: &Arc<Self>, name: &str, work: fn(&Notary)) -> std::io::Result<()> {
+    fn spawn(self: &Arc<Self>, name: &str, work: fn(&Arc<Notary>)) -> std::io::Result<()> {
         let notary = Arc::clone(self);
         let task = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&notary))?;
         lock(&self.alarm).tasks.push(task);
@@ -77,7 +79,7 @@ impl Notary {
         }
         let added = leaf_hashes.len() as u64;
         let before = self.durable.fetch_add(added, Ordering::AcqRel);
-        if added > LEAVES_PER_TURN {
+        if added > LEAVES_LARGE {
             self.large_before.store(before + added, Ordering::Release);
         }
         drop(expected);
@@ -126,8 +128,10 @@ impl Notary {
     }
 
     /// The task that derives while nobody needs the processor.
-    fn derive_at_leisure(&self) {
+    fn derive_at_leisure(self: &Arc<Self>) {
         give_way();
+        let notary = Arc::downgrade(self);
+        work_in_background(move || notary.upgrade().is_some_and(|notary| notary.hurries()));
         while self.comes_behind(&|| self.tree.size()) {
             let next = Instant::now() + DERIVING_INTERVAL;
             while self.tree.size() < self.durable_size()
@@ -164,6 +168,12 @@ impl Notary {
     /// Whether large blocks are to be derived, or batches of them.
     fn is_at_large(&self) -> bool {
         self.tree.size() < self.large_before.load(Ordering::Acquire)
+    }
+
+    /// Whether somebody waits for the thread that has time, or the other one may soon have to take over.
+    fn hurries(&self) -> bool {
+        let behind = self.durable_size().saturating_sub(self.tree.size());
+        self.wanted.load(Ordering::Acquire) > 0 || behind > LEAVES_BEHIND_URGENT / 4
     }
 
     fn has_failed(&self) -> bool {
@@ -331,7 +341,7 @@ mod tests {
         }
         until(|| notary.tree().size() == size);
         // A large one, which the task that has time leaves alone.
-        let large = size + LEAVES_PER_TURN + 1;
+        let large = size + LEAVES_LARGE + 1;
         let leisure = Arc::clone(&notary);
         let leisure = std::thread::spawn(move || leisure.derive_at_leisure());
         let size = large;

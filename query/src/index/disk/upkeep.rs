@@ -15,6 +15,7 @@ use std::time::Duration;
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_journal::Env;
+use ledgerstone_journal::env::{breathe, work_in_background};
 
 use super::delta::{Delta, Facts, Frozen, IndexFacts, View};
 use super::entry;
@@ -30,6 +31,8 @@ const FROZEN_MAX: usize = 4;
 const FROZEN_REFUSED: usize = 16;
 /// Entries merged between two looks at what else there is to do.
 const MERGED_AT_A_TIME: u32 = 8192;
+/// The same of a look whether somebody else needs the processor.
+const MERGED_AT_A_BREATH: u32 = 128;
 /// Waiting after a failure, at first and at most.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -275,7 +278,7 @@ impl DiskRows {
         let mut writer = Writer::create(storage, &self.dir, number, nonce, items)?;
         let path = writer.path().to_owned();
         let mut fill = || -> Result<bool, IndexError> {
-            let (mut dropped, mut since) = (None, 0);
+            let (mut dropped, mut since) = (None, 0u32);
             while let Some((key, value)) = merge.here() {
                 let index = entry::index_of(key);
                 let gone = index.is_some_and(|index| {
@@ -287,6 +290,9 @@ impl DiskRows {
                 }
                 merge.advance()?;
                 since += 1;
+                if since.is_multiple_of(MERGED_AT_A_BREATH) {
+                    breathe();
+                }
                 if since >= MERGED_AT_A_TIME {
                     since = 0;
                     if !between(files)? {
@@ -363,7 +369,12 @@ impl Upkeep {
     pub fn start(rows: Arc<DiskRows>) -> std::io::Result<Upkeep> {
         let for_thread = Arc::clone(&rows);
         rows.has_thread.store(true, Ordering::Release);
-        let spawned = std::thread::Builder::new().name("row-index".to_owned()).spawn(move || for_thread.keep_up());
+        let spawned = std::thread::Builder::new().name("row-index".to_owned()).spawn(move || {
+            let rows = Arc::clone(&for_thread);
+            // Commits wait for what is frozen if it is much.
+            work_in_background(move || rows.waiting() > 1);
+            for_thread.keep_up();
+        });
         if spawned.is_err() {
             rows.has_thread.store(false, Ordering::Release);
         }
