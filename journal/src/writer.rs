@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use ledgerstone_digest::Hash;
 
-use crate::env::{File, OpenMode, Storage, breathe, help_for, is_full, work_in_background, write_all_at};
+use crate::env::{File, OpenMode, Storage, Waiting, breathe, help_for, is_full, work_in_background, write_all_at};
 use crate::mutation::{self, Mutation};
 use crate::scan::SegmentFile;
 use crate::segment::{JOURNAL_DIR, NEXT_SEGMENT, PAGE_BYTES, SegmentHeader, segment_path};
@@ -33,6 +33,8 @@ pub(crate) struct Writer {
     /// The length of the segment to prepare ahead, if that is done in the background.
     ahead_bytes: Option<u64>,
     preparing: Option<JoinHandle<io::Result<Arc<dyn File>>>>,
+    /// Whether this one waits for that.
+    waiting: Waiting,
     /// A segment that was begun and nobody asked for yet.
     begun: Option<SegmentFile>,
 }
@@ -54,7 +56,16 @@ impl Writer {
         tail: Tail,
         ahead_bytes: Option<u64>,
     ) -> Writer {
-        Writer { storage, dir: dir.to_path_buf(), file, tail, ahead_bytes, preparing: None, begun: None }
+        Writer {
+            storage,
+            dir: dir.to_path_buf(),
+            file,
+            tail,
+            ahead_bytes,
+            preparing: None,
+            waiting: Waiting::default(),
+            begun: None,
+        }
     }
 
     /// The segment that was begun since this was asked last.
@@ -150,7 +161,7 @@ impl Writer {
     /// The file for the next segment: the one prepared ahead, or one made now.
     fn next_file(&mut self, path: &Path, length: u64) -> io::Result<Arc<dyn File>> {
         if let Some(task) = self.preparing.take()
-            && let Ok(Ok(file)) = task.join()
+            && let Ok(Ok(file)) = self.waiting.during(|| task.join())
             && file.len()? == length
         {
             return Ok(file);
@@ -166,8 +177,9 @@ impl Writer {
         }
         let storage = Arc::clone(&self.storage);
         let path = self.dir.join(JOURNAL_DIR).join(NEXT_SEGMENT);
+        let waiting = self.waiting.clone();
         let task = thread::Builder::new().name("prepare".to_owned()).spawn(move || {
-            work_in_background(|| false);
+            work_in_background(move || waiting.any());
             prepare(&*storage, &path, length).inspect_err(|_| {
                 let _ = storage.remove_file(&path);
             })
@@ -209,7 +221,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         if let Some(task) = self.preparing.take() {
             // Nobody else may touch the directory once the lock is gone; the leftover goes with the next opening.
-            let _ = task.join();
+            let _ = self.waiting.during(|| task.join());
         }
     }
 }

@@ -1,14 +1,21 @@
 //! Threads whose work may come late, and how they make way for those that answer somebody.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// How long a thread works in the background before it offers its processor to others.
 const BREATH_EVERY: Duration = Duration::from_micros(250);
 
+/// When a thread last looked whether it has worked long enough, and its processor time when it last made way.
+type Breath = (Instant, Duration);
+
 thread_local! {
-    /// When this thread last did so, if it works in the background.
-    static BREATHED: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// Of a thread that works in the background.
+    static BREATH: Cell<Option<Breath>> = const { Cell::new(None) };
     static HURRIES: RefCell<Option<Box<dyn Fn() -> bool>>> = const { RefCell::new(None) };
 }
 
@@ -16,34 +23,57 @@ thread_local! {
 /// for what it holds, or soon will for what it has not done.
 pub fn work_in_background(hurries: impl Fn() -> bool + 'static) {
     HURRIES.set(Some(Box::new(hurries)));
-    BREATHED.set(Some(Instant::now()));
+    BREATH.set(Some((Instant::now(), processor_time())));
 }
 
-/// Offers the processor to whoever waits for it, if this thread works in the background and has not done so for a quarter of a
-/// millisecond; true if it did. Left alone, the system's scheduler lets a thread that computes go on for some milliseconds
-/// before one that has just been woken gets its turn: with two processors, every hundredth commit would wait for that. Called
-/// between parts of long work.
+/// Offers the processor to whoever waits for it, if this thread works in the background and has worked for a quarter of a
+/// millisecond since it last did; true if it does. Left alone, the system's scheduler lets a thread that computes go on for
+/// some milliseconds before one that has just been woken gets its turn: with two processors, every hundredth commit would wait
+/// for that. Called between parts of long work, holding nothing that commits wait for.
 pub fn breathe() -> bool {
-    let Some(breathed) = BREATHED.get() else { return false };
-    if breathed.elapsed() < BREATH_EVERY {
+    let Some((looked, last)) = BREATH.get() else { return false };
+    if looked.elapsed() < BREATH_EVERY {
         return false;
     }
-    let hurries = HURRIES.with_borrow(|hurries| hurries.as_ref().is_some_and(|hurries| hurries()));
-    if !hurries {
+    let worked = processor_time();
+    // It may have slept, or others may have had the processor.
+    let due = worked.saturating_sub(last) >= BREATH_EVERY;
+    let makes_way = due && !HURRIES.with_borrow(|hurries| hurries.as_ref().is_some_and(|hurries| hurries()));
+    if makes_way {
         std::thread::yield_now();
-        BREATHED.set(Some(Instant::now()));
     }
-    !hurries
+    BREATH.set(Some((Instant::now(), if due { worked } else { last })));
+    makes_way
+}
+
+/// How many wait for what a thread in the background holds or does.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    /// Counts somebody while they wait.
+    pub fn during<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let waited_for = wait();
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        waited_for
+    }
+
+    /// Whether anybody waits.
+    pub fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Processor time that this thread has taken so far.
+pub fn processor_time() -> Duration {
+    time_of(ClockId::ThreadCPUTime)
 }
 
 /// Processor time that the other threads of this process have taken so far: whoever works in the background rests longer
 /// while they have something to do.
 pub fn processor_time_of_others() -> Duration {
-    let of = |clock| {
-        let time = rustix::time::clock_gettime(clock);
-        Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
-    };
-    of(rustix::time::ClockId::ProcessCPUTime).saturating_sub(of(rustix::time::ClockId::ThreadCPUTime))
+    time_of(ClockId::ProcessCPUTime).saturating_sub(processor_time())
 }
 
 /// From here on this thread works when processors have nothing better to do: where others want them it gets about a tenth of
@@ -58,17 +88,19 @@ pub fn give_way() {
     }
 }
 
+fn time_of(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use super::*;
 
-    /// Whether this thread offers its processor within so much work.
-    fn breathes() -> bool {
-        let until = Instant::now() + 4 * BREATH_EVERY;
-        while Instant::now() < until {
+    /// Whether this thread makes way within so much work.
+    fn makes_way_within(work: Duration) -> bool {
+        let until = processor_time() + work;
+        while processor_time() < until {
             if breathe() {
                 return true;
             }
@@ -78,19 +110,28 @@ mod tests {
 
     #[test]
     fn a_thread_in_the_background_makes_way_unless_somebody_waits_for_it() {
-        let in_background = std::thread::spawn(|| {
-            let before = breathes();
-            let hurries = Arc::new(AtomicBool::new(false));
-            let asked = Arc::clone(&hurries);
-            work_in_background(move || asked.load(Ordering::Relaxed));
-            let at_leisure = breathes();
-            hurries.store(true, Ordering::Relaxed);
-            let in_a_hurry = breathes();
-            hurries.store(false, Ordering::Relaxed);
-            (before, at_leisure, in_a_hurry, breathes())
+        let (short, long) = (4 * BREATH_EVERY, 1000 * BREATH_EVERY);
+        let in_background = std::thread::spawn(move || {
+            let before = makes_way_within(short);
+            let waiting = Waiting::default();
+            let asked = waiting.clone();
+            work_in_background(move || asked.any());
+            let at_leisure = makes_way_within(long);
+            let in_a_hurry = waiting.during(|| makes_way_within(short));
+            (before, at_leisure, in_a_hurry, makes_way_within(long))
         });
         assert_eq!(in_background.join().unwrap(), (false, true, false, true));
-        assert!(!breathes());
+        assert!(!makes_way_within(short));
+    }
+
+    #[test]
+    fn a_thread_that_slept_has_not_worked() {
+        let in_background = std::thread::spawn(|| {
+            work_in_background(|| false);
+            std::thread::sleep(20 * BREATH_EVERY);
+            breathe()
+        });
+        assert!(!in_background.join().unwrap());
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod storage;
 
 use std::sync::Arc;
 
-pub use background::{breathe, give_way, processor_time_of_others, work_in_background};
+pub use background::{Waiting, breathe, give_way, processor_time, processor_time_of_others, work_in_background};
 pub use clock::{Clock, ManualClock};
 pub use memory::MemoryStorage;
 pub use production::{ProductionStorage, SystemClock, SystemRng};

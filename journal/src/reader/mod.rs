@@ -511,8 +511,9 @@ impl Journal {
             if position + u64::from(revision.to_block) != head.position {
                 return Err(self.stale_index(segment, position));
             }
-            let texts = &segment.index().texts;
-            revisions.push(stored_revision(&revision, head, position, texts, contents).map_err(damage)?);
+            let stored = stored_revision(&revision, head, position, &segment.index().texts, contents);
+            revisions.push(stored.map_err(damage)?);
+            // Not while the index is held: the writer waits for it.
             breathe();
         }
         Ok(revisions)

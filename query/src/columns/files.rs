@@ -35,7 +35,7 @@ impl ColumnStore {
     /// Writes everything that is in memory, and successors where many came later than their file. False if there was
     /// nothing to write.
     pub fn flush(&self) -> Result<bool, ColumnError> {
-        let _one_at_a_time = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.waiting.during(|| self.files.lock()).unwrap_or_else(PoisonError::into_inner);
         for _ in 0..ATTEMPTS_MAX {
             let (epoch, position, works) = self.due()?;
             if works.is_empty() {

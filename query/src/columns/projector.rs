@@ -1,12 +1,11 @@
 //! The thread that turns what was committed into columns and what is in memory into files, beside everything else: it asks
 //! now and then how much there is, so that a commit has nothing to tell it, and rests longer than it works.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ledgerstone_journal::env::{processor_time_of_others, work_in_background};
+use ledgerstone_journal::env::{Waiting, processor_time, processor_time_of_others, work_in_background};
 
 use super::ColumnError;
 use super::store::ColumnStore;
@@ -17,6 +16,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Revisions read while a scan has to wait.
 const STEP_REVISIONS: u64 = 2048;
+/// So many times what begins its work is far behind: it makes way for nobody.
+const FAR_BEHIND: u64 = 16;
 /// It rests so many times as long as it worked while other threads work too,
 const REST: u32 = 4;
 /// and a part of that if they take less than one of so many parts of a processor.
@@ -26,16 +27,18 @@ const ALONE: u32 = 20;
 /// The thread, until it is dropped.
 pub(crate) struct Projector {
     stop: Arc<(Mutex<bool>, Condvar)>,
+    /// Who waits for what the thread holds.
+    waiting: Waiting,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Projector {
     pub fn start(store: Arc<ColumnStore>) -> std::io::Result<Projector> {
         let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
-        let for_thread = stop.clone();
+        let (for_thread, waiting) = (stop.clone(), store.waiting.clone());
         let thread = std::thread::Builder::new().name("columns".to_owned()).spawn(move || {
-            let waiting = store.waiting.clone();
-            work_in_background(move || waiting.load(Ordering::Relaxed) > 0);
+            let of_store = store.clone();
+            work_in_background(move || of_store.waiting.any() || of_store.is_far_behind());
             // A redaction may have been carried out by the start.
             store.purge();
             let mut wait = LOOK_EVERY;
@@ -49,7 +52,7 @@ impl Projector {
                 };
             }
         })?;
-        Ok(Projector { stop, thread: Some(thread) })
+        Ok(Projector { stop, waiting, thread: Some(thread) })
     }
 }
 
@@ -58,7 +61,7 @@ impl Drop for Projector {
         *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.1.notify_all();
         if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
+            && self.waiting.during(|| thread.join()).is_err()
         {
             tracing::error!("the thread of the columns ended in a panic");
         }
@@ -66,13 +69,18 @@ impl Drop for Projector {
 }
 
 impl ColumnStore {
+    fn is_far_behind(&self) -> bool {
+        let behind = self.origin.end().saturating_sub(self.position());
+        behind > self.options.project_above_positions.saturating_mul(FAR_BEHIND)
+    }
+
     /// Reads what there is of the journal if that is much, and writes files if much is in memory.
     fn project(&self, stop: &(Mutex<bool>, Condvar)) -> Result<(), ColumnError> {
         let most = self.options.project_above_positions;
         if self.origin.end().saturating_sub(self.position()) >= most {
             let (mut round, mut others) = (Instant::now(), processor_time_of_others());
             loop {
-                let began = Instant::now();
+                let began = processor_time();
                 let more = match self.step(STEP_REVISIONS) {
                     Err(ColumnError::Memory { .. }) => self.flush()?,
                     other => other?,
@@ -80,7 +88,8 @@ impl ColumnStore {
                 if self.counts().0 as u64 >= most {
                     self.flush()?;
                 }
-                let worked = began.elapsed();
+                // Not what others were given meanwhile.
+                let worked = processor_time().saturating_sub(began);
                 let taken = processor_time_of_others();
                 let alone = taken.saturating_sub(others) < round.elapsed() / ALONE;
                 (round, others) = (Instant::now(), taken);

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::id::Id;
 use ledgerstone_digest::redaction::RedactionRecord;
+use ledgerstone_journal::env::{Waiting, breathe};
 use ledgerstone_journal::{Env, Ledger, StoredRevision};
 
 use super::cache::ColumnCache;
@@ -37,8 +38,8 @@ pub struct ColumnStore {
     /// Held while files are made.
     pub(super) files: Mutex<()>,
     inner: Mutex<Inner>,
-    /// How many wait for it.
-    pub(super) waiting: Arc<AtomicUsize>,
+    /// Who waits for it, or for `files`.
+    pub(super) waiting: Waiting,
     /// A file was found damaged by somebody who reads a scan.
     broken: Arc<AtomicBool>,
     /// The number of the next file.
@@ -111,7 +112,7 @@ impl ColumnStore {
             options,
             files: Mutex::default(),
             inner: Mutex::new(Inner::new(0)),
-            waiting: Arc::default(),
+            waiting: Waiting::default(),
             broken: Arc::default(),
             next_number: AtomicU64::new(1),
             reached: AtomicU64::new(1),
@@ -279,6 +280,7 @@ impl ColumnStore {
             }
             inner.count_now |= self.take(inner, &revision)?;
             inner.position = revision.position + 1;
+            breathe();
             Ok::<(), ColumnError>(())
         })?;
         inner.position = to;
@@ -357,9 +359,6 @@ impl ColumnStore {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        inner
+        self.waiting.during(|| self.inner.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -21,10 +21,8 @@ use crate::env::{give_way, work_in_background};
 const SIGNING_INTERVAL: Duration = Duration::from_millis(1000);
 /// Leaves are derived this often, so that whoever asks for a signature waits for few of them.
 const DERIVING_INTERVAL: Duration = Duration::from_millis(100);
-/// About so many leaves are derived before the thread that has time looks whether somebody wants to sign or needs its processor.
-const LEAVES_PER_TURN: u64 = 128;
-/// Blocks of more leaves are left to the thread that signs.
-const LEAVES_LARGE: u64 = 1024;
+/// About so many leaves are derived before the thread that has time looks whether somebody wants to sign.
+const LEAVES_PER_TURN: u64 = 1024;
 /// The thread that signs does not leave more than so many leaves to the one that has time.
 const LEAVES_BEHIND_URGENT: u64 = 1 << 16;
 /// So many leaves may be durable and not derived again yet before commits wait for the tasks: what is kept of them until then
@@ -78,10 +76,11 @@ impl Notary {
             expected.hashes.extend(leaf_hashes);
         }
         let added = leaf_hashes.len() as u64;
-        let before = self.durable.fetch_add(added, Ordering::AcqRel);
-        if added > LEAVES_LARGE {
-            self.large_before.store(before + added, Ordering::Release);
+        // First, or the thread that has time may begin with it.
+        if added > LEAVES_PER_TURN {
+            self.large_before.store(self.durable_size() + added, Ordering::Release);
         }
+        self.durable.fetch_add(added, Ordering::AcqRel);
         drop(expected);
         // A task that has just worked sleeps anyway. Taking the lock keeps the wake-up from falling between its check and
         // its sleep.
@@ -109,7 +108,8 @@ impl Notary {
     }
 
     /// The task that signs, and derives what cannot wait.
-    fn sign(&self, every: Duration) {
+    fn sign(self: &Arc<Self>, every: Duration) {
+        self.makes_way();
         let mut sign_at = Instant::now();
         while self.comes_behind(&|| self.newest().checkpoint.size) {
             let now = Instant::now();
@@ -130,8 +130,7 @@ impl Notary {
     /// The task that derives while nobody needs the processor.
     fn derive_at_leisure(self: &Arc<Self>) {
         give_way();
-        let notary = Arc::downgrade(self);
-        work_in_background(move || notary.upgrade().is_some_and(|notary| notary.hurries()));
+        self.makes_way();
         while self.comes_behind(&|| self.tree.size()) {
             let next = Instant::now() + DERIVING_INTERVAL;
             while self.tree.size() < self.durable_size()
@@ -170,10 +169,15 @@ impl Notary {
         self.tree.size() < self.large_before.load(Ordering::Acquire)
     }
 
-    /// Whether somebody waits for the thread that has time, or the other one may soon have to take over.
-    fn hurries(&self) -> bool {
-        let behind = self.durable_size().saturating_sub(self.tree.size());
-        self.wanted.load(Ordering::Acquire) > 0 || behind > LEAVES_BEHIND_URGENT / 4
+    /// From here on this thread makes way for others while nobody waits for a signature and few leaves are left.
+    fn makes_way(self: &Arc<Self>) {
+        let notary = Arc::downgrade(self);
+        work_in_background(move || {
+            notary.upgrade().is_some_and(|notary| {
+                let behind = notary.durable_size().saturating_sub(notary.tree.size());
+                notary.wanted.load(Ordering::Acquire) > 0 || behind > LEAVES_BEHIND_URGENT / 4
+            })
+        });
     }
 
     fn has_failed(&self) -> bool {
@@ -341,7 +345,7 @@ mod tests {
         }
         until(|| notary.tree().size() == size);
         // A large one, which the task that has time leaves alone.
-        let large = size + LEAVES_LARGE + 1;
+        let large = size + LEAVES_PER_TURN + 1;
         let leisure = Arc::clone(&notary);
         let leisure = std::thread::spawn(move || leisure.derive_at_leisure());
         let size = large;

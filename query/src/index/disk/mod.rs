@@ -43,6 +43,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use ledgerstone_digest::hash::Hash;
 use ledgerstone_digest::id::Id;
 use ledgerstone_journal::Env;
+use ledgerstone_journal::env::Waiting;
 
 use super::{IndexError, Key};
 use cache::BlockCache;
@@ -101,6 +102,8 @@ pub struct DiskRows {
     writing: Mutex<()>,
     /// Held while files are made.
     files: Mutex<Files>,
+    /// Who waits for `files`, or for the thread to end.
+    hurry: Waiting,
     signal: Signal,
     cache: Arc<BlockCache>,
     /// How often keys were cut out of what stood there already: a reader that met it begins again.
@@ -175,6 +178,7 @@ impl DiskRows {
             }),
             writing: Mutex::default(),
             files: Mutex::new(files),
+            hurry: Waiting::default(),
             signal: Signal::default(),
             cache,
             cuts: AtomicU64::new(0),

@@ -155,7 +155,7 @@ impl DiskRows {
     pub fn purge(&self, freeze: &dyn Fn()) -> Result<(), IndexError> {
         let cuts = self.cuts.load(Ordering::Acquire);
         freeze();
-        let mut files = lock(&self.files);
+        let mut files = self.hurry.during(|| lock(&self.files));
         self.flush(&mut files)?;
         if !files.facts.purge {
             return Ok(());
@@ -372,7 +372,7 @@ impl Upkeep {
         let spawned = std::thread::Builder::new().name("row-index".to_owned()).spawn(move || {
             let rows = Arc::clone(&for_thread);
             // Commits wait for what is frozen if it is much.
-            work_in_background(move || rows.waiting() > 1);
+            work_in_background(move || rows.waiting() > 1 || rows.hurry.any());
             for_thread.keep_up();
         });
         if spawned.is_err() {
@@ -387,7 +387,7 @@ impl Upkeep {
         self.rows.signal.work.notify_all();
         self.rows.signal.done.notify_all();
         if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
+            && self.rows.hurry.during(|| thread.join()).is_err()
         {
             tracing::error!("the thread of the row index ended in a panic");
         }
