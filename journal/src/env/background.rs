@@ -20,7 +20,8 @@ thread_local! {
 }
 
 /// From here on [`breathe`] does something in this thread: its work may come late, unless it `hurries`, since somebody waits
-/// for what it holds, or soon will for what it has not done.
+/// for what it holds, or soon will for what it has not done. The closure is dropped when the thread ends, by which time other
+/// thread-locals may be gone: it must not be the last to hold anything, so it holds what it asks weakly.
 pub fn work_in_background(hurries: impl Fn() -> bool + 'static) {
     HURRIES.set(Some(Box::new(hurries)));
     BREATH.set(Some((Instant::now(), processor_time())));

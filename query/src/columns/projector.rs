@@ -37,8 +37,10 @@ impl Projector {
         let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
         let (for_thread, waiting) = (stop.clone(), store.waiting.clone());
         let thread = std::thread::Builder::new().name("columns".to_owned()).spawn(move || {
-            let of_store = store.clone();
-            work_in_background(move || of_store.waiting.any() || of_store.is_far_behind());
+            let of_store = Arc::downgrade(&store);
+            work_in_background(move || {
+                of_store.upgrade().is_some_and(|store| store.waiting.any() || store.is_far_behind())
+            });
             // A redaction may have been carried out by the start.
             store.purge();
             let mut wait = LOOK_EVERY;

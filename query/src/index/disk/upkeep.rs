@@ -370,9 +370,9 @@ impl Upkeep {
         let for_thread = Arc::clone(&rows);
         rows.has_thread.store(true, Ordering::Release);
         let spawned = std::thread::Builder::new().name("row-index".to_owned()).spawn(move || {
-            let rows = Arc::clone(&for_thread);
+            let rows = Arc::downgrade(&for_thread);
             // Commits wait for what is frozen if it is much.
-            work_in_background(move || rows.waiting() > 1 || rows.hurry.any());
+            work_in_background(move || rows.upgrade().is_some_and(|rows| rows.waiting() > 1 || rows.hurry.any()));
             for_thread.keep_up();
         });
         if spawned.is_err() {
