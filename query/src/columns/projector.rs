@@ -71,15 +71,19 @@ impl Drop for Projector {
 }
 
 impl ColumnStore {
+    /// Positions of the journal that have not been read.
+    fn behind(&self) -> u64 {
+        self.origin.end().saturating_sub(self.position())
+    }
+
     fn is_far_behind(&self) -> bool {
-        let behind = self.origin.end().saturating_sub(self.position());
-        behind > self.options.project_above_positions.saturating_mul(FAR_BEHIND)
+        self.behind() > self.options.project_above_positions.saturating_mul(FAR_BEHIND)
     }
 
     /// Reads what there is of the journal if that is much, and writes files if much is in memory.
     fn project(&self, stop: &(Mutex<bool>, Condvar)) -> Result<(), ColumnError> {
         let most = self.options.project_above_positions;
-        if self.origin.end().saturating_sub(self.position()) >= most {
+        if self.behind() >= most {
             let (mut round, mut others) = (Instant::now(), processor_time_of_others());
             loop {
                 let began = processor_time();

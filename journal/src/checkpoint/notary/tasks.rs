@@ -117,8 +117,7 @@ impl Notary {
                 sign_at = now + every;
                 // Whoever waits for it is told; others find it in the log.
                 let _ = self.checkpoint();
-            } else if self.durable_size().saturating_sub(self.tree.size()) > LEAVES_BEHIND_URGENT || self.is_at_large()
-            {
+            } else if self.behind() > LEAVES_BEHIND_URGENT || self.is_at_large() {
                 let _ = self.keep_up(self.signing(), u64::MAX);
             }
             if self.has_failed() || !self.rests((now + DERIVING_INTERVAL).min(sign_at)) {
@@ -164,6 +163,11 @@ impl Notary {
         outcome
     }
 
+    /// Leaves that are durable and not derived again yet.
+    fn behind(&self) -> u64 {
+        self.durable_size().saturating_sub(self.tree.size())
+    }
+
     /// Whether large blocks are to be derived, or batches of them.
     fn is_at_large(&self) -> bool {
         self.tree.size() < self.large_before.load(Ordering::Acquire)
@@ -174,8 +178,7 @@ impl Notary {
         let notary = Arc::downgrade(self);
         work_in_background(move || {
             notary.upgrade().is_some_and(|notary| {
-                let behind = notary.durable_size().saturating_sub(notary.tree.size());
-                notary.wanted.load(Ordering::Acquire) > 0 || behind > LEAVES_BEHIND_URGENT / 4
+                notary.wanted.load(Ordering::Acquire) > 0 || notary.behind() > LEAVES_BEHIND_URGENT / 4
             })
         });
     }
