@@ -11,7 +11,7 @@ mod fixtures;
 mod tasks;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ledgerstone_digest::checkpoint::{Checkpoint, UnverifiedCheckpoint};
@@ -23,7 +23,7 @@ use self::expected::Expected;
 use self::tasks::Alarm;
 use super::recorded::Recorded;
 use super::{CheckpointError, Signed, sign};
-use crate::env::Storage;
+use crate::env::{Storage, Waiting};
 use crate::keyring::Keys;
 use crate::mutation::{self, Mutation};
 use crate::reserve;
@@ -78,8 +78,8 @@ pub struct Notary {
     durable: AtomicU64,
     newest: RwLock<Signed>,
     signing: Mutex<Signing>,
-    /// So many threads wait for `signing`, and not one of those that have time.
-    wanted: AtomicUsize,
+    /// Who waits for `signing`, other than those that have time.
+    wanted: Waiting,
     /// Behind the last of the large blocks.
     large_before: AtomicU64,
     expected: Mutex<Expected>,
@@ -144,7 +144,7 @@ impl Notary {
             durable: AtomicU64::new(durable),
             newest: RwLock::new(signed.clone()),
             signing: Mutex::new(Signing { file, key, failed: None }),
-            wanted: AtomicUsize::new(0),
+            wanted: Waiting::default(),
             large_before: AtomicU64::new(0),
             expected: Mutex::new(Expected::from(durable)),
             alarm: Mutex::new(Alarm::default()),
@@ -244,10 +244,7 @@ impl Notary {
 
     /// The signing side, of which whoever has it for want of something better to do lets go soon.
     fn signing(&self) -> MutexGuard<'_, Signing> {
-        self.wanted.fetch_add(1, Ordering::AcqRel);
-        let signing = lock(&self.signing);
-        self.wanted.fetch_sub(1, Ordering::AcqRel);
-        signing
+        self.wanted.during(|| lock(&self.signing))
     }
 
     /// What an attempt to sign, or to get ready for it, means for those to come.

@@ -133,7 +133,7 @@ impl Notary {
         while self.comes_behind(&|| self.tree.size()) {
             let next = Instant::now() + DERIVING_INTERVAL;
             while self.tree.size() < self.durable_size()
-                && self.wanted.load(Ordering::Acquire) == 0
+                && !self.wanted.any()
                 && !self.is_at_large()
                 && !lock(&self.alarm).stop
             {
@@ -177,9 +177,7 @@ impl Notary {
     fn makes_way(self: &Arc<Self>) {
         let notary = Arc::downgrade(self);
         work_in_background(move || {
-            notary.upgrade().is_some_and(|notary| {
-                notary.wanted.load(Ordering::Acquire) > 0 || notary.behind() > LEAVES_BEHIND_URGENT / 4
-            })
+            notary.upgrade().is_some_and(|notary| notary.wanted.any() || notary.behind() > LEAVES_BEHIND_URGENT / 4)
         });
     }
 
@@ -367,12 +365,14 @@ mod tests {
         for from in (1..10_000).step_by(1000) {
             notary.published(&hashes(from..10_000.min(from + 1000)));
         }
-        let wanted = notary.wanted.fetch_add(1, Ordering::SeqCst);
+        assert!(!notary.wanted.any());
         let for_task = Arc::clone(&notary);
-        let task = std::thread::spawn(move || for_task.derive_at_leisure());
-        std::thread::sleep(DERIVING_INTERVAL * 3);
-        assert_eq!((wanted, notary.tree().size()), (0, 1));
-        notary.wanted.fetch_sub(1, Ordering::SeqCst);
+        let task = notary.wanted.during(|| {
+            let task = std::thread::spawn(move || for_task.derive_at_leisure());
+            std::thread::sleep(DERIVING_INTERVAL * 3);
+            assert_eq!(notary.tree().size(), 1);
+            task
+        });
         until(|| notary.tree().size() == 10_000);
         notary.end_tasks();
         task.join().unwrap();
