@@ -196,6 +196,7 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .max_blocking_threads(usize::try_from(blocking).unwrap_or(usize::MAX))
+        .on_thread_park(pg::before_sleep)
         .enable_all()
         .build()?;
     let env = Env::production();

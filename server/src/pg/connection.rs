@@ -16,6 +16,7 @@ use super::frame::{self, FrameError, Frontend, Next};
 use super::message::{Outbound, Status};
 use super::rows::{self, Formats};
 use super::startup::Started;
+use super::turns;
 use super::wire::{Arrival, Wire};
 
 /// Why a connection is over.
@@ -40,6 +41,8 @@ pub struct Connection<'s> {
     _registration: Registration,
     shutdown: watch::Receiver<bool>,
     copy: Option<CopyState>,
+    /// Something was committed since an answer last was sent.
+    committed: bool,
     /// Answers that the client waits for are in the buffer.
     pub(super) flush: bool,
 }
@@ -71,6 +74,7 @@ impl<'s> Connection<'s> {
             _registration: started.registration,
             shutdown,
             copy: None,
+            committed: false,
             flush: false,
         }
     }
@@ -117,6 +121,7 @@ impl<'s> Connection<'s> {
             }
             Next::More(wanted) => {
                 if std::mem::take(&mut self.flush) {
+                    self.await_turn().await;
                     self.wire.flush().await?;
                 }
                 self.wait(wanted).await
@@ -124,9 +129,24 @@ impl<'s> Connection<'s> {
         }
     }
 
+    /// Before an answer is sent: those to reads give way to others that have arrived.
+    async fn await_turn(&mut self) {
+        let committed = std::mem::take(&mut self.committed);
+        if self.wire.is_in_crowd() {
+            let read = !committed && !self.is_in_transaction();
+            if read {
+                turns::after_others().await;
+            }
+            turns::answers(read);
+        }
+    }
+
+    fn is_in_transaction(&self) -> bool {
+        self.session.transaction_status() != TransactionStatus::Idle || self.copy.is_some()
+    }
+
     async fn wait(&mut self, wanted: usize) -> Result<bool, Ended> {
-        let in_transaction = self.session.transaction_status() != TransactionStatus::Idle || self.copy.is_some();
-        let patience = if in_transaction { self.patience() } else { None };
+        let patience = if self.is_in_transaction() { self.patience() } else { None };
         match self.wire.fill(wanted, patience, Some(&mut self.shutdown)).await? {
             Arrival::Bytes => Ok(true),
             Arrival::End => Ok(false),
@@ -402,6 +422,7 @@ impl<'s> Connection<'s> {
     pub(super) fn reports(&mut self) {
         if let Some(committed) = self.session.take_commit() {
             self.server.metrics.commits.one();
+            self.committed = true;
             self.wire.out.parameter_status("ledgerstone.commit", &commit_report(&committed));
         }
         self.extended.report_settings(&self.session, &mut self.wire.out);

@@ -17,6 +17,7 @@ mod rows;
 mod runtime;
 mod startup;
 mod tls;
+mod turns;
 mod types;
 mod wire;
 
@@ -38,6 +39,7 @@ use crate::socket;
 pub use auth::{Users, UsersError, users_line};
 pub use runtime::tokio as runtime;
 pub use tls::{TlsError, acceptor};
+pub use turns::before_sleep;
 
 /// While connections cannot be accepted, the log says so this often.
 const ACCEPT_WARNINGS_APART: Duration = Duration::from_secs(10);

@@ -45,9 +45,14 @@ impl Presence {
         self.last = before + 1;
     }
 
+    /// Whether nobody else has come for some time.
+    pub fn is_alone(&self) -> bool {
+        self.in_a_row >= ALONE
+    }
+
     /// For how long the next message is awaited without sleeping. Needs a second processor, for the client.
     pub fn moment(&mut self, crowd: &Crowd) -> Option<Duration> {
-        if self.in_a_row < ALONE || crowd.0.load(Ordering::Relaxed) != self.last {
+        if !self.is_alone() || crowd.0.load(Ordering::Relaxed) != self.last {
             return None;
         }
         if self.pause > 0 {

@@ -62,7 +62,7 @@ pub struct Wire {
     pub received: u64,
     pub sent: u64,
     presence: Presence,
-    /// All connections of the port; none if there is but one processor, or if the stream cannot be listened to.
+    /// All connections of the port; none if there is but one processor.
     crowd: Option<Arc<Crowd>>,
     /// Something was sent since the client last was heard: it may say something to that at once.
     answered: bool,
@@ -86,14 +86,20 @@ impl Wire {
         Wire { stream, inbound, out, received: 0, sent: 0, presence, crowd: None, answered: false }
     }
 
-    /// Listens for a moment before it sleeps while nobody else is there.
+    /// From here on this client is one of the crowd, and listened to for a moment before the thread sleeps while nobody else
+    /// is there.
     pub fn joins(&mut self, crowd: Option<Arc<Crowd>>) {
-        self.crowd = crowd.filter(|_| self.stream.can_listen());
+        self.crowd = crowd;
     }
 
     /// Takes the stream back, for TLS to be put between; whatever was read ahead must be empty.
     pub fn into_stream(self) -> Box<dyn Stream> {
         self.stream
+    }
+
+    /// Whether other clients are served beside this one.
+    pub fn is_in_crowd(&self) -> bool {
+        self.crowd.is_some() && !self.presence.is_alone()
     }
 
     /// Sends everything written so far.
@@ -168,7 +174,7 @@ impl Wire {
 
     /// Awaits bytes for a moment without sleeping, if this is the only client and nothing `stops`. True if some came.
     fn listened(&mut self, stops: &dyn Fn() -> bool) -> bool {
-        let Some(crowd) = &self.crowd else { return false };
+        let Some(crowd) = self.crowd.as_ref().filter(|_| self.stream.can_listen()) else { return false };
         let Some(moment) = self.presence.moment(crowd).filter(|_| !stops()) else { return false };
         let mut bytes = [0; IDLE_READ_BYTES];
         let until = Instant::now() + moment;
@@ -282,6 +288,25 @@ mod tests {
             answered(&mut lone).await;
         }
         assert_eq!(counts(), (listened, slept + 200));
+    }
+
+    #[tokio::test]
+    async fn who_cannot_be_listened_to_is_one_of_the_crowd_all_the_same() {
+        let crowd = Arc::new(Crowd::default());
+        let mut lone = Wire::new(Box::new(Quick::default()));
+        lone.joins(Some(Arc::clone(&crowd)));
+        for _ in 0..100 {
+            answered(&mut lone).await;
+        }
+        assert!(!lone.is_in_crowd());
+        let (stream, mut client) = tokio::io::duplex(16);
+        let mut other = Wire::new(Box::new(stream));
+        other.joins(Some(crowd));
+        client.write_all(b"?").await.unwrap();
+        assert_eq!(other.fill(1, None, None).await.unwrap(), Arrival::Bytes);
+        answered(&mut lone).await;
+        assert!(lone.is_in_crowd() && other.is_in_crowd());
+        assert!(!other.listened(&|| false));
     }
 
     /// Sends an answer and takes what the client says to it.
