@@ -41,7 +41,7 @@ pub struct Connection<'s> {
     _registration: Registration,
     shutdown: watch::Receiver<bool>,
     copy: Option<CopyState>,
-    /// Something was committed since an answer last was sent.
+    /// Something was committed since a turn to answer last was awaited.
     committed: bool,
     /// Answers that the client waits for are in the buffer.
     pub(super) flush: bool,

@@ -5,6 +5,7 @@
 //! limits before allocation and strict decoding decide how this port behaves under load and under attack.
 
 mod auth;
+mod backoff;
 mod cancel;
 mod connection;
 mod copy_binary;

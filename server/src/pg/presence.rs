@@ -7,14 +7,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::backoff::Backoff;
+
 /// A client that answers at once has answered by then.
 const MOMENT: Duration = Duration::from_micros(50);
 /// So many of its messages in a row must have come with none of others in between.
 const ALONE: u32 = 16;
-/// After a moment in vain so many messages are awaited asleep, and after the next one twice as many,
+/// After a moment in vain so many messages are awaited asleep.
 const PAUSE_MIN: u32 = 1;
-/// up to so many: a client that thinks for long costs next to nothing.
-const PAUSE_MAX: u32 = 1 << 10;
 
 /// Messages that have come on any connection.
 #[derive(Default)]
@@ -26,14 +26,13 @@ pub struct Presence {
     last: u64,
     /// Messages of this connection with none in between.
     in_a_row: u32,
-    /// Messages to be awaited asleep.
-    pause: u32,
-    next_pause: u32,
+    /// Moments in vain: a client that thinks is awaited asleep.
+    moments: Backoff,
 }
 
 impl Default for Presence {
     fn default() -> Presence {
-        Presence { last: 0, in_a_row: 0, pause: 0, next_pause: PAUSE_MIN }
+        Presence { last: 0, in_a_row: 0, moments: Backoff::starting_with(PAUSE_MIN) }
     }
 }
 
@@ -55,26 +54,22 @@ impl Presence {
         if !self.is_alone() || crowd.0.load(Ordering::Relaxed) != self.last {
             return None;
         }
-        if self.pause > 0 {
-            self.pause -= 1;
-            return None;
-        }
-        Some(MOMENT)
+        self.moments.is_due().then_some(MOMENT)
     }
 
     /// Whether the message came within the moment.
     pub fn awaited(&mut self, came: bool) {
         if came {
-            self.next_pause = PAUSE_MIN;
+            self.moments.forget();
         } else {
-            self.pause = self.next_pause;
-            self.next_pause = (self.next_pause * 2).min(PAUSE_MAX);
+            self.moments.was_in_vain();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::backoff::PAUSE_MAX;
     use super::*;
 
     fn alone(crowd: &Crowd) -> Presence {

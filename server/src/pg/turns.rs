@@ -1,51 +1,27 @@
 //! How connections take turns that read, on processors which they share with their clients and with each other.
 //!
-//! An answer to a commit goes out at once. Answers to reads wait until whoever else has arrived has been answered too, so that
-//! several leave one after the other; and a thread that has answered reads offers its processor before it sleeps, to the
-//! clients that have just been woken: when it has its turn again, most of their next messages are there already.
-//! `docs/architecture.md` ("Where the time goes") has the figures.
+//! Answers to reads outside of transactions wait until whoever else has arrived has been answered too, so that several leave one
+//! after the other; and a worker of the runtime that has answered reads offers its processor before it sleeps, to the clients
+//! that have just been woken: when it has its turn again, most of their next messages are there already. Answers to commits, and
+//! inside of transactions, go out at once. Where the system shares processors out to groups of processes (a service, a
+//! container), the offer is to the other threads of the group first. `docs/architecture.md` ("Where the time goes") has the figures.
 
 use std::cell::Cell;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use super::backoff::Backoff;
+
 /// Clients of a loopback take less than this to send their next messages. Whoever takes longer computes, and would do so to the
 /// end of a slice each time.
 const SHORT: Duration = Duration::from_millis(1);
-/// After so many offers that took long, each twice as rare as the one before, next to none is made.
-const PAUSE_DOUBLINGS_MAX: u32 = 10;
+/// After an offer that took long so many are not made.
+const PAUSE_MIN: u32 = 2;
 
 thread_local! {
-    /// Whether this thread has answered reads since it last slept, and nothing else.
+    /// What this thread has answered since it last slept, of clients of the PostgreSQL port that are not alone.
     static READS: Cell<Reads> = const { Cell::new(Reads::None) };
-    static OFFERS: Cell<Offers> = const { Cell::new(Offers { doublings: 0, pause: 0 }) };
-}
-
-/// How often a thread offers its processor.
-#[derive(Debug, Clone, Copy)]
-struct Offers {
-    /// Offers lately that took long, less those that did not.
-    doublings: u32,
-    /// So many times it is not done.
-    pause: u32,
-}
-
-impl Offers {
-    /// Whether it is time for one.
-    fn is_due(&mut self) -> bool {
-        let due = self.pause == 0;
-        self.pause = self.pause.saturating_sub(1);
-        due
-    }
-
-    fn took(&mut self, elapsed: Duration) {
-        if elapsed < SHORT {
-            self.doublings = self.doublings.saturating_sub(1);
-        } else {
-            self.doublings = (self.doublings + 1).min(PAUSE_DOUBLINGS_MAX);
-            self.pause = 1 << self.doublings;
-        }
-    }
+    static OFFERS: Cell<Backoff> = const { Cell::new(Backoff::starting_with(PAUSE_MIN)) };
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +31,7 @@ enum Reads {
     AmongOthers,
 }
 
-/// Lets the other tasks of this thread that are ready go first, once each.
+/// Lets other tasks that are ready go first: those that this thread has, unless another thread comes to take this one.
 pub async fn after_others() {
     let mut waited = false;
     std::future::poll_fn(|context| {
@@ -75,24 +51,37 @@ pub fn answers(read: bool) {
     READS.set(if read && so_far != Reads::AmongOthers { Reads::Only } else { Reads::AmongOthers });
 }
 
-/// To be called by each thread of the runtime before it sleeps.
+/// To be called by each worker of the runtime before it sleeps.
 pub fn before_sleep() {
+    offer_after_reads();
+}
+
+/// Whether it offered the processor.
+fn offer_after_reads() -> bool {
     if READS.replace(Reads::None) != Reads::Only {
-        return;
+        return false;
     }
     let mut offers = OFFERS.get();
-    if offers.is_due() {
+    let offers_now = offers.is_due();
+    if offers_now {
         let begun = Instant::now();
         std::thread::yield_now();
-        offers.took(begun.elapsed());
+        took(&mut offers, begun.elapsed());
     }
     OFFERS.set(offers);
+    offers_now
+}
+
+/// How long an offer took.
+fn took(offers: &mut Backoff, elapsed: Duration) {
+    if elapsed < SHORT { offers.ease() } else { offers.was_in_vain() }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use super::super::backoff::PAUSE_MAX;
     use super::*;
 
     #[tokio::test]
@@ -112,22 +101,21 @@ mod tests {
 
     #[test]
     fn offers_that_others_take_for_long_are_made_rarely() {
-        let made = |offers: &mut Offers, times: u32, took: Duration| {
+        let made = |offers: &mut Backoff, times: u32, took: Duration| {
             let mut made = 0;
             for _ in 0..times {
                 if offers.is_due() {
                     made += 1;
-                    offers.took(took);
+                    super::took(offers, took);
                 }
             }
             made
         };
         let mut offers = OFFERS.get();
         assert_eq!(made(&mut offers, 100, SHORT / 2), 100);
-        let most = 1 << PAUSE_DOUBLINGS_MAX;
-        assert!(made(&mut offers, 100 * most, SHORT) <= 110);
+        assert!(made(&mut offers, 100 * PAUSE_MAX, SHORT) <= 110);
         // Nobody computes any more: the pause that is left, and then every time.
-        made(&mut offers, most + PAUSE_DOUBLINGS_MAX, SHORT / 2);
+        made(&mut offers, PAUSE_MAX + 10, SHORT / 2);
         assert_eq!(made(&mut offers, 100, SHORT / 2), 100);
     }
 
@@ -136,13 +124,13 @@ mod tests {
         let after = |all: &[bool]| {
             all.iter().for_each(|read| answers(*read));
             let reads = READS.get();
-            before_sleep();
+            let offered = offer_after_reads();
             assert_eq!(READS.get(), Reads::None);
-            reads
+            (reads, offered)
         };
-        assert_eq!(after(&[]), Reads::None);
-        assert_eq!(after(&[true, true]), Reads::Only);
-        assert_eq!(after(&[true, false, true]), Reads::AmongOthers);
-        assert_eq!(after(&[false]), Reads::AmongOthers);
+        assert_eq!(after(&[]), (Reads::None, false));
+        assert_eq!(after(&[true, true]), (Reads::Only, true));
+        assert_eq!(after(&[true, false, true]), (Reads::AmongOthers, false));
+        assert_eq!(after(&[false]), (Reads::AmongOthers, false));
     }
 }

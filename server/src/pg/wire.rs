@@ -86,8 +86,8 @@ impl Wire {
         Wire { stream, inbound, out, received: 0, sent: 0, presence, crowd: None, answered: false }
     }
 
-    /// From here on this client is one of the crowd, and listened to for a moment before the thread sleeps while nobody else
-    /// is there.
+    /// From here on this client is one of the crowd, and, without TLS, listened to for a moment before the thread sleeps while
+    /// nobody else is there.
     pub fn joins(&mut self, crowd: Option<Arc<Crowd>>) {
         self.crowd = crowd;
     }
