@@ -19,6 +19,10 @@ use super::startup::Started;
 use super::turns;
 use super::wire::{Arrival, Wire};
 
+/// A statement that took longer may have been continued by another thread, whose turn comes late; and nobody minds one more
+/// message after it.
+const LONG: Duration = Duration::from_millis(1);
+
 /// Why a connection is over.
 #[derive(Debug)]
 pub enum Ended {
@@ -41,8 +45,8 @@ pub struct Connection<'s> {
     _registration: Registration,
     shutdown: watch::Receiver<bool>,
     copy: Option<CopyState>,
-    /// Something was committed since a turn to answer last was awaited.
-    committed: bool,
+    /// What is to be answered holds nobody up any more: something was committed, or it took long.
+    at_once: bool,
     /// Answers that the client waits for are in the buffer.
     pub(super) flush: bool,
 }
@@ -74,7 +78,7 @@ impl<'s> Connection<'s> {
             _registration: started.registration,
             shutdown,
             copy: None,
-            committed: false,
+            at_once: false,
             flush: false,
         }
     }
@@ -131,13 +135,14 @@ impl<'s> Connection<'s> {
 
     /// Before an answer is sent: those to reads give way to others that have arrived.
     async fn await_turn(&mut self) {
-        let committed = std::mem::take(&mut self.committed);
-        if self.wire.is_in_crowd() {
-            let read = !committed && !self.is_in_transaction();
-            if read {
+        let at_once = std::mem::take(&mut self.at_once);
+        if let Some(crowd) = self.wire.crowd() {
+            let may_wait = !at_once && crowd.only_reads() && !self.is_in_transaction();
+            if may_wait {
+                self.server.metrics.answers_put_off.one();
                 turns::after_others().await;
             }
-            turns::answers(read);
+            turns::answers(may_wait);
         }
     }
 
@@ -422,7 +427,8 @@ impl<'s> Connection<'s> {
     pub(super) fn reports(&mut self) {
         if let Some(committed) = self.session.take_commit() {
             self.server.metrics.commits.one();
-            self.committed = true;
+            self.at_once = true;
+            self.wire.committed();
             self.wire.out.parameter_status("ledgerstone.commit", &commit_report(&committed));
         }
         self.extended.report_settings(&self.session, &mut self.wire.out);
@@ -444,7 +450,9 @@ impl<'s> Connection<'s> {
     pub(super) fn observe(&mut self, started: Instant, error: Option<&QueryError>) {
         let metrics = &self.server.metrics;
         metrics.statements.one();
-        metrics.statement_seconds.observe(started.elapsed());
+        let elapsed = started.elapsed();
+        metrics.statement_seconds.observe(elapsed);
+        self.at_once |= elapsed >= LONG;
         if let Some(error) = error {
             metrics.statement_errors.one();
             if error.is_retryable() {

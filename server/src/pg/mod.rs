@@ -9,6 +9,7 @@ mod backoff;
 mod cancel;
 mod connection;
 mod copy_binary;
+mod crowd;
 mod encode;
 mod extended;
 mod frame;
@@ -54,7 +55,7 @@ pub struct Server {
     pub tls: Option<TlsAcceptor>,
     pub registry: Arc<cancel::Registry>,
     /// Everybody who sends messages; nobody is counted where there is but one processor.
-    crowd: Option<Arc<presence::Crowd>>,
+    crowd: Option<Arc<crowd::Crowd>>,
 }
 
 impl Server {
@@ -65,8 +66,8 @@ impl Server {
         users: Option<Arc<Users>>,
         tls: Option<TlsAcceptor>,
     ) -> Self {
-        let several = std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
-        let crowd = several.then(Arc::default);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let crowd = (processors > 1).then(|| Arc::new(crowd::Crowd::on_workers(processors)));
         Server { config, instance, metrics, users, tls, registry: Arc::default(), crowd }
     }
 
@@ -142,7 +143,7 @@ async fn one(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, shutdown:
             return;
         }
     };
-    started.wire.joins(server.crowd.clone());
+    started.wire.joins(server.crowd.as_ref());
     let user = started.session.info().user.clone();
     let ledger = started.session.info().ledger.clone();
     tracing::debug!(%peer, %user, %ledger, "connected");

@@ -4,10 +4,10 @@
 //! statement after the other that is a good part of each round trip. Whoever is served alone is therefore listened to for
 //! a moment after every answer. In a crowd there is always somebody else to serve, and nobody is.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::crowd::Crowd;
 
 /// A client that answers at once has answered by then.
 const MOMENT: Duration = Duration::from_micros(50);
@@ -15,10 +15,6 @@ const MOMENT: Duration = Duration::from_micros(50);
 const ALONE: u32 = 16;
 /// After a moment in vain so many messages are awaited asleep.
 const PAUSE_MIN: u32 = 1;
-
-/// Messages that have come on any connection.
-#[derive(Default)]
-pub struct Crowd(AtomicU64);
 
 /// One connection in the crowd.
 pub struct Presence {
@@ -39,7 +35,7 @@ impl Default for Presence {
 impl Presence {
     /// A message of this connection has come.
     pub fn arrived(&mut self, crowd: &Crowd) {
-        let before = crowd.0.fetch_add(1, Ordering::Relaxed);
+        let before = crowd.message();
         self.in_a_row = if before == self.last { self.in_a_row.saturating_add(1) } else { 0 };
         self.last = before + 1;
     }
@@ -51,7 +47,7 @@ impl Presence {
 
     /// For how long the next message is awaited without sleeping. Needs a second processor, for the client.
     pub fn moment(&mut self, crowd: &Crowd) -> Option<Duration> {
-        if !self.is_alone() || crowd.0.load(Ordering::Relaxed) != self.last {
+        if !self.is_alone() || crowd.messages() != self.last {
             return None;
         }
         self.moments.is_due().then_some(MOMENT)
@@ -83,7 +79,7 @@ mod tests {
 
     #[test]
     fn who_comes_alone_is_listened_to_until_somebody_else_comes() {
-        let crowd = Crowd::default();
+        let crowd = Crowd::on_workers(2);
         let mut one = alone(&crowd);
         let mut other = Presence::default();
         other.arrived(&crowd);
@@ -101,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_client_that_thinks_is_soon_awaited_asleep() {
-        let crowd = Crowd::default();
+        let crowd = Crowd::on_workers(2);
         let mut one = alone(&crowd);
         let mut moments = |came: bool, messages: u32| {
             let mut moments = 0;

@@ -1,28 +1,32 @@
 //! How connections take turns that read, on processors which they share with their clients and with each other.
 //!
-//! Answers to reads outside of transactions wait until whoever else has arrived has been answered too, so that several leave one
-//! after the other; and a worker of the runtime that has answered reads offers its processor before it sleeps, to the clients
-//! that have just been woken: when it has its turn again, most of their next messages are there already. Answers to commits, and
-//! inside of transactions, go out at once. Where the system shares processors out to groups of processes (a service, a
-//! container), the offer is to the other threads of the group first. `docs/architecture.md` ("Where the time goes") has the figures.
+//! While many clients do nothing but read, an answer waits until whoever else has arrived has been answered too, so that several
+//! leave one after the other; and a worker of the runtime that has answered reads offers its processor before it sleeps, to the
+//! clients that have just been woken: when it has its turn again, most of their next messages are there already. Answers to
+//! commits, and to anything beside commits, go out at once. Where the system shares processors out to groups of processes
+//! (a service, a container), the offer is to the other threads of the group first. `docs/architecture.md` ("Where the time goes")
+//! has the figures.
 
 use std::cell::Cell;
+use std::sync::Mutex;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 
 /// Clients of a loopback take less than this to send their next messages. Whoever takes longer computes, and would do so to the
-/// end of a slice each time.
-const SHORT: Duration = Duration::from_millis(1);
+/// end of a slice each time; the server's own work in the background gives way about as often.
+const SHORT: Duration = Duration::from_micros(250);
 /// After an offer that took long so many are not made.
 const PAUSE_MIN: u32 = 2;
 
 thread_local! {
     /// What this thread has answered since it last slept, of clients of the PostgreSQL port that are not alone.
     static READS: Cell<Reads> = const { Cell::new(Reads::None) };
-    static OFFERS: Cell<Backoff> = const { Cell::new(Backoff::starting_with(PAUSE_MIN)) };
 }
+
+/// Of all threads: the one that serves clients is another after a statement that blocked.
+static OFFERS: Mutex<Backoff> = Mutex::new(Backoff::starting_with(PAUSE_MIN));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reads {
@@ -45,7 +49,7 @@ pub async fn after_others() {
     .await;
 }
 
-/// An answer is about to be sent by this thread, to a read or to something else.
+/// An answer is about to be sent by this thread: to a read that could wait, or to something else.
 pub fn answers(read: bool) {
     let so_far = READS.get();
     READS.set(if read && so_far != Reads::AmongOthers { Reads::Only } else { Reads::AmongOthers });
@@ -53,28 +57,25 @@ pub fn answers(read: bool) {
 
 /// To be called by each worker of the runtime before it sleeps.
 pub fn before_sleep() {
-    offer_after_reads();
+    if READS.replace(Reads::None) == Reads::Only {
+        offer(&OFFERS, || {
+            let begun = Instant::now();
+            std::thread::yield_now();
+            begun.elapsed()
+        });
+    }
 }
 
-/// Whether it offered the processor.
-fn offer_after_reads() -> bool {
-    if READS.replace(Reads::None) != Reads::Only {
-        return false;
+/// Gives the processor away for as long as `give` says, unless that was long of late. Whoever else is deciding that decides for
+/// this thread too.
+fn offer(offers: &Mutex<Backoff>, give: impl FnOnce() -> Duration) {
+    if !offers.try_lock().is_ok_and(|mut offers| offers.is_due()) {
+        return;
     }
-    let mut offers = OFFERS.get();
-    let offers_now = offers.is_due();
-    if offers_now {
-        let begun = Instant::now();
-        std::thread::yield_now();
-        took(&mut offers, begun.elapsed());
+    let given = give();
+    if let Ok(mut offers) = offers.try_lock() {
+        if given < SHORT { offers.ease() } else { offers.was_in_vain() }
     }
-    OFFERS.set(offers);
-    offers_now
-}
-
-/// How long an offer took.
-fn took(offers: &mut Backoff, elapsed: Duration) {
-    if elapsed < SHORT { offers.ease() } else { offers.was_in_vain() }
 }
 
 #[cfg(test)]
@@ -101,36 +102,33 @@ mod tests {
 
     #[test]
     fn offers_that_others_take_for_long_are_made_rarely() {
-        let made = |offers: &mut Backoff, times: u32, took: Duration| {
+        let offers = Mutex::new(Backoff::starting_with(PAUSE_MIN));
+        let made = |times: u32, given: Duration| {
             let mut made = 0;
             for _ in 0..times {
-                if offers.is_due() {
+                offer(&offers, || {
                     made += 1;
-                    super::took(offers, took);
-                }
+                    given
+                });
             }
             made
         };
-        let mut offers = OFFERS.get();
-        assert_eq!(made(&mut offers, 100, SHORT / 2), 100);
-        assert!(made(&mut offers, 100 * PAUSE_MAX, SHORT) <= 110);
+        assert_eq!(made(100, SHORT / 2), 100);
+        assert!(made(100 * PAUSE_MAX, SHORT) <= 110);
         // Nobody computes any more: the pause that is left, and then every time.
-        made(&mut offers, PAUSE_MAX + 10, SHORT / 2);
-        assert_eq!(made(&mut offers, 100, SHORT / 2), 100);
+        made(PAUSE_MAX + 10, SHORT / 2);
+        assert_eq!(made(100, SHORT / 2), 100);
     }
 
     #[test]
     fn a_thread_offers_its_processor_after_reads_alone() {
         let after = |all: &[bool]| {
             all.iter().for_each(|read| answers(*read));
-            let reads = READS.get();
-            let offered = offer_after_reads();
-            assert_eq!(READS.get(), Reads::None);
-            (reads, offered)
+            READS.replace(Reads::None)
         };
-        assert_eq!(after(&[]), (Reads::None, false));
-        assert_eq!(after(&[true, true]), (Reads::Only, true));
-        assert_eq!(after(&[true, false, true]), (Reads::AmongOthers, false));
-        assert_eq!(after(&[false]), (Reads::AmongOthers, false));
+        assert_eq!(after(&[]), Reads::None);
+        assert_eq!(after(&[true, true]), Reads::Only);
+        assert_eq!(after(&[true, false, true]), Reads::AmongOthers);
+        assert_eq!(after(&[false]), Reads::AmongOthers);
     }
 }

@@ -11,8 +11,10 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
+use super::crowd::{Crowd, Member};
 use super::message::Outbound;
-use super::presence::{Crowd, Presence};
+use super::presence::Presence;
+use super::turns;
 
 /// What may be sent without waiting for the end of an answer.
 pub const HIGH_WATER_BYTES: usize = 64 << 10;
@@ -63,7 +65,7 @@ pub struct Wire {
     pub sent: u64,
     presence: Presence,
     /// All connections of the port; none if there is but one processor.
-    crowd: Option<Arc<Crowd>>,
+    crowd: Option<Member>,
     /// Something was sent since the client last was heard: it may say something to that at once.
     answered: bool,
 }
@@ -88,8 +90,8 @@ impl Wire {
 
     /// From here on this client is one of the crowd, and, without TLS, listened to for a moment before the thread sleeps while
     /// nobody else is there.
-    pub fn joins(&mut self, crowd: Option<Arc<Crowd>>) {
-        self.crowd = crowd;
+    pub fn joins(&mut self, crowd: Option<&Arc<Crowd>>) {
+        self.crowd = crowd.map(Crowd::join);
     }
 
     /// Takes the stream back, for TLS to be put between; whatever was read ahead must be empty.
@@ -97,9 +99,16 @@ impl Wire {
         self.stream
     }
 
-    /// Whether other clients are served beside this one.
-    pub fn is_in_crowd(&self) -> bool {
-        self.crowd.is_some() && !self.presence.is_alone()
+    /// The others, if other clients are served beside this one.
+    pub fn crowd(&self) -> Option<&Crowd> {
+        self.crowd.as_deref().filter(|_| !self.presence.is_alone())
+    }
+
+    /// Its client has committed: not all that the crowd does is read.
+    pub fn committed(&self) {
+        if let Some(crowd) = &self.crowd {
+            crowd.committed();
+        }
     }
 
     /// Sends everything written so far.
@@ -115,9 +124,14 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends when there is much to send, so that an answer of any size needs little memory.
+    /// Sends when there is much to send, so that an answer of any size needs little memory; then others have their turn, so
+    /// that it keeps no short one from leaving.
     pub async fn relieve(&mut self) -> io::Result<()> {
-        if self.out.len() >= HIGH_WATER_BYTES { self.flush().await } else { Ok(()) }
+        if self.out.len() >= HIGH_WATER_BYTES {
+            self.flush().await?;
+            turns::after_others().await;
+        }
+        Ok(())
     }
 
     /// Waits for more bytes; `wanted` is how many are missing at least. Memory grows with what arrives, not with what
@@ -263,12 +277,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_lone_client_is_listened_to_and_each_of_two_is_awaited_asleep() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(Crowd::on_workers(2));
         let quick = Quick::default();
         let (received, read) = (Arc::clone(&quick.received), Arc::clone(&quick.read));
         let counts = || (received.load(Ordering::Relaxed), read.load(Ordering::Relaxed));
         let mut lone = Wire::new(Box::new(quick));
-        lone.joins(Some(Arc::clone(&crowd)));
+        lone.joins(Some(&crowd));
         for _ in 0..100 {
             answered(&mut lone).await;
         }
@@ -282,7 +296,7 @@ mod tests {
         }
         assert_eq!(counts(), (listened, slept + 100));
         let mut other = Wire::new(Box::new(Quick::default()));
-        other.joins(Some(crowd));
+        other.joins(Some(&crowd));
         for _ in 0..100 {
             answered(&mut other).await;
             answered(&mut lone).await;
@@ -292,20 +306,20 @@ mod tests {
 
     #[tokio::test]
     async fn who_cannot_be_listened_to_is_one_of_the_crowd_all_the_same() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(Crowd::on_workers(2));
         let mut lone = Wire::new(Box::new(Quick::default()));
-        lone.joins(Some(Arc::clone(&crowd)));
+        lone.joins(Some(&crowd));
         for _ in 0..100 {
             answered(&mut lone).await;
         }
-        assert!(!lone.is_in_crowd());
+        assert!(lone.crowd().is_none());
         let (stream, mut client) = tokio::io::duplex(16);
         let mut other = Wire::new(Box::new(stream));
-        other.joins(Some(crowd));
+        other.joins(Some(&crowd));
         client.write_all(b"?").await.unwrap();
         assert_eq!(other.fill(1, None, None).await.unwrap(), Arrival::Bytes);
         answered(&mut lone).await;
-        assert!(lone.is_in_crowd() && other.is_in_crowd());
+        assert!(lone.crowd().is_some() && other.crowd().is_some());
         assert!(!other.listened(&|| false));
     }
 
@@ -323,7 +337,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut wire = Wire::new(Box::new(listener.accept().await.unwrap().0));
-        wire.joins(Some(Arc::default()));
+        wire.joins(Some(&Arc::new(Crowd::on_workers(2))));
         let (mut answers, mut questions) = client.into_split();
         let client = tokio::spawn(async move {
             let mut answer = [0];

@@ -31,6 +31,7 @@ mod pg_prepared;
 mod pg_sql;
 mod pg_tls;
 mod pg_transactions;
+mod pg_turns;
 mod pgbench;
 mod postgres;
 mod recorded;
