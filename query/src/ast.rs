@@ -175,6 +175,7 @@ pub enum Statement {
     },
     /// `DISCARD ALL`: what a session has kept is forgotten.
     DiscardAll,
+    DiscardSequences,
     /// `PREPARE name (types) AS statement`; the statement is this part of the text.
     Prepare {
         name: Name,
@@ -250,7 +251,7 @@ impl Statement {
 
     /// It is a query, and changes nothing.
     pub fn only_reads(&self) -> bool {
-        matches!(self, Statement::Query(query) if !query.changes_documents())
+        matches!(self, Statement::Query(query) if !query.changes_documents() && !query.sets_sequences)
     }
 }
 
@@ -265,6 +266,7 @@ impl Query {
             limit: None,
             ties: false,
             offset: None,
+            sets_sequences: false,
             span,
         }
     }
@@ -286,6 +288,8 @@ pub struct Query {
     /// Rows that stand with the last one of LIMIT in ORDER BY come as well: `FETCH FIRST … WITH TIES`.
     pub ties: bool,
     pub offset: Option<Expr>,
+    /// It calls `setval`.
+    pub sets_sequences: bool,
     pub span: Span,
 }
 

@@ -48,6 +48,8 @@ const CHEAP: &[&str] = &[
     "gen_random_uuid",
     "random",
     "nextval",
+    "currval",
+    "lastval",
     "ledgerstone_next_identity",
     "now",
     "clock_timestamp",

@@ -252,7 +252,9 @@ impl Work<'_> {
             }
             let value = match default {
                 Some(ex) => run.eval(ex, &env)?,
-                None if column.identity.is_some() => Some(Value::int(run.tx.next_identity(table, column)?)),
+                None if column.identity.is_some() => {
+                    Some(Value::int(run.call.session.next_identity(run.tx, table, column)?))
+                }
                 None => None,
             };
             if let Some(value) = value {

@@ -40,6 +40,7 @@ pub(crate) use window::default_frame;
 use result::Collector;
 
 use crate::bind::plan::{Body, Datum, Plan, QueryPlan};
+use crate::catalogue::ddl;
 use crate::error::{QueryError, Result, SqlState};
 use crate::function::{Call, reg_name};
 use crate::session::SessionInfo;
@@ -63,17 +64,23 @@ pub enum Outcome {
 
 /// Runs a plan with these parameters, cast to [`Plan::parameter_types`] already by the door or here.
 pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &SessionInfo) -> Result<Outcome> {
-    match &plan.body {
+    // Of a statement that failed.
+    tx.take_counts_from();
+    let outcome = match &plan.body {
         Body::Query(query) if plan.is_read_only() => {
-            Ok(Outcome::Rows { rows: run_query(plan, query, tx, params, session)? })
+            Outcome::Rows { rows: run_query(plan, query, tx, params, session)? }
         }
         _ => {
             check_run(plan, tx, params)?;
             let outcome = dml::run(plan, tx, params, session)?;
             tx.check_unique()?;
-            Ok(outcome)
+            outcome
         }
+    };
+    for ((table, column), from) in tx.take_counts_from() {
+        ddl::count_on_from(tx, table, &column, from)?;
     }
+    Ok(outcome)
 }
 
 fn run_query(

@@ -10,6 +10,7 @@ mod pattern;
 mod pg_catalog;
 pub(crate) mod proof;
 mod qldb;
+mod sequence;
 pub(crate) mod size;
 mod statistics;
 mod system;
@@ -222,7 +223,7 @@ pub(crate) mod ty {
     pub const R_JSONB: Returns = Returns::Type(SqlType::Jsonb);
 }
 
-fn families() -> [&'static [Scalar]; 13] {
+fn families() -> [&'static [Scalar]; 14] {
     [
         text::FUNCTIONS,
         math::FUNCTIONS,
@@ -235,6 +236,7 @@ fn families() -> [&'static [Scalar]; 13] {
         system::FUNCTIONS,
         qldb::FUNCTIONS,
         pg_catalog::FUNCTIONS,
+        sequence::FUNCTIONS,
         volatile::FUNCTIONS,
         advisory::FUNCTIONS,
     ]
@@ -249,7 +251,7 @@ pub fn named(name: &str) -> impl Iterator<Item = &'static Scalar> {
 /// rows, an operator's actions, the session's settings.
 pub(crate) fn acts_for_its_caller(function: &Scalar) -> bool {
     proof::FUNCTIONS.iter().any(|proof| proof == function)
-        || matches!(function.name, "ledgerstone_accept_clock" | "set_config")
+        || matches!(function.name, "ledgerstone_accept_clock" | "set_config" | "setval")
 }
 
 /// Every function name there is, for "did you mean".

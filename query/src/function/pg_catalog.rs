@@ -9,19 +9,18 @@ use ledgerstone_digest::ion::Value;
 use super::ty::{ANY, INT4, INT8, NUMERIC, R_BOOL, R_TEXT, TEXT, of};
 use super::{Arg, Call, Returns, Scalar, int_at, lenient, some_bool, some_int, some_text, strict, text_at, variadic};
 use crate::bind::plan::Datum;
+use crate::catalogue::Catalogue;
 use crate::catalogue::virtual_tables::{
-    INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, Relation, column_of_sequence, constraint_definition, database_oid,
-    description, format_type, function_arguments, function_description, function_result, function_with,
-    index_definition, is_own_table_function, procedure_oid, quoted, relation_name, relation_named, relation_with,
-    role_oid, sequence_name, type_oid, type_procedures,
+    INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, Relation, constraint_definition, database_oid, description,
+    format_type, function_arguments, function_description, function_result, function_with, index_definition,
+    is_own_table_function, procedure_oid, quoted, relation_name, relation_named, relation_with, role_oid, type_oid,
+    type_procedures,
 };
-use crate::catalogue::{Catalogue, Column, Table};
 use crate::error::{QueryError, Result, SqlState};
-use crate::permission::Action;
 use crate::session::SessionInfo;
 use crate::types::{Reg, SqlType};
 
-const OID: Arg = Arg::Type(SqlType::Oid);
+pub(super) const OID: Arg = Arg::Type(SqlType::Oid);
 const R_OID: Returns = of(SqlType::Oid);
 const BOOL: Arg = super::ty::BOOL;
 
@@ -87,25 +86,6 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("pg_get_function_arguments", &[OID], R_TEXT, arguments_of),
     strict("pg_get_function_identity_arguments", &[OID], R_TEXT, arguments_of),
     variadic("pg_get_partkeydef", &[ANY], R_TEXT, null),
-    strict("pg_get_serial_sequence", &[TEXT, TEXT], R_TEXT, serial_sequence),
-    strict("nextval", &[TEXT], super::ty::R_INT8, |c, a| next_value(c, relation_written(c, text_at(a, 0)?)?))
-        .volatile(),
-    strict("nextval", &[OID], super::ty::R_INT8, |c, a| {
-        let oid = oid_at(a, 0)?;
-        let relation = relation_with(&catalogue(c), oid);
-        next_value(c, relation.ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", &oid.to_string()))?)
-    })
-    .volatile(),
-    // What DEFAULT stands for in an identity column.
-    strict("ledgerstone_next_identity", &[TEXT, TEXT], super::ty::R_INT8, |c, a| {
-        let (table, column) = (text_at(a, 0)?, text_at(a, 1)?);
-        let found = catalogue(c).table(table).cloned();
-        match found.as_ref().and_then(|table| Some((table, table.column(column)?))) {
-            Some((table, column)) => next_identity(c, table, column),
-            None => Err(missing(SqlState::UNDEFINED_TABLE, "relation", table)),
-        }
-    })
-    .volatile(),
     variadic("pg_get_statisticsobjdef_columns", &[ANY], R_TEXT, null),
     // Comments
     strict("obj_description", &[OID], R_TEXT, |c, a| described(c, a, 0)),
@@ -184,11 +164,11 @@ fn oid_of(value: &Value) -> u32 {
     value.as_i64().and_then(|i| u32::try_from(i).ok()).unwrap_or(0)
 }
 
-fn oid_at(a: &[Datum], i: usize) -> Result<u32> {
+pub(super) fn oid_at(a: &[Datum], i: usize) -> Result<u32> {
     Ok(u32::try_from(int_at(a, i)?).unwrap_or(0))
 }
 
-fn catalogue(c: &Call<'_>) -> Arc<Catalogue> {
+pub(super) fn catalogue(c: &Call<'_>) -> Arc<Catalogue> {
     c.tx.catalogue()
 }
 
@@ -223,14 +203,14 @@ fn regclass(c: &Call<'_>, written: &str) -> Result<Datum> {
 }
 
 /// A relation that the user may know of; any other is not there.
-fn relation_called(c: &Call<'_>, written: &str) -> Result<Relation> {
+pub(super) fn relation_called(c: &Call<'_>, written: &str) -> Result<Relation> {
     match relation_written(c, written) {
         Ok(relation) if !is_seen(c, &relation) => Err(missing(SqlState::UNDEFINED_TABLE, "relation", written)),
         found => found,
     }
 }
 
-fn relation_written(c: &Call<'_>, written: &str) -> Result<Relation> {
+pub(super) fn relation_written(c: &Call<'_>, written: &str) -> Result<Relation> {
     relation_in(&catalogue(c), written)
 }
 
@@ -245,43 +225,6 @@ fn is_seen(c: &Call<'_>, relation: &Relation) -> bool {
     match relation {
         Relation::Table(table) | Relation::Index(table, _) | Relation::Sequence(table, _) => c.session.sees(table),
         Relation::Virtual(_) => true,
-    }
-}
-
-/// `pg_get_serial_sequence(table, column)`: the table as it is written in a statement, the column as it is.
-fn serial_sequence(c: &Call<'_>, a: &[Datum]) -> Result<Datum> {
-    let (written, wanted) = (text_at(a, 0)?, text_at(a, 1)?);
-    let table = match relation_called(c, written)? {
-        Relation::Table(table) => table,
-        _ => return Ok(None),
-    };
-    match table.column(wanted) {
-        Some(column) if column.identity.is_some() => {
-            some_text(format!("public.{}", quoted(&sequence_name(&table.name, &column.name))))
-        }
-        Some(_) => Ok(None),
-        None => Err(QueryError::new(
-            SqlState::UNDEFINED_COLUMN,
-            format!("column \"{wanted}\" of relation \"{}\" does not exist", table.name),
-        )),
-    }
-}
-
-/// Numbers are for rows that are to come.
-fn next_identity(c: &Call<'_>, table: &Table, column: &Column) -> Result<Datum> {
-    if let Some(permit) = &c.session.permit {
-        permit.check_table(Action::Insert, table)?;
-    }
-    some_int(c.tx.next_identity(table, column)?)
-}
-
-fn next_value(c: &Call<'_>, relation: Relation) -> Result<Datum> {
-    match column_of_sequence(&relation) {
-        Some((table, column)) => next_identity(c, table, column),
-        None => Err(QueryError::new(
-            SqlState::WRONG_OBJECT_TYPE,
-            format!("\"{}\" is not a sequence", relation_name(&catalogue(c), relation.oid()).unwrap_or_default()),
-        )),
     }
 }
 
@@ -349,7 +292,7 @@ fn regnamespace(written: &str) -> Result<Datum> {
     }
 }
 
-fn missing(code: SqlState, what: &str, name: &str) -> QueryError {
+pub(super) fn missing(code: SqlState, what: &str, name: &str) -> QueryError {
     QueryError::new(code, format!("{what} \"{name}\" does not exist"))
 }
 

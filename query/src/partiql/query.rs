@@ -45,7 +45,17 @@ impl Parser<'_> {
                     break;
                 }
             }
-            Ok(Query { with, recursive, body, order_by, limit, ties: false, offset, span: start.to(p.before()) })
+            Ok(Query {
+                with,
+                recursive,
+                body,
+                order_by,
+                limit,
+                ties: false,
+                offset,
+                sets_sequences: false,
+                span: start.to(p.before()),
+            })
         })
     }
 

@@ -8,12 +8,15 @@ use std::time::Instant;
 
 use super::advisory::Holder;
 use super::run::canceled;
+use super::sequences::GivenValues;
 use super::settings::{SETTINGS_BYTES_MAX, SettingError, Settings, canonical};
 use super::trace::Trace;
+use crate::catalogue::{Column, Table};
 use crate::database::Database;
 use crate::error::QueryError;
 use crate::instance::Instance;
 use crate::permission::Permit;
+use crate::transaction::Transaction;
 
 /// The protocol a session came in through; `originInfo.door` of its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,6 +81,8 @@ pub struct SessionInfo {
     pub statement_time_ms: i64,
     /// What `set_config` has asked for in the statement that runs.
     pub wishes: Wishes,
+    /// What `currval` tells.
+    pub given: GivenValues,
     /// The session as one that holds advisory locks; absent outside sessions.
     pub advisory: Option<Arc<Holder>>,
     /// Ask often (every thousand rows or so) in anything that may take long.
@@ -102,10 +107,20 @@ impl SessionInfo {
             transaction_time_ms: 0,
             statement_time_ms: 0,
             wishes: Wishes::default(),
+            given: GivenValues::default(),
             advisory: None,
             cancel: Cancel::default(),
             trace: None,
         }
+    }
+}
+
+impl SessionInfo {
+    /// The next value of an identity column, given to this session.
+    pub(crate) fn next_identity(&self, tx: &Transaction, table: &Table, column: &Column) -> Result<i64, QueryError> {
+        let next = tx.next_identity(table, column)?;
+        self.given.gave(table.id, &column.name, next);
+        Ok(next)
     }
 }
 

@@ -318,6 +318,7 @@ impl Session {
         if let Some(holder) = &self.info.advisory {
             holder.unlock_all();
         }
+        self.info.given.forget();
         self.reset(None)?;
         Ok(Response::Done { tag: "DISCARD ALL".to_owned() })
     }

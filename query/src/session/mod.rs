@@ -21,6 +21,7 @@ mod replay;
 mod response;
 mod run;
 mod runtime;
+pub mod sequences;
 pub mod settings;
 mod trace;
 
@@ -242,6 +243,7 @@ impl Session {
             transaction_time_ms: 0,
             statement_time_ms: 0,
             wishes: info::Wishes::default(),
+            given: sequences::GivenValues::default(),
             advisory: Some(database.advisory_locks().holder()),
             cancel: options.cancel,
             trace: None,

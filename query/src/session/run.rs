@@ -232,6 +232,10 @@ impl Session {
             Statement::Prepare { name, types, statement } => self.prepare_command(job, name, types, *statement),
             Statement::Deallocate { name } => self.deallocate(name.as_ref()),
             Statement::DiscardAll => self.discard_all(),
+            Statement::DiscardSequences => {
+                self.info.given.forget();
+                Ok(Response::Done { tag: "DISCARD SEQUENCES".to_owned() })
+            }
             Statement::DeclareCursor(declare) => self.declare(declare, job, alone).await,
             Statement::Fetch { name, direction, moves } => self.fetch(name, *direction, *moves),
             Statement::CloseCursor(name) => self.close_cursor(name.as_ref()),

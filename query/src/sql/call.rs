@@ -39,6 +39,7 @@ impl Converter {
             }
             sql::FunctionArguments::List(list) => list,
         };
+        self.setvals += usize::from(name.name.text.eq_ignore_ascii_case("setval"));
         let mut call = FunctionCall::new(name, Vec::new());
         self.arguments(list, &mut call, start)?;
         if ordered {

@@ -299,10 +299,11 @@ fn session(c: &mut Cursor) -> Result<Option<Statement>> {
         if c.words(&["ALL"]) {
             return Ok(Some(Statement::DiscardAll));
         }
+        if c.words(&["SEQUENCES"]) {
+            return Ok(Some(Statement::DiscardSequences));
+        }
         let tag = if c.words(&["PLANS"]) {
             "DISCARD PLANS"
-        } else if c.words(&["SEQUENCES"]) {
-            "DISCARD SEQUENCES"
         } else if c.words(&["TEMP"]) || c.words(&["TEMPORARY"]) {
             "DISCARD TEMP"
         } else {

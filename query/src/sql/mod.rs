@@ -276,6 +276,8 @@ pub(super) struct Converter {
     made_as: made_as::MadeAs,
     /// How many common tables are around what is being converted.
     within: usize,
+    /// How many calls there were so far that move a sequence on.
+    setvals: usize,
 }
 
 impl Converter {
@@ -289,6 +291,7 @@ impl Converter {
             identities: Vec::new(),
             made_as: made_as::MadeAs::default(),
             within: 0,
+            setvals: 0,
         }
     }
 

@@ -69,6 +69,7 @@ impl Converter {
             let skips_locked = locks.iter().any(|lock| lock.nonblock == Some(sql::NonBlock::SkipLocked));
             let lockable = if locks.is_empty() { Ok(()) } else { locked_rows(&body) };
             let wrapped = whole && with.is_none();
+            let setvals = c.setvals;
             let (mut with, mut recursive) = c.with(with, whole)?;
             let (body, span) = match *body {
                 // Parentheses around a whole statement are none: its WITH is the statement's.
@@ -102,7 +103,8 @@ impl Converter {
                 let message = "SKIP LOCKED and WITH TIES options cannot be used together";
                 return Err(QueryError::syntax(message, span));
             }
-            Ok(Query { with, recursive, body, order_by, limit, ties, offset, span })
+            let sets_sequences = c.setvals > setvals;
+            Ok(Query { with, recursive, body, order_by, limit, ties, offset, sets_sequences, span })
         })
     }
 

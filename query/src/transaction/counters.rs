@@ -1,6 +1,9 @@
 //! Values of identity columns, as one transaction takes them.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use ledgerstone_digest::id::Id;
 
 use super::Transaction;
 use crate::catalogue::virtual_tables::sequence_name;
@@ -30,6 +33,22 @@ impl Transaction {
     /// The highest value that an identity column has had or given, of whichever transaction; 0 if none.
     pub fn highest_identity(&self, table: &Table, column: &Column) -> i64 {
         self.database().state().counters().highest(table.id, &column.name)
+    }
+
+    /// A column is to count on from here, or from further on if it has come there: others are told by its definition, which
+    /// changes when the statement has ended ([`Transaction::take_counts_from`]).
+    pub fn count_on_from(&self, table: &Table, column: &Column, next: i64) {
+        let reached = self.highest_identity(table, column).saturating_add(1).max(column.counts_from.unwrap_or(1));
+        if next > reached {
+            let mut wanted = self.counts_from.lock().unwrap_or_else(PoisonError::into_inner);
+            let from = wanted.entry((table.id, Arc::clone(&column.name))).or_insert(next);
+            *from = next.max(*from);
+        }
+    }
+
+    /// Where the statement that has ended wants columns to count on from, by table and column.
+    pub(crate) fn take_counts_from(&mut self) -> BTreeMap<(Id, Arc<str>), i64> {
+        std::mem::take(self.counts_from.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells others how far columns that count apart have come: this transaction is about to commit.

@@ -16,7 +16,7 @@ mod rules;
 pub mod strict;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -98,6 +98,8 @@ pub struct Transaction {
     again: Option<Again>,
     /// How far identity columns have counted whose counter this transaction has changed.
     counters: Mutex<Counters>,
+    /// Where the running statement wants columns to count on from.
+    counts_from: Mutex<BTreeMap<(Id, Arc<str>), i64>>,
 }
 
 /// What iterators keep of a transaction.
@@ -198,6 +200,7 @@ impl Transaction {
             held: None,
             again: None,
             counters: Mutex::default(),
+            counts_from: Mutex::default(),
         }
     }
 

@@ -407,3 +407,57 @@ fn restart_skips_values_and_gives_none_twice() {
         ],
     );
 }
+
+#[test]
+fn what_setval_says_holds_for_others_and_after_a_crash_and_goes_back_with_its_savepoint() {
+    let (mut memory, mut s) = ledger();
+    let mut other = memory.session();
+    says(
+        &mut s,
+        &[
+            ("INSERT INTO d (n) VALUES ('a') RETURNING id", "1 INSERT 0 1"),
+            ("SELECT setval('d_id_seq', 9)", "9 SELECT 1"),
+        ],
+    );
+    says(
+        &mut other,
+        &[
+            ("SELECT currval('d_id_seq')", "55000 currval of sequence \"d_id_seq\" is not yet defined in this session"),
+            ("INSERT INTO d (n) VALUES ('b') RETURNING id", "10 INSERT 0 1"),
+            ("SELECT currval('d_id_seq'), lastval()", "10|10 SELECT 1"),
+        ],
+    );
+    says(
+        &mut s,
+        &[
+            // Each session has its own.
+            ("SELECT currval('d_id_seq'), lastval()", "9|9 SELECT 1"),
+            // Of rows that are made together, the last; a statement that fails sets nothing.
+            ("INSERT INTO d (n) SELECT 'x' FROM generate_series(1, 2000)", "INSERT 0 2000"),
+            ("SELECT currval('d_id_seq')", "2010 SELECT 1"),
+            ("SELECT setval('d_id_seq', 2020) / 0", "22012 division by zero"),
+            ("SELECT nextval('d_id_seq')", "2011 SELECT 1"),
+            ("BEGIN", "BEGIN"),
+            ("SAVEPOINT s", "SAVEPOINT"),
+            ("SELECT setval('d_id_seq', 3000)", "3000 SELECT 1"),
+            ("INSERT INTO d (n) VALUES ('c') RETURNING id", "3001 INSERT 0 1"),
+            ("ROLLBACK TO s", "ROLLBACK"),
+            ("COMMIT", "COMMIT"),
+            ("SELECT setval('d_id_seq', 4000, false), setval('d_id_seq', 3500)", "4000|3500 SELECT 1"),
+            ("DELETE FROM d", "DELETE 2002"),
+        ],
+    );
+    drop((s, other));
+    memory.reopen();
+    let mut s = memory.session();
+    says(
+        &mut s,
+        &[
+            ("SELECT lastval()", "55000 lastval is not yet defined in this session"),
+            ("INSERT INTO d (n) VALUES ('d') RETURNING id", "4000 INSERT 0 1"),
+            ("SELECT lastval()", "4000 SELECT 1"),
+            ("DISCARD ALL", "DISCARD ALL"),
+            ("SELECT lastval()", "55000 lastval is not yet defined in this session"),
+        ],
+    );
+}

@@ -285,6 +285,7 @@ fn proofs_numbers_and_the_clock_are_asked_for() {
         assert_eq!(sql(statement), of(&[(GetDigest, "ledger")]), "{statement}");
     }
     assert_eq!(sql("SELECT nextval('t_id_seq')"), of(&[(Insert, "t")]));
+    assert_eq!(sql("SELECT setval('t_id_seq', 5)"), of(&[(AlterTable, "t")]));
     assert_eq!(sql("SELECT ledgerstone_next_identity('t', 'id')"), of(&[(Insert, "t")]));
     assert_eq!(sql("SELECT ledgerstone_accept_clock()"), of(&[(AcceptClock, "ledger")]));
 }

@@ -222,6 +222,16 @@ fn set_identity(
     })
 }
 
+/// An identity column counts on from here (`setval`), if it is still there.
+pub(crate) fn count_on_from(tx: &mut Transaction, table: Id, column: &Arc<str>, from: i64) -> Result<()> {
+    let Some(mut table) = tx.table_by_id(table)?.map(|table| Table::clone(&table)) else { return Ok(()) };
+    if let Some(column) = table.columns.iter_mut().find(|it| it.name == *column && it.identity.is_some()) {
+        column.counts_from = Some(from);
+        put_table(tx, table)?;
+    }
+    Ok(())
+}
+
 /// Makes an identity column one no more; what there is to say if it is none. How far it has counted is kept.
 fn drop_identity(tx: &mut Transaction, table: &Table, name: &Name, if_exists: bool) -> Result<Option<String>> {
     if column(table, name)?.identity.is_some() {

@@ -23,6 +23,7 @@ use crate::error::{QueryError, Result, SqlState};
 use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 
+pub(crate) use alter::count_on_from;
 pub use table::create_table;
 
 /// The longest name of a table, column or index, in characters.

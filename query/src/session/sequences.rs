@@ -1,0 +1,86 @@
+//! What a session knows of the sequences that it has used: what `currval` and `lastval` tell.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ledgerstone_digest::id::Id;
+
+/// A table's id and its column.
+type Key = (Id, Arc<str>);
+
+/// The values that identity columns have given to a session, by column. What a transaction took that was rolled back counts,
+/// as in PostgreSQL.
+#[derive(Debug, Clone, Default)]
+pub struct GivenValues(Arc<Mutex<Given>>);
+
+#[derive(Debug, Default)]
+struct Given {
+    values: BTreeMap<Key, i64>,
+    /// The one that gave a value last.
+    last: Option<Key>,
+}
+
+impl GivenValues {
+    /// A column has given a value. Of those that one statement takes on several threads, the highest is the last.
+    pub fn gave(&self, table: Id, column: &Arc<str>, value: i64) {
+        let mut given = self.given();
+        let last = given.last.as_ref().is_some_and(|(id, name)| *id == table && name == column);
+        if !last {
+            given.last = Some((table, Arc::clone(column)));
+        }
+        match given.values.get_mut(&(table, Arc::clone(column))) {
+            Some(known) => *known = value.max(*known),
+            None => drop(given.values.insert((table, Arc::clone(column)), value)),
+        }
+    }
+
+    /// A column counts on behind a value, as if it had given it.
+    pub fn set(&self, table: Id, column: &Arc<str>, value: i64) {
+        self.given().values.insert((table, Arc::clone(column)), value);
+    }
+
+    /// What a column has given last.
+    pub fn value(&self, table: Id, column: &Arc<str>) -> Option<i64> {
+        self.given().values.get(&(table, Arc::clone(column))).copied()
+    }
+
+    /// The column that has given a value last, and what `currval` says of it.
+    pub fn last(&self) -> Option<(Id, Arc<str>, i64)> {
+        let given = self.given();
+        let key = given.last.as_ref()?;
+        given.values.get(key).map(|value| (key.0, Arc::clone(&key.1), *value))
+    }
+
+    /// `DISCARD SEQUENCES`.
+    pub fn forget(&self) {
+        *self.given() = Given::default();
+    }
+
+    fn given(&self) -> MutexGuard<'_, Given> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_is_of_the_column_that_gave_last() {
+        let (table, id, other) = (Id([1; 16]), Arc::from("id"), Arc::from("other"));
+        let given = GivenValues::default();
+        assert_eq!((given.last(), given.value(table, &id)), (None, None));
+        given.gave(table, &id, 7);
+        given.gave(table, &id, 6);
+        given.gave(table, &other, 3);
+        assert_eq!(given.value(table, &id), Some(7));
+        assert_eq!(given.last(), Some((table, Arc::clone(&other), 3)));
+        // Setting one is not giving a value.
+        given.set(table, &id, 40);
+        assert_eq!(given.last(), Some((table, Arc::clone(&other), 3)));
+        given.set(table, &other, 2);
+        assert_eq!(given.last(), Some((table, other, 2)));
+        given.forget();
+        assert_eq!((given.last(), given.value(table, &id)), (None, None));
+    }
+}
