@@ -27,6 +27,8 @@ pub trait Origin: Send + Sync {
     fn is_redacted(&self, position: u64) -> bool;
     /// Where the revision stands that a record, itself at position `at`, is about; `None`: there is nothing to take out.
     fn redacted_by(&self, record: &RedactionRecord, at: u64) -> Result<Option<u64>, ColumnError>;
+    /// Where the newest record of a redaction stands, if there is one.
+    fn newest_redaction(&self) -> Result<Option<u64>, ColumnError>;
 }
 
 /// An open ledger.
@@ -66,6 +68,10 @@ impl Origin for Open {
         let redacted = self.state.redacted_by(record, at, &block_end);
         Ok(redacted.map_err(|error| ColumnError::Internal(error.to_string()))?.map(|redacted| redacted.position))
     }
+
+    fn newest_redaction(&self) -> Result<Option<u64>, ColumnError> {
+        self.state.newest_redaction().map_err(|error| ColumnError::Internal(error.to_string()))
+    }
 }
 
 /// One that nobody has open, and in which no redaction is under way: what was redacted has no data in its journal.
@@ -91,6 +97,10 @@ impl Origin for ClosedJournal {
     }
 
     fn redacted_by(&self, _: &RedactionRecord, _: u64) -> Result<Option<u64>, ColumnError> {
+        Ok(None)
+    }
+
+    fn newest_redaction(&self) -> Result<Option<u64>, ColumnError> {
         Ok(None)
     }
 }

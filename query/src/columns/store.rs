@@ -219,21 +219,40 @@ impl ColumnStore {
         stats
     }
 
-    /// Takes in what has been committed and takes out what has been redacted, from files too; nothing is made that nobody
-    /// has asked for yet. For when a redaction has been carried out.
+    /// Takes out what has been redacted, from files too, and for that takes in what has been committed; nothing is made that
+    /// nobody has asked for yet. For when a redaction has been carried out.
     pub(crate) fn purge(&self) {
-        let mut inner = self.lock();
-        if inner.position == 1 {
-            return;
-        }
-        let caught_up = self.catch_up(&mut inner, self.origin.end(), &|| false);
-        let purge = inner.purge;
-        drop(inner);
-        // While others write, what was frozen then may be written once more without it.
-        let outcome = caught_up.and_then(|()| if purge { self.flush().map(drop) } else { Ok(()) });
+        let outcome = self.purged();
         if outcome.is_err() || self.lock().purge {
             tracing::warn!(?outcome, "the columns are forgotten: what was redacted could not be taken out alone");
             self.forget(&mut self.lock());
+        }
+    }
+
+    fn purged(&self) -> Result<(), ColumnError> {
+        let mut reached = 0;
+        loop {
+            let mut inner = self.lock();
+            // Every start asks, and most ledgers have no redactions: what has not been taken in is then left for later.
+            if inner.position == 1
+                || !inner.purge && self.origin.newest_redaction()?.is_none_or(|at| at < inner.position)
+            {
+                return Ok(());
+            }
+            let caught_up = self.catch_up(&mut inner, self.origin.end(), &|| false);
+            let before = std::mem::replace(&mut reached, inner.position);
+            let purge = inner.purge;
+            drop(inner);
+            match caught_up {
+                // What was in memory is in files then, and the journal is read on from there.
+                Err(error @ ColumnError::Memory { .. }) => {
+                    if !self.flush()? && before == reached {
+                        return Err(error);
+                    }
+                }
+                // While others write, what was frozen then may be written once more without it.
+                other => return other.and_then(|()| if purge { self.flush().map(drop) } else { Ok(()) }),
+            }
         }
     }
 

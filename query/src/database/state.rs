@@ -51,6 +51,8 @@ pub struct State {
     run_again: AtomicU64,
 }
 
+/// Records of redactions looked at at a time.
+const RECORDS_AT_ONCE: usize = 1_024;
 /// See [`State::is_hot`].
 const HOT_TRANSACTIONS: u32 = 2_000;
 
@@ -407,6 +409,19 @@ impl State {
 
     pub fn is_redacted(&self, position: u64) -> bool {
         self.redacted.read().unwrap_or_else(PoisonError::into_inner).contains(&position)
+    }
+
+    /// Where the newest record of a redaction stands, if there is one.
+    pub fn newest_redaction(&self) -> Result<Option<u64>> {
+        let (mut newest, mut after) = (None, None);
+        loop {
+            let some = self.rows.documents(Id::REDACTIONS, after, u64::MAX, RECORDS_AT_ONCE)?;
+            newest = newest.max(some.iter().map(|row| row.position).max());
+            match some.last() {
+                Some(last) if some.len() == RECORDS_AT_ONCE => after = Some(last.id),
+                _ => return Ok(newest),
+            }
+        }
     }
 
     /// Snapshots up to this one cannot be read any more: a revision that is current for them was redacted meanwhile.

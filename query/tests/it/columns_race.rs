@@ -403,3 +403,44 @@ fn much_of_a_journal_is_decoded_by_several_threads_and_says_the_same() {
     let report = check_columns(&world.env, Path::new(LEDGER), id(), &mut |_, _| ()).unwrap().unwrap();
     assert!(report.rows > 0);
 }
+
+#[test]
+fn columns_far_behind_keep_their_files_over_a_start_and_a_redaction() {
+    // The thread leaves alone what nobody asks for.
+    let idle = ColumnOptions { project_above_positions: u64::MAX, ..ColumnOptions::default() };
+    let mut world = World::new(7, idle);
+    world.insert(0..100);
+    world.update(1);
+    world.insert(100..3_000);
+    world.scan();
+    assert!(world.database.columns().flush().unwrap());
+    let (position, files) = (world.database.columns().position(), world.database.columns().counts().1);
+    for from in (3_000..27_000).step_by(4_000) {
+        world.insert(from..from + 4_000);
+    }
+    // What is to be taken in is more than memory holds.
+    let little = ColumnOptions { memory_bytes_max: 1 << 20, cache_bytes_max: 1 << 20, ..idle };
+    for _ in 0..2 {
+        // Closing waits for what the thread does at the start.
+        world.database.close().unwrap();
+        world.database = open(&world.env, little);
+        let store = world.database.columns();
+        assert_eq!((store.position(), store.counts().1), (position, files));
+    }
+    redact(&world.database, 77);
+    let store = world.database.columns();
+    assert_eq!(store.position(), world.database.snapshot());
+    assert!(store.counts().1 > files);
+    assert!(!world.files_hold(&secret(77, 0)) && world.files_hold(&secret(78, 0)));
+    let rows = world.compare();
+    assert_eq!(rows.len(), 27_100);
+    // Its record is taken in: a start reads nothing on.
+    world.insert(27_000..28_000);
+    let position = world.database.columns().position();
+    world.database.close().unwrap();
+    world.database = open(&world.env, little);
+    world.database.close().unwrap();
+    world.database = open(&world.env, little);
+    assert!(world.database.columns().position() <= position);
+    assert_eq!(world.compare().len(), 28_100);
+}
