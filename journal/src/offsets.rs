@@ -18,6 +18,8 @@ const MAGIC: [u8; 8] = *b"LSOFFSET";
 const FORMAT_VERSION: u32 = 1;
 /// Set in the offset of a block's head, which is the entry of the block leaf's position.
 const BLOCK_MARK: u32 = 1 << 31;
+/// So many entries are looked at for a block's head before it is searched for.
+const HEAD_NEAR_MAX: usize = 64;
 /// No segment has more frames than this many bytes of offsets can say.
 const FILE_BYTES_MAX: u64 = SEGMENT_BYTES_MAX / 4;
 
@@ -101,6 +103,29 @@ impl Index {
         self.blocks.partition_point(|at| u64::from(*at) < index) as u64
     }
 
+    /// The leaf of the block that a position is of: its index, and where the head stands.
+    pub fn head_of(&self, index: u64) -> Option<(u64, u32)> {
+        // Most blocks are short, and what stands beside an entry is at hand.
+        let near = self.entries.get(usize::try_from(index).ok()?..)?.iter().take(HEAD_NEAR_MAX);
+        let at = match near.clone().position(|entry| entry & BLOCK_MARK != 0) {
+            Some(ahead) => index + ahead as u64,
+            None => self.block(self.block_from(index))?,
+        };
+        match self.place(at)? {
+            Place::Head(offset) => Some((at, offset)),
+            _ => None,
+        }
+    }
+
+    /// How much of the file from the frame at `offset` on holds that frame, which is the entry of this index, if that is
+    /// less than `most`.
+    pub fn reach(&self, index: u64, offset: u64, most: usize) -> usize {
+        let next = usize::try_from(index).ok().and_then(|index| self.entries.get(index.checked_add(1)?));
+        // The head of its own block stands before it.
+        let reach = next.and_then(|next| u64::from(next & !BLOCK_MARK).checked_sub(offset)).filter(|reach| *reach > 0);
+        reach.map_or(most, |reach| most.min(reach as usize))
+    }
+
     /// Adds what a batch brought.
     pub fn extend(&mut self, entries: &[u32], dictionary: &[u32]) {
         for entry in entries {
@@ -175,6 +200,31 @@ pub(crate) fn load(storage: &dyn Storage, dir: &Path, segment: u64, header: &Has
 mod tests {
     use super::*;
     use crate::env::MemoryStorage;
+
+    #[test]
+    fn a_revision_finds_its_block_near_and_far_and_reaches_to_the_next_frame() {
+        let mut index = Index::default();
+        let (mut offset, mut heads) = (4096, Vec::new());
+        for revisions in [1, 3, HEAD_NEAR_MAX, 200, 0, 2] {
+            let head = offset;
+            for _ in 0..revisions {
+                offset += 100;
+                index.push_frame(offset);
+            }
+            index.push_head(head);
+            offset += 100;
+            heads.push((index.positions() - 1, head));
+        }
+        for at in 0..index.positions() {
+            let head = heads.iter().find(|(leaf, _)| *leaf >= at).copied();
+            assert_eq!(index.head_of(at), head, "{at}");
+            if let Some(Place::Frame(offset)) = index.place(at) {
+                let is_last = head.is_some_and(|(leaf, _)| leaf == at + 1);
+                assert_eq!(index.reach(at, u64::from(offset), 1024), if is_last { 1024 } else { 100 }, "{at}");
+            }
+        }
+        assert_eq!((index.head_of(index.positions()), index.reach(u64::MAX, 5, 7)), (None, 7));
+    }
 
     #[test]
     fn a_stored_index_is_read_back_and_a_damaged_one_is_not() {

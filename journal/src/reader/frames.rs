@@ -56,10 +56,10 @@ impl<'a> Frames<'a> {
         Ok((kind.map_err(|e| self.segment.damage(offset, e.0))?, length))
     }
 
-    /// Two frames, the second of which stands a little behind the first, by one read if they are short.
-    pub fn pair(&mut self, first: u64, second: u64) -> Result<(Frame<'_>, Frame<'_>), ReadError> {
+    /// Two frames, the second of which stands a little behind the first, by one read if the second reaches no further than that.
+    pub fn pair(&mut self, first: u64, (second, reach): (u64, usize)) -> Result<(Frame<'_>, Frame<'_>), ReadError> {
         let between = second.saturating_sub(first) as usize;
-        self.ensure(first, between + self.read_bytes)?;
+        self.ensure(first, between + reach)?;
         let length = self.length_at(second)?;
         // Of the first one as well: what is no frame there may claim any length.
         let first_length = self.length_at(first)?;

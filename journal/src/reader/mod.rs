@@ -417,18 +417,17 @@ impl Journal {
     /// are read at once.
     fn revision_in(&self, segment: &Segment, offset: u64, position: u64) -> Result<StoredRevision, ReadError> {
         let stale = || self.stale_index(segment, position);
-        let (block, place) = {
+        let ((block, head_offset), reach) = {
             // Not kept while the file is read: the writer waits for it.
             let index = segment.index();
-            let block = index.block(index.block_from(position - segment.first_position())).ok_or_else(stale)?;
-            (block, index.place(block))
+            let at = position - segment.first_position();
+            (index.head_of(at).ok_or_else(stale)?, index.reach(at, offset, FRAME_READ_BYTES))
         };
-        let Some(Place::Head(head_offset)) = place else { return Err(stale()) };
         let head_offset = u64::from(head_offset);
         let mut frames = Frames::new(&segment.file, FRAME_READ_BYTES);
         let mut apart;
         let (head, frame) = match offset.checked_sub(head_offset) {
-            Some(between) if between <= PAIR_BYTES_MAX => frames.pair(head_offset, offset)?,
+            Some(between) if between <= PAIR_BYTES_MAX => frames.pair(head_offset, (offset, reach))?,
             _ => {
                 apart = Frames::new(&segment.file, FRAME_READ_BYTES);
                 (apart.at(head_offset)?, frames.at(offset)?)
