@@ -121,7 +121,7 @@ impl Metrics {
             ("statement_errors_total", "Statements that ended in an error.", &self.statement_errors),
             (
                 "answers_put_off_total",
-                "Answers to reads that waited for others who had arrived, on the PostgreSQL port.",
+                "Answers, of many clients who only read, that waited for others who had arrived, on the PostgreSQL port.",
                 &self.answers_put_off,
             ),
             ("commits_total", "Transactions committed.", &self.commits),

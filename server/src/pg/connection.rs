@@ -19,10 +19,6 @@ use super::startup::Started;
 use super::turns;
 use super::wire::{Arrival, Wire};
 
-/// A statement that took longer may have been continued by another thread, whose turn comes late; and nobody minds one more
-/// message after it.
-const LONG: Duration = Duration::from_millis(1);
-
 /// Why a connection is over.
 #[derive(Debug)]
 pub enum Ended {
@@ -45,8 +41,8 @@ pub struct Connection<'s> {
     _registration: Registration,
     shutdown: watch::Receiver<bool>,
     copy: Option<CopyState>,
-    /// What is to be answered holds nobody up any more: something was committed, or it took long.
-    at_once: bool,
+    /// How far the ledger was when an answer was sent last.
+    snapshot: u64,
     /// Answers that the client waits for are in the buffer.
     pub(super) flush: bool,
 }
@@ -70,6 +66,7 @@ impl CopyState {
 
 impl<'s> Connection<'s> {
     pub fn new(server: &'s Server, started: Started, shutdown: watch::Receiver<bool>) -> Self {
+        let snapshot = started.session.database().snapshot();
         Connection {
             server,
             wire: started.wire,
@@ -78,7 +75,7 @@ impl<'s> Connection<'s> {
             _registration: started.registration,
             shutdown,
             copy: None,
-            at_once: false,
+            snapshot,
             flush: false,
         }
     }
@@ -119,8 +116,13 @@ impl<'s> Connection<'s> {
         match frame::next(&mut self.wire.inbound, &self.server.config.limits).map_err(Ended::Protocol)? {
             Next::Frame(message) => {
                 let more = self.handle(message).await?;
-                // However many messages have come at once, and however long their answers are.
-                self.wire.relieve().await?;
+                if more {
+                    // However many messages have come at once, and however long their answers are.
+                    self.wire.relieve().await?;
+                } else if self.flush {
+                    // The client says goodbye, and may wait for what it asked before.
+                    self.wire.flush().await?;
+                }
                 Ok(more)
             }
             Next::More(wanted) => {
@@ -133,15 +135,21 @@ impl<'s> Connection<'s> {
         }
     }
 
-    /// Before an answer is sent: those to reads give way to others that have arrived.
+    /// Before an answer is sent: those to reads give way to others that have arrived, if there are many and all they do is read.
     async fn await_turn(&mut self) {
-        let at_once = std::mem::take(&mut self.at_once);
-        if let Some(crowd) = self.wire.crowd() {
-            let may_wait = !at_once && crowd.only_reads() && !self.is_in_transaction();
-            if may_wait {
-                self.server.metrics.answers_put_off.one();
-                turns::after_others().await;
-            }
+        let on_time = !turns::has_blocked();
+        let snapshot = self.session.database().snapshot();
+        // By whomever, and through whichever door.
+        if std::mem::replace(&mut self.snapshot, snapshot) != snapshot {
+            self.wire.committed();
+        }
+        let in_crowd = self.wire.is_in_crowd() && !self.wire.out.is_empty();
+        let may_wait = in_crowd && on_time && self.wire.is_in_reading_crowd() && !self.is_in_transaction();
+        if may_wait {
+            self.server.metrics.answers_put_off.one();
+            turns::after_others().await;
+        }
+        if in_crowd {
             turns::answers(may_wait);
         }
     }
@@ -427,8 +435,6 @@ impl<'s> Connection<'s> {
     pub(super) fn reports(&mut self) {
         if let Some(committed) = self.session.take_commit() {
             self.server.metrics.commits.one();
-            self.at_once = true;
-            self.wire.committed();
             self.wire.out.parameter_status("ledgerstone.commit", &commit_report(&committed));
         }
         self.extended.report_settings(&self.session, &mut self.wire.out);
@@ -450,9 +456,7 @@ impl<'s> Connection<'s> {
     pub(super) fn observe(&mut self, started: Instant, error: Option<&QueryError>) {
         let metrics = &self.server.metrics;
         metrics.statements.one();
-        let elapsed = started.elapsed();
-        metrics.statement_seconds.observe(elapsed);
-        self.at_once |= elapsed >= LONG;
+        metrics.statement_seconds.observe(started.elapsed());
         if let Some(error) = error {
             metrics.statement_errors.one();
             if error.is_retryable() {

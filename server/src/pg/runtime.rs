@@ -11,6 +11,7 @@ struct Tokio;
 impl Runtime for Tokio {
     fn long(&self, work: &mut dyn FnMut()) {
         tokio::task::block_in_place(work);
+        super::turns::blocked();
     }
 
     fn pause(&self, attempt: u32) -> Pause {

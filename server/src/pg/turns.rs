@@ -3,9 +3,9 @@
 //! While many clients do nothing but read, an answer waits until whoever else has arrived has been answered too, so that several
 //! leave one after the other; and a worker of the runtime that has answered reads offers its processor before it sleeps, to the
 //! clients that have just been woken: when it has its turn again, most of their next messages are there already. Answers to
-//! commits, and to anything beside commits, go out at once. Where the system shares processors out to groups of processes
-//! (a service, a container), the offer is to the other threads of the group first. `docs/architecture.md` ("Where the time goes")
-//! has the figures.
+//! commits and soon after them, inside of transactions, and to statements that blocked their thread go out at once. Where the
+//! system shares processors out to groups of processes (a service, a container), the offer is to the other threads of the group
+//! first. `docs/architecture.md` ("Where the time goes") has the figures.
 
 use std::cell::Cell;
 use std::sync::Mutex;
@@ -23,6 +23,8 @@ const PAUSE_MIN: u32 = 2;
 thread_local! {
     /// What this thread has answered since it last slept, of clients of the PostgreSQL port that are not alone.
     static READS: Cell<Reads> = const { Cell::new(Reads::None) };
+    /// A statement has blocked this thread since it was asked last.
+    static BLOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Of all threads: the one that serves clients is another after a statement that blocked.
@@ -47,6 +49,17 @@ pub async fn after_others() {
         Poll::Pending
     })
     .await;
+}
+
+/// A statement that may take long has blocked this thread: other tasks have gone to another one meanwhile, and whatever this
+/// one puts off waits in a queue that is looked at rarely.
+pub fn blocked() {
+    BLOCKED.set(true);
+}
+
+/// Whether that was so since the last time this was asked.
+pub fn has_blocked() -> bool {
+    BLOCKED.take()
 }
 
 /// An answer is about to be sent by this thread: to a read that could wait, or to something else.

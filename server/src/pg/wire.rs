@@ -11,10 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
-use super::crowd::{Crowd, Member};
+use super::crowd::Crowd;
 use super::message::Outbound;
 use super::presence::Presence;
-use super::turns;
 
 /// What may be sent without waiting for the end of an answer.
 pub const HIGH_WATER_BYTES: usize = 64 << 10;
@@ -65,7 +64,7 @@ pub struct Wire {
     pub sent: u64,
     presence: Presence,
     /// All connections of the port; none if there is but one processor.
-    crowd: Option<Member>,
+    crowd: Option<Arc<Crowd>>,
     /// Something was sent since the client last was heard: it may say something to that at once.
     answered: bool,
 }
@@ -91,7 +90,7 @@ impl Wire {
     /// From here on this client is one of the crowd, and, without TLS, listened to for a moment before the thread sleeps while
     /// nobody else is there.
     pub fn joins(&mut self, crowd: Option<&Arc<Crowd>>) {
-        self.crowd = crowd.map(Crowd::join);
+        self.crowd = crowd.cloned();
     }
 
     /// Takes the stream back, for TLS to be put between; whatever was read ahead must be empty.
@@ -99,12 +98,17 @@ impl Wire {
         self.stream
     }
 
-    /// The others, if other clients are served beside this one.
-    pub fn crowd(&self) -> Option<&Crowd> {
-        self.crowd.as_deref().filter(|_| !self.presence.is_alone())
+    /// Whether other clients are served beside this one.
+    pub fn is_in_crowd(&self) -> bool {
+        self.crowd.is_some() && !self.presence.is_alone()
     }
 
-    /// Its client has committed: not all that the crowd does is read.
+    /// Whether this client is one of many, who do nothing but read.
+    pub fn is_in_reading_crowd(&self) -> bool {
+        self.crowd.as_deref().is_some_and(|crowd| crowd.only_reads() && self.presence.is_one_of_many(crowd))
+    }
+
+    /// Somebody has committed: not all that the crowd does is read.
     pub fn committed(&self) {
         if let Some(crowd) = &self.crowd {
             crowd.committed();
@@ -129,7 +133,9 @@ impl Wire {
     pub async fn relieve(&mut self) -> io::Result<()> {
         if self.out.len() >= HIGH_WATER_BYTES {
             self.flush().await?;
-            turns::after_others().await;
+            if self.is_in_crowd() {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
@@ -312,14 +318,14 @@ mod tests {
         for _ in 0..100 {
             answered(&mut lone).await;
         }
-        assert!(lone.crowd().is_none());
+        assert!(!lone.is_in_crowd());
         let (stream, mut client) = tokio::io::duplex(16);
         let mut other = Wire::new(Box::new(stream));
         other.joins(Some(&crowd));
         client.write_all(b"?").await.unwrap();
         assert_eq!(other.fill(1, None, None).await.unwrap(), Arrival::Bytes);
         answered(&mut lone).await;
-        assert!(lone.crowd().is_some() && other.crowd().is_some());
+        assert!(lone.is_in_crowd() && other.is_in_crowd());
         assert!(!other.listened(&|| false));
     }
 

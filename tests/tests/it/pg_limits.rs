@@ -39,6 +39,16 @@ fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn what_is_asked_before_a_goodbye_in_the_same_packet_is_answered() {
+    let server = Server::start();
+    let mut stream = raw(&server);
+    let mut packet = frame(b'Q', b"SELECT 'an' || 'swer'\0");
+    packet.extend(frame(b'X', b""));
+    stream.write_all(&packet).unwrap();
+    assert!(rest(stream).contains("answer"));
+}
+
+#[test]
 fn malformed_messages_close_one_connection_with_a_reason() {
     let server = Server::start();
     let cases: Vec<(&str, Vec<u8>)> = vec![
