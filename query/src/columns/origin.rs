@@ -28,7 +28,7 @@ pub trait Origin: Send + Sync {
     /// Where the revision stands that a record, itself at position `at`, is about; `None`: there is nothing to take out.
     fn redacted_by(&self, record: &RedactionRecord, at: u64) -> Result<Option<u64>, ColumnError>;
     /// Where the newest record of a redaction stands, if there is one.
-    fn newest_redaction(&self) -> Result<Option<u64>, ColumnError>;
+    fn newest_redaction(&self) -> Option<u64>;
 }
 
 /// An open ledger.
@@ -69,8 +69,8 @@ impl Origin for Open {
         Ok(redacted.map_err(|error| ColumnError::Internal(error.to_string()))?.map(|redacted| redacted.position))
     }
 
-    fn newest_redaction(&self) -> Result<Option<u64>, ColumnError> {
-        self.state.newest_redaction().map_err(|error| ColumnError::Internal(error.to_string()))
+    fn newest_redaction(&self) -> Option<u64> {
+        self.state.newest_redaction()
     }
 }
 
@@ -100,8 +100,8 @@ impl Origin for ClosedJournal {
         Ok(None)
     }
 
-    fn newest_redaction(&self) -> Result<Option<u64>, ColumnError> {
-        Ok(None)
+    fn newest_redaction(&self) -> Option<u64> {
+        None
     }
 }
 

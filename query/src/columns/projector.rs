@@ -42,7 +42,7 @@ impl Projector {
                 of_store.upgrade().is_some_and(|store| store.waiting.any() || store.is_far_behind())
             });
             // A redaction may have been carried out by the start.
-            store.purge();
+            store.purge(&|| *for_thread.0.lock().unwrap_or_else(PoisonError::into_inner));
             let mut wait = LOOK_EVERY;
             while !rested(&for_thread, wait) {
                 wait = match store.project(&for_thread) {

@@ -220,26 +220,30 @@ impl ColumnStore {
     }
 
     /// Takes out what has been redacted, from files too, and for that takes in what has been committed; nothing is made that
-    /// nobody has asked for yet. For when a redaction has been carried out.
-    pub(crate) fn purge(&self) {
-        let outcome = self.purged();
+    /// nobody has asked for yet. For when a redaction has been carried out. `stop` is asked now and then, and true leaves it to
+    /// the next start.
+    pub(crate) fn purge(&self, stop: &dyn Fn() -> bool) {
+        let outcome = self.purged(stop);
+        if matches!(outcome, Err(ColumnError::Stopped)) {
+            return;
+        }
         if outcome.is_err() || self.lock().purge {
             tracing::warn!(?outcome, "the columns are forgotten: what was redacted could not be taken out alone");
             self.forget(&mut self.lock());
         }
     }
 
-    fn purged(&self) -> Result<(), ColumnError> {
+    fn purged(&self, stop: &dyn Fn() -> bool) -> Result<(), ColumnError> {
         let mut reached = 0;
         loop {
             let mut inner = self.lock();
             // Every start asks, and most ledgers have no redactions: what has not been taken in is then left for later.
             if inner.position == 1
-                || !inner.purge && self.origin.newest_redaction()?.is_none_or(|at| at < inner.position)
+                || !inner.purge && self.origin.newest_redaction().is_none_or(|at| at < inner.position)
             {
                 return Ok(());
             }
-            let caught_up = self.catch_up(&mut inner, self.origin.end(), &|| false);
+            let caught_up = self.catch_up(&mut inner, self.origin.end(), stop);
             let before = std::mem::replace(&mut reached, inner.position);
             let purge = inner.purge;
             drop(inner);

@@ -10,14 +10,8 @@ use ledgerstone_digest::ion::{Symbol, Text, Value};
 use crate::transaction::Doc;
 
 const SHARDS: usize = 16;
-/// What is remembered of what was read once: one for so many bytes of the cache,
-const BYTES_PER_GLIMPSE: usize = 1 << 10;
-/// and for each shard so many at most.
-const GLIMPSES_MAX: usize = 1 << 16;
 
-/// A bounded cache: first in, first out, with a second chance for what was asked for. When it is full, what is read is kept from
-/// the second time on: of documents that are too many for it most are not asked for again before they would have to go, and
-/// to keep one and let another go takes about as long as to read it.
+/// A bounded cache: first in, first out, with a second chance for what was asked for.
 pub struct RevisionCache {
     shards: Vec<Mutex<Shard>>,
     shard_bytes_max: usize,
@@ -28,8 +22,6 @@ struct Shard {
     entries: HashMap<u64, Entry, BuildHasherDefault<PositionHasher>>,
     order: VecDeque<u64>,
     bytes: usize,
-    /// Some of the positions that were read and not kept: the hash of each, in the place that the same hash gives it.
-    glimpses: Box<[u32]>,
 }
 
 /// Positions are given out by the ledger, so nobody can choose ones that collide.
@@ -58,10 +50,7 @@ struct Entry {
 
 impl RevisionCache {
     pub fn new(bytes_max: usize) -> RevisionCache {
-        let shard_bytes_max = bytes_max / SHARDS;
-        let glimpses = (shard_bytes_max / BYTES_PER_GLIMPSE).clamp(1, GLIMPSES_MAX);
-        let shard = || Mutex::new(Shard { glimpses: vec![0; glimpses].into(), ..Shard::default() });
-        RevisionCache { shards: (0..SHARDS).map(|_| shard()).collect(), shard_bytes_max }
+        RevisionCache { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), shard_bytes_max: bytes_max / SHARDS }
     }
 
     pub fn get(&self, position: u64) -> Option<Arc<Doc>> {
@@ -76,16 +65,6 @@ impl RevisionCache {
         self.shard(position)?.entries.get(&position)?.doc.data.clone()
     }
 
-    /// Takes a document that was read.
-    pub fn was_read(&self, doc: &Arc<Doc>) {
-        let nearly_full = self.shard_bytes_max - self.shard_bytes_max / 16;
-        let keeps = |mut shard: MutexGuard<'_, Shard>| shard.bytes < nearly_full || shard.was_seen(doc.position);
-        if self.shard(doc.position).is_some_and(keeps) {
-            self.put(doc.clone());
-        }
-    }
-
-    /// Takes a document, to be kept.
     pub fn put(&self, doc: Arc<Doc>) {
         let bytes = size_of::<Doc>() + doc.data.as_deref().map_or(0, bytes_of) + 96;
         let Some(mut shard) = self.shard(doc.position) else { return };
@@ -127,16 +106,6 @@ impl RevisionCache {
     fn shard(&self, position: u64) -> Option<MutexGuard<'_, Shard>> {
         let shard = self.shards.get(position as usize % SHARDS)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Shard {
-    /// Whether a position was seen lately; it was now.
-    fn was_seen(&mut self, position: u64) -> bool {
-        let mut hasher = PositionHasher::default();
-        hasher.write_u64(position);
-        let (place, hash) = (hasher.finish() as usize % self.glimpses.len().max(1), (hasher.finish() >> 32) as u32 | 1);
-        self.glimpses.get_mut(place).is_some_and(|glimpse| std::mem::replace(glimpse, hash) == hash)
     }
 }
 
@@ -216,22 +185,6 @@ mod tests {
         assert!(bytes_of(&named) >= 5000);
         let short = Value::Struct(ledgerstone_digest::ion::Struct::from_fields([("n", Value::string("in place"))]));
         assert!(bytes_of(&short) < 200);
-    }
-
-    #[test]
-    fn what_is_read_is_kept_from_the_second_time_on_when_there_is_little_room() {
-        let cache = RevisionCache::new(1 << 20);
-        let read = |position| cache.was_read(&doc(position, "text"));
-        let kept = |positions: std::ops::Range<u64>| positions.filter(|at| cache.get(*at).is_some()).count();
-        (0..1_000).for_each(read);
-        assert_eq!(kept(0..1_000), 1_000);
-        (1_000..100_000).for_each(read);
-        assert_eq!(kept(0..1_000), 1_000, "what was asked for gives way to nothing that is read once");
-        (200_000..200_100).for_each(read);
-        assert_eq!(kept(200_000..200_100), 0);
-        (200_000..200_100).for_each(read);
-        // Two of them may share a place.
-        assert!(kept(200_000..200_100) > 80);
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Log for Journal {
                 // Keys hold what documents say, and so do columns.
                 state.purge_rows();
                 #[cfg(feature = "analytics")]
-                columns.purge();
+                columns.purge(&|| false);
             }
             // Nobody may be waiting any more.
             let _ = done.send(redacted(outcome));

@@ -507,7 +507,7 @@ impl Database {
             doc = hide(doc);
         }
         let doc = Arc::new(doc);
-        self.state.cache.was_read(&doc);
+        self.state.cache.put(doc.clone());
         // A redaction may have been published since this was read.
         if doc.data.is_some() && self.state.is_redacted(position) {
             self.state.cache.remove(position);

@@ -41,6 +41,8 @@ pub struct State {
     redacted: RwLock<HashSet<u64>>,
     /// Snapshots up to this one show a redacted revision as the current one, and cannot any more.
     redacted_to: AtomicU64,
+    /// Where the newest record of a redaction stands; 0 if there is none.
+    newest_redaction: AtomicU64,
     /// Unique indexes in which two documents were found with one key.
     duplicates: Mutex<HashSet<Id>>,
     /// Held while a block is taken in.
@@ -109,6 +111,7 @@ impl State {
     pub fn new(cache_bytes_max: usize, rows: DiskRows, catalogue: Catalogue) -> Result<State> {
         let Notes { last_document, identities, duplicates } = Notes::decode(&rows.notes())?;
         let redacted = rows.redacted()?.into_iter().collect();
+        let newest_redaction = AtomicU64::new(newest_redaction(&rows)?.unwrap_or(0));
         Ok(State {
             published: AtomicU64::new(rows.position()),
             published_before: AtomicU64::new(rows.position()),
@@ -122,6 +125,7 @@ impl State {
             ids: Mutex::new(last_document),
             redacted: RwLock::new(redacted),
             redacted_to: AtomicU64::new(0),
+            newest_redaction,
             duplicates: Mutex::new(duplicates),
             taking_in: Mutex::default(),
             hot: AtomicU32::new(0),
@@ -411,17 +415,9 @@ impl State {
         self.redacted.read().unwrap_or_else(PoisonError::into_inner).contains(&position)
     }
 
-    /// Where the newest record of a redaction stands, if there is one.
-    pub fn newest_redaction(&self) -> Result<Option<u64>> {
-        let (mut newest, mut after) = (None, None);
-        loop {
-            let some = self.rows.documents(Id::REDACTIONS, after, u64::MAX, RECORDS_AT_ONCE)?;
-            newest = newest.max(some.iter().map(|row| row.position).max());
-            match some.last() {
-                Some(last) if some.len() == RECORDS_AT_ONCE => after = Some(last.id),
-                _ => return Ok(newest),
-            }
-        }
+    /// Where the newest record of a redaction stands that was taken in, if there is one.
+    pub fn newest_redaction(&self) -> Option<u64> {
+        Some(self.newest_redaction.load(Ordering::Acquire)).filter(|position| *position > 0)
     }
 
     /// Snapshots up to this one cannot be read any more: a revision that is current for them was redacted meanwhile.
@@ -457,6 +453,7 @@ impl State {
         catalogue: &Catalogue,
         past: Past<'_>,
     ) -> Result<()> {
+        self.newest_redaction.fetch_max(revision.position, Ordering::AcqRel);
         let Some(record) = &revision.data else { return Ok(()) };
         let record = RedactionRecord::from_value(&shown(record)?.0).filter(|record| record.block < committed.block);
         let Some(record) = record else { return Ok(()) };
@@ -608,6 +605,19 @@ fn short_text(value: &Value) -> String {
     match text.char_indices().nth(200) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,
+    }
+}
+
+/// Where the newest record of a redaction stands in the rows, if there is one.
+fn newest_redaction(rows: &DiskRows) -> Result<Option<u64>> {
+    let (mut newest, mut after) = (None, None);
+    loop {
+        let some = rows.documents(Id::REDACTIONS, after, u64::MAX, RECORDS_AT_ONCE)?;
+        newest = newest.max(some.iter().map(|row| row.position).max());
+        match some.last() {
+            Some(last) if some.len() == RECORDS_AT_ONCE => after = Some(last.id),
+            _ => return Ok(newest),
+        }
     }
 }
 

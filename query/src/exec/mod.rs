@@ -66,6 +66,7 @@ pub enum Outcome {
 pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &SessionInfo) -> Result<Outcome> {
     // Of a statement that failed.
     tx.take_counts_from();
+    session.given.next_statement();
     let outcome = match &plan.body {
         Body::Query(query) if plan.is_read_only() => {
             Outcome::Rows { rows: run_query(plan, query, tx, params, session)? }

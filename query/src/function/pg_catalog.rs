@@ -221,7 +221,7 @@ pub(crate) fn relation_in(catalogue: &Catalogue, written: &str) -> Result<Relati
         .ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", written))
 }
 
-fn is_seen(c: &Call<'_>, relation: &Relation) -> bool {
+pub(super) fn is_seen(c: &Call<'_>, relation: &Relation) -> bool {
     match relation {
         Relation::Table(table) | Relation::Index(table, _) | Relation::Sequence(table, _) => c.session.sees(table),
         Relation::Virtual(_) => true,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pg_catalog::{OID, catalogue, missing, oid_at, relation_called, relation_written};
+use super::pg_catalog::{OID, catalogue, is_seen, missing, oid_at, relation_called, relation_written};
 use super::ty::{BOOL, INT8, R_INT8, R_TEXT, TEXT};
 use super::{Call, Scalar, bool_at, int_at, some_int, some_text, strict, text_at};
 use crate::bind::plan::Datum;
@@ -17,8 +17,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     strict("pg_get_serial_sequence", &[TEXT, TEXT], R_TEXT, serial_sequence),
     strict("nextval", &[TEXT], R_INT8, |c, a| next_value(c, &written(c, a)?)).volatile(),
     strict("nextval", &[OID], R_INT8, |c, a| next_value(c, &with_oid(c, a)?)).volatile(),
-    strict("currval", &[TEXT], R_INT8, |c, a| current_value(c, &written(c, a)?)).volatile(),
-    strict("currval", &[OID], R_INT8, |c, a| current_value(c, &with_oid(c, a)?)).volatile(),
+    strict("currval", &[TEXT], R_INT8, |c, a| current_value(c, &relation_called(c, text_at(a, 0)?)?)).volatile(),
+    strict("currval", &[OID], R_INT8, |c, a| current_value(c, &seen_with_oid(c, a)?)).volatile(),
     strict("lastval", &[], R_INT8, |c, _| last_value(c)).volatile(),
     strict("setval", &[TEXT, INT8], R_INT8, |c, a| set_value(c, &written(c, a)?, int_at(a, 1)?, true)).volatile(),
     strict("setval", &[OID, INT8], R_INT8, |c, a| set_value(c, &with_oid(c, a)?, int_at(a, 1)?, true)).volatile(),
@@ -65,6 +65,15 @@ fn written(c: &Call<'_>, a: &[Datum]) -> Result<Relation> {
 fn with_oid(c: &Call<'_>, a: &[Datum]) -> Result<Relation> {
     let oid = oid_at(a, 0)?;
     relation_with(&catalogue(c), oid).ok_or_else(|| missing(SqlState::UNDEFINED_TABLE, "relation", &oid.to_string()))
+}
+
+/// The same of those that the user may know of.
+fn seen_with_oid(c: &Call<'_>, a: &[Datum]) -> Result<Relation> {
+    let relation = with_oid(c, a)?;
+    match is_seen(c, &relation) {
+        true => Ok(relation),
+        false => Err(missing(SqlState::UNDEFINED_TABLE, "relation", &oid_at(a, 0)?.to_string())),
+    }
 }
 
 /// The column that a sequence is of.

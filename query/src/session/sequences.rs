@@ -1,6 +1,7 @@
 //! What a session knows of the sequences that it has used: what `currval` and `lastval` tell.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledgerstone_digest::id::Id;
@@ -11,44 +12,59 @@ type Key = (Id, Arc<str>);
 /// The values that identity columns have given to a session, by column. What a transaction took that was rolled back counts,
 /// as in PostgreSQL.
 #[derive(Debug, Clone, Default)]
-pub struct GivenValues(Arc<Mutex<Given>>);
+pub struct GivenValues(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Counts statements.
+    statement: AtomicU64,
+    given: Mutex<Given>,
+}
 
 #[derive(Debug, Default)]
 struct Given {
-    values: BTreeMap<Key, i64>,
+    /// With the statement that has taken it.
+    values: BTreeMap<Key, (u64, i64)>,
     /// The one that gave a value last.
     last: Option<Key>,
 }
 
 impl GivenValues {
+    /// Another statement begins.
+    pub fn next_statement(&self) {
+        self.0.statement.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A column has given a value. Of those that one statement takes on several threads, the highest is the last.
     pub fn gave(&self, table: Id, column: &Arc<str>, value: i64) {
+        let statement = self.statement();
         let mut given = self.given();
         let last = given.last.as_ref().is_some_and(|(id, name)| *id == table && name == column);
         if !last {
             given.last = Some((table, Arc::clone(column)));
         }
         match given.values.get_mut(&(table, Arc::clone(column))) {
-            Some(known) => *known = value.max(*known),
-            None => drop(given.values.insert((table, Arc::clone(column)), value)),
+            Some((before, known)) if *before == statement => *known = value.max(*known),
+            _ => drop(given.values.insert((table, Arc::clone(column)), (statement, value))),
         }
     }
 
     /// A column counts on behind a value, as if it had given it.
     pub fn set(&self, table: Id, column: &Arc<str>, value: i64) {
-        self.given().values.insert((table, Arc::clone(column)), value);
+        let statement = self.statement();
+        self.given().values.insert((table, Arc::clone(column)), (statement, value));
     }
 
     /// What a column has given last.
     pub fn value(&self, table: Id, column: &Arc<str>) -> Option<i64> {
-        self.given().values.get(&(table, Arc::clone(column))).copied()
+        self.given().values.get(&(table, Arc::clone(column))).map(|(_, value)| *value)
     }
 
     /// The column that has given a value last, and what `currval` says of it.
     pub fn last(&self) -> Option<(Id, Arc<str>, i64)> {
         let given = self.given();
         let key = given.last.as_ref()?;
-        given.values.get(key).map(|value| (key.0, Arc::clone(&key.1), *value))
+        given.values.get(key).map(|(_, value)| (key.0, Arc::clone(&key.1), *value))
     }
 
     /// `DISCARD SEQUENCES`.
@@ -56,8 +72,12 @@ impl GivenValues {
         *self.given() = Given::default();
     }
 
+    fn statement(&self) -> u64 {
+        self.0.statement.load(Ordering::Relaxed)
+    }
+
     fn given(&self) -> MutexGuard<'_, Given> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,6 +95,11 @@ mod tests {
         given.gave(table, &other, 3);
         assert_eq!(given.value(table, &id), Some(7));
         assert_eq!(given.last(), Some((table, Arc::clone(&other), 3)));
+        // What was taken and rolled back is taken for lower ones later.
+        given.next_statement();
+        given.gave(table, &id, 5);
+        assert_eq!(given.value(table, &id), Some(5));
+        given.gave(table, &other, 3);
         // Setting one is not giving a value.
         given.set(table, &id, 40);
         assert_eq!(given.last(), Some((table, Arc::clone(&other), 3)));

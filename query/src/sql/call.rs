@@ -39,7 +39,7 @@ impl Converter {
             }
             sql::FunctionArguments::List(list) => list,
         };
-        self.setvals += usize::from(name.name.text.eq_ignore_ascii_case("setval"));
+        self.notes_setval(&name);
         let mut call = FunctionCall::new(name, Vec::new());
         self.arguments(list, &mut call, start)?;
         if ordered {
@@ -54,6 +54,11 @@ impl Converter {
         call.over = over.map(|w| self.window_ref(w)).transpose()?;
         let span = start.to(span_over(&call.arguments));
         Ok(Expr { kind: ExprKind::Function(Box::new(call)), span })
+    }
+
+    /// A call that moves a sequence on: its statement does not only read.
+    pub(super) fn notes_setval(&mut self, name: &crate::ast::TableName) {
+        self.setvals += usize::from(name.name.text.eq_ignore_ascii_case("setval"));
     }
 
     /// `current_date` and its kin, written without parentheses.

@@ -438,6 +438,7 @@ impl Converter {
             }
             F::Function { lateral, name, args, with_ordinality, alias } => {
                 let name = table_name(name)?;
+                self.notes_setval(&name);
                 let arguments = self.plain_arguments(args, name.name.span)?;
                 Ok(From::Function { name, arguments, lateral, with_ordinality, alias: self.alias(alias)? })
             }
@@ -491,7 +492,9 @@ impl Converter {
             refuse(settings.is_some(), "SETTINGS in a function call", span)?;
             refuse(as_of.is_some(), "AS OF after a function", span)?;
             let arguments = self.plain_arguments(args, span)?;
-            return Ok(From::Function { name: table_name(name)?, arguments, lateral: true, with_ordinality, alias });
+            let name = table_name(name)?;
+            self.notes_setval(&name);
+            return Ok(From::Function { name, arguments, lateral: true, with_ordinality, alias });
         }
         refuse(with_ordinality, "WITH ORDINALITY after a table", span)?;
         Ok(From::Path { path: path_of_object(name)?, as_of, alias })

@@ -36,10 +36,10 @@ impl Transaction {
     }
 
     /// A column is to count on from here, or from further on if it has come there: others are told by its definition, which
-    /// changes when the statement has ended ([`Transaction::take_counts_from`]).
+    /// changes when the statement has ended ([`Transaction::take_counts_from`]). What it has given may be in no document, and
+    /// forgotten after a crash, so it does not stand for the definition.
     pub fn count_on_from(&self, table: &Table, column: &Column, next: i64) {
-        let reached = self.highest_identity(table, column).saturating_add(1).max(column.counts_from.unwrap_or(1));
-        if next > reached {
+        if next > column.counts_from.unwrap_or(1) {
             let mut wanted = self.counts_from.lock().unwrap_or_else(PoisonError::into_inner);
             let from = wanted.entry((table.id, Arc::clone(&column.name))).or_insert(next);
             *from = next.max(*from);

@@ -442,9 +442,13 @@ fn what_setval_says_holds_for_others_and_after_a_crash_and_goes_back_with_its_sa
             ("SELECT setval('d_id_seq', 3000)", "3000 SELECT 1"),
             ("INSERT INTO d (n) VALUES ('c') RETURNING id", "3001 INSERT 0 1"),
             ("ROLLBACK TO s", "ROLLBACK"),
+            ("INSERT INTO d (n) VALUES ('e') RETURNING id, lastval()", "2012|2012 INSERT 0 1"),
             ("COMMIT", "COMMIT"),
+            ("SELECT currval('d_id_seq'), lastval()", "2012|2012 SELECT 1"),
+            ("SELECT * FROM setval('d_id_seq', 3100) AS at", "3100 SELECT 1"),
+            ("INSERT INTO d (n) VALUES ('f') RETURNING id", "3101 INSERT 0 1"),
             ("SELECT setval('d_id_seq', 4000, false), setval('d_id_seq', 3500)", "4000|3500 SELECT 1"),
-            ("DELETE FROM d", "DELETE 2002"),
+            ("DELETE FROM d", "DELETE 2004"),
         ],
     );
     drop((s, other));
