@@ -78,7 +78,7 @@ pub fn run(plan: &Plan, tx: &mut Transaction, params: &[Datum], session: &Sessio
             outcome
         }
     };
-    for ((table, column), from) in tx.take_counts_from() {
+    for ((table, column), from) in tx.take_counts_from().0 {
         ddl::count_on_from(tx, table, &column, from)?;
     }
     Ok(outcome)

@@ -1,9 +1,6 @@
 //! Values of identity columns, as one transaction takes them.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
-
-use ledgerstone_digest::id::Id;
+use std::sync::{MutexGuard, PoisonError};
 
 use super::Transaction;
 use crate::catalogue::virtual_tables::sequence_name;
@@ -40,14 +37,12 @@ impl Transaction {
     /// forgotten after a crash, so it does not stand for the definition.
     pub fn count_on_from(&self, table: &Table, column: &Column, next: i64) {
         if next > column.counts_from.unwrap_or(1) {
-            let mut wanted = self.counts_from.lock().unwrap_or_else(PoisonError::into_inner);
-            let from = wanted.entry((table.id, Arc::clone(&column.name))).or_insert(next);
-            *from = next.max(*from);
+            self.counts_from.lock().unwrap_or_else(PoisonError::into_inner).note(table.id, &column.name, next);
         }
     }
 
-    /// Where the statement that has ended wants columns to count on from, by table and column.
-    pub(crate) fn take_counts_from(&mut self) -> BTreeMap<(Id, Arc<str>), i64> {
+    /// Where the statement that has ended wants columns to count on from.
+    pub(crate) fn take_counts_from(&mut self) -> Counters {
         std::mem::take(self.counts_from.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -16,7 +16,7 @@ mod rules;
 pub mod strict;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,7 +99,7 @@ pub struct Transaction {
     /// How far identity columns have counted whose counter this transaction has changed.
     counters: Mutex<Counters>,
     /// Where the running statement wants columns to count on from.
-    counts_from: Mutex<BTreeMap<(Id, Arc<str>), i64>>,
+    counts_from: Mutex<Counters>,
 }
 
 /// What iterators keep of a transaction.
