@@ -96,23 +96,27 @@ impl Server {
         let (postgres, http) = (free_port(), free_port());
         let (data, keys) = (data.into(), keys.into());
         let mut server = Server { child: None, directory, data, keys, arguments: Vec::new(), setting, postgres, http };
-        match server.try_launch() {
+        match server.launch_somewhere() {
             Some(status) => Err(Ended { status, log: server.log_text() }),
             None => Ok(server),
         }
     }
 
     fn launch(&mut self) {
+        if let Some(status) = self.launch_somewhere() {
+            panic!("the server ended with {status}: {}", self.log_text());
+        }
+    }
+
+    /// As `try_launch`, on other ports if its own are taken: one that was free may have gone to another test in between.
+    fn launch_somewhere(&mut self) -> Option<ExitStatus> {
         for _ in 0..5 {
-            match self.try_launch() {
-                None => return,
-                // A port that was free may have gone to another test in between.
-                Some(_) if self.log_text().contains("is another server running?") => {
-                    self.postgres.set_port(free_port().port());
-                    self.http.set_port(free_port().port());
-                }
-                Some(status) => panic!("the server ended with {status}: {}", self.log_text()),
+            let ended = self.try_launch();
+            if ended.is_none() || !self.log_text().contains("is another server running?") {
+                return ended;
             }
+            self.postgres.set_port(free_port().port());
+            self.http.set_port(free_port().port());
         }
         panic!("no port stays free: {}", self.log_text());
     }
