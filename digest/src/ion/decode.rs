@@ -135,7 +135,7 @@ pub(super) fn read_stream<'a>(
         }
         let item = reader.item(position, bytes.len())?;
         position = item.end;
-        if item.code == 0 && !item.is_null() {
+        if item.is_padding() {
             continue;
         }
         let item = reader.counted(item)?;
@@ -175,6 +175,10 @@ pub(super) struct Item {
 impl Item {
     pub fn is_null(&self) -> bool {
         self.low == 15
+    }
+
+    fn is_padding(&self) -> bool {
+        self.code == 0 && !self.is_null()
     }
 
     pub fn ion_type(&self) -> IonType {
@@ -229,7 +233,7 @@ impl<'a> Reader<'a> {
         while *position < end {
             let item = self.item(*position, end)?;
             *position = item.end;
-            if item.code == 0 && !item.is_null() {
+            if item.is_padding() {
                 continue;
             }
             return self.counted(item).map(Some);
@@ -243,12 +247,27 @@ impl<'a> Reader<'a> {
             let name = self.var_uint(position, end)?;
             let item = self.item(*position, end)?;
             *position = item.end;
-            if item.code == 0 && !item.is_null() {
+            if item.is_padding() {
                 continue;
             }
             return Ok(Some((name, self.counted(item)?)));
         }
         Ok(None)
+    }
+
+    /// How many values a container holds, as far as they can be made out and may be read: memory for them is asked for
+    /// once, and no more of it than they take.
+    fn count_inside(&self, container: Item, has_names: bool) -> usize {
+        let (mut position, mut count) = (container.body, 0);
+        let left = self.limits.values_max.saturating_sub(self.values);
+        while position < container.end && count < left {
+            if has_names && self.var_uint(&mut position, container.end).is_err() {
+                break;
+            }
+            let Ok(item) = self.item(position, container.end) else { break };
+            (position, count) = (item.end, count + usize::from(!item.is_padding()));
+        }
+        count
     }
 
     /// Refuses what is nested deeper than the limit.
@@ -305,7 +324,7 @@ impl<'a> Reader<'a> {
     }
 
     fn sequence(&mut self, names: &impl Names, item: Item, depth: usize) -> Result<Vec<Value>> {
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(self.count_inside(item, false));
         let mut position = item.body;
         while let Some(inner) = self.next(&mut position, item.end)? {
             items.push(self.value(names, inner, depth + 1)?);
@@ -314,7 +333,7 @@ impl<'a> Reader<'a> {
     }
 
     fn fields(&mut self, names: &impl Names, item: Item, depth: usize) -> Result<Value> {
-        let mut fields = Vec::new();
+        let mut fields = Vec::with_capacity(self.count_inside(item, true));
         let mut position = item.body;
         let mut last = 0;
         while let Some((number, inner)) = self.next_field(&mut position, item.end)? {

@@ -107,11 +107,17 @@ pub(crate) fn shown(data: &Data) -> Result<(Arc<Value>, Salt)> {
     data.value().map(without_salt).map_err(unreadable)
 }
 
-/// Takes the salt out of stored data; the data is copied only if there is one.
-pub(crate) fn without_salt(data: Arc<Value>) -> (Arc<Value>, Option<Arc<[u8]>>) {
-    let Value::Struct(s) = &*data else { return (data, None) };
-    let Some(Value::Blob(salt)) = s.get(SALT_FIELD) else { return (data, None) };
-    let salt = salt.clone();
-    let fields = s.fields.iter().filter(|(n, _)| n.text() != Some(SALT_FIELD)).cloned().collect();
-    (Arc::new(Value::Struct(Struct { fields })), Some(salt))
+/// Takes the salt out of stored data, which is copied only if there is one and somebody else has the data too.
+pub(crate) fn without_salt(mut data: Arc<Value>) -> (Arc<Value>, Salt) {
+    let salted = data.as_struct().and_then(|s| s.get(SALT_FIELD));
+    let Some(Value::Blob(salt)) = salted else { return (data, None) };
+    let salt = Arc::clone(salt);
+    let is_shown = |(name, _): &(Symbol, Value)| name.text() != Some(SALT_FIELD);
+    if let Some(Value::Struct(own)) = Arc::get_mut(&mut data) {
+        own.fields.retain(is_shown);
+    } else if let Value::Struct(shared) = &*data {
+        let fields = shared.fields.iter().filter(|field| is_shown(field)).cloned().collect();
+        data = Arc::new(Value::Struct(Struct { fields }));
+    }
+    (data, Some(salt))
 }
