@@ -18,6 +18,9 @@ pub const BLOCK_BYTES: usize = 4096;
 const HEAD_BYTES: usize = 4;
 const CHECKSUM_BYTES: usize = 8;
 const TAKEN_AWAY: u8 = 0x80;
+/// Entries of a block whose keys' beginnings are kept beside it, evenly apart: a search begins in two lines of memory
+/// instead of here and there in sixty-four.
+const HEADS: usize = 16;
 
 /// Collects a block's entries.
 #[derive(Default)]
@@ -86,6 +89,12 @@ impl Builder {
     }
 }
 
+/// The first eight bytes as a number; what is shorter goes on with zeros.
+fn head(key: &[u8]) -> u64 {
+    let shorter = || std::array::from_fn(|at| key.get(at).copied().unwrap_or_default());
+    u64::from_be_bytes(key.first_chunk().copied().unwrap_or_else(shorter))
+}
+
 fn common(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
@@ -98,6 +107,9 @@ pub struct Block {
     shared: usize,
     /// Where the ends begin.
     ends: usize,
+    /// What the rest of every `step`th key begins with.
+    heads: [u64; HEADS],
+    step: usize,
 }
 
 impl Block {
@@ -111,7 +123,9 @@ impl Block {
         let (count, shared) = number(0).zip(number(2)).ok_or("the block is too short")?;
         let ends = body.len().checked_sub(count * 4).filter(|ends| *ends >= HEAD_BYTES + shared);
         let ends = ends.ok_or("the block is shorter than its entries")?;
-        Ok(Block { count, shared, ends, bytes })
+        let mut block = Block { count, shared, ends, bytes, heads: [0; HEADS], step: count.div_ceil(HEADS).max(1) };
+        block.heads = std::array::from_fn(|n| head(block.entry(n * block.step).0));
+        Ok(block)
     }
 
     pub fn count(&self) -> usize {
@@ -149,7 +163,13 @@ impl Block {
             Ordering::Greater => return self.count,
             Ordering::Equal => key.get(shared.len()..).unwrap_or_default(),
         };
-        let (mut low, mut high) = (0, self.count);
+        // A key whose beginning is below that of another one is below it; of those that begin alike nothing is said.
+        let wanted = head(rest);
+        let heads = self.heads.get(..self.count.div_ceil(self.step)).unwrap_or_default();
+        let below = heads.iter().filter(|head| **head < wanted).count();
+        let not_above = heads.iter().filter(|head| **head <= wanted).count();
+        let mut low = below.checked_sub(1).map_or(0, |last| last * self.step + 1);
+        let mut high = (not_above * self.step).min(self.count);
         while low < high {
             let middle = low + (high - low) / 2;
             match self.entry(middle).0 < rest {
@@ -214,6 +234,25 @@ mod tests {
         for (key, at) in [(&b""[..], 0), (b"a", 0), (b"aa", 0), (b"abcc", 2), (b"abzz", 5), (b"b", 5)] {
             assert_eq!(block.lower_bound(key), at, "{key:?}");
             assert!(!block.is(at, key));
+        }
+    }
+
+    #[test]
+    fn keys_that_begin_alike_are_found_among_many() {
+        for (length, letters) in [(1u32, 200usize), (3, 2), (9, 2), (12, 3)] {
+            // Numbers written with few different letters: most begin like others, some with zeros, some are others' beginnings.
+            let mut keys: Vec<Vec<u8>> = (0..400usize)
+                .map(|n| (0..length).map(|at| (n * 7 / letters.pow(at) % letters.min(251)) as u8).collect::<Vec<u8>>())
+                .flat_map(|key| [key.get(..key.len() / 2).unwrap_or_default().to_vec(), key])
+                .collect();
+            keys.sort();
+            keys.dedup();
+            let mut builder = Builder::default();
+            keys.iter().for_each(|key| builder.add(key, Some(1)));
+            let block = Block::read(builder.finish(9), 9).unwrap();
+            for key in keys.iter().flat_map(|key| [key.clone(), [&key[..], &[0]].concat(), [&key[..], &[1]].concat()]) {
+                assert_eq!(block.lower_bound(&key), keys.partition_point(|k| *k < key), "{key:?}");
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `entry` | what is said of documents, keys and tokens, as ordered bytes |
 //! | `delta` | what is newer than the files |
-//! | `run`, `block`, `filter`, `checksum` | a file of entries, written once |
+//! | `run`, `block`, `separators`, `filter`, `checksum` | a file of entries, written once |
 //! | `cache` | blocks that were read lately |
 //! | `merge` | several sources as one |
 //! | `read`, `write` | the functions of [`Rows`](super::Rows) |
@@ -32,6 +32,7 @@ mod merge;
 mod point;
 mod read;
 mod run;
+mod separators;
 mod upkeep;
 mod write;
 

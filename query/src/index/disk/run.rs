@@ -16,6 +16,7 @@ use super::cache::BlockCache;
 use super::checksum::hash64;
 use super::entry::{self, REVISION_BYTES, Value};
 use super::filter::Filter;
+use super::separators::Separators;
 use crate::index::IndexError;
 
 const MAGIC: [u8; 8] = *b"LSRUN\0\0\x02";
@@ -44,7 +45,7 @@ pub struct Run {
     pub name: RunName,
     path: PathBuf,
     file: Arc<dyn File>,
-    separators: Vec<u8>,
+    separators: Separators,
     blocks: Vec<Place>,
     filter: Filter,
     /// Items in the filter.
@@ -54,8 +55,6 @@ pub struct Run {
 
 /// Where a block stands.
 struct Place {
-    /// End of its separator: every key in it is at or behind that, every key before it is below.
-    separator_end: u32,
     offset: u64,
     length: u32,
 }
@@ -124,7 +123,7 @@ impl Run {
 
     /// What stands at a key; `None` if the run says nothing of it.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>, IndexError> {
-        let Some(block) = self.block_of(key) else { return Ok(None) };
+        let Some(block) = self.separators.block_of(key) else { return Ok(None) };
         let block = self.cached(block)?;
         let at = block.lower_bound(key);
         Ok(block.is(at, key).then(|| block.entry(at).1))
@@ -139,12 +138,12 @@ impl Run {
 
     /// The place of the last entry below `key`; it may not begin with `prefix`, but no other before it does.
     pub fn last_below(&self, prefix: &[u8], key: &[u8]) -> Result<Option<(Arc<Block>, usize)>, IndexError> {
-        let Some(mut number) = self.block_of(key) else { return Ok(None) };
+        let Some(mut number) = self.separators.block_of(key) else { return Ok(None) };
         let mut block = self.cached(number)?;
         let mut at = block.lower_bound(key);
         if at == 0 {
             // What is separated from the rest before the prefix cannot begin with it.
-            let Some(before) = number.checked_sub(1).filter(|_| self.separator(number) > prefix) else {
+            let Some(before) = number.checked_sub(1).filter(|_| self.separators.get(number) > prefix) else {
                 return Ok(None);
             };
             number = before;
@@ -157,7 +156,7 @@ impl Run {
     /// The document and the value of the only entry of a current key that begins with `held`. `None`: there is none, more
     /// than one, or one at the end of a block, behind which there may be another.
     pub fn only_with(&self, held: &[u8]) -> Result<Option<(Id, u64)>, IndexError> {
-        let Some(number) = self.block_of(held) else { return Ok(None) };
+        let Some(number) = self.separators.block_of(held) else { return Ok(None) };
         let block = self.cached(number)?;
         let at = block.lower_bound(held);
         if at + 1 >= block.count() || block.tail::<16>(at + 1, held).is_some() {
@@ -187,25 +186,6 @@ impl Run {
         Ok(cursor)
     }
 
-    fn separator(&self, block: usize) -> &[u8] {
-        let end = |n: usize| self.blocks.get(n).map_or(0, |place| place.separator_end as usize);
-        let start = block.checked_sub(1).map_or(0, end);
-        self.separators.get(start..end(block)).unwrap_or_default()
-    }
-
-    /// The block that a key is in, if it is in any.
-    fn block_of(&self, key: &[u8]) -> Option<usize> {
-        let (mut low, mut high) = (0, self.blocks.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.separator(middle) <= key {
-                true => low = middle + 1,
-                false => high = middle,
-            }
-        }
-        low.checked_sub(1)
-    }
-
     fn cached(&self, number: usize) -> Result<Arc<Block>, IndexError> {
         if let Some(block) = self.cache.get(self.name.number, number) {
             return Ok(block);
@@ -230,22 +210,22 @@ fn block_seed(nonce: u64, offset: u64) -> u64 {
 }
 
 /// Reads what [`Writer::finish`] wrote; blocks lie one behind the other from the file's start to `end`.
-fn read_places(mut bytes: &[u8], end: u64) -> Option<(Vec<u8>, Vec<Place>)> {
+fn read_places(mut bytes: &[u8], end: u64) -> Option<(Separators, Vec<Place>)> {
     let (mut separators, mut blocks, mut offset) = (Vec::new(), Vec::new(), 0u64);
     while !bytes.is_empty() {
         let (head, rest) = bytes.split_first_chunk::<6>()?;
         let [a, b, c, d, e, f] = *head;
         let (length, separator) = (u32::from_be_bytes([a, b, c, d]), usize::from(u16::from_be_bytes([e, f])));
         let (separator, rest) = rest.split_at_checked(separator)?;
-        separators.extend_from_slice(separator);
+        separators.push(separator);
         if length > BLOCK_BYTES_MAX {
             return None;
         }
-        blocks.push(Place { separator_end: u32::try_from(separators.len()).ok()?, offset, length });
+        blocks.push(Place { offset, length });
         offset += u64::from(length);
         bytes = rest;
     }
-    (offset == end).then_some((separators, blocks))
+    (offset == end).then_some((Separators::new(separators.into_iter())?, blocks))
 }
 
 /// Goes through a run, in one direction.
@@ -289,7 +269,7 @@ impl RunCursor<'_> {
 
     /// To the first entry at or behind `key`; going down, to the last one below it.
     pub fn seek(&mut self, key: &[u8]) -> Result<(), IndexError> {
-        let number = self.run.block_of(key);
+        let number = self.run.separators.block_of(key);
         match (number, self.descending) {
             (Some(number), _) => self.enter(Some(number), Some(key)),
             (None, true) => self.enter(None, None),
