@@ -5,6 +5,7 @@
 
 mod change;
 mod definition;
+mod session;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub use definition::{
     AlterTable, AsQuery, ColumnDefinition, Comment, Commented, CreateIndex, CreateTable, Identity, Like,
     TableConstraint,
 };
+pub use session::{Copy, CopyFormat, CopyPlace, CopyTarget, DeclareCursor, FetchDirection, SetValue};
 
 /// Byte offsets into the statement text; `start == end` where a position is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -204,36 +206,11 @@ pub enum Statement {
     },
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeclareCursor {
-    pub name: Name,
-    /// `SCROLL`.
-    pub scroll: bool,
-    /// `WITH HOLD`.
-    pub hold: bool,
-    pub query: Query,
-}
-
-/// Where FETCH and MOVE go. `None` is as far as there are rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FetchDirection {
-    Forward(Option<u64>),
-    Backward(Option<u64>),
-    Absolute(i64),
-    Relative(i64),
-}
-
 /// `schema.name`; the schema is kept apart from nested paths by the front end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableName {
     pub schema: Option<Name>,
     pub name: Name,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum SetValue {
-    Default,
-    Values(Vec<Value>),
 }
 
 impl Statement {
@@ -757,45 +734,4 @@ pub enum FrameBound {
     CurrentRow,
     Following(Expr),
     UnboundedFollowing,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Copy {
-    pub target: CopyTarget,
-    /// `COPY … FROM STDIN`; false: `COPY … TO`.
-    pub from: bool,
-    pub place: CopyPlace,
-    pub format: CopyFormat,
-    pub header: bool,
-    pub delimiter: u8,
-    pub null: Arc<str>,
-    pub quote: u8,
-    pub escape: u8,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum CopyTarget {
-    Table {
-        table: TableName,
-        columns: Vec<Name>,
-    },
-    Query(Box<Query>),
-    /// A change with RETURNING, or a query with changes in its WITH.
-    Change(Box<Statement>),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum CopyPlace {
-    Standard,
-    /// A server-side path: only `TO` and only Parquet, under the export directory.
-    File(Arc<str>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CopyFormat {
-    Text,
-    Csv,
-    /// PostgreSQL's own.
-    Binary,
-    Parquet,
 }

@@ -89,11 +89,7 @@ pub fn rebuild_columns(
         return Ok(None);
     }
     loop {
-        let more = match store.step(REBUILD_STEP) {
-            // Much of what was read is in files then.
-            Err(error @ ColumnError::Memory { .. }) => store.flush()?.then_some(true).ok_or(error)?,
-            other => other?,
-        };
+        let more = store.with_room(|| store.step(REBUILD_STEP))?;
         progress(store.position(), end);
         if !more {
             break;

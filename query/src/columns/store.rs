@@ -127,19 +127,27 @@ impl ColumnStore {
     /// the transaction's own writes. And as after every read of what is current, ask afterwards whether something that the
     /// snapshot sees has been redacted since.
     pub fn scan(&self, request: ScanRequest, stop: &dyn Fn() -> bool) -> Result<Scan, ColumnError> {
-        let (mut reached, mut damaged) = (0, false);
+        let scan = || self.with_room(|| self.scan_once(&request, stop));
+        match scan() {
+            // The files are gone, and the journal says it again.
+            Err(ColumnError::Damaged { .. }) => scan(),
+            other => other,
+        }
+    }
+
+    /// Does what takes in revisions, and does it again when what is in memory has gone to files because there was no more
+    /// room: the journal is read on from there. It fails for want of memory only if that brought it no further.
+    pub(super) fn with_room<T>(&self, mut take: impl FnMut() -> Result<T, ColumnError>) -> Result<T, ColumnError> {
+        let mut reached = 0;
         loop {
-            match self.scan_once(&request, stop) {
-                // What was in memory is in files now, and the journal is read on from there. If another thread has written it
-                // meanwhile there is nothing left to write, and it goes on as well.
+            match take() {
+                // If another thread has written it meanwhile there is nothing left to write.
                 Err(error @ ColumnError::Memory { .. }) => {
                     let before = std::mem::replace(&mut reached, self.lock().position);
                     if !self.flush()? && before == reached {
                         return Err(error);
                     }
                 }
-                // The files are gone, and the journal says it again.
-                Err(ColumnError::Damaged { .. }) if !damaged => (reached, damaged) = (0, true),
                 other => return other,
             }
         }
@@ -234,30 +242,19 @@ impl ColumnStore {
     }
 
     fn purged(&self, stop: &dyn Fn() -> bool) -> Result<(), ColumnError> {
-        let mut reached = 0;
-        loop {
+        let purge = self.with_room(|| {
             let mut inner = self.lock();
             // Every start asks, and most ledgers have no redactions: what has not been taken in is then left for later.
             if inner.position == 1
                 || !inner.purge && self.origin.newest_redaction().is_none_or(|at| at < inner.position)
             {
-                return Ok(());
+                return Ok(false);
             }
-            let caught_up = self.catch_up(&mut inner, self.origin.end(), stop);
-            let before = std::mem::replace(&mut reached, inner.position);
-            let purge = inner.purge;
-            drop(inner);
-            match caught_up {
-                // What was in memory is in files then, and the journal is read on from there.
-                Err(error @ ColumnError::Memory { .. }) => {
-                    if !self.flush()? && before == reached {
-                        return Err(error);
-                    }
-                }
-                // While others write, what was frozen then may be written once more without it.
-                other => return other.and_then(|()| if purge { self.flush().map(drop) } else { Ok(()) }),
-            }
-        }
+            self.catch_up(&mut inner, self.origin.end(), stop)?;
+            Ok(inner.purge)
+        })?;
+        // While others write, what was frozen then may be written once more without it.
+        if purge { self.flush().map(drop) } else { Ok(()) }
     }
 
     /// Takes in some revisions. False if there are none left.
