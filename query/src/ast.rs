@@ -16,8 +16,8 @@ pub use change::{
     Overriding, Update,
 };
 pub use definition::{
-    AlterTable, AsQuery, ColumnDefinition, Comment, Commented, CreateIndex, CreateTable, Identity, Like,
-    TableConstraint,
+    AlterTable, AsQuery, ColumnDefinition, Comment, Commented, CreateIndex, CreateTable, Identity, Like, Sequence,
+    SequenceChange, TableConstraint,
 };
 pub use session::{Copy, CopyFormat, CopyPlace, CopyTarget, DeclareCursor, FetchDirection, SetValue};
 
@@ -119,6 +119,8 @@ pub enum Statement {
     },
     /// `COMMENT ON … IS …`.
     Comment(Box<Comment>),
+    /// `CREATE SEQUENCE`, `ALTER SEQUENCE`.
+    Sequence(Box<Sequence>),
     CreateDatabase {
         name: Name,
         if_not_exists: bool,

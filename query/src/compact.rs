@@ -45,11 +45,23 @@ pub(crate) fn statement(s: &Statement) -> String {
             let on = match &c.on {
                 Commented::Table(t) => format!("table {}", table(t)),
                 Commented::Column { table: t, column } => format!("column {}.{}", table(t), name(column)),
+                Commented::Constraint { name: n, table: t } => format!("constraint {} {}", name(n), table(t)),
                 Commented::Index(t) => format!("index {}", table(t)),
                 Commented::View(t) => format!("view {}", table(t)),
                 Commented::Database(n) => format!("database {}", name(n)),
             };
             format!("(comment {on} {})", c.text.as_ref().map_or("null".into(), |text| format!("'{text}'")))
+        }
+        Statement::Sequence(said) => {
+            let change = match &said.change {
+                SequenceChange::Create { counts_from, owner } => {
+                    let owner = owner.as_ref().map_or(String::new(), |(t, c)| format!(" of {}.{}", table(t), name(c)));
+                    format!("create{}{owner}", optional_int("from", *counts_from))
+                }
+                SequenceChange::OwnedBy { table: t, column } => format!("of {}.{}", table(t), name(column)),
+                SequenceChange::Restart(from) => format!("restart {from}"),
+            };
+            format!("(sequence{} {} {change})", flag(said.lenient, "leniently"), table(&said.name))
         }
         Statement::Exec { procedure, arguments } => format!("(exec {} {})", name(procedure), list(arguments, expr)),
         Statement::Explain { analyze, statement: s } => {

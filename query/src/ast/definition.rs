@@ -144,6 +144,22 @@ pub enum AlterTable {
     Several(Vec<AlterTable>),
 }
 
+/// CREATE SEQUENCE and ALTER SEQUENCE. A sequence is what a column counts with, and there is none of another kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sequence {
+    pub name: TableName,
+    pub change: SequenceChange,
+    /// `IF NOT EXISTS`, or `IF EXISTS`.
+    pub lenient: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SequenceChange {
+    Create { counts_from: Option<i64>, owner: Option<(TableName, Name)> },
+    OwnedBy { table: TableName, column: Name },
+    Restart(i64),
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comment {
     pub on: Commented,
@@ -158,6 +174,7 @@ pub struct Comment {
 pub enum Commented {
     Table(TableName),
     Column { table: TableName, column: Name },
+    Constraint { name: Name, table: TableName },
     Index(TableName),
     View(TableName),
     Database(Name),

@@ -71,10 +71,10 @@ pub fn of_document(data: &Value) -> Option<Id> {
 /// The document of a table's definition.
 pub fn table_document(table: &Table) -> Value {
     let columns = table.columns.iter().map(column_document).collect();
-    let checks = table
-        .checks
-        .iter()
-        .map(|c| record([("name", Value::string(c.name.clone())), ("expression", Value::string(c.text.clone()))]));
+    let checks = table.checks.iter().map(|c| {
+        let said = [("name", Value::string(c.name.clone())), ("expression", Value::string(c.text.clone()))];
+        record(said.into_iter().chain(comment_field(&c.comment)))
+    });
     let mut fields = vec![
         ("name", Value::string(table.name.clone())),
         ("status", Value::string(table.status.text())),
@@ -109,6 +109,7 @@ pub fn index_document(index: &Index) -> Value {
         fields.push(("message", Value::string(message.clone())));
     }
     fields.extend(comment_field(&index.comment));
+    fields.extend(index.constraint_comment.as_ref().map(|text| ("constraintComment", Value::string(text.clone()))));
     record(fields)
 }
 
@@ -239,7 +240,8 @@ fn read_table(id: Id, data: &Value) -> Result<Table> {
     let mut checks = Vec::new();
     for check in document.list("checks") {
         let check = Reader { kind: "table", id, fields: check.as_struct() };
-        checks.push(Check { name: check.text("name")?, text: check.text("expression")? });
+        let (name, text) = (check.text("name")?, check.text("expression")?);
+        checks.push(Check { name, text, comment: check.text_if_there("comment") });
     }
     let status = match &*document.text("status")? {
         "ACTIVE" => TableStatus::Active,
@@ -292,6 +294,7 @@ fn read_index(id: Id, data: &Value) -> Result<Index> {
         primary: document.flag("primary"),
         status,
         comment: document.text_if_there("comment"),
+        constraint_comment: document.text_if_there("constraintComment"),
         message: document.text_if_there("message"),
         from_position: 0,
         definition_version: 0,
@@ -379,7 +382,10 @@ mod tests {
                 Column { counts_from: Some(i64::MAX), ..column("c", Some(Identity::Always)) },
             ],
             indexes: Vec::new(),
-            checks: vec![Check { name: "c".into(), text: "a > 0".into() }],
+            checks: vec![
+                Check { name: "c".into(), text: "a > 0".into(), comment: None },
+                Check { name: "d".into(), text: "a < 9".into(), comment: Some("few".into()) },
+            ],
             comment: Some("what it is for".into()),
             salted: true,
             defined_at: 0,
@@ -395,6 +401,7 @@ mod tests {
             primary: false,
             status: IndexStatus::Failed,
             comment: Some("why".into()),
+            constraint_comment: Some("why not twice".into()),
             message: Some("no".into()),
             from_position: 0,
             definition_version: 0,

@@ -64,6 +64,7 @@ pub struct Column {
 pub struct Check {
     pub name: Arc<str>,
     pub text: Arc<str>,
+    pub comment: Option<Arc<str>>,
 }
 
 /// An index over one or more paths of a table's documents. Every document has exactly one key in it: what is missing
@@ -80,6 +81,8 @@ pub struct Index {
     pub primary: bool,
     pub status: IndexStatus,
     pub comment: Option<Arc<str>>,
+    /// On the constraint that it is if it is unique.
+    pub constraint_comment: Option<Arc<str>>,
     /// Why building it failed.
     pub message: Option<Arc<str>>,
     /// Exact for every view at this position or later; before it, scan.

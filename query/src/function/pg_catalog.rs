@@ -11,10 +11,10 @@ use super::{Arg, Call, Returns, Scalar, int_at, lenient, some_bool, some_int, so
 use crate::bind::plan::Datum;
 use crate::catalogue::Catalogue;
 use crate::catalogue::virtual_tables::{
-    INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, Relation, constraint_definition, database_oid, description,
-    format_type, function_arguments, function_description, function_result, function_with, index_definition,
-    is_own_table_function, procedure_oid, quoted, relation_name, relation_named, relation_with, role_oid, type_oid,
-    type_procedures,
+    INFORMATION_SCHEMA, NAMESPACES, OWNER_NAME, PG_CLASS, PG_CONSTRAINT, Relation, constraint_definition, database_oid,
+    description, format_type, function_arguments, function_description, function_result, function_with,
+    index_definition, is_own_table_function, procedure_oid, quoted, relation_name, relation_named, relation_with,
+    role_oid, type_oid, type_procedures,
 };
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
@@ -88,13 +88,14 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     variadic("pg_get_partkeydef", &[ANY], R_TEXT, null),
     variadic("pg_get_statisticsobjdef_columns", &[ANY], R_TEXT, null),
     // Comments
-    strict("obj_description", &[OID], R_TEXT, |c, a| described(c, a, 0)),
+    strict("obj_description", &[OID], R_TEXT, |c, a| described(c, a, None, 0)),
     strict("obj_description", &[OID, TEXT], R_TEXT, |c, a| match text_at(a, 1)? {
-        "pg_class" => described(c, a, 0),
+        "pg_class" => described(c, a, Some(PG_CLASS), 0),
+        "pg_constraint" => described(c, a, Some(PG_CONSTRAINT), 0),
         "pg_proc" => Ok(function_description(oid_at(a, 0)?).map(Value::string)),
         _ => Ok(None),
     }),
-    strict("col_description", &[OID, INT4], R_TEXT, |c, a| described(c, a, int_at(a, 1)?)),
+    strict("col_description", &[OID, INT4], R_TEXT, |c, a| described(c, a, Some(PG_CLASS), int_at(a, 1)?)),
     strict("shobj_description", &[OID, TEXT], R_TEXT, |c, a| {
         let asked = text_at(a, 1)? == "pg_database" && oid_at(a, 0)? == database_oid(&c.session.ledger);
         Ok(catalogue(c).comment().filter(|_| asked).map(|comment| Value::string(comment.clone())))
@@ -172,9 +173,9 @@ pub(super) fn catalogue(c: &Call<'_>) -> Arc<Catalogue> {
     c.tx.catalogue()
 }
 
-/// The comment on a relation, or on the column of this number.
-fn described(c: &Call<'_>, a: &[Datum], column: i64) -> Result<Datum> {
-    Ok(description(&catalogue(c), oid_at(a, 0)?, column).map(Value::string))
+/// The comment on a relation, on the column of this number, or on a constraint.
+fn described(c: &Call<'_>, a: &[Datum], class: Option<u32>, column: i64) -> Result<Datum> {
+    Ok(description(&catalogue(c), class, oid_at(a, 0)?, column).map(Value::string))
 }
 
 fn arguments_of(_: &Call<'_>, a: &[Datum]) -> Result<Datum> {

@@ -1,15 +1,22 @@
 //! Where `COPY … TO 'name'` may write: a directory that lies apart from data and keys, so that no export is taken for a
 //! ledger and none reaches a key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ledgerstone_journal::real_path;
 
 use crate::error::{QueryError, Result, SqlState};
 
+/// Makes a directory for exports that lies apart from these, if it is not there yet, and says where it really is.
+pub fn prepared(exports: &Path, apart_from: &[&Path]) -> Result<PathBuf> {
+    lie_apart(exports, apart_from)?;
+    std::fs::create_dir_all(exports).map_err(|e| super::io_error("make the export directory", exports, e))?;
+    exports.canonicalize().map_err(|e| super::io_error("find", exports, e))
+}
+
 /// Refuses a directory of exports that lies in one of these, or one of these in it. None of them need be there yet, and none
 /// is made.
-pub fn lie_apart(exports: &Path, from: &[&Path]) -> Result<()> {
+fn lie_apart(exports: &Path, from: &[&Path]) -> Result<()> {
     let real = |path: &Path| real_path(path).map_err(|error| super::io_error("find", path, error));
     let exports = real(exports)?;
     for own in from {

@@ -142,9 +142,7 @@ impl Instance {
 
     /// Lets `COPY … TO 'name'` write below this directory, which is made if need be. It must lie apart from data and keys.
     pub fn set_exports(&self, directory: &std::path::Path) -> Result<()> {
-        exports::lie_apart(directory, &[&self.options.data, &self.options.keys])?;
-        std::fs::create_dir_all(directory).map_err(|e| io_error("make the export directory", directory, e))?;
-        let exports = directory.canonicalize().map_err(|e| io_error("find", directory, e))?;
+        let exports = exports::prepared(directory, &[&self.options.data, &self.options.keys])?;
         // Said once, at the start.
         let _ = self.exports.set(exports);
         Ok(())

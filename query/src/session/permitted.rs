@@ -4,6 +4,7 @@ use super::{Session, SessionInfo};
 use crate::ast::{Commented, Statement, TableName};
 use crate::bind::plan::Plan;
 use crate::catalogue::Table;
+use crate::catalogue::ddl::meant_by;
 use crate::error::QueryError;
 use crate::permission::{Action, Resource};
 use crate::transaction::Transaction;
@@ -69,10 +70,16 @@ impl Session {
                 Ok(())
             }
             Statement::AlterTable { table, .. } => named(Action::AlterTable, table),
+            // As ALTER TABLE of the table whose column it is.
+            Statement::Sequence(said) => match meant_by(&tx.catalogue(), &said.name.name.text).as_slice() {
+                [] => permit.check(Action::AlterTable, Resource::NewTable),
+                tables => tables.iter().try_for_each(|(table, _)| permit.check_table(Action::AlterTable, table)),
+            },
             Statement::Comment(comment) => match &comment.on {
-                Commented::Table(table) | Commented::Column { table, .. } | Commented::View(table) => {
-                    named(Action::AlterTable, table)
-                }
+                Commented::Table(table)
+                | Commented::Column { table, .. }
+                | Commented::Constraint { table, .. }
+                | Commented::View(table) => named(Action::AlterTable, table),
                 Commented::Index(index) => match tx.catalogue().index_by_name(&index.name.text) {
                     Some((table, _)) => permit.check_table(Action::AlterTable, table),
                     None => permit.check(Action::AlterTable, Resource::NewTable),

@@ -17,7 +17,7 @@ use super::answers::{ANSWER_BYTES_MAX, KeptAnswer, KeptAnswers, row_bytes};
 use super::response::{Response, RowStream, command_tag};
 use super::run::{Job, is_definition, noted};
 use super::{Session, Work};
-use crate::ast::Statement;
+use crate::ast::{SequenceChange, Statement};
 use crate::bind::plan::Plan;
 use crate::database::{Database, read_error};
 use crate::error::{QueryError, SqlState};
@@ -282,6 +282,10 @@ fn definition_tag(statement: &Statement) -> &'static str {
         Statement::DropIndex { .. } => "DROP INDEX",
         Statement::AlterTable { .. } => "ALTER TABLE",
         Statement::Comment(_) => "COMMENT",
+        Statement::Sequence(said) => match said.change {
+            SequenceChange::Create { .. } => "CREATE SEQUENCE",
+            _ => "ALTER SEQUENCE",
+        },
         Statement::Truncate(_) => "TRUNCATE TABLE",
         _ => "EXEC",
     }

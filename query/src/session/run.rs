@@ -675,6 +675,7 @@ pub(super) fn is_definition(statement: &Statement) -> bool {
             | Statement::DropIndex { .. }
             | Statement::AlterTable { .. }
             | Statement::Comment(_)
+            | Statement::Sequence(_)
     )
 }
 

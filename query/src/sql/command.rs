@@ -5,6 +5,7 @@ mod comment;
 mod copy;
 mod cursor;
 mod maintenance;
+mod sequence;
 
 use std::sync::Arc;
 
@@ -168,6 +169,23 @@ impl<'a> Cursor<'a> {
             return Ok(TableName { schema: Some(name), name: self.name("a table name")? });
         }
         Ok(TableName::plain(name))
+    }
+
+    /// `table.column` or `schema.table.column`
+    fn column_of_table(&mut self, what: &str) -> Result<(TableName, Name)> {
+        let mut parts: Vec<Name> = vec![self.name(what)?];
+        while self.sign(&Token::Period) {
+            parts.push(self.name("a column name")?);
+        }
+        let Some(column) = parts.pop() else { return Err(QueryError::internal("a name without parts")) };
+        let (name, schema) = (parts.pop(), parts.pop());
+        match name {
+            None => Err(QueryError::syntax("column name must be qualified", column.span).hint("write table.column")),
+            Some(name) if !parts.is_empty() => {
+                Err(QueryError::unsupported("a name of more than a schema, a table and a column").at(name.span))
+            }
+            Some(name) => Ok((TableName { schema, name }, column)),
+        }
     }
 
     /// A quoted string.
@@ -445,6 +463,10 @@ fn definition(c: &mut Cursor) -> Result<Option<Statement>> {
             return Err(c.unsupported("an option of DROP DATABASE", "close its sessions first"));
         }
         Statement::DropDatabase { name, if_exists }
+    } else if c.words(&["CREATE", "SEQUENCE"]) {
+        sequence::create(c)?
+    } else if c.words(&["ALTER", "SEQUENCE"]) {
+        sequence::alter(c)?
     } else if c.words(&["UNDROP", "TABLE"]) {
         Statement::UndropTable { table_id: c.name("the id of the table in double quotes")? }
     } else if c.are_words(&["DROP", "INDEX"]) && c.is_word_ahead(3, "ON") {

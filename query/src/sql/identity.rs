@@ -69,7 +69,7 @@ pub(super) fn taken_out(tokens: &[TokenWithSpan], text: &str) -> Result<Option<(
         }
         if is_generated_identity(tokens, at) && reader.token() == Some(&Token::LParen) {
             let options = options(&mut reader)?;
-            rest.extend(options.counts_from.into_iter().flat_map(|from| start_with(from, token)));
+            rest.extend(options.counts_from().into_iter().flat_map(|from| start_with(from, token)));
             if let Some(name) = options.sequence {
                 let column = altered.ok_or_else(|| {
                     QueryError::unsupported("SEQUENCE NAME where a column is made")
@@ -109,48 +109,64 @@ fn is_generated_identity(tokens: &[TokenWithSpan], at: usize) -> bool {
         || ends_with(&["GENERATED", "BY", "DEFAULT", "AS", "IDENTITY"])
 }
 
-/// What stands in parentheses behind IDENTITY.
+/// What is said of how a column counts.
 #[derive(Default)]
-struct Options {
-    /// If it is not 1.
-    counts_from: Option<i64>,
+pub(super) struct Options {
+    from: Option<i64>,
     sequence: Option<Name>,
 }
 
-/// sqlparser knows options in one order only, and pg_dump has another. Those that would have a column count otherwise than upwards by
-/// one, as far as its type goes, are refused.
+impl Options {
+    /// If it is not 1.
+    pub fn counts_from(&self) -> Option<i64> {
+        self.from.filter(|from| *from > 1)
+    }
+}
+
+/// What stands in parentheses behind IDENTITY: sqlparser knows options in one order only, and pg_dump has another.
 fn options(c: &mut Cursor<'_>) -> Result<Options> {
     let mut options = Options::default();
-    let mut from = None;
     c.at += 1;
     while !c.sign(&Token::RParen) {
         let start = c.here();
-        let again = if c.words(&["START"]) {
-            c.words(&["WITH"]);
-            from.replace(first_value("START", number(c)?)?).is_some()
-        } else if c.words(&["SEQUENCE", "NAME"]) {
-            options.sequence.replace(c.table_name()?.name).is_some()
-        } else if c.words(&["CACHE"]) {
-            number(c)?;
-            false
-        } else if c.words(&["NO", "MINVALUE"]) || c.words(&["NO", "MAXVALUE"]) || c.words(&["NO", "CYCLE"]) {
-            false
-        } else if c.words(&["INCREMENT"]) {
-            c.words(&["BY"]);
-            one(c, start, "INCREMENT")?
-        } else if c.words(&["MINVALUE"]) {
-            one(c, start, "MINVALUE")?
-        } else if c.are_words(&["MAXVALUE"]) || c.are_words(&["CYCLE"]) {
-            return Err(otherwise(c.here().slice(c.text), start));
-        } else {
+        if c.words(&["SEQUENCE", "NAME"]) {
+            if options.sequence.replace(c.table_name()?.name).is_some() {
+                return Err(redundant(start));
+            }
+        } else if !option(c, &mut options)? {
             return Err(c.expected("an option of an identity column, such as START WITH 100"));
-        };
-        if again {
-            return Err(QueryError::syntax("conflicting or redundant options", start));
         }
     }
-    options.counts_from = from.filter(|from| *from > 1);
     Ok(options)
+}
+
+/// Takes an option of a sequence if one comes next. Those that would have a column count otherwise than upwards by one, as far as
+/// its type goes, are refused.
+pub(super) fn option(c: &mut Cursor<'_>, options: &mut Options) -> Result<bool> {
+    let start = c.here();
+    let again = if c.words(&["START"]) {
+        c.words(&["WITH"]);
+        options.from.replace(first_value("START", number(c)?)?).is_some()
+    } else if c.words(&["CACHE"]) {
+        number(c)?;
+        false
+    } else if c.words(&["NO", "MINVALUE"]) || c.words(&["NO", "MAXVALUE"]) || c.words(&["NO", "CYCLE"]) {
+        false
+    } else if c.words(&["INCREMENT"]) {
+        c.words(&["BY"]);
+        one(c, start, "INCREMENT")?
+    } else if c.words(&["MINVALUE"]) {
+        one(c, start, "MINVALUE")?
+    } else if c.are_words(&["MAXVALUE"]) || c.are_words(&["CYCLE"]) {
+        return Err(otherwise(c.here().slice(c.text), start));
+    } else {
+        return Ok(false);
+    };
+    if again { Err(redundant(start)) } else { Ok(true) }
+}
+
+fn redundant(at: Span) -> QueryError {
+    QueryError::syntax("conflicting or redundant options", at)
 }
 
 /// An option that has to be 1.
@@ -201,7 +217,7 @@ fn change(c: &mut Cursor<'_>) -> Result<Option<IdentityChange>> {
             return Ok((!none).then_some(IdentityChange::Set { identity, counts_from }));
         };
         if again {
-            return Err(QueryError::syntax("conflicting or redundant options", start));
+            return Err(redundant(start));
         }
     }
 }
@@ -217,7 +233,7 @@ fn generated(c: &mut Cursor<'_>) -> Result<Identity> {
 }
 
 /// What stands behind RESTART.
-fn restart(c: &mut Cursor<'_>, start: Span) -> Result<i64> {
+pub(super) fn restart(c: &mut Cursor<'_>, start: Span) -> Result<i64> {
     if c.words(&["WITH"]) || matches!(c.token(), Some(Token::Number(..) | Token::Minus)) {
         return first_value("RESTART", number(c)?);
     }

@@ -1,4 +1,4 @@
-//! Comments: what is said of tables, columns, indexes and the ledger, where it is shown, and for how long.
+//! Comments: what is said of tables, columns, constraints, indexes and the ledger, where it is shown, and for how long.
 
 use ledgerstone_query::catalogue::ddl::COMMENT_BYTES_MAX;
 use ledgerstone_query::session::Session;
@@ -45,6 +45,61 @@ fn a_comment_is_shown_by_the_functions_and_the_tables_that_psql_asks() {
                  WHERE classoid = 'pg_database'::regclass",
                 "main|a ledger SELECT 1",
             ),
+        ],
+    );
+}
+
+/// Comments on constraints, by name.
+const CONSTRAINTS: &str = "SELECT conname, description FROM pg_description JOIN pg_constraint ON oid = objoid \
+                           WHERE classoid = 'pg_constraint'::regclass ORDER BY conname";
+
+#[test]
+fn keys_and_checks_have_comments_of_their_own() {
+    let (mut memory, mut s) = ledger();
+    says(
+        &mut s,
+        &[
+            ("ALTER TABLE t ADD CONSTRAINT short CHECK (length(n) < 9), ADD UNIQUE (n)", "ALTER TABLE"),
+            ("COMMENT ON CONSTRAINT short ON t IS 'a check'", "COMMENT"),
+            ("COMMENT ON CONSTRAINT t_pkey ON t IS 'a key'", "COMMENT"),
+            ("COMMENT ON CONSTRAINT t_n_key ON public.t IS 'once'", "COMMENT"),
+            ("COMMENT ON INDEX t_n_key IS 'an index too'", "COMMENT"),
+            (CONSTRAINTS, "short|a check t_n_key|once t_pkey|a key SELECT 3"),
+            (ALL, "t|2|a column t|0|a table t_n|0|an index t_n_key|0|an index too SELECT 4"),
+            (
+                "SELECT obj_description(oid), obj_description(oid, 'pg_constraint'), obj_description(oid, 'pg_class') \
+                 FROM pg_constraint WHERE conname = 'short'",
+                "a check|a check|null SELECT 1",
+            ),
+            ("CREATE TABLE l (LIKE t INCLUDING ALL)", "CREATE TABLE"),
+            (
+                "SELECT conname, obj_description(oid, 'pg_constraint') FROM pg_constraint \
+                 WHERE conrelid = 'l'::regclass AND contype IN ('c', 'p', 'u') ORDER BY conname",
+                "l_n_key|null l_pkey|null short|a check SELECT 3",
+            ),
+            ("DROP TABLE l", "DROP TABLE"),
+        ],
+    );
+    drop(s);
+    memory.reopen();
+    let mut s = memory.session();
+    says(
+        &mut s,
+        &[
+            (CONSTRAINTS, "short|a check t_n_key|once t_pkey|a key SELECT 3"),
+            ("ALTER TABLE t DROP CONSTRAINT t_n_key", "ALTER TABLE"),
+            ("COMMENT ON CONSTRAINT short ON t IS NULL", "COMMENT"),
+            (CONSTRAINTS, "t_pkey|a key SELECT 1"),
+            (
+                "INSERT INTO t VALUES (2, 'longer than nine')",
+                "23514 new row for relation \"t\" violates check constraint \"short\"",
+            ),
+            ("COMMENT ON CONSTRAINT nosuch ON t IS 'x'", "42704 constraint \"nosuch\" for table \"t\" does not exist"),
+            // An index that is not unique is no constraint, and constraints are of tables.
+            ("COMMENT ON CONSTRAINT t_n ON t IS 'x'", "42704 constraint \"t_n\" for table \"t\" does not exist"),
+            ("COMMENT ON CONSTRAINT t_n ON t_n IS 'x'", "42704 constraint \"t_n\" for table \"t_n\" does not exist"),
+            ("COMMENT ON CONSTRAINT c ON nosuch IS 'x'", "42P01 relation \"nosuch\" does not exist"),
+            ("COMMENT ON CONSTRAINT c ON pg_class IS 'x'", "42501 \"pg_class\" cannot be changed by statements"),
         ],
     );
 }

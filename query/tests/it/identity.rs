@@ -465,3 +465,100 @@ fn what_setval_says_holds_for_others_and_after_a_crash_and_goes_back_with_its_sa
         ],
     );
 }
+
+/// What pg_dump writes of a `serial` column, the table's definition aside.
+const DUMPED: &str = "CREATE SEQUENCE public.t_id_seq AS integer START WITH 1 INCREMENT BY 1 NO MINVALUE NO MAXVALUE CACHE 1; \
+                      ALTER SEQUENCE public.t_id_seq OWNED BY public.t.id; \
+                      ALTER TABLE ONLY public.t ALTER COLUMN id SET DEFAULT nextval('public.t_id_seq'::regclass)";
+
+#[test]
+fn a_sequence_called_like_a_columns_makes_the_column_count() {
+    let (mut memory, mut s) = ledger();
+    told(&mut s, "CREATE TABLE t (id int NOT NULL, n text); INSERT INTO t VALUES (7, 'seven')").unwrap();
+    told(&mut s, DUMPED).unwrap();
+    let kept = "SELECT column_default, is_identity, identity_generation FROM information_schema.columns \
+                WHERE table_name = 't' AND column_name = 'id'";
+    says(
+        &mut s,
+        &[
+            // As if it had been declared `serial`.
+            (kept, "null|YES|BY DEFAULT SELECT 1"),
+            ("INSERT INTO t (n) VALUES ('eight') RETURNING id", "8 INSERT 0 1"),
+            ("ALTER SEQUENCE t_id_seq RESTART WITH 5", "0A000 column \"id\" cannot count from 5 again"),
+            ("ALTER SEQUENCE t_id_seq RESTART WITH 20", "ALTER SEQUENCE"),
+            ("CREATE SEQUENCE IF NOT EXISTS t_id_seq", "CREATE SEQUENCE"),
+            ("CREATE SEQUENCE t_id_seq", "42P07 relation \"t_id_seq\" already exists"),
+        ],
+    );
+    drop(s);
+    memory.reopen();
+    let mut s = memory.session();
+    says(
+        &mut s,
+        &[
+            ("INSERT INTO t (n) VALUES ('twenty') RETURNING id", "20 INSERT 0 1"),
+            ("BEGIN", "BEGIN"),
+            ("ALTER SEQUENCE t_id_seq RESTART WITH 50", "ALTER SEQUENCE"),
+            ("ROLLBACK", "ROLLBACK"),
+            ("INSERT INTO t (n) VALUES ('next') RETURNING id", "21 INSERT 0 1"),
+        ],
+    );
+}
+
+#[test]
+fn a_default_that_is_another_sequences_value_stays_one() {
+    let (_memory, mut s) = ledger();
+    told(&mut s, "ALTER TABLE d ADD COLUMN m bigint").unwrap();
+    says(
+        &mut s,
+        &[
+            ("ALTER TABLE d ALTER n SET DEFAULT nextval('d_id_seq')", "ALTER TABLE"),
+            ("ALTER TABLE d ALTER m SET DEFAULT nextval('d_id_seq')", "ALTER TABLE"),
+            (
+                "SELECT column_name, column_default FROM information_schema.columns \
+                 WHERE table_name = 'd' AND column_default IS NOT NULL ORDER BY 1",
+                "m|nextval('d_id_seq') n|nextval('d_id_seq') SELECT 2",
+            ),
+        ],
+    );
+    let error = refused(&mut s, "ALTER TABLE g ALTER id SET DEFAULT nextval('g_id_seq')");
+    assert_eq!(error.message, "column \"id\" of relation \"g\" is an identity column");
+}
+
+#[test]
+fn a_sequence_that_is_no_columns_is_refused_with_what_to_do_instead() {
+    let (_memory, mut s) = ledger();
+    let tables = "CREATE TABLE t (id int, \"t_id\" int NOT NULL, n int NOT NULL); \
+                  CREATE TABLE a (b_c int NOT NULL); CREATE TABLE a_b (c int NOT NULL)";
+    told(&mut s, tables).unwrap();
+    for text in [
+        "CREATE SEQUENCE own",
+        "CREATE SEQUENCE own OWNED BY t.n",
+        "ALTER SEQUENCE d_id_seq OWNED BY t.n",
+        // It might be either's.
+        "CREATE SEQUENCE a_b_c_seq",
+    ] {
+        let error = refused(&mut s, text);
+        assert_eq!(error.code.to_string(), "0A000", "{text}");
+        assert!(error.hint.as_deref().unwrap().contains("<table>_<column>_seq"), "{text}");
+        assert!(error.span.unwrap().slice(text).ends_with(|c: char| c.is_alphabetic()), "{text}");
+    }
+    says(
+        &mut s,
+        &[
+            ("CREATE SEQUENCE a_b_c_seq OWNED BY a_b.c", "CREATE SEQUENCE"),
+            ("INSERT INTO a_b DEFAULT VALUES RETURNING c", "1 INSERT 0 1"),
+            (
+                "CREATE SEQUENCE t_id_seq",
+                "55000 column \"id\" of relation \"t\" must be declared NOT NULL before identity can be added",
+            ),
+            (
+                "CREATE SEQUENCE d_n_seq",
+                "55000 column \"n\" of relation \"d\" must be declared NOT NULL before identity can be added",
+            ),
+            ("CREATE SEQUENCE nosuch.t_n_seq", "3F000 schema \"nosuch\" does not exist"),
+            ("BEGIN READ ONLY", "BEGIN"),
+            ("CREATE SEQUENCE t_n_seq", "25006 cannot execute a definition in a read-only transaction"),
+        ],
+    );
+}

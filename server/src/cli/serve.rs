@@ -213,8 +213,9 @@ fn serve(config: ServeConfig) -> Result<(), ServeError> {
     let kinesis = config.kinesis.as_deref().map(named_kinesis).transpose()?;
     let s3 = config.s3.as_deref().map(named_s3).transpose()?;
     if let Some(exports) = &config.exports {
-        let apart = exports::lie_apart(exports, &[&config.data, &config.keys]);
-        apart.map_err(|error| ServeError::Exports(explain(&error)))?;
+        // Before a ledger is made that would be there when the server is not.
+        let prepared = exports::prepared(exports, &[&config.data, &config.keys]);
+        prepared.map_err(|error| ServeError::Exports(explain(&error)))?;
     }
     trusted_file::look_at_data(&config.data);
     let instance = Instance::open(InstanceOptions {

@@ -91,17 +91,20 @@ fn without_an_export_directory_nothing_is_written() {
 }
 
 #[test]
-fn an_export_directory_inside_the_data_is_refused() {
+fn an_export_directory_that_cannot_be_is_refused_before_anything_is_made() {
     let place = tempfile::tempdir().unwrap();
     let at = |name: &str| place.path().join(name).display().to_string();
-    let output = Command::new(binary())
-        .args(["serve", "--data", &at("data"), "--keys", &at("keys"), "--exports", &at("data/exports")])
-        .args(["--postgres", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && said.contains("must not lie inside each other"), "{said}");
-    assert!(!place.path().join("data").exists() && !place.path().join("keys").exists(), "it was refused before that");
+    std::fs::write(at("file"), "").unwrap();
+    for (exports, why) in [("data/exports", "must not lie inside each other"), ("file/exports", "file/exports")] {
+        let output = Command::new(binary())
+            .args(["serve", "--data", &at("data"), "--keys", &at("keys"), "--exports", &at(exports)])
+            .args(["--postgres", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(why), "{said}");
+        assert!(!place.path().join("data").exists() && !place.path().join("keys").exists(), "{said}");
+    }
 }
 
 #[test]

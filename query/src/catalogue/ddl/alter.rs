@@ -10,6 +10,7 @@ use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
 use super::evaluate::{default_is_sound, for_every_row, highest, is_violated, must_take_rows};
 use super::retype::retyped;
+use super::sequence::is_own_next_value;
 use super::table::{add_column_constraints, add_constraint, column_of, identity_type, within_type};
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
@@ -96,6 +97,11 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
         AlterTable::SetDefault { name, default, text } => {
             column(table, name)?;
             not_always_identity(table, name)?;
+            // So pg_dump gives a column its sequence back.
+            if is_own_next_value(table, column(table, name)?, default) {
+                change_column(tx, table, name, |c| c.default_text = None)?;
+                return Ok(None);
+            }
             default_is_sound(tx, default, None, info)?;
             change_column(tx, table, name, |c| c.default_text = Some(text.clone()))?;
         }
@@ -149,7 +155,7 @@ fn not_always_identity(table: &Table, name: &Name) -> Result<()> {
 
 /// Makes a column count, from above the highest value that it has or has given. What there is to say: its sequence has the name that
 /// all have.
-fn add_identity(
+pub(super) fn add_identity(
     tx: &mut Transaction,
     table: &Table,
     (name, identity): (&Name, Identity),
@@ -190,7 +196,7 @@ fn least(tx: &Transaction, table: &Table, column: &Column, given: i64) -> Option
 }
 
 /// When an identity column counts on, and from where.
-fn set_identity(
+pub(super) fn set_identity(
     tx: &mut Transaction,
     table: &Table,
     name: &Name,

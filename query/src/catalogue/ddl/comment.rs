@@ -7,7 +7,7 @@ use ledgerstone_digest::id::Id;
 use super::{COMMENT_BYTES_MAX, DdlOutcome, change_index, no_such_column, no_such_table, put_table, table_name};
 use crate::ast::{Comment, Commented, Name, TableName};
 use crate::catalogue::virtual_tables::{Relation, relation_named};
-use crate::catalogue::{Table, system_tables};
+use crate::catalogue::{Index, Table, system_tables};
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
 use crate::transaction::Transaction;
@@ -26,6 +26,7 @@ pub(super) fn comment(tx: &mut Transaction, said: &Comment, info: &SessionInfo) 
             other => Err(another_kind(name, "a table", &other)),
         },
         Commented::Column { table, column } => comment_on_column(tx, table, column, text, info),
+        Commented::Constraint { name, table } => comment_on_constraint(tx, table, name, text, info),
         Commented::Index(name) => match relation(tx, name, info)? {
             Relation::Index(table, index) => {
                 comment_on_index(tx, index.id, text)?;
@@ -75,6 +76,42 @@ fn comment_on_column(
     };
     found.comment = text;
     Ok(DdlOutcome::done(TAG, put_table(tx, changed)?))
+}
+
+fn comment_on_constraint(
+    tx: &mut Transaction,
+    table_name: &TableName,
+    name: &Name,
+    text: Option<Arc<str>>,
+    info: &SessionInfo,
+) -> Result<DdlOutcome> {
+    let found = relation(tx, table_name, info)?;
+    let table = match &found {
+        Relation::Table(table) => Some(table),
+        Relation::Virtual(_) => return Err(not_ours(table_name)),
+        _ => None,
+    };
+    if let Some(table) = table
+        && table.checks.iter().any(|check| check.name == name.text)
+    {
+        return Ok(DdlOutcome::done(TAG, comment_on_check(tx, table, &name.text, text)?));
+    }
+    if let Some((table, index)) = table.and_then(|table| Some((table, table.index(&name.text).filter(|i| i.unique)?))) {
+        let index = Index { constraint_comment: text, ..(**index).clone() };
+        change_index(tx, table.id, index)?;
+        return Ok(DdlOutcome::done(TAG, table.id));
+    }
+    let message = format!("constraint \"{}\" for table \"{}\" does not exist", name.text, table_name.name.text);
+    Err(QueryError::new(SqlState::UNDEFINED_OBJECT, message).at(name.span))
+}
+
+/// Gives a check of this name a comment, or takes it away.
+pub(super) fn comment_on_check(tx: &mut Transaction, table: &Table, name: &str, text: Option<Arc<str>>) -> Result<Id> {
+    let mut changed = table.clone();
+    for check in changed.checks.iter_mut().filter(|check| *check.name == *name) {
+        check.comment = text.clone();
+    }
+    put_table(tx, changed)
 }
 
 /// Of ledgers only the session's own can be written to.

@@ -43,6 +43,12 @@ pub(super) fn add_the_rest(tx: &mut Transaction, table: Id, like: &Like, info: &
     for check in other.checks.iter().filter(|_| like.constraints) {
         let (expr, name) = (parse_expression(&check.text)?, exact(&check.name, like.table.name.span));
         add_check(tx, table, Some(&name), None, (&expr, &check.text), info)?;
+        let catalogue = tx.catalogue();
+        if let Some(text) = check.comment.clone().filter(|_| like.comments)
+            && let Some(made) = catalogue.table_by_id(&table)
+        {
+            comment::comment_on_check(tx, made, &check.name, Some(text))?;
+        }
     }
     for index in other.indexes.iter().filter(|index| like.indexes && index.status != IndexStatus::Failed) {
         if index.primary {

@@ -9,6 +9,7 @@ mod comment;
 mod evaluate;
 mod like;
 mod retype;
+mod sequence;
 mod table;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use crate::session::{Dialect, SessionInfo};
 use crate::transaction::Transaction;
 
 pub(crate) use alter::count_on_from;
+pub(crate) use sequence::meant_by;
 pub use table::create_table;
 
 /// The longest name of a table, column or index, in characters.
@@ -69,6 +71,7 @@ pub fn apply(tx: &mut Transaction, statement: &Statement, dialect: Dialect, info
         Statement::DropIndex { names, on, if_exists } => drop_indexes(tx, names, on.as_ref(), *if_exists, info),
         Statement::AlterTable { table, if_exists, action } => alter::alter(tx, table, *if_exists, action, info),
         Statement::Comment(said) => comment::comment(tx, said, info),
+        Statement::Sequence(said) => sequence::sequence(tx, said, info),
         _ => Err(QueryError::unsupported("this statement as a definition")),
     }
 }
@@ -246,6 +249,7 @@ fn add_index(tx: &mut Transaction, table: Id, new: NewIndex) -> Result<Id> {
             primary: new.primary,
             status: if building { IndexStatus::Building } else { IndexStatus::Online },
             comment: None,
+            constraint_comment: None,
             message: None,
             from_position: 0,
             definition_version: 0,
@@ -266,6 +270,7 @@ fn check_own_documents(tx: &Transaction, table: &Table, new: &NewIndex, name: &A
         primary: new.primary,
         status: IndexStatus::Building,
         comment: None,
+        constraint_comment: None,
         message: None,
         from_position: 0,
         definition_version: 0,

@@ -336,7 +336,7 @@ pub(super) fn add_check(
         super::evaluate::check_is_sound(tx, table, expr, info)?;
     }
     let mut changed = (**table).clone();
-    changed.checks.push(Check { name, text: text.clone() });
+    changed.checks.push(Check { name, text: text.clone(), comment: None });
     put_table(tx, changed).map(drop)
 }
 

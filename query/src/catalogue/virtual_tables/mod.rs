@@ -31,7 +31,7 @@ pub(crate) use functions::{
 pub(crate) use oids::{
     INFORMATION_SCHEMA, OWNER_NAME, database_oid, format_type, procedure_oid, relation_oid, role_oid, type_oid,
 };
-pub(crate) use pg_catalog::{NAMESPACES, description, type_procedures};
+pub(crate) use pg_catalog::{NAMESPACES, PG_CLASS, PG_CONSTRAINT, description, type_procedures};
 
 /// A table whose rows are made when it is read.
 pub trait VirtualTable: Debug + Send + Sync {

@@ -132,16 +132,17 @@ fn sequences(facts: &Facts<'_>, rows: &mut Rows<'_>) {
     }
 }
 
-/// The oid of `pg_class` and of `pg_database` as relations: what is described stands in them.
-const PG_CLASS: u32 = 1259;
+/// The oids of `pg_class`, `pg_constraint` and `pg_database` as relations: what is described stands in them.
+pub(crate) const PG_CLASS: u32 = 1259;
+pub(crate) const PG_CONSTRAINT: u32 = 2606;
 const PG_DATABASE: u32 = 1262;
 
 fn descriptions(facts: &Facts<'_>, rows: &mut Rows<'_>) {
     for table in facts.catalogue.active_tables() {
-        for (oid, place, comment) in comments_of(table) {
+        for (class, oid, place, comment) in comments_of(table) {
             rows.push([
                 ("objoid", int(oid)),
-                ("classoid", int(PG_CLASS)),
+                ("classoid", int(class)),
                 ("objsubid", int(place)),
                 ("description", text(comment.clone())),
             ]);
@@ -149,20 +150,28 @@ fn descriptions(facts: &Facts<'_>, rows: &mut Rows<'_>) {
     }
 }
 
-/// Comments on a table, its columns and its indexes: the relation, the column's number, and the text.
-fn comments_of(table: &Table) -> impl Iterator<Item = (u32, i64, &Arc<str>)> {
+/// Comments on a table, its columns, its indexes and its constraints: the catalogue it stands in, the relation or the
+/// constraint, the column's number, and the text.
+fn comments_of(table: &Table) -> impl Iterator<Item = (u32, u32, i64, &Arc<str>)> {
     let relation = relation_oid(&table.id);
-    let own = table.comment.iter().map(move |comment| (relation, 0, comment));
+    let own = table.comment.iter().map(move |comment| (PG_CLASS, relation, 0, comment));
     let columns = table.columns.iter().zip(1i64..);
-    let columns = columns.filter_map(move |(column, number)| Some((relation, number, column.comment.as_ref()?)));
-    let indexes = table.indexes.iter().filter_map(|i| Some((relation_oid(&i.id), 0, i.comment.as_ref()?)));
-    own.chain(columns).chain(indexes)
+    let columns =
+        columns.filter_map(move |(column, number)| Some((PG_CLASS, relation, number, column.comment.as_ref()?)));
+    let indexes = table.indexes.iter().filter_map(|i| Some((PG_CLASS, relation_oid(&i.id), 0, i.comment.as_ref()?)));
+    let keys = table.indexes.iter().filter(|i| i.unique);
+    let keys = keys.filter_map(|i| Some((PG_CONSTRAINT, key_constraint_oid(&i.id), 0, i.constraint_comment.as_ref()?)));
+    let checks = table.checks.iter().filter_map(|check| {
+        Some((PG_CONSTRAINT, check_constraint_oid(&table.id, &check.name), 0, check.comment.as_ref()?))
+    });
+    own.chain(columns).chain(indexes).chain(keys).chain(checks)
 }
 
-/// The comment on a relation (0) or one of its columns.
-pub(crate) fn description(catalogue: &Catalogue, oid: u32, place: i64) -> Option<Arc<str>> {
+/// The comment on a relation (0), one of its columns, or a constraint; of any catalogue if none is named.
+pub(crate) fn description(catalogue: &Catalogue, class: Option<u32>, oid: u32, place: i64) -> Option<Arc<str>> {
     let mut all = catalogue.active_tables().flat_map(|table| comments_of(table));
-    all.find(|(relation, at, _)| (*relation, *at) == (oid, place)).map(|(_, _, comment)| comment.clone())
+    let is_it = |of: u32, at: u32, number: i64| class.is_none_or(|class| class == of) && (at, number) == (oid, place);
+    all.find(|(of, at, number, _)| is_it(*of, *at, *number)).map(|(.., comment)| comment.clone())
 }
 
 /// Of the ledgers only that of the session is read here.

@@ -1,10 +1,8 @@
-//! COMMENT ON: what is said of a table, a column, an index or a database.
-
-use sqlparser::tokenizer::Token;
+//! COMMENT ON: what is said of a table, a column, a constraint, an index or a database.
 
 use super::Cursor;
-use crate::ast::{Comment, Commented, Name, Statement, TableName};
-use crate::error::{QueryError, Result};
+use crate::ast::{Comment, Commented, Statement};
+use crate::error::Result;
 
 /// What else PostgreSQL keeps comments of.
 const OTHERS: &[&str] = &[
@@ -12,7 +10,6 @@ const OTHERS: &[&str] = &[
     "AGGREGATE",
     "CAST",
     "COLLATION",
-    "CONSTRAINT",
     "CONVERSION",
     "DOMAIN",
     "EVENT",
@@ -47,7 +44,10 @@ pub(super) fn parse(c: &mut Cursor) -> Result<Statement> {
     let on = if c.words(&["TABLE"]) {
         Commented::Table(c.table_name()?)
     } else if c.words(&["COLUMN"]) {
-        column(c)?
+        let (table, column) = c.column_of_table("a table and its column")?;
+        Commented::Column { table, column }
+    } else if c.words(&["CONSTRAINT"]) {
+        constraint(c)?
     } else if c.words(&["INDEX"]) {
         Commented::Index(c.table_name()?)
     } else if c.words(&["VIEW"]) {
@@ -55,10 +55,10 @@ pub(super) fn parse(c: &mut Cursor) -> Result<Statement> {
     } else if c.words(&["DATABASE"]) {
         Commented::Database(c.name("the name of a database, which is a ledger")?)
     } else if let Some(other) = OTHERS.iter().find(|word| c.is_word_ahead(0, word)) {
-        let hint = "comments are kept of tables, columns, indexes and databases (ledgers)";
+        let hint = "comments are kept of tables, columns, constraints, indexes and databases (ledgers)";
         return Err(c.unsupported(&format!("COMMENT ON {other}"), hint));
     } else {
-        return Err(c.expected("TABLE, COLUMN, INDEX, VIEW or DATABASE"));
+        return Err(c.expected("TABLE, COLUMN, CONSTRAINT, INDEX, VIEW or DATABASE"));
     };
     c.expect_word("IS")?;
     let span = c.here();
@@ -70,19 +70,13 @@ pub(super) fn parse(c: &mut Cursor) -> Result<Statement> {
     Ok(Statement::Comment(Box::new(Comment { on, text, span })))
 }
 
-/// `table.column` or `schema.table.column`
-fn column(c: &mut Cursor) -> Result<Commented> {
-    let mut parts: Vec<Name> = vec![c.name("a table and its column")?];
-    while c.sign(&Token::Period) {
-        parts.push(c.name("a column name")?);
+/// `constraint ON table`
+fn constraint(c: &mut Cursor) -> Result<Commented> {
+    let name = c.name("the name of a constraint")?;
+    c.expect_word("ON")?;
+    // A table may be called so.
+    if c.is_word_ahead(0, "DOMAIN") && !c.is_word_ahead(1, "IS") {
+        return Err(c.unsupported("COMMENT ON CONSTRAINT … ON DOMAIN", "comments are kept of constraints of tables"));
     }
-    let Some(column) = parts.pop() else { return Err(QueryError::internal("a name without parts")) };
-    let (name, schema) = (parts.pop(), parts.pop());
-    match name {
-        None => Err(QueryError::syntax("column name must be qualified", column.span).hint("write table.column")),
-        Some(name) if !parts.is_empty() => {
-            Err(QueryError::unsupported("a name of more than a schema, a table and a column").at(name.span))
-        }
-        Some(name) => Ok(Commented::Column { table: TableName { schema, name }, column }),
-    }
+    Ok(Commented::Constraint { name, table: c.table_name()? })
 }
