@@ -271,7 +271,7 @@ impl Binder<'_> {
     fn conflict(&mut self, table: &Arc<Table>, on: &OnConflict) -> Result<ConflictPlan> {
         let unique: Vec<Arc<Index>> = table.usable_indexes().filter(|i| i.unique).cloned().collect();
         let indexes = if let Some(constraint) = &on.constraint {
-            let found = unique.into_iter().find(|i| *i.name == *constraint.text);
+            let found = unique.into_iter().find(|i| i.is_constraint() && *i.name == *constraint.text);
             vec![found.ok_or_else(|| {
                 QueryError::new(
                     SqlState::UNDEFINED_OBJECT,

@@ -105,6 +105,9 @@ pub fn index_document(index: &Index) -> Value {
         ("primary", Value::Bool(index.primary)),
         ("status", Value::string(index.status.text())),
     ];
+    if index.only_index {
+        fields.push(("onlyIndex", Value::Bool(true)));
+    }
     if let Some(message) = &index.message {
         fields.push(("message", Value::string(message.clone())));
     }
@@ -292,6 +295,7 @@ fn read_index(id: Id, data: &Value) -> Result<Index> {
         paths,
         unique: document.flag("unique"),
         primary: document.flag("primary"),
+        only_index: document.flag("onlyIndex"),
         status,
         comment: document.text_if_there("comment"),
         constraint_comment: document.text_if_there("constraintComment"),
@@ -399,6 +403,7 @@ mod tests {
             paths: vec![vec![PathStep::Field("a".into()), PathStep::Element(3)], vec![PathStep::Field("b c".into())]],
             unique: true,
             primary: false,
+            only_index: true,
             status: IndexStatus::Failed,
             comment: Some("why".into()),
             constraint_comment: Some("why not twice".into()),

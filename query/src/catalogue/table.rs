@@ -79,6 +79,8 @@ pub struct Index {
     pub unique: bool,
     /// The primary key: unique, and no part null or missing.
     pub primary: bool,
+    /// Unique, and only an index: made by CREATE UNIQUE INDEX, it is no constraint of its table.
+    pub only_index: bool,
     pub status: IndexStatus,
     pub comment: Option<Arc<str>>,
     /// On the constraint that it is if it is unique.
@@ -259,6 +261,11 @@ impl Column {
 }
 
 impl Index {
+    /// A primary key or a unique constraint.
+    pub fn is_constraint(&self) -> bool {
+        self.unique && !self.only_index
+    }
+
     /// The key a document has in this index.
     pub fn key_of(&self, document: &Value) -> Key {
         Key::of(self.paths.iter().map(|path| value_at(document, path)))

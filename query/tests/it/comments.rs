@@ -95,9 +95,9 @@ fn keys_and_checks_have_comments_of_their_own() {
                 "23514 new row for relation \"t\" violates check constraint \"short\"",
             ),
             ("COMMENT ON CONSTRAINT nosuch ON t IS 'x'", "42704 constraint \"nosuch\" for table \"t\" does not exist"),
-            // An index that is not unique is no constraint, and constraints are of tables.
+            // An index that is not unique is no constraint.
             ("COMMENT ON CONSTRAINT t_n ON t IS 'x'", "42704 constraint \"t_n\" for table \"t\" does not exist"),
-            ("COMMENT ON CONSTRAINT t_n ON t_n IS 'x'", "42704 constraint \"t_n\" for table \"t_n\" does not exist"),
+            ("COMMENT ON CONSTRAINT t_n ON t_n IS 'x'", "42809 \"t_n\" is not a table"),
             ("COMMENT ON CONSTRAINT c ON nosuch IS 'x'", "42P01 relation \"nosuch\" does not exist"),
             ("COMMENT ON CONSTRAINT c ON pg_class IS 'x'", "42501 \"pg_class\" cannot be changed by statements"),
         ],

@@ -14,7 +14,7 @@ use crate::support::Memory;
 const DEFINITIONS: [&str; 3] = [
     "create table t (id int primary key, name varchar(20) not null default 'x', n numeric(12,2), check (n > 0))",
     "create index t_n on t (n)",
-    "create unique index t_nn on t (name)",
+    "alter table t add constraint t_nn unique (name)",
 ];
 
 pub fn ledger() -> Memory {

@@ -6,7 +6,7 @@ from sqlalchemy.testing.requirements import SuiteRequirements
 # Of PostgreSQL, and closed unless a dialect says otherwise.
 OPENED = """
     aggregate_order_by array_type autocommit boolean_col_expressions check_constraint_reflection
-    column_collation_reflection create_table_as ctes ctes_on_dml
+    column_collation_reflection comment_reflection constraint_comment_reflection create_table_as ctes ctes_on_dml
     ctes_with_update_delete ctes_with_values date_historic datetime_historic datetime_interval
     datetime_timezone delete_from except_ expression_server_defaults
     fetch_expression fetch_first fetch_no_order_by fetch_offset_with_options fetch_ties
@@ -49,8 +49,6 @@ EXCLUDED = {
     "indexes_with_expressions": "an index is on columns and paths, not on expressions",
     "reflect_indexes_with_expressions": "an index is on columns and paths, not on expressions",
     "index_reflects_included_columns": "INCLUDE is not supported",
-    "comment_reflection": "not tried: tables and columns have comments, constraints have none",
-    "constraint_comment_reflection": "COMMENT ON CONSTRAINT is not supported",
     "two_phase_transactions": "PREPARE TRANSACTION is not supported",
 }
 

@@ -398,11 +398,10 @@ fn rename_column(tx: &mut Transaction, table: &Table, from: &Name, to: &Name) ->
             }
         }
         let name = Name { text: index.name.clone(), written: index.name.clone(), quoted: true, span: from.span };
-        let new = NewIndex { name: Some(name), suffix: "idx", paths, unique: index.unique, primary: index.primary };
-        let made = add_index(tx, table.id, new)?;
-        if index.comment.is_some() {
-            super::comment::comment_on_index(tx, made, index.comment.clone())?;
-        }
+        let Index { unique, primary, only_index, .. } = *index;
+        let made =
+            add_index(tx, table.id, NewIndex { name: Some(name), suffix: "idx", paths, unique, primary, only_index })?;
+        super::comment::keep_comments(tx, made, &index)?;
     }
     Ok(())
 }
@@ -440,7 +439,7 @@ fn add_constraint_to(
 }
 
 fn drop_constraint(tx: &mut Transaction, table: &Table, name: &Name, if_exists: bool) -> Result<Option<String>> {
-    if let Some(index) = table.index(&name.text).filter(|i| i.unique) {
+    if let Some(index) = table.index(&name.text).filter(|i| i.is_constraint()) {
         return remove_index(tx, table.id, index.id).map(|()| None);
     }
     if table.checks.iter().any(|c| c.name == name.text) {

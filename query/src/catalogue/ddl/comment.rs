@@ -51,6 +51,17 @@ pub(super) fn comment_on_index(tx: &mut Transaction, id: Id, text: Option<Arc<st
     change_index(tx, table.id, index)
 }
 
+/// Gives an index what is said of the one that it takes the place of.
+pub(super) fn keep_comments(tx: &mut Transaction, id: Id, of: &Index) -> Result<()> {
+    if of.comment.is_none() && of.constraint_comment.is_none() {
+        return Ok(());
+    }
+    let catalogue = tx.catalogue();
+    let Some((table, index)) = catalogue.index(&id) else { return Err(QueryError::internal("no such index")) };
+    let (comment, constraint_comment) = (of.comment.clone(), of.constraint_comment.clone());
+    change_index(tx, table.id, Index { comment, constraint_comment, ..(**index).clone() })
+}
+
 fn comment_on_column(
     tx: &mut Transaction,
     name: &TableName,
@@ -85,18 +96,14 @@ fn comment_on_constraint(
     text: Option<Arc<str>>,
     info: &SessionInfo,
 ) -> Result<DdlOutcome> {
-    let found = relation(tx, table_name, info)?;
-    let table = match &found {
-        Relation::Table(table) => Some(table),
-        Relation::Virtual(_) => return Err(not_ours(table_name)),
-        _ => None,
+    let table = match relation(tx, table_name, info)? {
+        Relation::Table(table) => table,
+        other => return Err(another_kind(table_name, "a table", &other)),
     };
-    if let Some(table) = table
-        && table.checks.iter().any(|check| check.name == name.text)
-    {
-        return Ok(DdlOutcome::done(TAG, comment_on_check(tx, table, &name.text, text)?));
+    if table.checks.iter().any(|check| check.name == name.text) {
+        return Ok(DdlOutcome::done(TAG, comment_on_check(tx, &table, &name.text, text)?));
     }
-    if let Some((table, index)) = table.and_then(|table| Some((table, table.index(&name.text).filter(|i| i.unique)?))) {
+    if let Some(index) = table.index(&name.text).filter(|index| index.is_constraint()) {
         let index = Index { constraint_comment: text, ..(**index).clone() };
         change_index(tx, table.id, index)?;
         return Ok(DdlOutcome::done(TAG, table.id));

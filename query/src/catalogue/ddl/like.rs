@@ -10,7 +10,7 @@ use super::table::{add_check, add_constraint};
 use super::{NewIndex, Table, add_index, comment, existing_table};
 use crate::ast::{Like, Name, Span, TableConstraint};
 use crate::bind::parse_expression;
-use crate::catalogue::{Column, IndexStatus, PathStep};
+use crate::catalogue::{Column, Index, IndexStatus, PathStep};
 use crate::error::{QueryError, Result, SqlState};
 use crate::session::SessionInfo;
 use crate::transaction::Transaction;
@@ -59,8 +59,9 @@ pub(super) fn add_the_rest(tx: &mut Transaction, table: Id, like: &Like, info: &
             let key = TableConstraint::PrimaryKey { name: None, columns: columns.collect() };
             add_constraint(tx, table, &key, info)?;
         } else {
-            let (paths, suffix) = (index.paths.clone(), if index.unique { "key" } else { "idx" });
-            add_index(tx, table, NewIndex { name: None, suffix, paths, unique: index.unique, primary: false })?;
+            let (paths, suffix) = (index.paths.clone(), if index.is_constraint() { "key" } else { "idx" });
+            let Index { unique, only_index, .. } = **index;
+            add_index(tx, table, NewIndex { name: None, suffix, paths, unique, primary: false, only_index })?;
         }
         if like.comments && index.comment.is_some() {
             comment_on_newest(tx, table, index.comment.clone())?;

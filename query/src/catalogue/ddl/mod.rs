@@ -214,6 +214,7 @@ struct NewIndex {
     paths: Vec<Vec<PathStep>>,
     unique: bool,
     primary: bool,
+    only_index: bool,
 }
 
 /// Makes an index: online at once if the table is empty, otherwise to be built when the transaction has committed.
@@ -247,6 +248,7 @@ fn add_index(tx: &mut Transaction, table: Id, new: NewIndex) -> Result<Id> {
             paths: new.paths,
             unique: new.unique,
             primary: new.primary,
+            only_index: new.only_index,
             status: if building { IndexStatus::Building } else { IndexStatus::Online },
             comment: None,
             constraint_comment: None,
@@ -268,6 +270,7 @@ fn check_own_documents(tx: &Transaction, table: &Table, new: &NewIndex, name: &A
         paths: new.paths.clone(),
         unique: true,
         primary: new.primary,
+        only_index: new.only_index,
         status: IndexStatus::Building,
         comment: None,
         constraint_comment: None,
@@ -330,7 +333,8 @@ fn create_index(tx: &mut Transaction, create: &CreateIndex, info: &SessionInfo) 
             Err(error)
         };
     }
-    let new = NewIndex { name: create.name.clone(), suffix: "idx", paths, unique: create.unique, primary: false };
+    let (unique, only_index) = (create.unique, create.unique);
+    let new = NewIndex { name: create.name.clone(), suffix: "idx", paths, unique, primary: false, only_index };
     add_index(tx, table.id, new)?;
     Ok(DdlOutcome::done("CREATE INDEX", table.id))
 }
@@ -343,7 +347,11 @@ pub(crate) fn restore_table(tx: &mut Transaction, table: Table, indexes: &[Creat
         let Some(table) = tx.catalogue().table_by_id(&id).cloned() else { continue };
         match create.columns.iter().map(|e| index_path(&table, e)).collect::<Result<Vec<_>>>() {
             Ok(paths) => {
-                add_index(tx, id, NewIndex { name: None, suffix: "idx", paths, unique: false, primary: false })?;
+                add_index(
+                    tx,
+                    id,
+                    NewIndex { name: None, suffix: "idx", paths, unique: false, primary: false, only_index: false },
+                )?;
             }
             Err(_) => unmade += 1,
         }

@@ -261,12 +261,14 @@ pub(super) fn add_constraint(
             if changed != **table {
                 put_table(tx, changed)?;
             }
-            let new = NewIndex { name: name.clone(), suffix: "pkey", paths, unique: true, primary: true };
+            let new =
+                NewIndex { name: name.clone(), suffix: "pkey", paths, unique: true, primary: true, only_index: false };
             add_index(tx, id, new).map(drop)
         }
         TableConstraint::Unique { name, columns } => {
             let paths = key_paths(table, columns)?;
-            let new = NewIndex { name: name.clone(), suffix: "key", paths, unique: true, primary: false };
+            let new =
+                NewIndex { name: name.clone(), suffix: "key", paths, unique: true, primary: false, only_index: false };
             add_index(tx, id, new).map(drop)
         }
         TableConstraint::Check { name, expr, text } => {

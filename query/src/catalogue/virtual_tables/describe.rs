@@ -121,7 +121,7 @@ pub(super) fn create_index(table: &Table, index: &Index) -> String {
 /// `PRIMARY KEY (…)`, `UNIQUE (…)` or `CHECK (…)` of the constraint with this OID.
 pub(crate) fn constraint_definition(catalogue: &Catalogue, oid: u32) -> Option<String> {
     catalogue.active_tables().find_map(|table| {
-        let of_index = table.indexes.iter().find(|i| i.unique && key_constraint_oid(&i.id) == oid);
+        let of_index = table.indexes.iter().find(|i| i.is_constraint() && key_constraint_oid(&i.id) == oid);
         if let Some(index) = of_index {
             return Some(key_text(index));
         }

@@ -214,7 +214,7 @@ fn table_constraints(facts: &Facts<'_>, rows: &mut Rows<'_>) {
 }
 
 fn keys(table: &Table) -> impl Iterator<Item = &Index> {
-    table.indexes.iter().map(|i| &**i).filter(|i| i.unique)
+    table.indexes.iter().map(|i| &**i).filter(|i| i.is_constraint())
 }
 
 fn key_column_usage(facts: &Facts<'_>, rows: &mut Rows<'_>) {

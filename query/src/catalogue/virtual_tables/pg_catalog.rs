@@ -159,7 +159,7 @@ fn comments_of(table: &Table) -> impl Iterator<Item = (u32, u32, i64, &Arc<str>)
     let columns =
         columns.filter_map(move |(column, number)| Some((PG_CLASS, relation, number, column.comment.as_ref()?)));
     let indexes = table.indexes.iter().filter_map(|i| Some((PG_CLASS, relation_oid(&i.id), 0, i.comment.as_ref()?)));
-    let keys = table.indexes.iter().filter(|i| i.unique);
+    let keys = table.indexes.iter().filter(|i| i.is_constraint());
     let keys = keys.filter_map(|i| Some((PG_CONSTRAINT, key_constraint_oid(&i.id), 0, i.constraint_comment.as_ref()?)));
     let checks = table.checks.iter().filter_map(|check| {
         Some((PG_CONSTRAINT, check_constraint_oid(&table.id, &check.name), 0, check.comment.as_ref()?))
@@ -414,7 +414,7 @@ fn all_indexes<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (&'a Arc<Table>
 }
 
 fn constraint(facts: &Facts<'_>, rows: &mut Rows<'_>) {
-    for (table, index) in all_indexes(facts).filter(|(_, i)| i.unique) {
+    for (table, index) in all_indexes(facts).filter(|(_, i)| i.is_constraint()) {
         rows.push([
             ("oid", int(key_constraint_oid(&index.id))),
             ("conname", text(index.name.clone())),
