@@ -358,7 +358,9 @@ impl Session {
     }
 
     fn notice(&mut self, severity: &'static str, code: &'static str, message: impl Into<String>) {
-        self.notices.push(Notice { severity, code, message: message.into() });
+        if self.info.settings.sends(severity) {
+            self.notices.push(Notice { severity, code, message: message.into() });
+        }
     }
 
     fn follow_settings(&mut self) {

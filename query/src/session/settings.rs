@@ -23,6 +23,11 @@ pub const SETTINGS_BYTES_MAX: usize = 256 << 10;
 /// What an entry takes beside its texts, about.
 const ENTRY_BYTES: usize = 64;
 
+/// The least level of messages that are sent.
+const MESSAGES: &str = "client_min_messages";
+const LEVELS: &[&str] =
+    &["debug5", "debug4", "debug3", "debug2", "debug", "debug1", "log", "notice", "warning", "error"];
+
 /// The client token of the next commit; empty by default.
 const CLIENT_TOKEN: &str = "ledgerstone.client_token";
 
@@ -87,7 +92,7 @@ const PARAMETERS: &[Parameter] = &[
     parameter("bytea_output", "hex", OneOf(&["hex"]), false, "Output format for bytea."),
     parameter("check_function_bodies", "on", Bool, false, "No effect: there are no stored functions."),
     parameter("client_encoding", "UTF8", OneOf(&["utf8", "unicode"]), true, "Client's character set."),
-    parameter("client_min_messages", "notice", Anything, false, "Least level of messages sent to the client."),
+    parameter(MESSAGES, "notice", OneOf(LEVELS), false, "Least level of messages sent to the client."),
     parameter("datestyle", "ISO, MDY", OneOf(&["iso", "iso, mdy", "iso, dmy", "iso, ymd"]), true, "Date format."),
     parameter("default_table_access_method", "heap", OneOf(&["heap"]), false, "No effect."),
     parameter("default_tablespace", "", OneOf(&["", "pg_default"]), false, "No effect."),
@@ -152,6 +157,12 @@ impl Settings {
             return Some(value);
         }
         find(&name).map(|parameter| parameter.default)
+    }
+
+    /// Whether messages of this severity are sent.
+    pub fn sends(&self, severity: &str) -> bool {
+        let rank = |level: &str| LEVELS.iter().position(|known| level.eq_ignore_ascii_case(known));
+        rank(severity) >= self.get(MESSAGES).and_then(rank)
     }
 
     /// Checks and sets. Names with a point that are not `ledgerstone.*` are the application's own, as in PostgreSQL.
@@ -449,6 +460,18 @@ mod tests {
         assert_eq!(settings, base);
         settings.set("app.tenant", "7").unwrap();
         assert_eq!(settings.get("app.tenant"), Some("7"));
+    }
+
+    #[test]
+    fn messages_below_the_least_level_are_not_sent() {
+        let mut settings = Settings::default();
+        for (level, notices, warnings) in
+            [("notice", true, true), ("DEBUG1", true, true), ("Warning", false, true), ("error", false, false)]
+        {
+            settings.set("client_min_messages", level).unwrap();
+            assert_eq!((settings.sends("NOTICE"), settings.sends("WARNING")), (notices, warnings), "{level}");
+        }
+        assert!(settings.set("client_min_messages", "loud").is_err());
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod load;
 mod memory;
 mod permissions;
 mod pg_copy;
+mod pg_dump;
 mod pg_export;
 mod pg_kept;
 mod pg_limits;

@@ -86,6 +86,13 @@ impl Postgres {
     }
 }
 
+impl Postgres {
+    /// How psql and pg_dump come in.
+    pub fn address(&self) -> [String; 6] {
+        ["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "test"].map(str::to_owned)
+    }
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
         // SIGQUIT: at once, with all its processes.
