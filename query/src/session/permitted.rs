@@ -1,7 +1,7 @@
 //! What a statement needs permissions for, where the ledger asks for them ([`crate::permission`]).
 
 use super::{Session, SessionInfo};
-use crate::ast::{Commented, Statement, TableName};
+use crate::ast::{Commented, SequenceChange, Statement, TableName};
 use crate::bind::plan::Plan;
 use crate::catalogue::Table;
 use crate::catalogue::ddl::meant_by;
@@ -70,11 +70,18 @@ impl Session {
                 Ok(())
             }
             Statement::AlterTable { table, .. } => named(Action::AlterTable, table),
-            // As ALTER TABLE of the table whose column it is.
-            Statement::Sequence(said) => match meant_by(&tx.catalogue(), &said.name.name.text).as_slice() {
-                [] => permit.check(Action::AlterTable, Resource::NewTable),
-                tables => tables.iter().try_for_each(|(table, _)| permit.check_table(Action::AlterTable, table)),
-            },
+            // As ALTER TABLE of the table whose column it is, or is to be.
+            Statement::Sequence(said) => {
+                if let SequenceChange::OwnedBy { table, .. } | SequenceChange::Create { owner: Some((table, _)), .. } =
+                    &said.change
+                {
+                    named(Action::AlterTable, table)?;
+                }
+                match meant_by(&tx.catalogue(), &said.name.name.text).as_slice() {
+                    [] => permit.check(Action::AlterTable, Resource::NewTable),
+                    tables => tables.iter().try_for_each(|(table, _)| permit.check_table(Action::AlterTable, table)),
+                }
+            }
             Statement::Comment(comment) => match &comment.on {
                 Commented::Table(table)
                 | Commented::Column { table, .. }

@@ -26,7 +26,7 @@ const ENTRY_BYTES: usize = 64;
 /// The least level of messages that are sent.
 const MESSAGES: &str = "client_min_messages";
 const LEVELS: &[&str] =
-    &["debug5", "debug4", "debug3", "debug2", "debug", "debug1", "log", "notice", "warning", "error"];
+    &["debug5", "debug4", "debug3", "debug2", "debug", "debug1", "log", "info", "notice", "warning", "error"];
 
 /// The client token of the next commit; empty by default.
 const CLIENT_TOKEN: &str = "ledgerstone.client_token";

@@ -132,6 +132,26 @@ fn every_use_of_a_table_asks_for_its_permission() {
 }
 
 #[test]
+fn a_sequence_and_a_constraint_ask_for_the_tables_that_are_named() {
+    let ledger = Ledger::new();
+    let sql = |statement: &str| ledger.asks(Dialect::Sql, statement);
+    let alter = [(Action::AlterTable, "t".to_owned())];
+    let tables = "CREATE TABLE t (a int NOT NULL, b serial PRIMARY KEY); CREATE TABLE u (a int)";
+    block_on(ledger.session(Dialect::Sql).execute(tables)).unwrap();
+    assert_eq!(sql("COMMENT ON CONSTRAINT t_pkey ON t IS 'x'"), alter);
+    // It looks for the highest number that is there.
+    assert_eq!(sql("CREATE SEQUENCE t_a_seq"), [&alter[..], &[(Action::Select, "t".to_owned())]].concat());
+    assert_eq!(sql("ALTER SEQUENCE t_b_seq OWNED BY t.b"), alter);
+    assert_eq!(sql("ALTER SEQUENCE t_b_seq RESTART WITH 7"), alter);
+    // Before it is said whether there is such a table.
+    for statement in ["CREATE SEQUENCE t_a_seq OWNED BY u.a", "ALTER SEQUENCE t_b_seq OWNED BY u.a"] {
+        ledger.asked.questions.lock().unwrap().clear();
+        assert!(block_on(ledger.session(Dialect::Sql).execute(statement)).is_err());
+        assert!(ledger.asked.questions.lock().unwrap().contains(&(Action::AlterTable, "u".to_owned())), "{statement}");
+    }
+}
+
+#[test]
 fn a_merge_asks_for_what_it_may_do_to_its_table() {
     let ledger = Ledger::new();
     let sql = |statement: &str| ledger.asks(Dialect::Sql, statement);
