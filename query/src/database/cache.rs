@@ -10,6 +10,7 @@ use ledgerstone_digest::ion::{Symbol, Text, Value};
 use crate::transaction::Doc;
 
 const SHARDS: usize = 16;
+const SPARINGLY: u32 = 4;
 
 /// A bounded cache: first in, first out, with a second chance for what was asked for.
 pub struct RevisionCache {
@@ -17,11 +18,22 @@ pub struct RevisionCache {
     shard_bytes_max: usize,
 }
 
+/// Whether a revision that was read takes the place of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    Always,
+    /// If there is room; if there is none, one in [`SPARINGLY`]. Histories are long, and most of what they read is not asked for
+    /// again soon: putting each of their revisions in, and another one out, takes longer than what is gained.
+    Sparingly,
+}
+
 #[derive(Default)]
 struct Shard {
     entries: HashMap<u64, Entry, BuildHasherDefault<PositionHasher>>,
     order: VecDeque<u64>,
     bytes: usize,
+    /// Revisions that were to be kept sparingly when there was no room.
+    passed: u32,
 }
 
 /// Positions are given out by the ledger, so nobody can choose ones that collide.
@@ -65,11 +77,17 @@ impl RevisionCache {
         self.shard(position)?.entries.get(&position)?.doc.data.clone()
     }
 
-    pub fn put(&self, doc: Arc<Doc>) {
+    pub fn put(&self, doc: Arc<Doc>, kept: Kept) {
         let bytes = size_of::<Doc>() + doc.data.as_deref().map_or(0, bytes_of) + 96;
         let Some(mut shard) = self.shard(doc.position) else { return };
         if bytes > self.shard_bytes_max {
             return;
+        }
+        if kept == Kept::Sparingly && shard.bytes + bytes > self.shard_bytes_max {
+            shard.passed = shard.passed.wrapping_add(1);
+            if !shard.passed.is_multiple_of(SPARINGLY) {
+                return;
+            }
         }
         let position = doc.position;
         if let Some(old) = shard.entries.insert(position, Entry { doc, bytes, asked_for: false }) {
@@ -158,9 +176,9 @@ mod tests {
     #[test]
     fn memory_stays_bounded_and_what_is_asked_for_stays() {
         let cache = RevisionCache::new(SHARDS * 20_000);
-        cache.put(doc(16, "kept"));
+        cache.put(doc(16, "kept"), Kept::Always);
         for n in 2..2000 {
-            cache.put(doc(n * 16, &"x".repeat(100)));
+            cache.put(doc(n * 16, &"x".repeat(100)), Kept::Always);
             assert!(cache.get(16).is_some(), "{n}");
         }
         let shard = cache.shard(0).unwrap();
@@ -168,11 +186,30 @@ mod tests {
     }
 
     #[test]
+    fn histories_fill_what_is_empty_and_push_little_out() {
+        let cache = RevisionCache::new(SHARDS * 20_000);
+        let there = || (1..2000).filter(|n| cache.shown(n * 16).is_some()).count();
+        for n in 1..40 {
+            cache.put(doc(n * 16, "x"), Kept::Sparingly);
+            assert!(cache.shown(n * 16).is_some(), "{n}");
+        }
+        for n in 40..1000 {
+            cache.put(doc(n * 16, "x"), Kept::Always);
+        }
+        let full = there();
+        for n in 1000..1000 + full as u64 {
+            cache.put(doc(n * 16, "x"), Kept::Sparingly);
+        }
+        let new = (1000..2000).filter(|n| cache.shown(n * 16).is_some()).count();
+        assert_eq!((there(), new), (full, full / SPARINGLY as usize));
+    }
+
+    #[test]
     fn whoever_makes_columns_keeps_nothing_longer() {
         let cache = RevisionCache::new(SHARDS * 20_000);
-        cache.put(doc(16, "passed by"));
+        cache.put(doc(16, "passed by"), Kept::Always);
         for n in 2..2000 {
-            cache.put(doc(n * 16, &"x".repeat(100)));
+            cache.put(doc(n * 16, &"x".repeat(100)), Kept::Always);
             drop(cache.shown(16));
         }
         assert!(cache.shown(16).is_none() && cache.shown(1999 * 16).is_some());
@@ -190,7 +227,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_kept() {
         let cache = RevisionCache::new(SHARDS * 1000);
-        cache.put(doc(1, &"x".repeat(5000)));
+        cache.put(doc(1, &"x".repeat(5000)), Kept::Always);
         assert!(cache.get(1).is_none());
     }
 }

@@ -37,6 +37,7 @@ use ledgerstone_journal::{
     StoredBlock, StoredRevision,
 };
 
+use cache::Kept;
 pub(crate) use cache::name_bytes;
 use log::Journal;
 pub(crate) use log::Log;
@@ -499,6 +500,15 @@ impl Database {
 
     /// A revision by position, from the cache or the journal.
     pub(crate) fn read(&self, position: u64) -> Result<Arc<Doc>> {
+        self.read_as(position, Kept::Always)
+    }
+
+    /// One that may be of the past: it pushes little out of the cache.
+    pub(crate) fn read_past(&self, position: u64) -> Result<Arc<Doc>> {
+        self.read_as(position, Kept::Sparingly)
+    }
+
+    fn read_as(&self, position: u64, kept: Kept) -> Result<Arc<Doc>> {
         if let Some(doc) = self.state.cache.get(position) {
             return Ok(doc);
         }
@@ -507,7 +517,7 @@ impl Database {
             doc = hide(doc);
         }
         let doc = Arc::new(doc);
-        self.state.cache.put(doc.clone());
+        self.state.cache.put(doc.clone(), kept);
         // A redaction may have been published since this was read.
         if doc.data.is_some() && self.state.is_redacted(position) {
             self.state.cache.remove(position);

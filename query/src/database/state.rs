@@ -12,7 +12,7 @@ use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_journal::{BlockEnds, Committed, Data, Publish, PublishedBlock, PublishedRevision, ReadError};
 
-use super::cache::RevisionCache;
+use super::cache::{Kept, RevisionCache};
 use super::counters::Counters;
 use super::notes::Notes;
 use crate::catalogue::{Catalogue, IndexStatus, Table, system_tables};
@@ -394,7 +394,7 @@ impl State {
             }
             (None, None) => (None, None),
         };
-        self.cache.put(Arc::new(Doc {
+        let doc = Doc {
             table_id: revision.table_id,
             id: revision.document_id,
             position: revision.position,
@@ -407,7 +407,8 @@ impl State {
             data,
             salt,
             data_hash: None,
-        }));
+        };
+        self.cache.put(Arc::new(doc), Kept::Always);
         Ok(())
     }
 

@@ -260,7 +260,7 @@ impl<'a> Reader<'a> {
         self.tx.shared.visit(positions.len() as u64);
         let mut docs = Vec::with_capacity(positions.len());
         for position in &positions {
-            docs.push(self.tx.database().read(*position)?);
+            docs.push(self.tx.database().read_past(*position)?);
         }
         Doc::look_ahead(&docs);
         if successors {
@@ -550,7 +550,7 @@ impl Iterator for HistoryDocs {
     fn next(&mut self) -> Option<Result<Arc<Doc>>> {
         loop {
             if let Some((position, successor)) = self.revisions.pop_front() {
-                let doc = self.shared.database.read(position);
+                let doc = self.shared.database.read_past(position);
                 return Some(doc.map(|doc| with_successor(doc, successor)));
             }
             let positions = self.next_id().transpose()?.and_then(|id| {
