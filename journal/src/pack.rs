@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use crate::batch::{BATCH_HEADER_BYTES, BatchHeader, begin_batch, finish_merged};
-use crate::env::{OpenMode, read_exact_at, write_all_at};
+use crate::env::{OpenMode, breathe, read_exact_at, write_all_at};
 use crate::error::{FileError, ReadError};
 use crate::ledger::Ledger;
 use crate::offsets::{self, Index};
@@ -129,6 +129,7 @@ fn write(journal: &Journal, old: &SegmentFile, path: &Path) -> Result<(), ReadEr
             first = Some(header);
         }
         batch.extend_from_slice(body(&header, &bytes));
+        breathe();
         (from, next) = (from + header.extent(), header.next_number());
     }
     // The header comes last: what has none is no segment.
@@ -159,6 +160,7 @@ fn check(
             let Ok((one, bytes)) = old.batch(from, number)? else { return Err(differs(offset)) };
             rest = rest.strip_prefix(body(&one, &bytes)).ok_or_else(|| differs(offset))?;
             (from, number) = (from + one.extent(), one.next_number());
+            breathe();
         }
         if !rest.is_empty() {
             return Err(differs(offset));
@@ -174,7 +176,8 @@ fn body<'a>(header: &BatchHeader, bytes: &'a [u8]) -> &'a [u8] {
 
 fn take_its_place(journal: &Journal, new: &SegmentFile, index: &Index) -> Result<(), ReadError> {
     let (storage, dir, number) = (&*journal.env.storage, &journal.dir, new.header.number);
-    journal.replace(&[number], || Ok::<(), ReadError>(rename_new(storage, dir, number)?))?;
+    let known = (new.header_hash, index.clone());
+    journal.replace(&[number], Some(known), || Ok::<(), ReadError>(rename_new(storage, dir, number)?))?;
     sync_journal(storage, dir)?;
     // Offsets of the old file are not believed: they name its header. They would only be told as out of date.
     if let Err(error) = offsets::store(storage, dir, number, &new.header_hash, index) {

@@ -186,7 +186,7 @@ pub(crate) fn carry_out(journal: &Journal, notary: &Notary, block: u64, pending:
     sync_journal(storage, &journal.dir)?;
     mark(storage, &journal.dir, RENAMING, pending)?;
     let numbers: Vec<u64> = plan.segments.keys().copied().collect();
-    journal.replace(&numbers, || -> Result<(), RedactError> {
+    journal.replace(&numbers, None, || -> Result<(), RedactError> {
         for number in &numbers {
             // The old offsets hold no data, but they name places that are gone.
             let _ = storage.remove_file(&offsets::offsets_path(&journal.dir, *number));

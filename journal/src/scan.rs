@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ledgerstone_digest::Hash;
 
 use crate::batch::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, BatchHeader, check_batch, find_nonce};
-use crate::env::{File, OpenMode, Storage, read_exact_at};
+use crate::env::{File, OpenMode, Storage, breathe, read_exact_at};
 use crate::error::{Damage, FileError, Help};
 use crate::frame::{BlockHead, Frame, FrameKind, Genesis, REVISION_BYTES_MIN, RevisionFrame, Staged, read_frame};
 use crate::offsets::Index;
@@ -159,6 +159,7 @@ impl SegmentFile {
             }
             let body = bytes.get(BATCH_HEADER_BYTES..BATCH_HEADER_BYTES + header.length as usize).unwrap_or_default();
             walk.batch(offset + BATCH_HEADER_BYTES as u64, body)?;
+            breathe();
             walk.chain.next_batch = header.next_number();
             offset += header.extent();
             batches += 1;

@@ -4,6 +4,7 @@
 mod allocator;
 mod arn;
 mod aws;
+mod background;
 mod cli;
 mod config;
 mod flight;

@@ -10,8 +10,12 @@ use ledgerstone_query::database::Database;
 use ledgerstone_query::instance::Instance;
 use tokio::sync::watch;
 
+use crate::background;
 use crate::config::Limits;
 use crate::metrics::Metrics;
+
+/// So many full segments (of 64 MiB) that nobody has looked at do not wait for processors that have nothing better to do.
+const URGENT_SEGMENTS: u64 = 64;
 
 /// Packs until told to stop.
 pub async fn run(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits, mut stop: watch::Receiver<bool>) {
@@ -41,7 +45,9 @@ pub async fn run(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits,
 async fn pass(database: &Arc<Database>, name: &str, metrics: &Metrics, from: &mut u64) {
     while *from < database.ledger().sealed_segments() {
         let (ledger, number) = (Arc::clone(database.ledger()), *from);
-        match tokio::task::spawn_blocking(move || ledger.pack(number)).await {
+        // With much to be packed the disk fills faster than need be.
+        let urgent = database.ledger().sealed_segments() - number > URGENT_SEGMENTS;
+        match background::late(urgent, move || ledger.pack(number)).await {
             Ok(Ok(Packing::Packed { bytes_before, bytes_after })) => {
                 metrics.packed_segments.one();
                 metrics.packed_bytes.add(bytes_before.saturating_sub(bytes_after));

@@ -11,6 +11,7 @@ use ledgerstone_query::database::Database;
 use ledgerstone_query::instance::Instance;
 use tokio::sync::watch;
 
+use crate::background;
 use crate::config::Limits;
 use crate::metrics::Metrics;
 
@@ -42,7 +43,7 @@ async fn pass(database: &Arc<Database>, name: &str, metrics: &Metrics, bytes_per
     while number < database.ledger().sealed_segments() {
         let begun = Instant::now();
         let ledger = Arc::clone(database.ledger());
-        let scrubbed = tokio::task::spawn_blocking(move || ledger.scrub(number)).await;
+        let scrubbed = background::late(false, move || ledger.scrub(number)).await;
         match scrubbed {
             Ok(Ok(bytes)) => {
                 metrics.scrub_bytes.add(bytes);

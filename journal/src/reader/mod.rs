@@ -89,6 +89,20 @@ type EachHead<'a, E> = dyn FnMut(&Segment, &mut Frames<'_>, BlockHead) -> Result
 type EachPiece<'a, E> = dyn FnMut(&BlockHead, Vec<StoredRevision>, bool) -> Result<(), E> + 'a;
 
 impl OpenSegments {
+    fn keep(&mut self, segment: Arc<Segment>) {
+        self.clock += 1;
+        let (number, clock) = (segment.file.header.number, self.clock);
+        self.forget(number);
+        self.bytes += segment.index().bytes();
+        self.segments.insert(number, (segment, clock));
+        while self.segments.len() > OPEN_SEGMENTS_MAX || self.bytes > OPEN_SEGMENT_BYTES_MAX && self.segments.len() > 1
+        {
+            let oldest = self.segments.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number);
+            let Some(oldest) = oldest else { break };
+            self.forget(oldest);
+        }
+    }
+
     fn forget(&mut self, number: u64) {
         if let Some((segment, _)) = self.segments.remove(&number) {
             self.bytes -= segment.index().bytes();
@@ -178,10 +192,12 @@ impl Journal {
     }
 
     /// Replaces files of segments: `rename` gives the new ones their names. Nobody opens one of them meanwhile, so that who
-    /// finds one new finds all of them new: a block's head names places in other segments.
+    /// finds one new finds all of them new: a block's head names places in other segments. With the offsets of the one whose header
+    /// has this hash, that one stays open if it was, and nobody who reads has to go through it for them.
     pub fn replace<E: From<ReadError>>(
         &self,
         numbers: &[u64],
+        known: Option<(Hash, Index)>,
         rename: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
         let mut open = self.open_segments();
@@ -189,10 +205,16 @@ impl Journal {
         // Some may have been replaced if it failed.
         open.replaced += 1;
         self.staged_cache().clear();
+        let read = numbers.iter().any(|number| open.segments.contains_key(number));
         numbers.iter().for_each(|number| open.forget(*number));
+        let mut known = known.filter(|_| renamed.is_ok() && read);
         for number in numbers {
-            let header = SegmentFile::open(&*self.env.storage, &self.dir, *number, OpenMode::Read);
-            let header = header.map_err(|error| E::from(error.into()))?.header;
+            let file = SegmentFile::open(&*self.env.storage, &self.dir, *number, OpenMode::Read);
+            let file = file.map_err(|error| E::from(error.into()))?;
+            let header = file.header;
+            if let Some((_, index)) = known.take_if(|(hash, _)| *hash == file.header_hash) {
+                open.keep(Arc::new(Segment { file, index: RwLock::new(index) }));
+            }
             let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(old) = segments.iter_mut().find(|s| s.number == *number) {
                 *old = header;
@@ -291,18 +313,7 @@ impl Journal {
         if open.replaced != replaced {
             return false;
         }
-        open.clock += 1;
-        let clock = open.clock;
-        let number = segment.file.header.number;
-        open.forget(number);
-        open.bytes += segment.index().bytes();
-        open.segments.insert(number, (segment, clock));
-        while open.segments.len() > OPEN_SEGMENTS_MAX || open.bytes > OPEN_SEGMENT_BYTES_MAX && open.segments.len() > 1
-        {
-            let oldest = open.segments.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number);
-            let Some(oldest) = oldest else { break };
-            open.forget(oldest);
-        }
+        open.keep(segment);
         true
     }
 
