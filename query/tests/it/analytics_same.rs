@@ -343,18 +343,32 @@ fn same_by_columns(
     if in_order { Ok(()) } else { Err(differs()) }
 }
 
-/// A row as it is shown, its decimals without zeros behind the last other digit: `0.00` and `0.` are `0`.
+/// A row as it is shown, its numbers written alike: decimals without zeros behind the last other digit, `0.00` and `0.` as
+/// `0`, and floats as decimals, `1e0` as `1`.
 fn without_idle_zeros(shown: &str) -> String {
-    let is_decimal =
-        |cell: &str| cell.contains('.') && cell.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-');
-    let bare = |cell: &str| match is_decimal(cell) {
-        true => match cell.trim_end_matches('0').trim_end_matches('.') {
+    let is_made_of = |cell: &str, more: &[u8]| cell.bytes().all(|b| b.is_ascii_digit() || more.contains(&b));
+    let bare = |cell: &str| {
+        let float = cell.parse::<f64>().ok().filter(|_| cell.contains('e') && is_made_of(cell, b".-+e"));
+        let cell = float.map_or_else(|| cell.to_owned(), |float| format!("{float}"));
+        if !is_made_of(&cell, b".-") || !cell.contains('.') {
+            return if cell == "-0" { "0".to_owned() } else { cell };
+        }
+        match cell.trim_end_matches('0').trim_end_matches('.') {
             "-0" | "" | "-" => "0".to_owned(),
             bare => bare.to_owned(),
-        },
-        false => cell.to_owned(),
+        }
     };
     shown.split(" | ").map(bare).collect::<Vec<_>>().join(" | ")
+}
+
+#[test]
+fn equal_numbers_are_told_alike() {
+    for (alike, bare) in
+        [("1 | 1. | 1.00 | 1e0", "1"), ("-0 | 0e0 | -0e0 | 0.0 | -0.", "0"), ("1.50 | 1.5e0 | 15e-1", "1.5")]
+    {
+        assert!(without_idle_zeros(alike).split(" | ").all(|told| told == bare), "{alike}");
+    }
+    assert_eq!(without_idle_zeros("\"1e0\" | 100 | nan | ∅"), "\"1e0\" | 100 | nan | ∅");
 }
 
 /// An expression refuses a value: of this kind (22…), or of this type, which documents may have in a field beside others.
