@@ -241,12 +241,10 @@ async fn binary_parameters_of_garbage_are_refused_or_come_back_as_sent() {
                         "int8" => assert_eq!(row.get::<_, i64>(0).to_be_bytes(), bytes[..], "{context}"),
                         "int4" => assert_eq!(row.get::<_, i32>(0).to_be_bytes(), bytes[..], "{context}"),
                         "jsonb" => {
-                            let shown: serde_json::Value = serde_json::from_str(row.get(1)).expect(&context);
-                            let meant: serde_json::Value = serde_json::from_slice(&bytes[1..]).expect(&context);
-                            assert!(
-                                shown == meant || !meant.is_object() || meant.to_string().contains("e"),
-                                "{context}"
-                            );
+                            let shown = json(row.get::<_, &str>(1).as_bytes(), &context);
+                            let meant = json(&bytes[1..], &context);
+                            let close = meant.as_ref().is_some_and(|m| !m.is_object() || m.to_string().contains("e"));
+                            assert!(shown == meant || close, "{context}");
                         }
                         _ => assert!(!row.get::<_, String>(1).is_empty(), "{context}"),
                     }
@@ -343,4 +341,13 @@ fn memory_kib(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default().to_owned();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0)
+}
+
+/// What serde_json makes of a text: nothing of one with a number that no float holds, which is JSON all the same.
+fn json(text: &[u8], context: &str) -> Option<serde_json::Value> {
+    match serde_json::from_slice(text) {
+        Ok(value) => Some(value),
+        Err(error) if error.to_string().starts_with("number out of range") => None,
+        Err(error) => panic!("{error}: {context}"),
+    }
 }
