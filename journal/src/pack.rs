@@ -8,15 +8,16 @@
 //! system: a crash leaves the one or the other. Derived state names positions, not places, and does not notice.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::batch::{BATCH_HEADER_BYTES, BatchHeader, begin_batch, finish_merged};
-use crate::env::{OpenMode, breathe, read_exact_at, write_all_at};
+use crate::env::{File, OpenMode, read_exact_at, write_all_at};
 use crate::error::{FileError, ReadError};
 use crate::ledger::Ledger;
 use crate::offsets::{self, Index};
 use crate::reader::Journal;
 use crate::redaction::{REDACTION_FILE, new_path, rename_new, sync_journal};
-use crate::scan::{Scanned, SegmentFile};
+use crate::scan::{ScanError, Scanned, SegmentFile};
 use crate::segment::{Chain, PAGE_BYTES, SegmentHeader};
 
 /// Bodies are merged until they have reached this.
@@ -58,23 +59,13 @@ impl Ledger {
         if old.header.packed || filler(&old)? < old.header.length / WORTH_ONE_IN {
             return Ok(Packing::Left);
         }
-        let headers = journal.headers();
-        let scanned = old.scan(&headers)?;
-        let next = headers.get(number as usize + 1).map(|header| header.chain);
-        must_end_at(&old, &scanned, next)?;
-        if scanned.has_staged {
-            return Ok(Packing::Left);
-        }
         let path = new_path(&journal.dir, number);
-        let packed = write(journal, &old, &path).and_then(|()| check(journal, &old, &scanned, &path));
-        let (new, index) = match packed {
-            Ok(new) => new,
-            Err(error) => {
-                // If this fails too, the next start removes it.
-                let _ = journal.env.storage.remove_file(&path);
-                return Err(error);
-            }
-        };
+        let packed = rewrite(journal, &old, &path);
+        if !matches!(packed, Ok(Some(_))) {
+            // If this fails too, the next start removes it.
+            let _ = journal.env.storage.remove_file(&path);
+        }
+        let Some((new, index)) = packed? else { return Ok(Packing::Left) };
         take_its_place(journal, &new, &index)?;
         Ok(Packing::Packed { bytes_before: old.header.length, bytes_after: new.header.length })
     }
@@ -102,76 +93,116 @@ fn must_end_at(segment: &SegmentFile, scanned: &Scanned, next: Option<Chain>) ->
     }
 }
 
-/// Writes the packed segment.
-fn write(journal: &Journal, old: &SegmentFile, path: &Path) -> Result<(), ReadError> {
-    let storage = &*journal.env.storage;
-    let failed = |action| move |source| FileError { path: path.to_owned(), action, source };
-    let file = storage.open(path, OpenMode::Create).map_err(failed("make it"))?;
-    file.set_len(0).map_err(failed("make it"))?;
-    let nonce = journal.env.rng.bytes16();
-    let (mut from, mut to) = (PAGE_BYTES, PAGE_BYTES);
-    let mut next = old.header.chain.next_batch;
-    let mut first: Option<BatchHeader> = None;
-    let mut batch = Vec::new();
-    loop {
-        let read = old.batch(from, next)?.ok();
-        let full = read.as_ref().is_none_or(|(header, _)| batch.len() + header.length as usize > BODY_BYTES_SOFT);
-        if let Some(begun) = first.filter(|_| full) {
-            let merged = (next - begun.number - 1) as u32;
-            finish_merged(&mut batch, &nonce, begun.number, merged, begun.first_position);
-            write_all_at(&*file, &batch, to).map_err(failed("write it"))?;
-            to += batch.len() as u64;
-            first = None;
-        }
-        let Some((header, bytes)) = read else { break };
-        if first.is_none() {
-            begin_batch(&mut batch);
-            first = Some(header);
-        }
-        batch.extend_from_slice(body(&header, &bytes));
-        breathe();
-        (from, next) = (from + header.extent(), header.next_number());
+/// Writes the packed segment under a name of its own while the old one is read, and reads it back; nothing for a segment that
+/// must stay as it is.
+fn rewrite(journal: &Journal, old: &SegmentFile, path: &Path) -> Result<Option<(SegmentFile, Index)>, ReadError> {
+    let headers = journal.headers();
+    let mut new = Rewriting::begin(journal, old, path)?;
+    let scanned = old.scan_each(&headers, |offset, header, body| new.batch(offset, header, body))?;
+    let next = headers.get(old.header.number as usize + 1).map(|header| header.chain);
+    must_end_at(old, &scanned, next)?;
+    if scanned.has_staged {
+        return Ok(None);
     }
-    // The header comes last: what has none is no segment.
-    let header = SegmentHeader { nonce, length: to, packed: true, ..old.header };
-    write_all_at(&*file, &header.encode(), 0).map_err(failed("write it"))?;
-    Ok(file.sync_data().map_err(failed("sync it"))?)
+    let bodies = new.end()?;
+    check(journal, old, &scanned, &bodies, path).map(Some)
 }
 
-/// Reads the new file back: it must hold the same bodies, one behind the other, and lead to where the old one led.
+/// Where the body of a batch stands in its file.
+struct Body {
+    offset: u64,
+    length: usize,
+}
+
+/// The packed segment as it is written.
+struct Rewriting<'a> {
+    old: &'a SegmentFile,
+    path: &'a Path,
+    file: Arc<dyn File>,
+    nonce: [u8; 16],
+    /// Where the next batch goes.
+    to: u64,
+    /// The batch that is not written yet: its header's first fields are those of the first that was merged into it.
+    first: Option<BatchHeader>,
+    next: u64,
+    batch: Vec<u8>,
+    /// Those in the old file.
+    bodies: Vec<Body>,
+}
+
+impl<'a> Rewriting<'a> {
+    fn begin(journal: &Journal, old: &'a SegmentFile, path: &'a Path) -> Result<Rewriting<'a>, ReadError> {
+        let failed = |source| FileError { path: path.to_owned(), action: "make it", source };
+        let file = journal.env.storage.open(path, OpenMode::Create).map_err(failed)?;
+        file.set_len(0).map_err(failed)?;
+        let (nonce, next) = (journal.env.rng.bytes16(), old.header.chain.next_batch);
+        let (batch, bodies) = (Vec::new(), Vec::new());
+        Ok(Rewriting { old, path, file, nonce, to: PAGE_BYTES, first: None, next, batch, bodies })
+    }
+
+    fn failed(&self, action: &'static str, source: std::io::Error) -> ScanError {
+        FileError { path: self.path.to_owned(), action, source }.into()
+    }
+
+    /// The next one of the old file.
+    fn batch(&mut self, offset: u64, header: &BatchHeader, body: &[u8]) -> Result<(), ScanError> {
+        if self.batch.len() + body.len() > BODY_BYTES_SOFT {
+            self.flush()?;
+        }
+        if self.first.is_none() {
+            begin_batch(&mut self.batch);
+            self.first = Some(*header);
+        }
+        self.batch.extend_from_slice(body);
+        self.bodies.push(Body { offset: offset + BATCH_HEADER_BYTES as u64, length: body.len() });
+        self.next = header.next_number();
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ScanError> {
+        let Some(first) = self.first.take() else { return Ok(()) };
+        let merged = (self.next - first.number - 1) as u32;
+        finish_merged(&mut self.batch, &self.nonce, first.number, merged, first.first_position);
+        write_all_at(&*self.file, &self.batch, self.to).map_err(|e| self.failed("write it", e))?;
+        self.to += self.batch.len() as u64;
+        Ok(())
+    }
+
+    /// Makes it whole and durable. The header comes last: what has none is no segment.
+    fn end(mut self) -> Result<Vec<Body>, ScanError> {
+        self.flush()?;
+        let header = SegmentHeader { nonce: self.nonce, length: self.to, packed: true, ..self.old.header };
+        write_all_at(&*self.file, &header.encode(), 0).map_err(|e| self.failed("write it", e))?;
+        self.file.sync_data().map_err(|e| self.failed("sync it", e))?;
+        Ok(self.bodies)
+    }
+}
+
+/// Reads the new file back: it must hold the bodies that the old one holds, one behind the other, and lead to where that led.
 fn check(
     journal: &Journal,
     old: &SegmentFile,
     scanned: &Scanned,
+    bodies: &[Body],
     path: &Path,
 ) -> Result<(SegmentFile, Index), ReadError> {
     let new = SegmentFile::open_at(&*journal.env.storage, path.to_owned(), old.header.number, OpenMode::Read)?;
-    let differs = |at| ReadError::from(new.damage(at, "what was written while packing is read back otherwise"));
-    let again = new.scan(&journal.headers())?;
-    if again.chain != scanned.chain || again.end != new.header.length {
-        return Err(differs(again.end));
-    }
-    let (mut from, mut number) = (PAGE_BYTES, old.header.chain.next_batch);
-    let (mut offset, mut next) = (PAGE_BYTES, number);
-    while let Ok((header, bytes)) = new.batch(offset, next)? {
-        let mut rest = body(&header, &bytes);
-        next = header.next_number();
-        while number < next {
-            let Ok((one, bytes)) = old.batch(from, number)? else { return Err(differs(offset)) };
-            rest = rest.strip_prefix(body(&one, &bytes)).ok_or_else(|| differs(offset))?;
-            (from, number) = (from + one.extent(), one.next_number());
-            breathe();
+    let differs = |at| new.damage(at, "what was written while packing is read back otherwise");
+    let (mut left, mut bytes) = (bodies.iter(), Vec::new());
+    let again = new.scan_each(&journal.headers(), |offset, _, body| {
+        let mut rest = body;
+        while !rest.is_empty() {
+            let Some(body) = left.next() else { return Err(differs(offset).into()) };
+            bytes.resize(body.length, 0);
+            read_exact_at(&*old.file, &mut bytes, body.offset).map_err(|e| old.file_error("read it", e))?;
+            rest = rest.strip_prefix(&bytes[..]).ok_or_else(|| differs(offset))?;
         }
-        if !rest.is_empty() {
-            return Err(differs(offset));
-        }
-        offset += header.extent();
+        Ok(())
+    })?;
+    match again.chain == scanned.chain && again.end == new.header.length && left.all(|body| body.length == 0) {
+        true => Ok((new, again.index)),
+        false => Err(differs(again.end).into()),
     }
-    if next == scanned.chain.next_batch { Ok((new, again.index)) } else { Err(differs(offset)) }
-}
-
-fn body<'a>(header: &BatchHeader, bytes: &'a [u8]) -> &'a [u8] {
-    bytes.get(BATCH_HEADER_BYTES..BATCH_HEADER_BYTES + header.length as usize).unwrap_or_default()
 }
 
 fn take_its_place(journal: &Journal, new: &SegmentFile, index: &Index) -> Result<(), ReadError> {

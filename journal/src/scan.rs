@@ -145,6 +145,15 @@ impl SegmentFile {
     /// Reads all batches from the segment's start. `headers` are those of the ledger's segments, in order: its first block may
     /// have been written ahead in segments before it.
     pub fn scan(&self, headers: &[SegmentHeader]) -> Result<Scanned, ScanError> {
+        self.scan_each(headers, |_, _, _| Ok(()))
+    }
+
+    /// The same, and `each` is shown every batch once it was checked: where it begins, its header and its body.
+    pub fn scan_each(
+        &self,
+        headers: &[SegmentHeader],
+        mut each: impl FnMut(u64, &BatchHeader, &[u8]) -> Result<(), ScanError>,
+    ) -> Result<Scanned, ScanError> {
         let (index, chain) = (Index::default(), self.header.chain);
         let staged_left = staged_before_max(headers, &self.header);
         let mut walk = Walk { segment: self, index, chain, genesis: None, has_staged: false, staged_left };
@@ -159,6 +168,7 @@ impl SegmentFile {
             }
             let body = bytes.get(BATCH_HEADER_BYTES..BATCH_HEADER_BYTES + header.length as usize).unwrap_or_default();
             walk.batch(offset + BATCH_HEADER_BYTES as u64, body)?;
+            each(offset, &header, body)?;
             breathe();
             walk.chain.next_batch = header.next_number();
             offset += header.extent();

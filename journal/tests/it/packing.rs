@@ -246,8 +246,9 @@ fn a_crash_at_any_moment_leaves_the_segment_of_before_or_the_packed_one() {
 }
 
 #[test]
-fn a_disk_that_fails_or_is_full_leaves_the_segment_of_before() {
-    for fault in [Fault::Sync(".new".to_owned()), Fault::Write(".new".to_owned())] {
+fn a_disk_that_fails_or_reads_otherwise_leaves_the_segment_of_before() {
+    for fault in [Fault::Sync, Fault::Write, Fault::Read, Fault::Flip] {
+        let fault = fault(".new".to_owned());
         let sim = Sim::new(9);
         let env = sim.env();
         let ledger = filled(&env, 40);
