@@ -3,6 +3,7 @@
 //! The work in between, and who does it, is in [`crate::engine`]; here is what others ask of a ledger.
 
 use std::future::{Future, poll_fn};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -166,6 +167,23 @@ impl Ledger {
     pub fn read_revision(&self, position: u64) -> Result<StoredRevision, ReadError> {
         self.published("position", position)?;
         self.journal.revision(position)
+    }
+
+    /// The revisions at these positions, in their order, to `each`, until it has enough. What is found once for one of them is
+    /// not looked for again for the next.
+    pub fn read_revisions(
+        &self,
+        positions: &[u64],
+        each: &mut dyn FnMut(StoredRevision) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let mut near = None;
+        for position in positions {
+            self.published("position", *position)?;
+            if each(self.journal.revision_near(*position, &mut near)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// A block by number, its hashes derived and compared.

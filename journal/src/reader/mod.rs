@@ -409,8 +409,20 @@ impl Journal {
 
     /// One revision.
     pub fn revision(&self, position: u64) -> Result<StoredRevision, ReadError> {
-        let (segment, place) = self.place(position)?;
-        match place {
+        self.revision_near(position, &mut None)
+    }
+
+    /// The same. The segment that one before it stood in is looked at first, and left there for the next one.
+    pub fn revision_near(&self, position: u64, near: &mut Option<Arc<Segment>>) -> Result<StoredRevision, ReadError> {
+        let at_hand = near.as_ref().and_then(|segment| {
+            let place = segment.index().place(position.checked_sub(segment.first_position())?)?;
+            Some((Arc::clone(segment), place))
+        });
+        let (segment, place) = match at_hand {
+            Some(found) => found,
+            None => self.place(position)?,
+        };
+        let revision = match place {
             Place::Head(_) => Err(ReadError::Kind { position, found: "a block", wanted: "a revision" }),
             Place::Frame(_) if position == 0 => {
                 Err(ReadError::Kind { position, found: "the genesis", wanted: "a revision" })
@@ -421,7 +433,9 @@ impl Journal {
                 let block = self.staged_block(leaf)?;
                 self.staged_revision(&block, position)
             }
-        }
+        };
+        *near = Some(segment);
+        revision
     }
 
     /// A revision whose frame is at `offset` of this segment. Its block's head stands before it, mostly so close that both

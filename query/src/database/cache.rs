@@ -65,11 +65,12 @@ impl RevisionCache {
         RevisionCache { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), shard_bytes_max: bytes_max / SHARDS }
     }
 
-    pub fn get(&self, position: u64) -> Option<Arc<Doc>> {
+    /// The revision at a position with the bytes of memory that it takes, if it is at hand.
+    pub fn get(&self, position: u64) -> Option<(Arc<Doc>, usize)> {
         let mut shard = self.shard(position)?;
         let entry = shard.entries.get_mut(&position)?;
         entry.asked_for = true;
-        Some(entry.doc.clone())
+        Some((entry.doc.clone(), entry.bytes))
     }
 
     /// The document at a position without its salt, if it is at hand. It is not kept longer for that.
@@ -77,40 +78,15 @@ impl RevisionCache {
         self.shard(position)?.entries.get(&position)?.doc.data.clone()
     }
 
-    pub fn put(&self, doc: Arc<Doc>, kept: Kept) {
+    /// Keeps it if it is to be kept. Returns the bytes of memory that it takes.
+    pub fn put(&self, doc: Arc<Doc>, kept: Kept) -> usize {
         let bytes = size_of::<Doc>() + doc.data.as_deref().map_or(0, bytes_of) + 96;
-        let Some(mut shard) = self.shard(doc.position) else { return };
-        if bytes > self.shard_bytes_max {
-            return;
+        if bytes <= self.shard_bytes_max
+            && let Some(mut shard) = self.shard(doc.position)
+        {
+            shard.put(doc, bytes, kept, self.shard_bytes_max);
         }
-        if kept == Kept::Sparingly && shard.bytes + bytes > self.shard_bytes_max {
-            shard.passed = shard.passed.wrapping_add(1);
-            if !shard.passed.is_multiple_of(SPARINGLY) {
-                return;
-            }
-        }
-        let position = doc.position;
-        if let Some(old) = shard.entries.insert(position, Entry { doc, bytes, asked_for: false }) {
-            shard.bytes = shard.bytes.saturating_sub(old.bytes);
-        } else {
-            shard.order.push_back(position);
-        }
-        shard.bytes += bytes;
-        while shard.bytes > self.shard_bytes_max {
-            let Some(oldest) = shard.order.pop_front() else { return };
-            match shard.entries.get_mut(&oldest) {
-                Some(entry) if entry.asked_for => {
-                    entry.asked_for = false;
-                    shard.order.push_back(oldest);
-                }
-                Some(entry) => {
-                    let bytes = entry.bytes;
-                    shard.bytes = shard.bytes.saturating_sub(bytes);
-                    shard.entries.remove(&oldest);
-                }
-                None => {}
-            }
-        }
+        bytes
     }
 
     pub fn remove(&self, position: u64) {
@@ -124,6 +100,39 @@ impl RevisionCache {
     fn shard(&self, position: u64) -> Option<MutexGuard<'_, Shard>> {
         let shard = self.shards.get(position as usize % SHARDS)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shard {
+    fn put(&mut self, doc: Arc<Doc>, bytes: usize, kept: Kept, bytes_max: usize) {
+        if kept == Kept::Sparingly && self.bytes + bytes > bytes_max {
+            self.passed = self.passed.wrapping_add(1);
+            if !self.passed.is_multiple_of(SPARINGLY) {
+                return;
+            }
+        }
+        let position = doc.position;
+        if let Some(old) = self.entries.insert(position, Entry { doc, bytes, asked_for: false }) {
+            self.bytes = self.bytes.saturating_sub(old.bytes);
+        } else {
+            self.order.push_back(position);
+        }
+        self.bytes += bytes;
+        while self.bytes > bytes_max {
+            let Some(oldest) = self.order.pop_front() else { return };
+            match self.entries.get_mut(&oldest) {
+                Some(entry) if entry.asked_for => {
+                    entry.asked_for = false;
+                    self.order.push_back(oldest);
+                }
+                Some(entry) => {
+                    let bytes = entry.bytes;
+                    self.bytes = self.bytes.saturating_sub(bytes);
+                    self.entries.remove(&oldest);
+                }
+                None => {}
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a database asks of its journal while running. A trait, so that tests can stand in for the disk.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -18,6 +19,13 @@ pub(crate) trait Log: Send + Sync {
     fn snapshot(&self) -> u64;
 
     fn read_revision(&self, position: u64) -> Result<StoredRevision, ReadError>;
+
+    /// The revisions at these positions, in their order, until `each` has enough.
+    fn read_revisions(
+        &self,
+        positions: &[u64],
+        each: &mut dyn FnMut(StoredRevision) -> ControlFlow<()>,
+    ) -> Result<(), ReadError>;
 
     fn read_block(&self, number: u64) -> Result<StoredBlock, ReadError>;
 
@@ -49,6 +57,14 @@ impl Log for Journal {
 
     fn read_revision(&self, position: u64) -> Result<StoredRevision, ReadError> {
         self.ledger.read_revision(position)
+    }
+
+    fn read_revisions(
+        &self,
+        positions: &[u64],
+        each: &mut dyn FnMut(StoredRevision) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        self.ledger.read_revisions(positions, each)
     }
 
     fn read_block(&self, number: u64) -> Result<StoredBlock, ReadError> {

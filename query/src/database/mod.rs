@@ -21,6 +21,7 @@ mod rotate;
 pub(crate) mod state;
 mod tasks;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -508,21 +509,64 @@ impl Database {
         self.read_as(position, Kept::Sparingly)
     }
 
+    /// Those at these positions, in their order, which may be of the past; `None` if they take more memory than `bytes_max` and
+    /// are more than `few`.
+    pub(crate) fn read_pasts(&self, positions: &[u64], few: usize, bytes_max: usize) -> Result<Option<Vec<Arc<Doc>>>> {
+        let is_too_much = |bytes| positions.len() > few && bytes > bytes_max;
+        let (mut bytes, mut missing) = (0, Vec::new());
+        let mut docs = Vec::with_capacity(positions.len());
+        for position in positions {
+            match self.state.cache.get(*position) {
+                Some((doc, of_it)) => {
+                    bytes += of_it;
+                    docs.push(Some(doc));
+                }
+                None => {
+                    missing.push(*position);
+                    docs.push(None);
+                }
+            }
+        }
+        let mut gaps = docs.iter_mut().filter(|doc| doc.is_none());
+        let mut each = |stored| {
+            let (doc, of_it) = self.keep(stored, Kept::Sparingly);
+            bytes += of_it;
+            if is_too_much(bytes) {
+                return ControlFlow::Break(());
+            }
+            if let Some(gap) = gaps.next() {
+                *gap = Some(doc);
+            }
+            ControlFlow::Continue(())
+        };
+        if !missing.is_empty() {
+            self.log.read_revisions(&missing, &mut each).map_err(read_error)?;
+        }
+        // All of them or nothing.
+        Ok(if is_too_much(bytes) { None } else { docs.into_iter().collect() })
+    }
+
     fn read_as(&self, position: u64, kept: Kept) -> Result<Arc<Doc>> {
-        if let Some(doc) = self.state.cache.get(position) {
+        if let Some((doc, _)) = self.state.cache.get(position) {
             return Ok(doc);
         }
-        let mut doc = doc_of(self.log.read_revision(position).map_err(read_error)?);
+        Ok(self.keep(self.log.read_revision(position).map_err(read_error)?, kept).0)
+    }
+
+    /// What was read as it is shown, with the bytes of memory that it takes.
+    fn keep(&self, stored: StoredRevision, kept: Kept) -> (Arc<Doc>, usize) {
+        let position = stored.position;
+        let mut doc = doc_of(stored);
         if self.state.is_redacted(position) && doc.data.is_some() {
             doc = hide(doc);
         }
         let doc = Arc::new(doc);
-        self.state.cache.put(doc.clone(), kept);
+        let bytes = self.state.cache.put(doc.clone(), kept);
         // A redaction may have been published since this was read.
         if doc.data.is_some() && self.state.is_redacted(position) {
             self.state.cache.remove(position);
         }
-        Ok(doc)
+        (doc, bytes)
     }
 
     pub(crate) fn state(&self) -> &Arc<State> {

@@ -464,7 +464,7 @@ impl State {
             self.redacted_to.fetch_max(redacted.successor.unwrap_or(revision.position), Ordering::AcqRel);
             self.redacted.write().unwrap_or_else(PoisonError::into_inner).insert(position);
             // Whoever redacted it has just read it; knowing its keys saves looking at every one.
-            let data = self.cache.get(position).and_then(|doc| doc.data.clone());
+            let data = self.cache.get(position).and_then(|(doc, _)| doc.data.clone());
             let table = catalogue.table_by_id(&record.table_id);
             let keys = table.zip(data).map(|(table, data)| table.keys_of(&data));
             self.cache.remove(position);

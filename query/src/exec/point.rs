@@ -17,15 +17,21 @@ use crate::bind::point::{Check, Parts, Point, own_field};
 use crate::error::{QueryError, Result};
 use crate::index::Key;
 use crate::session::SessionInfo;
-use crate::transaction::{Doc, Transaction, View};
+use crate::transaction::{Doc, Most, Transaction, View};
 
-/// A document of more revisions is left to the executor of all queries.
-const REVISIONS_MAX: usize = 16;
+/// A document of more revisions is left to the executor of all queries, which does not hold them all at once and counts what
+/// it holds.
+const MOST: Most = Most { revisions: 256, bytes: 512 << 10, few: 16 };
 
 /// A row that is still a document.
 #[derive(Debug)]
-pub struct Found {
-    plan: Arc<Plan>,
+pub struct Found<'f> {
+    plan: &'f Plan,
+    row: FoundRow,
+}
+
+#[derive(Debug)]
+struct FoundRow {
     doc: Arc<Doc>,
     /// The columns that are not fields of the document, in order.
     computed: Vec<Datum>,
@@ -33,19 +39,25 @@ pub struct Found {
 
 /// What was found.
 #[derive(Debug)]
-pub enum FoundRows {
-    One(Option<Found>),
-    Several(std::vec::IntoIter<Found>),
+pub struct FoundRows {
+    plan: Arc<Plan>,
+    rows: Rows,
 }
 
-impl Iterator for FoundRows {
-    type Item = Found;
+#[derive(Debug)]
+enum Rows {
+    One(Option<FoundRow>),
+    Several(std::vec::IntoIter<FoundRow>),
+}
 
-    fn next(&mut self) -> Option<Found> {
-        match self {
-            FoundRows::One(found) => found.take(),
-            FoundRows::Several(found) => found.next(),
-        }
+impl FoundRows {
+    /// The next one. It has no share of the plan, which all processors would count at one place.
+    pub fn next_found(&mut self) -> Option<Found<'_>> {
+        let row = match &mut self.rows {
+            Rows::One(row) => row.take(),
+            Rows::Several(rows) => rows.next(),
+        }?;
+        Some(Found { plan: &self.plan, row })
     }
 }
 
@@ -63,18 +75,9 @@ pub(crate) fn run(
     check_run(plan, tx, params)?;
     let run = Run::new(plan, tx, params, session);
     run.check_cancelled()?;
-    let lookup = Lookup { run, plan, point, parts };
-    let Some((place, keys)) = lookup.place()? else { return Ok(Some(FoundRows::One(None))) };
-    if point.history {
-        return lookup.revisions(&place, &keys);
-    }
-    let table = &lookup.parts.table.table;
-    let doc = match place {
-        Place::Key(index, key) => tx.unique(table, index, &key)?,
-        Place::Id(id) => tx.get(table, id, View::Current)?,
-    };
-    let found = doc.map(|doc| lookup.row(doc, &keys)).transpose()?.flatten();
-    Ok(Some(FoundRows::One(found)))
+    let lookup = Lookup { run, point, parts };
+    let rows = lookup.rows()?;
+    Ok(rows.map(|rows| FoundRows { plan: Arc::clone(plan), rows }))
 }
 
 /// Where the document is to be found.
@@ -85,12 +88,25 @@ enum Place<'p> {
 
 struct Lookup<'r> {
     run: Run<'r>,
-    plan: &'r Arc<Plan>,
     point: &'r Point,
     parts: Parts<'r>,
 }
 
 impl<'r> Lookup<'r> {
+    fn rows(&self) -> Result<Option<Rows>> {
+        let Some((place, keys)) = self.place()? else { return Ok(Some(Rows::One(None))) };
+        if self.point.history {
+            return self.revisions(&place, &keys);
+        }
+        let (tx, table) = (self.run.tx, &self.parts.table.table);
+        let doc = match place {
+            Place::Key(index, key) => tx.unique(table, index, &key)?,
+            Place::Id(id) => tx.get(table, id, View::Current)?,
+        };
+        let row = doc.map(|doc| self.row(doc, &keys)).transpose()?.flatten();
+        Ok(Some(Rows::One(row)))
+    }
+
     /// The key or id as it is now, with the values of the key; `None` if nothing can have it.
     fn place(&self) -> Result<Option<(Place<'r>, Row)>> {
         let nothing = Env { row: &[], outer: None };
@@ -117,26 +133,26 @@ impl<'r> Lookup<'r> {
     }
 
     /// All revisions of the one document that ever had the key; `None` if there are many, or more than one document.
-    fn revisions(&self, place: &Place<'_>, keys: &Row) -> Result<Option<FoundRows>> {
+    fn revisions(&self, place: &Place<'_>, keys: &Row) -> Result<Option<Rows>> {
         let (tx, table) = (self.run.tx, &self.parts.table.table);
         let id = match place {
             Place::Id(id) => *id,
             Place::Key(index, key) => match tx.documents_ever(table, index, key)?.as_deref() {
-                Some([]) => return Ok(Some(FoundRows::One(None))),
+                Some([]) => return Ok(Some(Rows::One(None))),
                 Some([id]) => *id,
                 _ => return Ok(None),
             },
         };
-        let Some(docs) = tx.revisions_of(table, id, REVISIONS_MAX, self.point.successors)? else { return Ok(None) };
+        let Some(docs) = tx.revisions_of(table, id, MOST, self.point.successors)? else { return Ok(None) };
         let mut rows = Vec::with_capacity(docs.len());
         for doc in docs {
             rows.extend(self.row(doc, keys)?);
         }
-        Ok(Some(FoundRows::Several(rows.into_iter())))
+        Ok(Some(Rows::Several(rows.into_iter())))
     }
 
     /// The row of a document, if it fulfils the conditions.
-    fn row(&self, doc: Arc<Doc>, keys: &Row) -> Result<Option<Found>> {
+    fn row(&self, doc: Arc<Doc>, keys: &Row) -> Result<Option<FoundRow>> {
         let Parts { select, table } = &self.parts;
         let (alone, beside);
         let row: &[Slot] = match (select.width, table.slot) {
@@ -172,7 +188,7 @@ impl<'r> Lookup<'r> {
                 computed.push(self.run.eval(ex, &env)?);
             }
         }
-        Ok(Some(Found { plan: Arc::clone(self.plan), doc, computed }))
+        Ok(Some(FoundRow { doc, computed }))
     }
 }
 
@@ -184,13 +200,13 @@ pub(crate) fn is_here(plan: &Plan, tx: &Transaction) -> bool {
     }
 }
 
-impl Found {
+impl Found<'_> {
     /// Shows every column in order.
     pub fn columns(&self, mut each: impl FnMut(usize, Option<&Value>)) {
-        let (Some(Parts { select, table }), Some(point)) = (Parts::of(&self.plan), &self.plan.point) else { return };
-        let data = self.doc.data.as_deref();
-        let fields = self.doc.fields();
-        let mut computed = self.computed.iter();
+        let (Some(Parts { select, table }), Some(point)) = (Parts::of(self.plan), &self.plan.point) else { return };
+        let data = self.row.doc.data.as_deref();
+        let fields = self.row.doc.fields();
+        let mut computed = self.row.computed.iter();
         let mut next = 0;
         for (at, ex) in select.output.iter().enumerate() {
             let Some((name, any_case)) = own_field(ex, table.slot) else {

@@ -81,9 +81,9 @@ impl RowStream {
     }
 
     /// The next row, as the document it was found in; `None` if there is none, or the rows are of another kind.
-    pub fn next_found(&mut self) -> Option<Found> {
+    pub fn next_found(&mut self) -> Option<Found<'_>> {
         let Source::Found(found) = &mut self.source else { return None };
-        let found = found.next();
+        let found = found.next_found();
         self.count += u64::from(found.is_some());
         found
     }
@@ -93,7 +93,7 @@ impl RowStream {
         let chunk = match &mut self.source {
             Source::Chunks(chunks) => chunks.next().transpose()?,
             Source::Found(found) => {
-                let rows: Vec<Row> = found.map(Found::into_row).collect();
+                let rows: Vec<Row> = std::iter::from_fn(|| found.next_found().map(Found::into_row)).collect();
                 (!rows.is_empty()).then_some(rows)
             }
         };

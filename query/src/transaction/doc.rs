@@ -1,5 +1,6 @@
 //! A revision as a transaction sees it, and the views it can be seen in.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use ledgerstone_digest::block::Metadata;
@@ -54,12 +55,27 @@ impl Doc {
         self.data.as_deref().and_then(Value::as_struct).map_or(&[], |fields| &fields.fields)
     }
 
-    /// Looks at the beginnings of documents that are about to be shown one after the other. Revisions of one document lie far
-    /// apart in memory; looked at together, they are waited for together.
+    /// Looks at the beginnings of documents that are about to be shown one after the other, and of what is in them. Revisions of
+    /// one document lie far apart in memory; looked at together, they are waited for together.
     pub fn look_ahead(docs: &[Arc<Doc>]) {
         let begins = |(name, value): &(Symbol, Value)| name.text().map_or(0, str::len) + usize::from(value.is_null());
-        std::hint::black_box(docs.iter().map(|doc| doc.fields().first().map_or(0, begins)).sum::<usize>());
-        std::hint::black_box(docs.iter().map(|doc| doc.fields().iter().map(begins).sum::<usize>()).sum::<usize>());
+        let inside = |value: &Value| match value {
+            Value::Struct(inner) => inner.fields.first().map_or(0, begins),
+            Value::List(items) => items.first().map_or(0, |item| usize::from(item.is_null())),
+            _ => 0,
+        };
+        let deeper = |value: &Value| match value {
+            Value::Struct(inner) => inner.fields.iter().map(|(_, value)| inside(value)).sum(),
+            Value::List(items) => items.first().map_or(0, inside),
+            _ => 0,
+        };
+        let of_all = |look: &dyn Fn(&(Symbol, Value)) -> usize| {
+            black_box(docs.iter().map(|doc| doc.fields().iter().map(look).sum::<usize>()).sum::<usize>());
+        };
+        black_box(docs.iter().map(|doc| doc.fields().first().map_or(0, begins)).sum::<usize>());
+        of_all(&begins);
+        of_all(&|(_, value)| inside(value));
+        of_all(&|(_, value)| deeper(value));
     }
 
     /// Written by this transaction and not committed yet.

@@ -31,7 +31,7 @@ use ledgerstone_journal::Data;
 pub(crate) use commit::{block_on, commit_error};
 pub use doc::{Doc, View};
 pub(crate) use doc::{shown, without_salt};
-pub use read::Docs;
+pub use read::{Docs, Most};
 
 use crate::catalogue::{Catalogue, Index, Table, TableStatus, system_tables};
 use crate::database::counters::Counters;
@@ -432,7 +432,7 @@ impl Transaction {
 
     /// All committed revisions of a document, as [`Self::history`] gives them, at once; `None` if there are more than `most`.
     /// Only with `successors` do they say what superseded them.
-    pub fn revisions_of(&self, table: &Table, id: Id, most: usize, successors: bool) -> Result<Option<Vec<Arc<Doc>>>> {
+    pub fn revisions_of(&self, table: &Table, id: Id, most: Most, successors: bool) -> Result<Option<Vec<Arc<Doc>>>> {
         self.reader(View::Current)?.revisions_of(table, id, most, successors)
     }
 

@@ -17,6 +17,16 @@ use crate::index::{IndexError, Key, KeyAt, KeyRange, RowAt, Rows};
 /// Rows fetched from the index under one lock.
 const BATCH_MAX: usize = 256;
 
+/// How many revisions are read at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    pub revisions: usize,
+    /// Bytes of memory of all of them,
+    pub bytes: usize,
+    /// unless there are no more than these.
+    pub few: usize,
+}
+
 /// Revisions, one after another. `Send` and independent of the transaction's borrow.
 pub struct Docs {
     inner: Box<dyn Iterator<Item = Result<Arc<Doc>>> + Send>,
@@ -251,17 +261,14 @@ impl<'a> Reader<'a> {
         Ok(Docs::of(&self.tx.shared, inner))
     }
 
-    pub fn revisions_of(&self, table: &Table, id: Id, most: usize, successors: bool) -> Result<Option<Vec<Arc<Doc>>>> {
+    pub fn revisions_of(&self, table: &Table, id: Id, most: Most, successors: bool) -> Result<Option<Vec<Arc<Doc>>>> {
         self.tx.shared.note(|reads| reads.document(table.id, id));
         let positions = self.state().rows.revisions(table.id, id, self.at)?;
-        if positions.len() > most {
+        if positions.len() > most.revisions {
             return Ok(None);
         }
+        let Some(mut docs) = self.tx.database().read_pasts(&positions, most.few, most.bytes)? else { return Ok(None) };
         self.tx.shared.visit(positions.len() as u64);
-        let mut docs = Vec::with_capacity(positions.len());
-        for position in &positions {
-            docs.push(self.tx.database().read_past(*position)?);
-        }
         Doc::look_ahead(&docs);
         if successors {
             let following = positions.iter().skip(1).copied().map(Some).chain([None]);

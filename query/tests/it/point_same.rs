@@ -64,7 +64,7 @@ fn a_query_by_key_answers_as_the_executor_of_all_queries_does() {
         Ok(seed) => vec![seed.parse().expect("LEDGERSTONE_SEED is a number")],
         Err(_) => (0..SEEDS * if std::env::var_os("LEDGERSTONE_TEST_LONG").is_some() { 10 } else { 1 }).collect(),
     };
-    let (mut rows, mut failed, mut found) = (0, 0, 0);
+    let (mut rows, mut answers, mut failed, mut found) = (0, 0, 0, 0);
     for seed in seeds {
         let rng = SeededRng::new(seed);
         let mut memory = Memory::new(seed);
@@ -75,9 +75,13 @@ fn a_query_by_key_answers_as_the_executor_of_all_queries_does() {
         for _ in 0..60 + rng.below(200) {
             write(&rng, &mut writer);
         }
-        // A document of more revisions than are given out by the short way.
-        for n in 0..rng.below(40) {
+        // Documents of more revisions than are given out by the short way, and of larger ones.
+        for n in 0..[rng.below(40), 230 + rng.below(60)][rng.below(2) as usize] {
             told(&mut writer, &format!("UPDATE a SET n = {n} WHERE k = 'k1'")).unwrap();
+        }
+        for n in 0..rng.below(40) {
+            told(&mut writer, &format!("UPDATE a SET j = '[\"{}\"]' WHERE k = 'k2'", "x".repeat(n as usize * 1000)))
+                .unwrap();
         }
         // Fields that no column names, or names otherwise.
         let mut loose = memory.session_of(Dialect::PartiQl);
@@ -119,6 +123,7 @@ fn a_query_by_key_answers_as_the_executor_of_all_queries_does() {
                 (Ok((here, short)), Ok((there, _))) => {
                     assert_eq!(here, there, "{context}");
                     rows += here.len();
+                    answers += usize::from(!here.is_empty());
                     found += usize::from(*short);
                 }
                 (Err(here), Err(there)) => {
@@ -129,8 +134,8 @@ fn a_query_by_key_answers_as_the_executor_of_all_queries_does() {
             }
         }
     }
-    println!("{rows} rows, {found} of them found as documents; {failed} errors");
-    assert!(rows > 20 && failed > 0 && found * 2 > rows, "{rows} rows, {found} found, {failed} errors");
+    println!("{rows} rows in {answers} answers, {found} of them found as documents; {failed} errors");
+    assert!(rows > 20 && failed > 0 && found * 2 > answers, "{rows} rows, {found} of {answers} found, {failed} errors");
 }
 
 #[test]
@@ -155,6 +160,40 @@ fn timeouts_limits_and_redactions_hold_for_queries_by_key() {
     // A statement prepared before the table changed is bound anew.
     told(&mut session, "ALTER TABLE t ADD COLUMN w int DEFAULT 3").unwrap();
     assert_eq!(ask(&mut session, "SELECT * FROM t WHERE k = $1", &one).unwrap().0[0].len(), 3);
+}
+
+#[test]
+fn a_history_that_is_long_or_takes_much_memory_is_not_held_at_once() {
+    let mut memory = Memory::new(3);
+    let mut session = memory.session();
+    told(
+        &mut session,
+        "CREATE TABLE t (k int PRIMARY KEY, v text); INSERT INTO t SELECT g, '' FROM generate_series(1, 5) AS g(g)",
+    )
+    .unwrap();
+    // Rows of the history, and how many bytes each has.
+    let revisions = [(1, 256, 10), (2, 257, 10), (3, 17, 40_000), (4, 16, 40_000)];
+    for (key, count, bytes) in revisions {
+        for n in 1..count {
+            let text = format!("UPDATE t SET v = '{n}{}' WHERE k = {key}", "x".repeat(bytes));
+            told(&mut session, &text).unwrap();
+        }
+    }
+    drop(session);
+    // From the cache of what was written, and from the journal.
+    for _ in 0..2 {
+        let mut session = memory.session();
+        let text = "SELECT _ql_version, v FROM history(t) WHERE k = $1 ORDER BY _ql_version";
+        for (key, count, bytes) in revisions {
+            let (rows, short) = ask(&mut session, text, &[Some(Value::int(key))]).unwrap();
+            let versions = rows.iter().map(|row| row[0].parse::<usize>().unwrap());
+            assert!(versions.eq(0..count), "{key}");
+            assert!(rows.iter().skip(1).all(|row| row[1].len() > bytes), "{key}");
+            assert_eq!(short, key == 1 || key == 4, "{key}");
+        }
+        drop(session);
+        memory.reopen();
+    }
 }
 
 #[test]
@@ -186,7 +225,7 @@ fn ask(
     let prepared = session.prepare(text, &[])?;
     match block_on(session.run(&prepared, parameters, true))? {
         Response::Rows { mut rows, .. } => {
-            let found: Vec<_> = std::iter::from_fn(|| rows.next_found()).map(|found| found.into_row()).collect();
+            let found: Vec<_> = std::iter::from_fn(|| rows.next_found().map(|found| found.into_row())).collect();
             let short = !found.is_empty();
             let all: Vec<_> = found.into_iter().chain(rows.collect()?).collect();
             let cell = |cell: &Option<Value>| cell.as_ref().map_or("-".to_owned(), to_text);

@@ -74,7 +74,7 @@ pub fn write(out: &mut Outbound, row: &Row, columns: &[ResultColumn], formats: &
 /// The same for a row that is still a document.
 pub fn write_found(
     out: &mut Outbound,
-    found: &Found,
+    found: &Found<'_>,
     columns: &[ResultColumn],
     formats: &Formats,
 ) -> Result<(), QueryError> {
