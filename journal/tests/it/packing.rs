@@ -1,5 +1,6 @@
 //! Packing: full segments lose their filler and nothing else, whatever happens meanwhile.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -182,7 +183,7 @@ fn any_flipped_byte_of_a_packed_segment_is_noticed_and_so_is_a_missing_end() {
 }
 
 #[test]
-fn segments_of_large_transactions_and_the_one_being_written_are_left() {
+fn segments_of_large_transactions_and_the_one_being_written_are_left_and_all_are_read() {
     let env = Env::memory(5);
     create(&env, &dir());
     let (ledger, _) = open(&env, &dir(), small_segments()).unwrap();
@@ -195,6 +196,27 @@ fn segments_of_large_transactions_and_the_one_being_written_are_left() {
     }
     let positions = ledger.snapshot();
     let before = told(&ledger, positions);
+    // Read together they are what they are one by one, in whatever order and segments.
+    let mut mixed: Vec<u64> = (1..positions).filter(|at| ledger.read_revision(*at).is_ok()).collect();
+    mixed.sort_by_key(|at| (at % 5, at.wrapping_mul(7) % 11, *at));
+    let mut told_of = Vec::new();
+    let mut tell = |revision| {
+        told_of.push(format!("{revision:?}"));
+        ControlFlow::Continue(())
+    };
+    ledger.read_revisions(&mixed, &mut tell).unwrap();
+    let alone: Vec<String> = mixed.iter().map(|at| format!("{:?}", ledger.read_revision(*at).unwrap())).collect();
+    assert!(told_of == alone && alone.len() > 400, "{} revisions", alone.len());
+    let mut read = 0;
+    let mut stop = |_| {
+        read += 1;
+        if read == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    ledger.read_revisions(&mixed, &mut stop).unwrap();
+    let block = (1..positions).find(|at| !mixed.contains(at)).unwrap();
+    assert!(ledger.read_revisions(&[mixed[0], block], &mut |_| ControlFlow::Continue(())).is_err());
+    assert!(ledger.read_revisions(&[mixed[0], positions], &mut |_| ControlFlow::Continue(())).is_err());
+    assert_eq!(read, 3);
     pack_all(&ledger);
     assert!(told(&ledger, positions) == before);
     assert!(ledger.pack(ledger.sealed_segments()).is_err(), "the last segment is being written");
