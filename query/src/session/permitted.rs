@@ -5,6 +5,7 @@ use crate::ast::{Commented, SequenceChange, Statement, TableName};
 use crate::bind::plan::Plan;
 use crate::catalogue::Table;
 use crate::catalogue::ddl::meant_by;
+use crate::catalogue::virtual_tables::{Relation, relation_named};
 use crate::error::QueryError;
 use crate::permission::{Action, Resource};
 use crate::transaction::Transaction;
@@ -72,14 +73,28 @@ impl Session {
             Statement::AlterTable { table, .. } => named(Action::AlterTable, table),
             // As ALTER TABLE of the table whose column it is, or is to be.
             Statement::Sequence(said) => {
-                if let SequenceChange::OwnedBy { table, .. } | SequenceChange::Create { owner: Some((table, _)), .. } =
-                    &said.change
-                {
-                    named(Action::AlterTable, table)?;
-                }
-                match meant_by(&tx.catalogue(), &said.name.name.text).as_slice() {
-                    [] => permit.check(Action::AlterTable, Resource::NewTable),
-                    tables => tables.iter().try_for_each(|(table, _)| permit.check_table(Action::AlterTable, table)),
+                let on_new = || permit.check(Action::AlterTable, Resource::NewTable);
+                let catalogue = tx.catalogue();
+                match &said.change {
+                    SequenceChange::Create { owner: Some((table, _)), .. } => named(Action::AlterTable, table),
+                    // It changes nothing. Who may alter none of the tables it may be for hears the same as if there were none.
+                    SequenceChange::Create { owner: None, .. } => {
+                        let meant = meant_by(&catalogue, &said.name.name.text);
+                        let mut meant = meant.iter().map(|(table, _)| permit.check_table(Action::AlterTable, table));
+                        if meant.any(|checked| checked.is_ok()) { Ok(()) } else { on_new() }
+                    }
+                    change => {
+                        if let SequenceChange::OwnedBy { table, .. } = change {
+                            named(Action::AlterTable, table)?;
+                        }
+                        match relation_named(&catalogue, Some("public"), &said.name.name.text) {
+                            Some(Relation::Sequence(table, _)) => permit
+                                .check_table(Action::AlterTable, &table)
+                                .or_else(|denied| on_new().and(Err(denied))),
+                            _ if matches!(change, SequenceChange::OwnedBy { .. }) => Ok(()),
+                            _ => on_new(),
+                        }
+                    }
                 }
             }
             Statement::Comment(comment) => match &comment.on {

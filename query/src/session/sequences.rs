@@ -1,4 +1,5 @@
-//! What a session knows of the sequences that it has used: what `currval` and `lastval` tell.
+//! What a session knows of the sequences that it has used: what `currval` and `lastval` tell, and which it has created that are
+//! no column's yet.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,9 @@ use ledgerstone_digest::id::Id;
 
 /// A table's id and its column.
 type Key = (Id, Arc<str>);
+
+/// More sequences than that are not announced: they take memory for as long as the session lasts.
+const ANNOUNCED_MAX: usize = 10_000;
 
 /// The values that identity columns have given to a session, by column. What a transaction took that was rolled back counts,
 /// as in PostgreSQL.
@@ -19,6 +23,8 @@ struct Shared {
     /// Counts statements.
     statement: AtomicU64,
     given: Mutex<Given>,
+    /// Where sequences start that were created without an owner, by name.
+    announced: Mutex<BTreeMap<Arc<str>, Option<i64>>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +78,26 @@ impl GivenValues {
         *self.given() = Given::default();
     }
 
+    /// A sequence was created of which it is not said yet what counts with it. False if there are too many.
+    pub fn announce(&self, sequence: &Arc<str>, counts_from: Option<i64>) -> bool {
+        let mut announced = self.announced();
+        if announced.len() >= ANNOUNCED_MAX && !announced.contains_key(sequence) {
+            return false;
+        }
+        announced.insert(Arc::clone(sequence), counts_from);
+        true
+    }
+
+    /// Where a sequence that was announced starts. A statement may be run again, so it stays: what has become a column's is found
+    /// before this is asked.
+    pub fn announced_start(&self, sequence: &str) -> Option<Option<i64>> {
+        self.announced().get(sequence).copied()
+    }
+
+    fn announced(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Option<i64>>> {
+        self.0.announced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn statement(&self) -> u64 {
         self.0.statement.load(Ordering::Relaxed)
     }
@@ -107,5 +133,16 @@ mod tests {
         assert_eq!(given.last(), Some((table, other, 2)));
         given.forget();
         assert_eq!((given.last(), given.value(table, &id)), (None, None));
+    }
+
+    #[test]
+    fn sequences_that_are_announced_outlive_what_was_given_and_are_bounded() {
+        let given = GivenValues::default();
+        assert!(given.announce(&Arc::from("s"), Some(7)));
+        given.forget();
+        assert_eq!((given.announced_start("s"), given.announced_start("other")), (Some(Some(7)), None));
+        (1..ANNOUNCED_MAX).for_each(|n| assert!(given.announce(&Arc::from(n.to_string()), None)));
+        assert!(!given.announce(&Arc::from("one more"), None) && given.announce(&Arc::from("s"), None));
+        assert_eq!(given.announced_start("s"), Some(None));
     }
 }

@@ -352,6 +352,9 @@ fn unsupported_statement(tokens: &[TokenWithSpan]) -> QueryError {
     match first {
         "GRANT" | "REVOKE" => error.hint("who may connect is configured in the server"),
         "LISTEN" | "NOTIFY" => error.hint("follow a ledger with the stream of blocks of the gRPC service"),
+        "DROP" if words.get(1).is_some_and(|what| what == "SEQUENCE") => {
+            error.hint("a sequence goes with its column, or by ALTER TABLE … ALTER COLUMN … DROP IDENTITY")
+        }
         "CREATE" | "ALTER" | "DROP" => error.hint("tables, indexes and databases (ledgers) can be created and dropped"),
         "CLUSTER" | "REINDEX" => error.hint("the server maintains its files and indexes itself"),
         _ => error,

@@ -139,8 +139,10 @@ fn a_sequence_and_a_constraint_ask_for_the_tables_that_are_named() {
     let tables = "CREATE TABLE t (a int NOT NULL, b serial PRIMARY KEY); CREATE TABLE u (a int)";
     block_on(ledger.session(Dialect::Sql).execute(tables)).unwrap();
     assert_eq!(sql("COMMENT ON CONSTRAINT t_pkey ON t IS 'x'"), alter);
+    // It is not said yet which column it is of.
+    assert_eq!(sql("CREATE SEQUENCE t_a_seq"), alter);
     // It looks for the highest number that is there.
-    assert_eq!(sql("CREATE SEQUENCE t_a_seq"), [&alter[..], &[(Action::Select, "t".to_owned())]].concat());
+    assert_eq!(sql("CREATE SEQUENCE t_a_seq OWNED BY t.a"), [&alter[..], &[(Action::Select, "t".to_owned())]].concat());
     assert_eq!(sql("ALTER SEQUENCE t_b_seq OWNED BY t.b"), alter);
     assert_eq!(sql("ALTER SEQUENCE t_b_seq RESTART WITH 7"), alter);
     // Before it is said whether there is such a table.

@@ -21,6 +21,10 @@ create table invoice (id bigint generated always as identity primary key, custom
 create table "Odd Table" ("Id" bigserial primary key, "a b" uuid, c bytea, d interval, e double precision, f time,
     g timestamp(3), h smallint, i char(3), j real);
 create table counted (id serial, n int);
+create table account (id serial primary key, type_id int not null);
+create table account_type (id serial primary key, n text);
+insert into account (type_id) values (1000), (1);
+insert into account_type (n) values ('a'), ('b'), ('c');
 insert into customer (name, email, tags, data) values ('a', 'a@x', '{"x y",z}', '{"k": [1, null]}'), (E'tab\tbed', null, null, null);
 insert into invoice (customer, at, paid, amount) values (1, '2020-01-01 10:00:00+02', true, 10.50), (2, '1999-12-31', null, 1e20);
 insert into "Odd Table" values (default, '00000000-0000-0000-0000-00000000000a', '\x00ff', '1 day 02:03:04', 1.5, '10:11:12',
@@ -29,7 +33,7 @@ insert into counted (n) select generate_series(1, 500);
 select nextval('invoice_id_seq'), setval('counted_id_seq', 900);
 "#;
 
-const TABLES: [&str; 4] = ["customer", "invoice", "\"Odd Table\"", "counted"];
+const TABLES: [&str; 6] = ["customer", "invoice", "\"Odd Table\"", "counted", "account", "account_type"];
 
 #[test]
 fn an_unedited_dump_comes_in_and_counts_on() {
@@ -76,4 +80,9 @@ fn an_unedited_dump_comes_in_and_counts_on() {
     same("insert into invoice (customer, at, amount) values (9, '2021-01-01', 1) returning id");
     same("insert into \"Odd Table\" default values returning \"Id\"");
     same("insert into counted (n) values (1) returning id");
+    // The sequence of the one has the name that one of the other's column would have.
+    same("insert into account (type_id) values (2) returning id");
+    same("insert into account_type (n) values ('d') returning id");
+    let refused = server.psql_with(&["-v", "ON_ERROR_STOP=1"], "insert into account (id) values (77)");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("null value in column \"type_id\""), "{refused:?}");
 }

@@ -10,7 +10,7 @@ use ledgerstone_digest::ion::{Struct, Symbol, Value};
 
 use super::evaluate::{default_is_sound, for_every_row, highest, is_violated, must_take_rows};
 use super::retype::retyped;
-use super::sequence::is_own_next_value;
+use super::sequence::{bind_announced, is_own_next_value};
 use super::table::{add_column_constraints, add_constraint, column_of, identity_type, within_type};
 use super::{
     COLUMNS_MAX, DdlOutcome, NewIndex, Table, add_index, check_name, existing_table, no_such_column, put_table,
@@ -100,6 +100,9 @@ fn change(tx: &mut Transaction, table: &Table, action: &AlterTable, info: &Sessi
             // So pg_dump gives a column its sequence back.
             if is_own_next_value(table, column(table, name)?, default) {
                 change_column(tx, table, name, |c| c.default_text = None)?;
+                return Ok(None);
+            }
+            if bind_announced(tx, table, name, default, info)? {
                 return Ok(None);
             }
             default_is_sound(tx, default, None, info)?;

@@ -1,5 +1,6 @@
-//! CREATE SEQUENCE and ALTER SEQUENCE. A sequence here is what a column counts with, so the one that is called like a column's
-//! makes that column count: what `pg_dump` writes of `serial` columns comes to what they were.
+//! CREATE SEQUENCE and ALTER SEQUENCE. A sequence here is what a column counts with: the one of `t.c` is called `t_c_seq`. One that
+//! is created without an owner counts nothing and is known to its session alone, until that says which column it is of: what
+//! `pg_dump` writes of `serial` columns comes to what they were. Its name does not tell: that of `a.b_c` is `a_b.c`'s too.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::catalogue::virtual_tables::{Relation, relation_named, sequence_name};
 use crate::catalogue::{Catalogue, Column, Table};
 use crate::error::{QueryError, Result, SqlState};
 use crate::function::names_written;
+use crate::permission::Action;
 use crate::session::SessionInfo;
 use crate::transaction::Transaction;
 
@@ -31,6 +33,7 @@ pub(super) fn sequence(tx: &mut Transaction, said: &Sequence, info: &SessionInfo
             let message = format!("\"{}\" is not a sequence", name.text);
             return Err(QueryError::new(SqlState::WRONG_OBJECT_TYPE, message).at(name.span));
         }
+        None if info.given.announced_start(&name.text).is_some() => return announced(tx, said, info),
         None if said.lenient => {
             let notice = format!("relation \"{}\" does not exist, skipping", name.text);
             return Ok(DdlOutcome::nothing(ALTER, notice));
@@ -67,19 +70,90 @@ fn create(
             false => Err(QueryError::new(SqlState::DUPLICATE_TABLE, message).at(name.span)),
         };
     }
-    let owner = match owner {
-        Some(owner) => Some((owner_column(tx, (&owner.0, &owner.1), info)?.id, &owner.1.text)),
-        None => None,
+    let Some((table, column)) = owner else { return announce(tx, name, counts_from, info) };
+    let table = owner_column(tx, (table, column), info)?;
+    bind(tx, &table, column, name, counts_from, info)?;
+    Ok(DdlOutcome { notice: Some(counts_now(&table, column, text)), ..DdlOutcome::done(CREATE, table.id) })
+}
+
+/// A sequence of which it is not said yet which column's it is.
+fn announce(tx: &Transaction, name: &Name, counts_from: Option<i64>, info: &SessionInfo) -> Result<DdlOutcome> {
+    // Nobody is told of columns that are not theirs to alter.
+    let may_alter =
+        |table: &Table| info.permit.as_ref().is_none_or(|permit| permit.check_table(Action::AlterTable, table).is_ok());
+    let may_count = |(table, column): &(Arc<Table>, Column)| {
+        column.identity.is_none() && column.ty.counts_to().is_some() && may_alter(table)
     };
-    let mut meant = meant_by(&tx.catalogue(), text);
-    meant.retain(|(table, column)| owner.is_none_or(|owner| owner == (table.id, &column.name)));
-    let (Some((table, column)), true) = (meant.pop(), meant.is_empty()) else { return Err(not_apart(name)) };
-    let table = tx.table_by_id(table.id)?.ok_or_else(|| QueryError::internal("a table is gone"))?;
-    let column = Name::exact(column.name, true, name.span);
-    add_identity(tx, &table, (&column, Identity::ByDefault), counts_from, None, info)?;
+    if !meant_by(&tx.catalogue(), &name.text).iter().any(may_count) {
+        return Err(not_apart(name));
+    }
+    if !info.given.announce(&name.text, counts_from) {
+        return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many sequences of no column").at(name.span));
+    }
     let notice =
-        format!("\"{text}\" is what column \"{}\" of relation \"{}\" counts with from now on", column.text, table.name);
-    Ok(DdlOutcome { notice: Some(notice), ..DdlOutcome::done(CREATE, table.id) })
+        format!("\"{0}\" counts nothing until ALTER SEQUENCE {0} OWNED BY says which column it is of", name.text);
+    Ok(DdlOutcome::nothing(CREATE, notice))
+}
+
+/// A change of a sequence that is no column's yet.
+fn announced(tx: &mut Transaction, said: &Sequence, info: &SessionInfo) -> Result<DdlOutcome> {
+    let name = &said.name.name;
+    match &said.change {
+        SequenceChange::OwnedBy { table, column } => {
+            let table = owner_column(tx, (table, column), info)?;
+            let counts_from = info.given.announced_start(&name.text).flatten();
+            bind(tx, &table, column, name, counts_from, info)?;
+            Ok(DdlOutcome { notice: Some(counts_now(&table, column, &name.text)), ..DdlOutcome::done(ALTER, table.id) })
+        }
+        SequenceChange::Restart(from) => {
+            info.given.announce(&name.text, Some(*from));
+            Ok(DdlOutcome::of(ALTER))
+        }
+        SequenceChange::Create { .. } => Err(QueryError::internal("a creation was taken for a change")),
+    }
+}
+
+/// From here on the column counts with the sequence.
+fn bind(
+    tx: &mut Transaction,
+    table: &Table,
+    column: &Name,
+    sequence: &Name,
+    counts_from: Option<i64>,
+    info: &SessionInfo,
+) -> Result<()> {
+    if sequence_name(&table.name, &column.text) != *sequence.text {
+        return Err(not_apart(sequence));
+    }
+    if table.column(&column.text).is_some_and(|column| !column.not_null) {
+        let message =
+            format!("column \"{}\" of relation \"{}\" may be NULL, so it cannot count", column.text, table.name);
+        let hint = format!("ALTER TABLE {} ALTER COLUMN {} SET NOT NULL comes before this.", table.name, column.text);
+        return Err(QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).hint(hint).at(column.span));
+    }
+    add_identity(tx, table, (column, Identity::ByDefault), counts_from, None, info)?;
+    Ok(())
+}
+
+fn counts_now(table: &Table, column: &Name, sequence: &str) -> String {
+    format!("\"{sequence}\" is what column \"{}\" of relation \"{}\" counts with from now on", column.text, table.name)
+}
+
+/// A default that names the column's own sequence, which was created without an owner, makes it the column's.
+pub(super) fn bind_announced(
+    tx: &mut Transaction,
+    table: &Table,
+    column: &Name,
+    default: &Expr,
+    info: &SessionInfo,
+) -> Result<bool> {
+    let own = sequence_name(&table.name, &column.text);
+    let free = table.column(&column.text).is_some_and(|column| column.identity.is_none());
+    let Some(start) = info.given.announced_start(&own).filter(|_| free && names_next_value_of(default, &own)) else {
+        return Ok(false);
+    };
+    bind(tx, table, column, &Name::exact(own, true, column.span), start, info)?;
+    Ok(true)
 }
 
 /// The columns whose sequence is called so, or would be if they counted.
@@ -91,11 +165,16 @@ pub(crate) fn meant_by(catalogue: &Catalogue, sequence: &str) -> Vec<(Arc<Table>
 
 /// Whether a default is the next value of the sequence that the column counts with anyway.
 pub(super) fn is_own_next_value(table: &Table, column: &Column, default: &Expr) -> bool {
+    column.identity.is_some() && names_next_value_of(default, &sequence_name(&table.name, &column.name))
+}
+
+/// Whether an expression is `nextval('this sequence')`, with or without `::regclass`.
+fn names_next_value_of(default: &Expr, sequence: &str) -> bool {
     let ExprKind::Function(call) = &default.kind else { return false };
-    let (true, [argument]) = (&*call.name.name.text == "nextval" && column.identity.is_some(), &call.arguments[..])
-    else {
-        return false;
-    };
+    let of_system = call.name.schema.as_ref().is_none_or(|schema| &*schema.text == "pg_catalog");
+    let plain = !call.distinct && call.order_by.is_empty() && call.filter.is_none() && call.over.is_none();
+    let is_next_value = &*call.name.name.text == "nextval" && of_system && plain;
+    let (true, [argument]) = (is_next_value, &call.arguments[..]) else { return false };
     let written = match &argument.kind {
         ExprKind::Cast { expr, .. } => &expr.kind,
         kind => kind,
@@ -103,7 +182,7 @@ pub(super) fn is_own_next_value(table: &Table, column: &Column, default: &Expr) 
     let ExprKind::Literal(literal) = written else { return false };
     let Some(text) = literal.as_text() else { return false };
     let (schema, name) = names_written(text);
-    schema.is_none_or(|schema| schema == "public") && name == sequence_name(&table.name, &column.name)
+    schema.is_none_or(|schema| schema == "public") && name == sequence
 }
 
 fn owner_column(tx: &Transaction, (table, column): (&TableName, &Name), info: &SessionInfo) -> Result<Arc<Table>> {
