@@ -60,6 +60,9 @@ use crate::work::{Pool, WorkLimits, Workspace};
 use state::{OpenSnapshot, Publisher};
 use tasks::Tasks;
 
+/// How many revisions are read from the journal at once.
+const MISSING_MAX: usize = 64;
+
 /// An open ledger.
 pub struct Database {
     name: Arc<str>,
@@ -510,7 +513,7 @@ impl Database {
     }
 
     /// Those at these positions, in their order, which may be of the past; `None` if they take more memory than `bytes_max` and
-    /// are more than `few`.
+    /// are more than `few`, or if many of them are in the journal only.
     pub(crate) fn read_pasts(&self, positions: &[u64], few: usize, bytes_max: usize) -> Result<Option<Vec<Arc<Doc>>>> {
         let is_too_much = |bytes| positions.len() > few && bytes > bytes_max;
         let (mut bytes, mut missing) = (0, Vec::new());
@@ -526,6 +529,10 @@ impl Database {
                     docs.push(None);
                 }
             }
+        }
+        // Whoever asks does not wait for many reads at once: others of its thread wait too.
+        if is_too_much(bytes) || missing.len() > MISSING_MAX {
+            return Ok(None);
         }
         let mut gaps = docs.iter_mut().filter(|doc| doc.is_none());
         let mut each = |stored| {

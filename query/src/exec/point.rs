@@ -10,7 +10,7 @@ use ledgerstone_digest::id::Id;
 use ledgerstone_digest::ion::Value;
 
 use super::eval::field;
-use super::run::{Env, Row, Run, Slot};
+use super::run::{Env, Row, Run, Slot, bytes_of_row};
 use super::{check_run, source};
 use crate::bind::plan::{Access, Comparison, Datum, Plan};
 use crate::bind::point::{Check, Parts, Point, own_field};
@@ -145,8 +145,14 @@ impl<'r> Lookup<'r> {
         };
         let Some(docs) = tx.revisions_of(table, id, MOST, self.point.successors)? else { return Ok(None) };
         let mut rows = Vec::with_capacity(docs.len());
+        let mut bytes = 0;
         for doc in docs {
-            rows.extend(self.row(doc, keys)?);
+            let Some(row) = self.row(doc, keys)? else { continue };
+            bytes += bytes_of_row(&row.computed);
+            if rows.len() >= MOST.few && bytes > MOST.bytes {
+                return Ok(None);
+            }
+            rows.push(row);
         }
         Ok(Some(Rows::Several(rows.into_iter())))
     }

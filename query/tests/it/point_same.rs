@@ -172,7 +172,7 @@ fn a_history_that_is_long_or_takes_much_memory_is_not_held_at_once() {
     )
     .unwrap();
     // Rows of the history, and how many bytes each has.
-    let revisions = [(1, 256, 10), (2, 257, 10), (3, 17, 40_000), (4, 16, 40_000)];
+    let revisions = [(1, 64, 10), (2, 257, 10), (3, 17, 40_000), (4, 16, 40_000)];
     for (key, count, bytes) in revisions {
         for n in 1..count {
             let text = format!("UPDATE t SET v = '{n}{}' WHERE k = {key}", "x".repeat(bytes));
