@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::batch::{BATCH_HEADER_BYTES, BatchHeader, begin_batch, finish_merged};
-use crate::env::{File, OpenMode, read_exact_at, write_all_at};
+use crate::env::{File, OpenMode, breathe, read_exact_at, write_all_at};
 use crate::error::{FileError, ReadError};
 use crate::ledger::Ledger;
 use crate::offsets::{self, Index};
@@ -196,6 +196,7 @@ fn check(
             bytes.resize(body.length, 0);
             read_exact_at(&*old.file, &mut bytes, body.offset).map_err(|e| old.file_error("read it", e))?;
             rest = rest.strip_prefix(&bytes[..]).ok_or_else(|| differs(offset))?;
+            breathe();
         }
         Ok(())
     })?;

@@ -55,13 +55,10 @@ use crate::session::advisory::AdvisoryLocks;
 use crate::session::answers::Answers;
 use crate::transaction::conflict::Validator;
 use crate::transaction::redact::hide;
-use crate::transaction::{Doc, block_on, body_digest, without_salt};
+use crate::transaction::{Doc, Most, block_on, body_digest, without_salt};
 use crate::work::{Pool, WorkLimits, Workspace};
 use state::{OpenSnapshot, Publisher};
 use tasks::Tasks;
-
-/// How many revisions are read from the journal at once.
-const MISSING_MAX: usize = 64;
 
 /// An open ledger.
 pub struct Database {
@@ -512,10 +509,12 @@ impl Database {
         self.read_as(position, Kept::Sparingly)
     }
 
-    /// Those at these positions, in their order, which may be of the past; `None` if they take more memory than `bytes_max` and
-    /// are more than `few`, or if many of them are in the journal only.
-    pub(crate) fn read_pasts(&self, positions: &[u64], few: usize, bytes_max: usize) -> Result<Option<Vec<Arc<Doc>>>> {
-        let is_too_much = |bytes| positions.len() > few && bytes > bytes_max;
+    /// Those at these positions, in their order, which may be of the past; `None` if that is more than `most`.
+    pub(crate) fn read_pasts(&self, positions: &[u64], most: Most) -> Result<Option<Vec<Arc<Doc>>>> {
+        if positions.len() > most.revisions {
+            return Ok(None);
+        }
+        let is_too_much = |bytes| positions.len() > most.few && bytes > most.bytes;
         let (mut bytes, mut missing) = (0, Vec::new());
         let mut docs = Vec::with_capacity(positions.len());
         for position in positions {
@@ -530,8 +529,7 @@ impl Database {
                 }
             }
         }
-        // Whoever asks does not wait for many reads at once: others of its thread wait too.
-        if is_too_much(bytes) || missing.len() > MISSING_MAX {
+        if is_too_much(bytes) || missing.len() > most.missing {
             return Ok(None);
         }
         let mut gaps = docs.iter_mut().filter(|doc| doc.is_none());

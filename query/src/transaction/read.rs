@@ -21,6 +21,8 @@ const BATCH_MAX: usize = 256;
 #[derive(Debug, Clone, Copy)]
 pub struct Most {
     pub revisions: usize,
+    /// Those of them that no cache holds. Others of the thread that reads them wait too.
+    pub missing: usize,
     /// Bytes of memory of all of them,
     pub bytes: usize,
     /// unless there are no more than these.
@@ -264,10 +266,7 @@ impl<'a> Reader<'a> {
     pub fn revisions_of(&self, table: &Table, id: Id, most: Most, successors: bool) -> Result<Option<Vec<Arc<Doc>>>> {
         self.tx.shared.note(|reads| reads.document(table.id, id));
         let positions = self.state().rows.revisions(table.id, id, self.at)?;
-        if positions.len() > most.revisions {
-            return Ok(None);
-        }
-        let Some(mut docs) = self.tx.database().read_pasts(&positions, most.few, most.bytes)? else { return Ok(None) };
+        let Some(mut docs) = self.tx.database().read_pasts(&positions, most)? else { return Ok(None) };
         self.tx.shared.visit(positions.len() as u64);
         Doc::look_ahead(&docs);
         if successors {

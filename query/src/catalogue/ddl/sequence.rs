@@ -72,8 +72,8 @@ fn create(
     }
     let Some((table, column)) = owner else { return announce(tx, name, counts_from, info) };
     let table = owner_column(tx, (table, column), info)?;
-    bind(tx, &table, column, name, counts_from, info)?;
-    Ok(DdlOutcome { notice: Some(counts_now(&table, column, text)), ..DdlOutcome::done(CREATE, table.id) })
+    let notice = bind(tx, &table, column, name, counts_from, info)?;
+    Ok(DdlOutcome { notice: Some(notice), ..DdlOutcome::done(CREATE, table.id) })
 }
 
 /// A sequence of which it is not said yet which column's it is.
@@ -102,8 +102,8 @@ fn announced(tx: &mut Transaction, said: &Sequence, info: &SessionInfo) -> Resul
         SequenceChange::OwnedBy { table, column } => {
             let table = owner_column(tx, (table, column), info)?;
             let counts_from = info.given.announced_start(&name.text).flatten();
-            bind(tx, &table, column, name, counts_from, info)?;
-            Ok(DdlOutcome { notice: Some(counts_now(&table, column, &name.text)), ..DdlOutcome::done(ALTER, table.id) })
+            let notice = bind(tx, &table, column, name, counts_from, info)?;
+            Ok(DdlOutcome { notice: Some(notice), ..DdlOutcome::done(ALTER, table.id) })
         }
         SequenceChange::Restart(from) => {
             info.given.announce(&name.text, Some(*from));
@@ -113,7 +113,7 @@ fn announced(tx: &mut Transaction, said: &Sequence, info: &SessionInfo) -> Resul
     }
 }
 
-/// From here on the column counts with the sequence.
+/// From here on the column counts with the sequence; what to tell of that.
 fn bind(
     tx: &mut Transaction,
     table: &Table,
@@ -121,7 +121,7 @@ fn bind(
     sequence: &Name,
     counts_from: Option<i64>,
     info: &SessionInfo,
-) -> Result<()> {
+) -> Result<String> {
     if sequence_name(&table.name, &column.text) != *sequence.text {
         return Err(not_apart(sequence));
     }
@@ -132,11 +132,8 @@ fn bind(
         return Err(QueryError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).hint(hint).at(column.span));
     }
     add_identity(tx, table, (column, Identity::ByDefault), counts_from, None, info)?;
-    Ok(())
-}
-
-fn counts_now(table: &Table, column: &Name, sequence: &str) -> String {
-    format!("\"{sequence}\" is what column \"{}\" of relation \"{}\" counts with from now on", column.text, table.name)
+    let (of, table) = (&column.text, &table.name);
+    Ok(format!("\"{}\" is what column \"{of}\" of relation \"{table}\" counts with from now on", sequence.text))
 }
 
 /// A default that names the column's own sequence, which was created without an owner, makes it the column's.
