@@ -4,12 +4,11 @@
 //!
 //! The documents of one [`Encoder`] share their memory. It is free when the last of them is.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ledgerstone_digest::Hash;
 use ledgerstone_digest::ion::{
-    BinaryError, Hasher, Limits, SymbolLookup, SymbolTable, Text, Value, decode_with, encode_with_more, renumber,
+    BinaryError, Hasher, Interner, Limits, SymbolTable, Text, Value, decode_with, encode_with_more, renumber,
 };
 
 use crate::transaction::SALT_FIELD;
@@ -33,10 +32,8 @@ pub struct Encoded {
 #[derive(Default)]
 pub struct Encoder {
     hasher: Hasher,
+    symbols: Interner,
     documents: Documents,
-    numbers: HashMap<Text, u32>,
-    /// The symbol that stood at this place in the document before: most documents of a table have the same, in one order.
-    expected: usize,
 }
 
 /// Documents, one behind the other.
@@ -94,7 +91,7 @@ impl Encoded {
 
     /// The document, with its salt.
     pub fn value(&self) -> Result<Value, BinaryError> {
-        decode_with(self.bytes(), &*self.documents, &Limits::STORED)
+        decode_with(self.bytes(), &self.documents.texts, &Limits::STORED)
     }
 
     fn bytes(&self) -> &[u8] {
@@ -114,44 +111,19 @@ impl Encoder {
     pub fn add(&mut self, document: &Value, salt: Option<&[u8; 16]>) {
         let more = salt.map(|salt| (SALT_FIELD, salt.as_slice()));
         let hash = self.hasher.value_with(document, more);
-        let mut bytes = std::mem::take(&mut self.documents.bytes);
-        self.expected = 0;
-        encode_with_more(document, more, self, &mut bytes);
-        self.documents.ends.push((bytes.len(), hash));
-        self.documents.bytes = bytes;
+        self.symbols.begin();
+        encode_with_more(document, more, &mut self.symbols, &mut self.documents.bytes);
+        self.documents.ends.push((self.documents.bytes.len(), hash));
     }
 
     /// The documents, in the order in which they were taken.
     pub fn finish(mut self) -> impl ExactSizeIterator<Item = Encoded> {
+        self.documents.texts = self.symbols.into_texts();
         self.documents.bytes.shrink_to_fit();
         self.documents.ends.shrink_to_fit();
         let count = self.documents.ends.len() as u32;
         let documents = Arc::new(self.documents);
         (0..count).map(move |at| Encoded { documents: Arc::clone(&documents), at })
-    }
-}
-
-impl SymbolTable for Encoder {
-    fn intern(&mut self, text: &str) -> u32 {
-        if self.documents.texts.get(self.expected).is_some_and(|expected| **expected == *text) {
-            self.expected += 1;
-            return self.expected as u32;
-        }
-        if let Some(number) = self.numbers.get(text) {
-            return *number;
-        }
-        let text = Text::new(text);
-        self.documents.texts.push(text.clone());
-        let number = self.documents.texts.len() as u32;
-        self.numbers.insert(text, number);
-        self.expected = self.documents.texts.len();
-        number
-    }
-}
-
-impl SymbolLookup for Documents {
-    fn text(&self, number: u32) -> Option<&Text> {
-        self.texts.get((number as usize).checked_sub(1)?)
     }
 }
 

@@ -191,6 +191,8 @@ limits! {
     spill_bytes: 64 << 30, 0, 1 << 50, "bytes";
     /// Documents of each ledger that were read lately and are kept in memory.
     document_cache_bytes: machine::sixteenth_of_memory(), 1 << 20, 1 << 40, "bytes";
+    /// Histories of documents of each ledger that were read lately, as bytes.
+    history_cache_bytes: machine::sixteenth_of_memory(), 1 << 20, 1 << 40, "bytes";
     /// Blocks of each ledger's row index that were read lately.
     index_cache_bytes: machine::sixteenth_of_memory(), 1 << 20, 1 << 40, "bytes";
     /// Columns of each ledger that are in no file yet: more are written to files first.
@@ -228,6 +230,7 @@ impl Limits {
         let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         MemoryLimits {
             documents: bytes(self.document_cache_bytes),
+            histories: bytes(self.history_cache_bytes),
             index: bytes(self.index_cache_bytes),
             columns: bytes(self.columns_memory_bytes),
             decoded_columns: bytes(self.columns_cache_bytes),
@@ -241,6 +244,7 @@ impl Limits {
             self.transaction_bytes,
             self.all_statements_memory_bytes,
             self.document_cache_bytes,
+            self.history_cache_bytes,
             self.index_cache_bytes,
             self.columns_memory_bytes,
             self.columns_cache_bytes,

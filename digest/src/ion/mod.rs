@@ -27,7 +27,7 @@ pub use json::to_json;
 pub use number::IntError;
 pub use print::{to_text, to_text_pretty};
 pub use renumber::renumber;
-pub use symbols::{FIRST_LOCAL_SYMBOL, SymbolLookup, SymbolTable, SymbolTableError};
+pub use symbols::{FIRST_LOCAL_SYMBOL, Interner, SymbolLookup, SymbolTable, SymbolTableError};
 pub use text::{TextError, TextProblem, parse, parse_many};
 pub use value::{
     Annotated, Decimal, Fraction, Int, IonType, Precision, Struct, Symbol, Text, Timestamp, TimestampError, Value,

@@ -1,6 +1,7 @@
 //! Symbol tables (Ion 1.0 specification, "Symbols"): the system table, local tables of a stream, and the two traits
-//! through which a caller keeps its own dictionary.
+//! through which a caller keeps its own dictionary, with the simplest one.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::{Struct, Symbol, Text, Value};
@@ -38,6 +39,51 @@ pub trait SymbolTable {
 pub trait SymbolLookup {
     /// The text, or `None` if the number was never given out: the value is then refused.
     fn text(&self, number: u32) -> Option<&Text>;
+}
+
+/// A dictionary for values that are written one after the other; its texts are what reads them. Numbers begin at 1.
+#[derive(Debug, Default)]
+pub struct Interner {
+    texts: Vec<Text>,
+    numbers: HashMap<Text, u32>,
+    /// The symbol that stood at this place in the value before: most documents of a table have the same, in one order.
+    expected: usize,
+}
+
+impl Interner {
+    /// Another value begins.
+    pub fn begin(&mut self) {
+        self.expected = 0;
+    }
+
+    /// The texts in the order of their numbers.
+    pub fn into_texts(self) -> Vec<Text> {
+        self.texts
+    }
+}
+
+impl SymbolTable for Interner {
+    fn intern(&mut self, text: &str) -> u32 {
+        if self.texts.get(self.expected).is_some_and(|expected| **expected == *text) {
+            self.expected += 1;
+            return self.expected as u32;
+        }
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let text = Text::new(text);
+        self.texts.push(text.clone());
+        let number = self.texts.len() as u32;
+        self.numbers.insert(text, number);
+        self.expected = self.texts.len();
+        number
+    }
+}
+
+impl SymbolLookup for Vec<Text> {
+    fn text(&self, number: u32) -> Option<&Text> {
+        self.get((number as usize).checked_sub(1)?)
+    }
 }
 
 /// What a symbol number stands for.
@@ -153,7 +199,7 @@ pub(super) fn is_symbol_table(value: &Value) -> bool {
 pub(super) struct Collector {
     texts: Vec<Text>,
     /// Filled only when there are many symbols: for a small document comparing is quicker than hashing.
-    numbers: std::collections::HashMap<Text, u32>,
+    numbers: HashMap<Text, u32>,
 }
 
 impl Collector {

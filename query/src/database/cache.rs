@@ -1,44 +1,19 @@
 //! Revisions read or written lately, by position. Revisions never change, so nothing here is ever stale; only a redaction
 //! takes one out.
 
-use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use ledgerstone_digest::ion::{Symbol, Text, Value};
 
-use crate::transaction::Doc;
+use super::second_chance::{CacheKey, Kept, SecondChance};
+use crate::transaction::{Doc, Salt};
 
-const SHARDS: usize = 16;
-const SPARINGLY: u32 = 4;
-
-/// A bounded cache: first in, first out, with a second chance for what was asked for.
-pub struct RevisionCache {
-    shards: Vec<Mutex<Shard>>,
-    shard_bytes_max: usize,
-}
-
-/// Whether a revision that was read takes the place of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    Always,
-    /// If there is room; if there is none, one in [`SPARINGLY`]. Histories are long, and most of what they read is not asked for
-    /// again soon: putting each of their revisions in, and another one out, takes longer than what is gained.
-    Sparingly,
-}
-
-#[derive(Default)]
-struct Shard {
-    entries: HashMap<u64, Entry, BuildHasherDefault<PositionHasher>>,
-    order: VecDeque<u64>,
-    bytes: usize,
-    /// Revisions that were to be kept sparingly when there was no room.
-    passed: u32,
-}
+pub struct RevisionCache(SecondChance<u64, Arc<Doc>, BuildHasherDefault<PositionHasher>>);
 
 /// Positions are given out by the ledger, so nobody can choose ones that collide.
 #[derive(Default)]
-struct PositionHasher(u64);
+pub struct PositionHasher(u64);
 
 impl Hasher for PositionHasher {
     fn write(&mut self, bytes: &[u8]) {
@@ -54,86 +29,43 @@ impl Hasher for PositionHasher {
     }
 }
 
-struct Entry {
-    doc: Arc<Doc>,
-    bytes: usize,
-    asked_for: bool,
+impl CacheKey for u64 {
+    fn shard(&self) -> usize {
+        *self as usize
+    }
 }
 
 impl RevisionCache {
     pub fn new(bytes_max: usize) -> RevisionCache {
-        RevisionCache { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), shard_bytes_max: bytes_max / SHARDS }
+        RevisionCache(SecondChance::new(bytes_max))
     }
 
     /// The revision at a position with the bytes of memory that it takes, if it is at hand.
     pub fn get(&self, position: u64) -> Option<(Arc<Doc>, usize)> {
-        let mut shard = self.shard(position)?;
-        let entry = shard.entries.get_mut(&position)?;
-        entry.asked_for = true;
-        Some((entry.doc.clone(), entry.bytes))
+        self.0.get(&position)
     }
 
     /// The document at a position without its salt, if it is at hand. It is not kept longer for that.
     pub fn shown(&self, position: u64) -> Option<Arc<Value>> {
-        self.shard(position)?.entries.get(&position)?.doc.data.clone()
+        self.0.peek(&position, |doc| doc.data.clone())?
     }
 
     /// Keeps it if it is to be kept. Returns the bytes of memory that it takes.
     pub fn put(&self, doc: Arc<Doc>, kept: Kept) -> usize {
-        let bytes = size_of::<Doc>() + doc.data.as_deref().map_or(0, bytes_of) + 96;
-        if bytes <= self.shard_bytes_max
-            && let Some(mut shard) = self.shard(doc.position)
-        {
-            shard.put(doc, bytes, kept, self.shard_bytes_max);
-        }
+        let bytes = bytes_of_doc(&doc) + 96;
+        self.0.put(doc.position, doc, bytes, kept, || true);
         bytes
     }
 
     pub fn remove(&self, position: u64) {
-        if let Some(mut shard) = self.shard(position)
-            && let Some(entry) = shard.entries.remove(&position)
-        {
-            shard.bytes = shard.bytes.saturating_sub(entry.bytes);
-        }
-    }
-
-    fn shard(&self, position: u64) -> Option<MutexGuard<'_, Shard>> {
-        let shard = self.shards.get(position as usize % SHARDS)?;
-        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.remove(&position);
     }
 }
 
-impl Shard {
-    fn put(&mut self, doc: Arc<Doc>, bytes: usize, kept: Kept, bytes_max: usize) {
-        if kept == Kept::Sparingly && self.bytes + bytes > bytes_max {
-            self.passed = self.passed.wrapping_add(1);
-            if !self.passed.is_multiple_of(SPARINGLY) {
-                return;
-            }
-        }
-        let position = doc.position;
-        if let Some(old) = self.entries.insert(position, Entry { doc, bytes, asked_for: false }) {
-            self.bytes = self.bytes.saturating_sub(old.bytes);
-        } else {
-            self.order.push_back(position);
-        }
-        self.bytes += bytes;
-        while self.bytes > bytes_max {
-            let Some(oldest) = self.order.pop_front() else { return };
-            match self.entries.get_mut(&oldest) {
-                Some(entry) if entry.asked_for => {
-                    entry.asked_for = false;
-                    self.order.push_back(oldest);
-                }
-                Some(entry) => {
-                    let bytes = entry.bytes;
-                    self.bytes = self.bytes.saturating_sub(bytes);
-                    self.entries.remove(&oldest);
-                }
-                None => {}
-            }
-        }
-    }
+/// About how much memory a revision takes.
+pub(super) fn bytes_of_doc(doc: &Doc) -> usize {
+    let salt = doc.salt.as_ref().map_or(0, Salt::bytes_beside);
+    size_of::<Doc>() + salt + doc.data.as_deref().map_or(0, bytes_of)
 }
 
 /// About how much memory a value takes.
@@ -156,14 +88,16 @@ pub(crate) fn name_bytes(symbol: &Symbol) -> usize {
 }
 
 /// What a text takes that is not kept in its value.
-fn beside(text: &Text) -> usize {
+pub(super) fn beside(text: &Text) -> usize {
     if text.is_heap_allocated() { text.len() + 16 } else { 0 }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use ledgerstone_digest::id::Id;
+
+    use super::super::second_chance::{SHARDS, SPARINGLY};
+    use super::*;
 
     fn doc(position: u64, text: &str) -> Arc<Doc> {
         Arc::new(Doc {
@@ -190,8 +124,8 @@ mod tests {
             cache.put(doc(n * 16, &"x".repeat(100)), Kept::Always);
             assert!(cache.get(16).is_some(), "{n}");
         }
-        let shard = cache.shard(0).unwrap();
-        assert!(shard.bytes <= 20_000 && shard.entries.len() < 100);
+        let (count, bytes) = cache.0.counts();
+        assert!(bytes <= 20_000 && count < 100);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! | `build` | filling an index on a table that has documents |
 //! | `tasks` | what goes on beside the sessions, in threads or in steps |
 //! | `cache` | revisions read or written lately |
+//! | `histories` | histories read lately |
+//! | `second_chance` | what both are kept in |
 //! | `open` | deriving all that from the journal |
 //! | `rotate` | another signing key |
 //! | `notes` | what the row index keeps for us |
@@ -14,10 +16,12 @@
 mod build;
 mod cache;
 pub(crate) mod counters;
+mod histories;
 mod log;
 mod notes;
 mod open;
 mod rotate;
+mod second_chance;
 pub(crate) mod state;
 mod tasks;
 
@@ -38,8 +42,8 @@ use ledgerstone_journal::{
     StoredBlock, StoredRevision,
 };
 
-use cache::Kept;
 pub(crate) use cache::name_bytes;
+use histories::HistoryCache;
 use log::Journal;
 pub(crate) use log::Log;
 pub(crate) use state::{State, unique_violation};
@@ -57,6 +61,7 @@ use crate::transaction::conflict::Validator;
 use crate::transaction::redact::hide;
 use crate::transaction::{Doc, Most, block_on, body_digest, without_salt};
 use crate::work::{Pool, WorkLimits, Workspace};
+use second_chance::Kept;
 use state::{OpenSnapshot, Publisher};
 use tasks::Tasks;
 
@@ -95,6 +100,8 @@ pub struct DatabaseOptions {
     pub limits: Limits,
     /// Memory for revisions read or written lately, in bytes.
     pub cache_bytes_max: usize,
+    /// Of the cache of histories.
+    pub histories_bytes_max: usize,
     /// Memory for what was written since the oldest open snapshot, against which transactions are judged, in bytes.
     pub recent_writes_bytes_max: usize,
     /// Length of the segments made from now on.
@@ -120,6 +127,8 @@ pub struct DatabaseOptions {
 pub struct MemoryLimits {
     /// Documents that were read lately.
     pub documents: usize,
+    /// Histories of documents that were read lately.
+    pub histories: usize,
     /// Blocks of the row index.
     pub index: usize,
     /// Columns that are in no file yet.
@@ -135,6 +144,7 @@ impl Default for MemoryLimits {
     fn default() -> Self {
         MemoryLimits {
             documents: 256 << 20,
+            histories: 256 << 20,
             index: 256 << 20,
             columns: 256 << 20,
             decoded_columns: 256 << 20,
@@ -177,6 +187,7 @@ impl DatabaseOptions {
     /// The same within other limits of memory.
     pub fn within(mut self, memory: MemoryLimits) -> DatabaseOptions {
         self.cache_bytes_max = memory.documents;
+        self.histories_bytes_max = memory.histories;
         self.recent_writes_bytes_max = memory.recent_writes;
         self.index.cache_bytes_max = memory.index;
         #[cfg(feature = "analytics")]
@@ -193,6 +204,7 @@ impl Default for DatabaseOptions {
         DatabaseOptions {
             limits: Limits::default(),
             cache_bytes_max: MemoryLimits::default().documents,
+            histories_bytes_max: MemoryLimits::default().histories,
             recent_writes_bytes_max: MemoryLimits::default().recent_writes,
             segment_bytes: SEGMENT_BYTES,
             staged_above_bytes: STAGED_ABOVE_BYTES,
@@ -509,12 +521,52 @@ impl Database {
         self.read_as(position, Kept::Sparingly)
     }
 
-    /// Those at these positions, in their order, which may be of the past; `None` if that is more than `most`.
-    pub(crate) fn read_pasts(&self, positions: &[u64], most: Most) -> Result<Option<Vec<Arc<Doc>>>> {
+    /// The revisions of a document at these positions, of which the row index says that they are its first ones; `None` if
+    /// that is more than `most`.
+    pub(crate) fn read_history(
+        &self,
+        (table, id): (Id, Id),
+        positions: &[u64],
+        most: Most,
+    ) -> Result<Option<Vec<Arc<Doc>>>> {
         if positions.len() > most.revisions {
             return Ok(None);
         }
-        let is_too_much = |bytes| positions.len() > most.few && bytes > most.bytes;
+        let bytes_max = if positions.len() <= most.few { usize::MAX } else { most.bytes };
+        let (history, asked) = self.state.histories.get(table, id);
+        let mut docs = Vec::new();
+        let mut bytes_left = bytes_max;
+        if let Some(history) = history {
+            let Some(left) = bytes_max.checked_sub(history.docs_bytes()) else { return Ok(None) };
+            bytes_left = left;
+            docs = history.docs(history.holds(positions))?;
+        }
+        let rest = positions.get(docs.len()..).unwrap_or_default();
+        // What the history is kept with is not kept a second time.
+        let keeps = HistoryCache::wants(positions.len(), docs.len());
+        let kept = if keeps { Kept::Not } else { Kept::Sparingly };
+        match self.read_pasts(rest, most.missing, bytes_left, kept)? {
+            Some(rest) => {
+                Doc::look_ahead(&rest);
+                docs.extend(rest);
+            }
+            None => return Ok(None),
+        }
+        if keeps {
+            self.state.histories.put(&docs, asked);
+        }
+        Ok(Some(docs))
+    }
+
+    /// Those at these positions, in their order, which may be of the past; `None` if more than so many are missing in the cache,
+    /// or they are more bytes.
+    fn read_pasts(
+        &self,
+        positions: &[u64],
+        missing_max: usize,
+        bytes_max: usize,
+        kept: Kept,
+    ) -> Result<Option<Vec<Arc<Doc>>>> {
         let (mut bytes, mut missing) = (0, Vec::new());
         let mut docs = Vec::with_capacity(positions.len());
         for position in positions {
@@ -529,14 +581,14 @@ impl Database {
                 }
             }
         }
-        if is_too_much(bytes) || missing.len() > most.missing {
+        if bytes > bytes_max || missing.len() > missing_max {
             return Ok(None);
         }
         let mut gaps = docs.iter_mut().filter(|doc| doc.is_none());
         let mut each = |stored| {
-            let (doc, of_it) = self.keep(stored, Kept::Sparingly);
+            let (doc, of_it) = self.keep(stored, kept);
             bytes += of_it;
-            if is_too_much(bytes) {
+            if bytes > bytes_max {
                 return ControlFlow::Break(());
             }
             if let Some(gap) = gaps.next() {
@@ -548,7 +600,7 @@ impl Database {
             self.log.read_revisions(&missing, &mut each).map_err(read_error)?;
         }
         // All of them or nothing.
-        Ok(if is_too_much(bytes) { None } else { docs.into_iter().collect() })
+        Ok(if bytes > bytes_max { None } else { docs.into_iter().collect() })
     }
 
     fn read_as(&self, position: u64, kept: Kept) -> Result<Arc<Doc>> {

@@ -85,7 +85,7 @@ impl From<IndexError> for Failure {
 fn replay(rows: DiskRows, recovered: &Recovered, options: &DatabaseOptions) -> Result<Arc<State>, Failure> {
     let from = rows.position();
     let catalogue = definitions(&rows, recovered)?;
-    let state = State::new(options.cache_bytes_max, rows, catalogue)?;
+    let state = State::new((options.cache_bytes_max, options.histories_bytes_max), rows, catalogue)?;
     let past = Past {
         data: &|position| data_at(recovered, position),
         block_end: &|number| recovered.block_end(number).map_err(contradicts),

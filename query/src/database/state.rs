@@ -12,9 +12,11 @@ use ledgerstone_digest::ion::Value;
 use ledgerstone_digest::redaction::RedactionRecord;
 use ledgerstone_journal::{BlockEnds, Committed, Data, Publish, PublishedBlock, PublishedRevision, ReadError};
 
-use super::cache::{Kept, RevisionCache};
+use super::cache::RevisionCache;
 use super::counters::Counters;
+use super::histories::HistoryCache;
 use super::notes::Notes;
+use super::second_chance::Kept;
 use crate::catalogue::{Catalogue, IndexStatus, Table, system_tables};
 use crate::error::{QueryError, Result, SqlState};
 use crate::index::{AskedKeys, Before, DiskRows, IndexError, Key, NewRow, Rows};
@@ -27,6 +29,7 @@ pub struct State {
     pub rows: Arc<DiskRows>,
     pub recent: Mutex<RecentWrites>,
     pub cache: RevisionCache,
+    pub histories: HistoryCache,
     /// Catalogues and the snapshot each holds from, ascending; never empty.
     catalogues: RwLock<VecDeque<(u64, Arc<Catalogue>)>>,
     snapshots: Mutex<BTreeMap<u64, u32>>,
@@ -108,7 +111,11 @@ impl Drop for OpenSnapshot {
 
 impl State {
     /// With what the rows and their notes say; `catalogue` is that of the rows' position.
-    pub fn new(cache_bytes_max: usize, rows: DiskRows, catalogue: Catalogue) -> Result<State> {
+    pub fn new(
+        (cache_bytes_max, histories_bytes_max): (usize, usize),
+        rows: DiskRows,
+        catalogue: Catalogue,
+    ) -> Result<State> {
         let Notes { last_document, identities, duplicates } = Notes::decode(&rows.notes())?;
         let redacted = rows.redacted()?.into_iter().collect();
         let newest_redaction = AtomicU64::new(newest_redaction(&rows)?.unwrap_or(0));
@@ -118,6 +125,7 @@ impl State {
             rows: Arc::new(rows),
             recent: Mutex::default(),
             cache: RevisionCache::new(cache_bytes_max),
+            histories: HistoryCache::new(histories_bytes_max),
             catalogues: RwLock::new(VecDeque::from([(0, Arc::new(catalogue))])),
             snapshots: Mutex::default(),
             newest_time_ms: AtomicI64::new(i64::MIN),
@@ -468,6 +476,7 @@ impl State {
             let table = catalogue.table_by_id(&record.table_id);
             let keys = table.zip(data).map(|(table, data)| table.keys_of(&data));
             self.cache.remove(position);
+            self.histories.clear();
             self.rows.forget_keys(record.table_id, record.document_id, position, keys.as_deref())?;
         }
         Ok(())

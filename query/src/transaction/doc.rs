@@ -31,7 +31,7 @@ pub struct Doc {
     /// The document without its salt. `None`: a deletion, or redacted (then `data_hash` is there).
     pub data: Option<Arc<Value>>,
     /// The salt of a salted table's revision.
-    pub salt: Option<Arc<[u8]>>,
+    pub salt: Option<Salt>,
     /// IH(data) of a redacted revision.
     pub data_hash: Option<Hash>,
 }
@@ -102,32 +102,59 @@ impl Doc {
 }
 
 /// A document with its salt as last field.
-pub(crate) fn with_salt(data: &Value, salt: &Arc<[u8]>) -> Value {
+pub(crate) fn with_salt(data: &Value, salt: &Salt) -> Value {
     match data {
         Value::Struct(s) => {
             let mut fields = Vec::with_capacity(s.fields.len() + 1);
             fields.extend_from_slice(&s.fields);
-            fields.push((Symbol::from(SALT_FIELD), Value::Blob(salt.clone())));
+            fields.push((Symbol::from(SALT_FIELD), Value::Blob(Arc::from(salt.bytes()))));
             Value::Struct(Struct { fields })
         }
         other => other.clone(),
     }
 }
 
-/// The salt of a salted table's revision.
-pub(crate) type Salt = Option<Arc<[u8]>>;
+/// The salt of a salted table's revision. Those made here are kept in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Salt {
+    Short([u8; 16]),
+    Other(Arc<[u8]>),
+}
+
+impl Salt {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Salt::Short(bytes) => bytes,
+            Salt::Other(bytes) => bytes,
+        }
+    }
+
+    /// The memory that it takes beside itself, in bytes.
+    pub(crate) fn bytes_beside(&self) -> usize {
+        match self {
+            Salt::Short(_) => 0,
+            Salt::Other(bytes) => bytes.len() + 16,
+        }
+    }
+}
+
+impl From<&Arc<[u8]>> for Salt {
+    fn from(bytes: &Arc<[u8]>) -> Salt {
+        <[u8; 16]>::try_from(&**bytes).map_or_else(|_| Salt::Other(Arc::clone(bytes)), Salt::Short)
+    }
+}
 
 /// A document that was written, as views show it, and its salt if that is known yet.
-pub(crate) fn shown(data: &Data) -> Result<(Arc<Value>, Salt)> {
+pub(crate) fn shown(data: &Data) -> Result<(Arc<Value>, Option<Salt>)> {
     let unreadable = |error| QueryError::internal(format!("a document that was encoded cannot be read: {error}"));
     data.value().map(without_salt).map_err(unreadable)
 }
 
 /// Takes the salt out of stored data, which is copied only if there is one and somebody else has the data too.
-pub(crate) fn without_salt(mut data: Arc<Value>) -> (Arc<Value>, Salt) {
+pub(crate) fn without_salt(mut data: Arc<Value>) -> (Arc<Value>, Option<Salt>) {
     let salted = data.as_struct().and_then(|s| s.get(SALT_FIELD));
     let Some(Value::Blob(salt)) = salted else { return (data, None) };
-    let salt = Arc::clone(salt);
+    let salt = Salt::from(salt);
     let is_shown = |(name, _): &(Symbol, Value)| name.text() != Some(SALT_FIELD);
     if let Some(Value::Struct(own)) = Arc::get_mut(&mut data) {
         own.fields.retain(is_shown);

@@ -30,7 +30,7 @@ use ledgerstone_journal::Data;
 
 pub(crate) use commit::{block_on, commit_error};
 pub use doc::{Doc, View};
-pub(crate) use doc::{shown, without_salt};
+pub(crate) use doc::{Salt, shown, without_salt};
 pub use read::{Docs, Most};
 
 use crate::catalogue::{Catalogue, Index, Table, TableStatus, system_tables};

@@ -83,10 +83,10 @@ impl Write {
     }
 
     /// The document without its salt, and the salt.
-    pub fn shown(&self) -> Result<(Option<Arc<Value>>, Salt)> {
+    pub fn shown(&self) -> Result<(Option<Arc<Value>>, Option<Salt>)> {
         let Some(data) = self.data() else { return Ok((None, None)) };
         let (value, salt) = shown(data)?;
-        Ok((Some(value), salt.or_else(|| self.salt.clone())))
+        Ok((Some(value), salt.or_else(|| self.salt.as_ref().map(Salt::from))))
     }
 
     /// Its keys in all indexes.

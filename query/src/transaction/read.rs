@@ -266,9 +266,10 @@ impl<'a> Reader<'a> {
     pub fn revisions_of(&self, table: &Table, id: Id, most: Most, successors: bool) -> Result<Option<Vec<Arc<Doc>>>> {
         self.tx.shared.note(|reads| reads.document(table.id, id));
         let positions = self.state().rows.revisions(table.id, id, self.at)?;
-        let Some(mut docs) = self.tx.database().read_pasts(&positions, most)? else { return Ok(None) };
+        let Some(mut docs) = self.tx.database().read_history((table.id, id), &positions, most)? else {
+            return Ok(None);
+        };
         self.tx.shared.visit(positions.len() as u64);
-        Doc::look_ahead(&docs);
         if successors {
             let following = positions.iter().skip(1).copied().map(Some).chain([None]);
             docs = docs.into_iter().zip(following).map(|(doc, successor)| with_successor(doc, successor)).collect();

@@ -106,6 +106,12 @@ fn a_query_by_key_answers_as_the_executor_of_all_queries_does() {
             (0..10).for_each(|_| write(&rng, &mut writer));
         }
         for _ in 0..QUERIES {
+            // Histories that have been read grow.
+            if !own && rng.one_in(3) {
+                write(&rng, &mut writer);
+                let k = rng.below(3);
+                told(&mut writer, &format!("UPDATE a SET n = {} WHERE k = 'k{k}'", rng.below(3))).unwrap();
+            }
             let (text, kinds) = TEXTS[rng.below(TEXTS.len() as u64) as usize];
             let parameters: Vec<Option<Value>> = kinds.chars().map(|kind| parameter(&rng, kind)).collect();
             let (here, there) = if own {
@@ -180,11 +186,11 @@ fn a_history_that_is_long_or_takes_much_memory_is_not_held_at_once() {
         }
     }
     drop(session);
-    // From the cache of what was written, and from the journal.
+    // From the cache of what was written, and from the journal; and from what is kept of both.
     for _ in 0..2 {
         let mut session = memory.session();
         let text = "SELECT _ql_version, v FROM history(t) WHERE k = $1 ORDER BY _ql_version";
-        for (key, count, bytes) in revisions {
+        for (key, count, bytes) in revisions.into_iter().chain(revisions) {
             let (rows, short) = ask(&mut session, text, &[Some(Value::int(key))]).unwrap();
             let versions = rows.iter().map(|row| row[0].parse::<usize>().unwrap());
             assert!(versions.eq(0..count), "{key}");
@@ -193,6 +199,65 @@ fn a_history_that_is_long_or_takes_much_memory_is_not_held_at_once() {
         }
         drop(session);
         memory.reopen();
+    }
+}
+
+#[test]
+fn a_history_is_that_of_its_snapshot_whatever_others_have_read_since() {
+    let memory = Memory::new(4);
+    let (mut early, mut late) = (memory.session(), memory.session());
+    told(&mut late, "CREATE TABLE t (k int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0)").unwrap();
+    let text = "SELECT v FROM history(t) WHERE k = $1 ORDER BY _ql_version";
+    let one = [Some(Value::int(1))];
+    let versions = |session: &mut Session| {
+        let (rows, short) = ask(session, text, &one).unwrap();
+        assert!(short);
+        rows.into_iter().map(|row| row[0].parse().unwrap()).collect::<Vec<u64>>()
+    };
+    let all = |to: u64| (0..to).collect::<Vec<u64>>();
+    for round in 1..6 {
+        let before = 1 + (round - 1) * 10;
+        told(&mut early, "BEGIN; SELECT 1 FROM t").unwrap();
+        for n in before..before + 10 {
+            told(&mut late, &format!("UPDATE t SET v = {n} WHERE k = 1")).unwrap();
+            assert_eq!(versions(&mut late), all(n + 1));
+        }
+        assert_eq!(versions(&mut early), all(before));
+        assert_eq!(versions(&mut late), all(before + 10));
+        told(&mut early, "ROLLBACK").unwrap();
+    }
+}
+
+#[test]
+fn a_history_that_was_read_shows_nothing_that_has_been_redacted_since() {
+    let memory = Memory::new(5);
+    let mut session = memory.session();
+    told(&mut session, "CREATE TABLE t (k int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'v0'), (2, 'v0')")
+        .unwrap();
+    for n in 1..8 {
+        told(&mut session, &format!("UPDATE t SET v = 'v{n}'")).unwrap();
+    }
+    let text =
+        "SELECT v, _ql_id, _ql_block, _ql_data_hash IS NOT NULL FROM history(t) WHERE k = $1 ORDER BY _ql_version";
+    let ask = |session: &mut Session, key: i64| {
+        let (rows, short) = ask(session, text, &[Some(Value::int(key))]).unwrap();
+        assert!(short);
+        rows
+    };
+    let before = [ask(&mut session, 1), ask(&mut session, 2)];
+    assert_eq!(before, [ask(&mut session, 1), ask(&mut session, 2)]);
+    let strand = memory.database.ledger().strand();
+    let table = memory.database.catalogue().table("t").unwrap().id;
+    let (document, block) = (before[0][3][1].trim_matches('"'), &before[0][3][2]);
+    let redact =
+        format!("EXEC REDACT_REVISION '{{strandId: \"{strand}\", sequenceNo: {block}}}', '{table}', '{document}'");
+    told(&mut session, &redact).unwrap();
+    let mut after = before.clone();
+    (after[0][3][0], after[0][3][3]) = ("-".to_owned(), "true".to_owned());
+    // What a redacted revision had as its key is not known any more, so the row is not the key's.
+    after[0].remove(3);
+    for _ in 0..3 {
+        assert_eq!([ask(&mut session, 1), ask(&mut session, 2)], after);
     }
 }
 

@@ -8,8 +8,9 @@ use crate::harness::Server;
 /// What the process may have in memory at any time.
 const BYTES_MAX: u64 = 512 << 20;
 /// What takes memory within it.
-const LIMITS: [&str; 8] = [
+const LIMITS: [&str; 9] = [
     "document_cache_bytes=16777216",
+    "history_cache_bytes=8388608",
     "index_cache_bytes=16777216",
     "columns_memory_bytes=16777216",
     "columns_cache_bytes=16777216",
