@@ -21,7 +21,7 @@ use crate::transaction::{Doc, Most, Transaction, View};
 
 /// A document of more revisions is left to the executor of all queries, which does not hold them all at once and counts what
 /// it holds.
-const MOST: Most = Most { revisions: 256, missing: 64, bytes: 512 << 10, few: 16 };
+const MOST: Most = Most::IN_PLACE;
 
 /// A row that is still a document.
 #[derive(Debug)]

@@ -29,6 +29,13 @@ pub struct Most {
     pub few: usize,
 }
 
+impl Most {
+    /// Where other sessions of the thread wait: no longer than a statement may that makes no room for them.
+    pub(crate) const IN_PLACE: Most = Most { revisions: 256, missing: 64, bytes: 512 << 10, few: 16 };
+    /// Elsewhere.
+    const APART: Most = Most { missing: Most::IN_PLACE.revisions, few: 0, ..Most::IN_PLACE };
+}
+
 /// Revisions, one after another. `Send` and independent of the transaction's borrow.
 pub struct Docs {
     inner: Box<dyn Iterator<Item = Result<Arc<Doc>>> + Send>,
@@ -259,6 +266,7 @@ impl<'a> Reader<'a> {
             after: None,
             ids_done: false,
             revisions: VecDeque::new(),
+            at_once: VecDeque::new(),
         };
         Ok(Docs::of(&self.tx.shared, inner))
     }
@@ -549,6 +557,8 @@ struct HistoryDocs {
     ids_done: bool,
     /// Positions and successors of the document at hand.
     revisions: VecDeque<(u64, Option<u64>)>,
+    /// The first of them, if they were read already.
+    at_once: VecDeque<Arc<Doc>>,
 }
 
 impl Iterator for HistoryDocs {
@@ -557,7 +567,10 @@ impl Iterator for HistoryDocs {
     fn next(&mut self) -> Option<Result<Arc<Doc>>> {
         loop {
             if let Some((position, successor)) = self.revisions.pop_front() {
-                let doc = self.shared.database.read_past(position);
+                let doc = match self.at_once.pop_front() {
+                    Some(doc) => Ok(doc),
+                    None => self.shared.database.read_past(position),
+                };
                 return Some(doc.map(|doc| with_successor(doc, successor)));
             }
             let positions = self.next_id().transpose()?.and_then(|id| {
@@ -575,6 +588,15 @@ impl Iterator for HistoryDocs {
                 let successor = positions.get(n + 1).copied();
                 if *position < self.to && successor.is_none_or(|s| s >= self.from) {
                     self.revisions.push_back((*position, successor));
+                }
+            }
+            if let Some(id) = self.only.filter(|_| self.revisions.len() == positions.len()) {
+                match self.shared.database.read_history((self.table, id), &positions, Most::APART) {
+                    Ok(docs) => self.at_once = docs.unwrap_or_default().into(),
+                    Err(error) => {
+                        self.revisions.clear();
+                        return Some(Err(error));
+                    }
                 }
             }
         }

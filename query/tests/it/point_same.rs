@@ -139,6 +139,15 @@ fn a_query_by_key_answers_as_the_executor_of_all_queries_does() {
                 _ => panic!("{context}: {here:?} and {there:?}"),
             }
         }
+        // What both may have from one memory, against revisions that are read one by one.
+        for n in 0..12 {
+            let history = |condition: &str| {
+                format!("SELECT _ql_version, _ql_txid, h.* FROM history(a) AS h WHERE {condition} ORDER BY _ql_id, 1")
+            };
+            let by_key = ask(&mut one, &history(&format!("k = 'k{n}'")), &[]).unwrap().0;
+            let by_scan = ask(&mut one, &history(&format!("k || '' = 'k{n}'")), &[]).unwrap().0;
+            assert_eq!(by_key, by_scan, "seed {seed}, k{n}");
+        }
     }
     println!("{rows} rows in {answers} answers, {found} of them found as documents; {failed} errors");
     assert!(rows > 20 && failed > 0 && found * 2 > answers, "{rows} rows, {found} of {answers} found, {failed} errors");
