@@ -3,7 +3,7 @@
 //! revisions take in the cache of revisions, and none of them is waited for by itself.
 //!
 //! The row index says which revisions a document has; what is kept here answers for those that it holds at the beginning.
-//! Revisions never change, so that nothing is ever stale; a redaction throws all histories away.
+//! Revisions never change, so that nothing is ever stale; only a redaction throws its document's history away.
 
 use std::collections::hash_map::RandomState;
 use std::ops::Range;
@@ -26,7 +26,7 @@ const DOCS_BYTES_MAX: usize = 512 << 10;
 
 pub struct HistoryCache {
     histories: SecondChance<Id, Arc<History>, RandomState>,
-    /// How often all of them were thrown away.
+    /// How often one was thrown away.
     thrown: AtomicU64,
 }
 
@@ -99,7 +99,7 @@ impl HistoryCache {
         revisions >= REVISIONS_MIN && (revisions - kept) * 4 >= revisions
     }
 
-    /// Keeps a history in place of what was kept of it, unless something was redacted since it was asked for.
+    /// Keeps a history in place of what was kept of it, unless one was thrown away since it was asked for: it may be this one.
     pub fn put(&self, docs: &[Arc<Doc>], asked: Asked) {
         let Some(history) = History::of(docs) else { return };
         let (id, bytes) = (history.id, history.memory_bytes());
@@ -107,17 +107,20 @@ impl HistoryCache {
         self.histories.put(id, Arc::new(history), bytes, Kept::Sparingly, may_still);
     }
 
-    /// Throws everything away, and what was asked for and not put in yet.
-    pub fn clear(&self) {
+    /// Throws away what is kept of a document, and what was read of it and not put in yet.
+    pub fn throw_away(&self, id: Id) {
         self.thrown.fetch_add(1, Ordering::AcqRel);
-        self.histories.clear();
+        self.histories.remove(&id);
     }
 }
 
 impl History {
-    /// Revisions of one document from its first one on; `None` if they are too many bytes.
+    /// Revisions of one document from its first one on; `None` if they are not, or too many bytes.
     fn of(docs: &[Arc<Doc>]) -> Option<History> {
         let first = docs.first()?;
+        if docs.iter().any(|doc| (doc.table_id, doc.id) != (first.table_id, first.id)) {
+            return None;
+        }
         let docs_bytes = docs.iter().map(|doc| bytes_of_doc(doc)).sum();
         if docs_bytes > DOCS_BYTES_MAX {
             return None;
@@ -125,7 +128,6 @@ impl History {
         let mut writer = Writer::default();
         let mut revisions = Vec::with_capacity(docs.len());
         for doc in docs {
-            assert!((doc.table_id, doc.id) == (first.table_id, first.id), "a history is of one document");
             let shape = match doc.data.as_deref() {
                 None => writer.add_none(),
                 Some(Value::Struct(data)) => Some(writer.add(data)?),
@@ -415,7 +417,7 @@ mod tests {
         assert!(found.is_none());
         cache.put(&documents(5), asked);
         assert!(cache.get(table, id).0.is_some() && cache.get(Id([3; 16]), id).0.is_none());
-        cache.clear();
+        cache.throw_away(id);
         assert!(cache.get(table, id).0.is_none());
         cache.put(&documents(5), asked);
         assert!(cache.get(table, id).0.is_none());

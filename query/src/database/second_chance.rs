@@ -82,15 +82,6 @@ impl<K: CacheKey, V: Clone, S: BuildHasher + Default> SecondChance<K, V, S> {
         }
     }
 
-    pub fn clear(&self) {
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            shard.entries.clear();
-            shard.order.clear();
-            shard.bytes = 0;
-        }
-    }
-
     /// How many there are, and the bytes that they take.
     #[cfg(test)]
     pub fn counts(&self) -> (usize, usize) {

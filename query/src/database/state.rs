@@ -476,7 +476,7 @@ impl State {
             let table = catalogue.table_by_id(&record.table_id);
             let keys = table.zip(data).map(|(table, data)| table.keys_of(&data));
             self.cache.remove(position);
-            self.histories.clear();
+            self.histories.throw_away(record.document_id);
             self.rows.forget_keys(record.table_id, record.document_id, position, keys.as_deref())?;
         }
         Ok(())

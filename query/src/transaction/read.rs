@@ -266,6 +266,7 @@ impl<'a> Reader<'a> {
             after: None,
             ids_done: false,
             revisions: VecDeque::new(),
+            unread: Vec::new(),
             at_once: VecDeque::new(),
         };
         Ok(Docs::of(&self.tx.shared, inner))
@@ -557,7 +558,9 @@ struct HistoryDocs {
     ids_done: bool,
     /// Positions and successors of the document at hand.
     revisions: VecDeque<(u64, Option<u64>)>,
-    /// The first of them, if they were read already.
+    /// All positions of the one document whose whole history is wanted, until they are read at once: when the second revision is
+    /// asked for, since who wants one may want no more.
+    unread: Vec<u64>,
     at_once: VecDeque<Arc<Doc>>,
 }
 
@@ -567,11 +570,7 @@ impl Iterator for HistoryDocs {
     fn next(&mut self) -> Option<Result<Arc<Doc>>> {
         loop {
             if let Some((position, successor)) = self.revisions.pop_front() {
-                let doc = match self.at_once.pop_front() {
-                    Some(doc) => Ok(doc),
-                    None => self.shared.database.read_past(position),
-                };
-                return Some(doc.map(|doc| with_successor(doc, successor)));
+                return Some(self.revision(position).map(|doc| with_successor(doc, successor)));
             }
             let positions = self.next_id().transpose()?.and_then(|id| {
                 let rows = &self.shared.database.state().rows;
@@ -590,20 +589,31 @@ impl Iterator for HistoryDocs {
                     self.revisions.push_back((*position, successor));
                 }
             }
-            if let Some(id) = self.only.filter(|_| self.revisions.len() == positions.len()) {
-                match self.shared.database.read_history((self.table, id), &positions, Most::APART) {
-                    Ok(docs) => self.at_once = docs.unwrap_or_default().into(),
-                    Err(error) => {
-                        self.revisions.clear();
-                        return Some(Err(error));
-                    }
-                }
+            if self.only.is_some() && self.revisions.len() == positions.len() {
+                self.unread = positions;
             }
         }
     }
 }
 
 impl HistoryDocs {
+    fn revision(&mut self, position: u64) -> Result<Arc<Doc>> {
+        let database = &self.shared.database;
+        if let (Some(id), Some(first)) = (self.only, self.unread.first())
+            && *first != position
+        {
+            let positions = std::mem::take(&mut self.unread);
+            let docs = database.read_history((self.table, id), &positions, Most::APART)?;
+            self.at_once = docs.unwrap_or_default().into();
+            // It has been given out.
+            self.at_once.pop_front();
+        }
+        match self.at_once.pop_front() {
+            Some(doc) => Ok(doc),
+            None => database.read_past(position),
+        }
+    }
+
     fn next_id(&mut self) -> Result<Option<Id>> {
         if let Some(only) = self.only {
             return Ok(if std::mem::replace(&mut self.ids_done, true) { None } else { Some(only) });
